@@ -18,8 +18,10 @@ export function adminKey(config: Config, ids: Ids): string {
   return keepSecret(join(config.dataDir, 'admin.key'), ADMIN_KEY, make)
 }
 
-/** The name of keys that a start was given. */
+/** The name of keys that a start was given, until it is changed. */
 const SEEDED = 'given at the start'
+/** Those of older versions are known by their name alone. */
+const isSeeded = ({ seeded, name }: ApiKey): boolean => seeded === true || name === SEEDED
 
 /**
  * Makes a key where there is none yet; else null. `file`: where it is kept before it is valid, so that no crash loses
@@ -48,14 +50,28 @@ export async function givenKey(keys: Keys, key: string, clock: Clock, ids: Ids):
   const found = keys.find(digest)
   if (found?.revokedAtMs !== undefined)
     return [`SLUICE_KEY is a key that was revoked (${found.id}), and stays so: choose another one.`]
-  if (found === null) await keys.add(newKey(SEEDED, key, clock, ids), digest)
-  const notes: string[] = []
+  if (found === null) await keys.add({ ...newKey(SEEDED, key, clock, ids), seeded: true }, digest)
+  else if (found.seeded === undefined && isSeeded(found))
+    await keys.change(found.id, (now) => ({ ...now, seeded: true }))
+  const notes = found === null ? [] : notesOf(found, keys.get(found.id) ?? found, clock.wallMs())
   for (const old of known) {
-    if (old.name !== SEEDED || old.revokedAtMs !== undefined || old.id === found?.id) continue
+    const isEnded = old.revokedAtMs !== undefined || old.replacedAtMs !== undefined
+    if (!isSeeded(old) || isEnded || old.id === found?.id) continue
     await keys.revoke(old.id, clock.wallMs())
     notes.push(`SLUICE_KEY has changed: the key of earlier starts (${old.hint}, ${old.id}) is revoked.`)
   }
   return notes
+}
+
+/** Why it is refused, or soon will be. `now`: the same key with its newest secret. */
+function notesOf({ id, replacedAtMs, expiresAtMs: endsAtMs = Infinity }: ApiKey, now: ApiKey, nowMs: number): string[] {
+  const keyEndsAtMs = now.expiresAtMs ?? Infinity
+  if (keyEndsAtMs <= nowMs)
+    return [`SLUICE_KEY is a key that has expired (${id}): change its expiry, or choose another one.`]
+  if (replacedAtMs === undefined) return []
+  const end = Math.min(endsAtMs, keyEndsAtMs)
+  const until = end > nowMs ? `is good until ${new Date(end).toISOString()} only` : 'is good no more'
+  return [`SLUICE_KEY is an earlier secret of a key that was rotated (${id}), and ${until}: give the newest one.`]
 }
 
 const newKey = (name: string, key: string, clock: Clock, ids: Ids): ApiKey => ({

@@ -35,8 +35,9 @@ export function storedLimits(keys: Pick<Keys, 'all'>, tenants: Pick<Tenants, 'al
     const own = settings === null ? null : tenantLimits(camelised(settings))
     if (kind === 'tenant' && own !== null) ofTenants.push([id, own])
   }
-  for (const { id, tenant, limits, disabled: off, replacedAtMs, revokedAtMs } of keys.all()) {
-    if (replacedAtMs !== undefined || revokedAtMs !== undefined) continue
+  // Those of a revoked key hold for the jobs that it has
+  for (const { id, tenant, limits, disabled: off, replacedAtMs } of keys.all()) {
+    if (replacedAtMs !== undefined) continue
     if (off !== undefined) disabled.keys.push([id, tenant])
     const settings = limits === undefined ? null : read(levelSettings, limits)
     const own = settings === null ? null : levelLimits(camelised(settings))

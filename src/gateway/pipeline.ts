@@ -7,6 +7,7 @@ import type { Clock } from '../core/clock.ts'
 import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
+import type { Keys } from '../core/ports/keys.ts'
 import { requireScope } from './caller/access.ts'
 import type { Caller } from './caller/caller.ts'
 import { scopeOf } from './caller/scopes.ts'
@@ -29,6 +30,7 @@ export interface PipelineDeps extends ExchangeDeps {
   readonly owed: Owed
   readonly inflow: Inflow
   readonly entries: Readonly<Record<AuthRule, Entry>>
+  readonly keys: Pick<Keys, 'get'>
   /** Throws for a caller that is no longer valid. */
   readonly check: (caller: Caller) => void
   readonly phase: Phase
@@ -38,7 +40,7 @@ export interface PipelineDeps extends ExchangeDeps {
 export type Serve = (request: IncomingMessage, response: ServerResponse) => void
 
 export function pipeline(router: Router, origins: ReadonlySet<string>, deps: PipelineDeps): Serve {
-  const { owed, inflow, entries, check, phase } = deps
+  const { owed, inflow, entries, keys, check, phase } = deps
 
   return (request, response) => {
     const exchange = new Exchange(request, response, requestIdOf(request, deps.ids), corsOf(request, origins), deps)
@@ -83,7 +85,7 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
     const refusal = entry.isAlwaysOpen ? null : phase.refusal()
     if (refusal !== null) throw refusal
     const run = (caller: Caller | null): Answered | Promise<Answered> => {
-      if (route.auth === 'tenant' && caller !== null) requireScope(caller.key, scopeOf(route))
+      if (route.auth === 'tenant' && caller !== null) requireScope(keys, caller.key, scopeOf(route))
       checkQuery(route, query)
       const call = new Call(exchange, caller, params, query, entry.isCounted ? inflow : null, check)
       // Entries of `tenant` routes always return a caller

@@ -1,6 +1,7 @@
 /** Held by every engine: the Queue port's verbs over jobs that are there: cancel, list, pause, erase, keep. */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
+import type { Redriver } from '../../src/core/ports/submissions.ts'
 import { parseEnd } from '../../src/core/record.ts'
 import { accepted, type Case, DONE, draft, eventually, pass, readAll, runJob, submit, TestWorker } from './harness.ts'
 import { numbersOf } from './words.ts'
@@ -160,13 +161,33 @@ export const controlCases: readonly Case[] = [
         failed(false),
       )
       const good = await runJob(engine, worker)
-      expect(await engine.submissions.redrive(good.id)).toBeNull()
-      const job = accepted((await engine.submissions.redrive(bad.id))!)
+      expect(await engine.submissions.redrive(good.id, null)).toBeNull()
+      const job = accepted((await engine.submissions.redrive(bad.id, null))!)
       expect(job).toMatchObject({ redriveOf: bad.id, metadata: { a: 'b' }, options: { lane: 'l' } })
       expect(job.id).not.toBe(bad.id)
       const lease = await worker.one(job)
       expect(Buffer.from(lease.body).toString()).toBe(body)
-      expect(await engine.submissions.redrive(job.id)).toBeNull()
+      expect(await engine.submissions.redrive(job.id, null)).toBeNull()
+    },
+  },
+  {
+    name: 'redrive: it counts for whom asks, or as the first one did',
+    async run(open) {
+      const { engine } = await open()
+      const worker = new TestWorker(engine)
+      await engine.keys.add({ id: 'asks', tenant: 'acme', name: '', hint: '', createdAtMs: 1 }, 'd')
+      const first = { user: 'ann', session: 'user\nann' }
+      const bad = await runJob(engine, worker, first, [], failed(false))
+      const { keyId } = bad
+      const redriven = async (by: Redriver | null) => {
+        const job = accepted((await engine.submissions.redrive(bad.id, by))!)
+        return [(await engine.jobs.get(job.id))!, job].map((each) => [each.keyId, each.user, each.session])
+      }
+      expect(await redriven(null)).toEqual(Array(2).fill([keyId, 'ann', first.session]))
+      expect(await redriven({ keyId: 'asks' })).toEqual(Array(2).fill(['asks', 'ann', undefined]))
+      expect(await redriven({ keyId: 'asks', session: 'session\ns' })).toEqual(
+        Array(2).fill(['asks', 'ann', 'session\ns']),
+      )
     },
   },
 

@@ -85,7 +85,7 @@ export const queueCases: readonly Case[] = [
       for (const id of [other, 'job_x', '', 'job_00000000000000000000000000']) {
         expect(await engine.jobs.get(id)).toBeNull()
         expect(await engine.jobs.cancel(id)).toEqual({ kind: 'unknown' })
-        expect(await engine.submissions.redrive(id)).toBeNull()
+        expect(await engine.submissions.redrive(id, null)).toBeNull()
         expect(await engine.jobs.erase(id)).toBe(false)
         expect(await engine.jobs.places([id])).toEqual(new Map())
         expect(await engine.log.read(id, 0, 1000)).toBeNull()

@@ -314,12 +314,12 @@ describe('jobs', () => {
       'jobs[3].model',
     ])
   })
-  it.each(['before=x', 'limit=0', 'limit=1001', 'limit=ten', 'state=sleeping', 'limit=1&limit=2'])(
-    'a list asked for with %s',
-    async (query) => {
-      await refused(ask('GET', `/v1/jobs?${query}`), 400, 'invalid_request')
-    },
-  )
+  it.each([
+    ...['before=x', 'limit=0', 'limit=1001', 'limit=ten', 'state=sleeping', 'limit=1&limit=2'],
+    ...['lane=', 'conversation=', 'model='],
+  ])('a list asked for with %s', async (query) => {
+    await refused(ask('GET', `/v1/jobs?${query}`), 400, 'invalid_request')
+  })
   it('a header that is nearly ours', async () => {
     const got = await refused(
       ask('POST', '/v1/chat/completions', JSON.stringify(chat('x')), { 'sluice-lanes': 'a' }),

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openPeer } from '../protocol/peer.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
+import { userOf } from './two-users.ts'
 
 interface Made {
   readonly id: string
@@ -53,6 +54,14 @@ describe('tenants and keys', () => {
     expect(status).toBe(202)
     return body['id']
   }
+  /** A job of `acme` that could not start in time. */
+  const expired = async (key: string, model = 'demo'): Promise<string> => {
+    await admin('POST', '/admin/pause', { tenant: 'acme' })
+    const { body } = await call(key, '/v1/jobs', { request: chat('Hi. demo: tokens=3', model), deadline_ms: 1 })
+    await expect.poll(() => state(body['id'])).toBe('expired')
+    await admin('POST', '/admin/resume', { tenant: 'acme' })
+    return body['id']
+  }
   const state = async (id: string): Promise<string> =>
     ((await admin('GET', '/admin/jobs')).body['data'] as Body[]).find((job) => job['id'] === id)!['state']
 
@@ -85,6 +94,89 @@ describe('tenants and keys', () => {
     expect([bad.status, bad.body['error'].param]).toEqual([400, 'scopes'])
   })
 
+  it('scopes of an open connection are those that its key has now', async () => {
+    const { id, key } = await make()
+    const job = await submit(key, 'Hi. demo: tokens=3')
+    const peer = await openPeer(publicUrl(''))
+    peer.say({ t: 'hello', auth: { key } })
+    await peer.next('welcome')
+    await admin('PATCH', `/admin/keys/${id}`, { scopes: ['read'] })
+    peer.say({ t: 'submit', id: 's1', request: chat() })
+    expect((await peer.next('error'))['error'].code).toBe('forbidden')
+    peer.say({ t: 'attach', id: 'a1', job })
+    await peer.next('attached')
+    await admin('PATCH', `/admin/keys/${id}`, { scopes: ['submit'] })
+    peer.say({ t: 'attach', id: 'a2', job })
+    expect((await peer.next('error'))['error'].code).toBe('forbidden')
+    peer.say({ t: 'watch', id: 'w1', conversation: 'c' })
+    expect((await peer.next('error'))['error'].code).toBe('forbidden')
+    peer.say({ t: 'submit', id: 's2', request: chat(), follow: false })
+    await peer.next('accepted')
+  })
+
+  it('a key without `manage` cancels and redrives what it has submitted itself, and nothing else', async () => {
+    const [own, other] = [await make({ scopes: ['submit'] }), await make()]
+    const [mine, theirs] = [
+      await submit(own.key, 'demo: tokens=2000 delay=20'),
+      await submit(other.key, 'demo: tokens=2000 delay=20'),
+    ]
+    const refused = await call(own.key, `/v1/jobs/${theirs}/cancel`, {})
+    expect([refused.status, refused.body['error'].code]).toEqual([403, 'forbidden'])
+    expect(refused.body['error'].message).toContain('"manage"')
+    const peer = await openPeer(publicUrl(''))
+    peer.say({ t: 'hello', auth: { key: own.key } })
+    await peer.next('welcome')
+    peer.say({ t: 'cancel', id: 'c1', job: theirs })
+    expect((await peer.next('error'))['error'].code).toBe('forbidden')
+    expect(await state(theirs)).not.toBe('canceled')
+    expect((await call(own.key, `/v1/jobs/${mine}/cancel`, {})).status).toBe(202)
+    const [failed, foreign] = [await expired(own.key), await expired(other.key)]
+    expect((await call(own.key, `/v1/jobs/${foreign}/redrive`, {})).status).toBe(403)
+    expect((await call(own.key, `/v1/jobs/${failed}/redrive`, {})).status).toBe(202)
+    await admin('PATCH', `/admin/keys/${own.id}`, { scopes: ['submit', 'manage'] })
+    expect((await call(own.key, `/v1/jobs/${foreign}/redrive`, {})).status).toBe(202)
+    peer.say({ t: 'cancel', id: 'c2', job: theirs })
+    expect((await peer.next('ok'))['id']).toBe('c2')
+    await expect.poll(() => state(theirs)).toBe('canceled')
+    // A user's session sees that user's jobs alone: they are its own, whichever key they came with
+    const pages = await make({ scopes: ['submit', 'tickets'] })
+    const [ann, bob] = [await userOf(app.port, pages.key, 'ann'), await userOf(app.port, pages.key, 'bob')]
+    const { body } = await call(other.key, '/v1/jobs', { request: { ...chat('x'), user: 'ann' }, delay_ms: 60_000 })
+    expect((await bob.ask('POST', `/v1/jobs/${body['id']}/cancel`, {})).status).toBe(404)
+    expect((await ann.ask('POST', `/v1/jobs/${body['id']}/cancel`, {})).status).toBe(202)
+    const nobody = await userOf(app.port, pages.key, null)
+    expect((await nobody.ask('POST', `/v1/jobs/${body['id']}/cancel`, {})).status).toBe(403)
+  })
+
+  it('a job that is redriven is judged, and counted, as that of who asks', async () => {
+    const [asked, narrow, off, clear] = [await make(), await make({ models: ['demo'] }), await make(), await make()]
+    const id = await expired(asked.key, 'talks')
+    const again = async (key: string) => {
+      const { status, body } = await call(key, `/v1/jobs/${id}/redrive`, {})
+      return [status, body['error']?.code]
+    }
+    expect(await again(narrow.key)).toEqual([403, 'model_not_allowed'])
+    await admin('POST', '/admin/disable', { key: off.id })
+    expect(await again(off.key)).toEqual([403, 'access_disabled'])
+    // It is their own key that matters, whatever became of the one that asked first
+    await admin('POST', '/admin/disable', { key: asked.id })
+    const { status, body } = await call(clear.key, `/v1/jobs/${id}/redrive`, {})
+    expect(status).toBe(202)
+    await expect.poll(() => state(body['id'])).toBe('done')
+    const keyOf = async (job: string): Promise<string> =>
+      ((await admin('GET', '/admin/jobs')).body['data'] as Body[]).find((each) => each['id'] === job)!['key']
+    expect(await keyOf(body['id'])).toBe(clear.id)
+    const used = async (key: string): Promise<Body> => (await admin('GET', `/admin/usage?key=${key}`)).body['total']
+    expect([(await used(clear.id))['attempts'], (await used(asked.id))['attempts']]).toEqual([1, 0])
+    // An operator's is judged as its own key's, also where that is revoked
+    const byOperator = () => admin('POST', `/admin/jobs/${id}/redrive`, {})
+    expect((await byOperator()).body['error'].code).toBe('access_disabled')
+    await admin('POST', '/admin/enable', { key: asked.id })
+    await admin('DELETE', `/admin/keys/${asked.id}`)
+    const made = await byOperator()
+    expect([made.status, made.body['key']]).toEqual([202, asked.id])
+  })
+
   it('a key, and a tenant, may use the models that are listed, and see no others', async () => {
     const { id, key } = await make({ models: ['ta*'] })
     const models = async () => ((await call(key, '/v1/models')).body['data'] as Body[]).map((model) => model['id'])
@@ -101,6 +193,25 @@ describe('tenants and keys', () => {
     expect(await models()).toEqual(['demo'])
     expect((await ask(key, 'talks')).body['error'].message).toContain('tenant "acme"')
     expect((await ask(app.key, 'talks')).status).toBe(200)
+  })
+
+  it('a misspelled name is told of no model that its key may not use', async () => {
+    const { key } = await make({ models: ['ta*'] })
+    for (const path of ['/v1/chat/completions', '/v1/estimate', '/v1/tokenize']) {
+      const body = path === '/v1/tokenize' ? { model: 'demoo', text: 'a' } : chat('Hi', 'demoo')
+      const [theirs, all] = [await call(key, path, body), await call(app.key, path, body)]
+      expect([theirs.status, theirs.body['error'].code]).toEqual([404, 'model_not_found'])
+      expect(theirs.body['error'].message).not.toContain('"demo"')
+      expect(all.body['error'].message).toContain('Did you mean "demo"')
+    }
+  })
+
+  it('a model that is disabled is no business of a key that may not use it', async () => {
+    const { key } = await make({ models: ['demo'] })
+    await admin('POST', '/admin/disable', { model: 'talks', reason: 'a secret launch' })
+    const { status, body } = await ask(key, 'talks')
+    expect([status, body['error'].code]).toEqual([403, 'model_not_allowed'])
+    expect(body['error'].message).not.toContain('launch')
   })
 
   it('a rotated key is the same key: both secrets work until the overlap ends, and count as one', async () => {
@@ -127,6 +238,18 @@ describe('tenants and keys', () => {
     expect((await admin('DELETE', `/admin/keys/${id}`)).status).toBe(204)
     expect((await call(again.body['key'], '/v1/models')).status).toBe(401)
     expect((await admin('POST', `/admin/keys/${id}/rotate`, {})).status).toBe(400)
+  })
+
+  it('a change of a rotated key reaches the secret before it, too', async () => {
+    const { id, key } = await make()
+    const { body } = await admin('POST', `/admin/keys/${id}/rotate`, { overlap_ms: 3_600_000 })
+    await admin('PATCH', `/admin/keys/${id}`, { scopes: ['read', 'usage'] })
+    for (const secret of [key, body['key']])
+      expect([(await ask(secret)).status, (await call(secret, '/v1/models')).status]).toEqual([403, 200])
+    await admin('PATCH', `/admin/keys/${id}`, { expires_in_ms: 1 })
+    for (const secret of [key, body['key']])
+      for (const path of ['/v1/models', '/v1/jobs', '/v1/usage'])
+        await expect.poll(async () => (await call(secret, path)).status).toBe(401)
   })
 
   it('a key changes while it is used: its limits, its name, its end', async () => {
@@ -167,6 +290,33 @@ describe('tenants and keys', () => {
     await expect.poll(() => state(stopped), { timeout: 5_000 }).toBe('canceled')
     expect(await state(running)).toBe('leased')
     expect((await admin('DELETE', `/admin/keys/${cut.id}?running=hard`)).status).toBe(400)
+  })
+
+  it('what limits a key, and its switch, hold its jobs when it is revoked', async () => {
+    const [{ id, key }, other] = [await make({ limits: { concurrent: 1 } }), await make()]
+    const running = await submit(key, 'demo: tokens=2000 delay=20')
+    await expect.poll(() => state(running)).toBe('leased')
+    const waiting: string[] = []
+    for (let i = 0; i < 3; i++) waiting.push(await submit(key, 'demo: tokens=40 delay=20'))
+    const states = () => Promise.all(waiting.map(state))
+    await admin('POST', '/admin/disable', { key: id })
+    expect((await admin('DELETE', `/admin/keys/${id}`)).status).toBe(204)
+    expect((await admin('GET', '/admin/disable')).body['data']).toMatchObject([{ key: id }])
+    await admin('POST', `/admin/jobs/${running}/cancel`, {})
+    await expect.poll(() => state(running)).toBe('canceled')
+    // There is room for others
+    expect((await ask(other.key)).status).toBe(200)
+    for (const each of await states()) expect(each).not.toMatch(/leased|done/)
+    await admin('POST', '/admin/enable', { key: id })
+    const most = { leased: 0 }
+    await expect
+      .poll(async () => {
+        const now = await states()
+        most.leased = Math.max(most.leased, now.filter((each) => each === 'leased').length)
+        return now.join()
+      })
+      .toBe('done,done,done')
+    expect(most.leased).toBe(1)
   })
 
   // ---------------------------------------------------------------- tenants
@@ -283,10 +433,50 @@ describe('tenants and keys', () => {
       { model: '' },
     ])
       expect((await admin('POST', '/admin/disable', body)).status).toBe(400)
-    expect((await admin('POST', '/admin/disable', { key: 'key_none' })).body['error'].code).toBe('key_not_found')
+    for (const verb of ['disable', 'enable']) {
+      const refused = async (body: object) => {
+        const answer = await admin('POST', `/admin/${verb}`, body)
+        return [answer.status, answer.body['error'].code, answer.body['error'].message]
+      }
+      expect((await refused({ key: 'key_none' })).slice(0, 2)).toEqual([404, 'key_not_found'])
+      expect((await refused({ tenant: 'acmee' })).slice(0, 2)).toEqual([404, 'tenant_not_found'])
+      expect(await refused({ model: 'talk' })).toEqual([
+        404,
+        'model_not_found',
+        expect.stringContaining('Did you mean "talks"'),
+      ])
+      for (const model of ['*', 'ta*']) expect((await refused({ model }))[0]).toBe(400)
+    }
+    expect((await admin('GET', '/admin/disable')).body['data']).toEqual([])
+    // A tenant that is set up before it has a key; a model that the file does not have any more
+    await admin('PATCH', '/admin/tenants/early', { label: 'soon' })
+    expect((await admin('POST', '/admin/disable', { tenant: 'early' })).status).toBe(200)
+    expect((await admin('POST', '/admin/disable', { model: 'talks' })).status).toBe(200)
+    await app.reload({ models: [{ name: 'demo', provider: 'demo' }] })
+    expect((await admin('POST', '/admin/enable', { model: 'talks' })).status).toBe(200)
   })
 
   // ---------------------------------------------------------------- audit
+
+  it('what operators do to the queue, and a reload, are kept too', async () => {
+    const { key } = await make()
+    const selector = { tenant: 'acme', model: 'talks' }
+    await admin('POST', '/admin/pause', selector)
+    await admin('POST', '/admin/pause', selector)
+    await submit(key, 'Hi', 'talks')
+    expect((await admin('POST', '/admin/purge', selector)).body).toEqual({ purged: 1 })
+    await admin('POST', '/admin/resume', selector)
+    await app.reload({})
+    const { body } = await admin('GET', '/admin/audit?limit=5')
+    const target = 'tenant acme, model talks'
+    expect((body['data'] as Body[]).reverse()).toMatchObject([
+      { action: 'queue-paused', target, tenant: 'acme', before: { paused: false }, after: { paused: true } },
+      { action: 'queue-paused', target, before: {}, after: {} },
+      { action: 'queue-purged', target, after: { purged: 1 } },
+      { action: 'queue-resumed', target, before: { paused: true }, after: { paused: false } },
+      { action: 'config-reloaded', target: 'configuration', tenant: null, after: { models: ['demo', 'talks'] } },
+    ])
+  })
 
   it('changes are kept and told, with what differs, and with no secret', async () => {
     const { id, key } = await make({ name: 'first' })

@@ -156,6 +156,10 @@ describe('GET /admin/usage', () => {
     ['group_by=constructor', 'group_by'],
     ['format=xml', 'format'],
     ['tenants=acme', 'tenants'],
+    ['tenant=', 'tenant'],
+    ['user=', 'user'],
+    ['key=', 'key'],
+    ['model=', 'model'],
   ])('%s is refused', async (query, param) => {
     expect(await get(`/admin/usage?${query}`)).toEqual([400, refusal('invalid_request', param)])
   })
@@ -264,6 +268,7 @@ describe('GET /v1/usage', () => {
   it.each([
     ['tenant=default', 'tenant'],
     ['group_by=tenant', 'group_by'],
+    ['user=', 'user'],
   ])('tells nothing of others: %s', async (query, param) => {
     expect(await get(`/v1/usage?${query}`, withKey(acme.key))).toEqual([400, refusal('invalid_request', param)])
   })

@@ -48,14 +48,14 @@ const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
 })
 
 /** As a gateway checks keys. */
-function authOf(keys: Keys, badKeysPerMinute = 100) {
+function authOf(keys: Keys, badKeysPerMinute = 100, keysHaveChecksums = false) {
   const sessions = createSessions(keys, undefined as never, systemClock, systemIds(), {
     secret: () => Buffer.from('a secret of the tests'),
     ticketMs: 30_000,
     tokenMs: 600_000,
     sessionMs: 3_600_000,
   })
-  const options = { adminKeyDigest: null, keysHaveChecksums: false, badKeysPerMinute }
+  const options = { adminKeyDigest: null, keysHaveChecksums, badKeysPerMinute }
   return { sessions, auth: createAuth(keys, sessions, systemClock, options) }
 }
 const asking = (text: string): IncomingMessage => {
@@ -117,6 +117,13 @@ describe.skipIf(NO_REDIS)('Redis: keys', () => {
         .then(() => auth.tenant(asking(mintKey(systemIds()).key)))
         .catch((error: SluiceError) => codes.push(error.code))
     expect(codes).toEqual([...Array(3).fill('invalid_api_key'), ...Array(3).fill('too_many_auth_failures')])
+    expect(await calls()).toBe(before + 13)
+    // What can be no key of ours is not looked for at all
+    const checked = authOf(keys, 100, true).auth
+    const refused = expect.objectContaining({ code: 'invalid_api_key' }) as Error
+    for (const text of ['sk-x', `${mintKey(systemIds()).key.slice(0, -1)}!`, 'a'.repeat(600)])
+      expect(() => checked.tenant(asking(text))).toThrow(refused)
+    expect(() => auth.tenant(asking('a'.repeat(600)))).toThrow()
     expect(await calls()).toBe(before + 13)
   })
 

@@ -252,11 +252,22 @@ describe.skipIf(NO_REDIS)('Redis: submissions', () => {
     const live = writeLive({ id, seq: 1, acceptedAtMs: 1, epoch: 1, from: 'p', bodyBytes: 4, facts })
     await ground.commands.client.set(ground.names.row(id), `9 1 1\n${live}\n{"n":1,"t":2,"state":"failed"}`)
     await ground.commands.client.set(ground.names.body(id), 'text')
-    const redriving = submissions.redrive(id)
+    const redriving = submissions.redrive(id, null)
     const [submit] = await inbox.submits(1)
     expect(submit.items[0]).toMatchObject({ facts: { redriveOf: id }, bodyBytes: 4 })
     await inbox.answer(submit, await inbox.store(submit))
     expect(await redriving).toMatchObject({ kind: 'accepted' })
-    expect(await submissions.redrive('job_00000000000000000000000002')).toBeNull()
+    expect(await submissions.redrive('job_00000000000000000000000002', null)).toBeNull()
+    // That of a caller is
+    await keys.add({ id: 'k2', tenant: 'acme', name: 'n', hint: 'h', createdAtMs: 1 }, 'd2')
+    const byCaller = submissions.redrive(id, { keyId: 'k2' })
+    const [, second] = await inbox.submits(2)
+    expect(second.items[0]).toMatchObject({ facts: { keyId: 'k2', redriveOf: id } })
+    await inbox.answer(second, await inbox.store(second))
+    expect(await byCaller).toMatchObject({ kind: 'accepted', job: { keyId: 'k2' } })
+    expect(await submissions.redrive(id, { keyId: 'k1' })).toMatchObject({
+      kind: 'refused',
+      error: { code: 'invalid_api_key' },
+    })
   })
 })

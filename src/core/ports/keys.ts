@@ -15,6 +15,8 @@ export interface ApiKey {
   /** First chars of the key, to tell keys apart. */
   readonly hint: string
   readonly createdAtMs: number
+  /** Given to a start (SLUICE_KEY): it ends when another one is given. */
+  readonly seeded?: true
   readonly expiresAtMs?: number
   readonly revokedAtMs?: number
   /** Absent: all. */

@@ -17,6 +17,9 @@ export type Begun =
   | { readonly kind: 'accepted' | 'joined'; readonly job: Job; readonly standing?: Standing }
   | { readonly kind: 'refused'; readonly error: SluiceError }
 
+/** Whose key, and whose share of a tenant's quotas (absent: no session's), a redriven job uses. */
+export type Redriver = Pick<JobDraft, 'keyId' | 'session'>
+
 /** Durable jobs, in the fair order of the coordinator. */
 export interface Submissions {
   /** All or some may be refused; results in input order. One atomic commit for all that are taken. */
@@ -29,6 +32,9 @@ export interface Submissions {
    * shown.
    */
   begin(draft: JobDraft): Promise<{ readonly result: Begun; readonly power: () => Promise<void> }>
-  /** A new job with the request of one that failed or expired, at the end of its lane. */
-  redrive(job: JobId): Promise<Submitted | null>
+  /**
+   * A new job with the request of one that failed or expired, at the end of its lane. It counts for whom `by` names;
+   * null: as the first one did, whether that one's key is still valid or not.
+   */
+  redrive(job: JobId, by: Redriver | null): Promise<Submitted | null>
 }

@@ -6,7 +6,7 @@ import type { SluiceError } from '../../core/errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
 import type { Backlog, DeploymentStatus, Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
-import type { Begun, Submissions, Submitted } from '../../core/ports/submissions.ts'
+import type { Begun, Redriver, Submissions, Submitted } from '../../core/ports/submissions.ts'
 import {
   type Attachment,
   FENCED,
@@ -67,10 +67,11 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     })
   }
 
-  async redrive(id: JobId): Promise<Submitted | null> {
+  async redrive(id: JobId, by: Redriver | null): Promise<Submitted | null> {
     const job = await this.get(id)
     if (job === null || (job.state !== 'failed' && job.state !== 'expired')) return null
-    const [submitted] = await this.submit([redriven(job, this.#parts.jobs.body(this.#parts.jobs.positions.of(id)!))])
+    const body = this.#parts.jobs.body(this.#parts.jobs.positions.of(id)!)
+    const [submitted] = await this.submit([redriven(job, body, by)])
     return submitted
   }
 

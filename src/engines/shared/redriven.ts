@@ -1,8 +1,9 @@
 /** A job that failed, as it is submitted anew. */
 import type { Job, JobDraft } from '../../core/job.ts'
+import type { Redriver } from '../../core/ports/submissions.ts'
 
-/** At the end of its lane, at once, and under no key: that one names the job that failed. */
-export function redriven(job: Job, body: Uint8Array): JobDraft {
+/** At the end of its lane, at once, and under no idempotency key: that one names the job that failed. */
+export function redriven(job: Job, body: Uint8Array, by: Redriver | null): JobDraft {
   const {
     id,
     state: _state,
@@ -18,5 +19,8 @@ export function redriven(job: Job, body: Uint8Array): JobDraft {
     ...draft
   } = job
   const { idempotencyKey: _key, delayMs: _delay, ...options } = draft.options
-  return { ...draft, options, body, isRetry: false, redriveOf: id }
+  const again: JobDraft = { ...draft, options, body, isRetry: false, redriveOf: id }
+  if (by === null) return again
+  const { session: _session, ...rest } = again
+  return { ...rest, ...by }
 }

@@ -1,13 +1,33 @@
 /** What a key may be used for: its scopes, its models and its tenant's, and what an operator has disabled. */
 import { SluiceError } from '../../core/errors.ts'
+import type { Job } from '../../core/job.ts'
 import type { ApiKey, Keys, Scope } from '../../core/ports/keys.ts'
 import type { Disabled, Tenants } from '../../core/ports/tenants.ts'
+import { type Caller, userOf } from './caller.ts'
+
+/** As the key is now: it may have been changed since its connection was opened, or since it got another secret. */
+function hasScope(keys: Pick<Keys, 'get'>, key: ApiKey, scope: Scope): boolean {
+  const { scopes } = keys.get(key.id) ?? key
+  return scopes === undefined || scopes.includes(scope)
+}
 
 /** Throws forbidden. */
-export function requireScope({ scopes, id }: ApiKey, scope: Scope): void {
-  if (scopes === undefined || scopes.includes(scope)) return
+export function requireScope(keys: Pick<Keys, 'get'>, key: ApiKey, scope: Scope): void {
+  if (hasScope(keys, key, scope)) return
   throw new SluiceError('forbidden', {
-    message: `The API key (${id}) lacks the scope "${scope}": use another key, or have it added to this one.`,
+    message: `The API key (${key.id}) lacks the scope "${scope}": use another key, or have it added to this one.`,
+  })
+}
+
+/**
+ * To cancel a job that the caller can see, or to redrive it, is to manage it, unless it is its own: the same key has
+ * submitted it, or it is its session's user's. Throws forbidden.
+ */
+export function requireOwnJob(keys: Pick<Keys, 'get'>, caller: Caller, { keyId }: Pick<Job, 'keyId'>): void {
+  const { key } = caller
+  if (keyId === key.id || userOf(caller) !== null || hasScope(keys, key, 'manage')) return
+  throw new SluiceError('forbidden', {
+    message: `Another API key has submitted this job: for that, the one used (${key.id}) lacks the scope "manage".`,
   })
 }
 
@@ -39,8 +59,10 @@ export function refusalOf(stores: Stores, asked: Asked): SluiceError | null {
   if (keyOff !== undefined) return disabled('access_disabled', `API key (${keyId})`, keyOff)
   const tenantOff = tenants.get('tenant', tenant)?.disabled ?? null
   if (tenantOff !== null) return disabled('access_disabled', `tenant "${tenant}"`, tenantOff)
+  const refusal = notAllowed(stores, asked)
+  if (refusal !== null) return refusal
   const modelOff = tenants.get('model', model)?.disabled ?? null
-  return modelOff === null ? notAllowed(stores, asked) : disabled('model_disabled', `model "${model}"`, modelOff)
+  return modelOff === null ? null : disabled('model_disabled', `model "${model}"`, modelOff)
 }
 
 const WHAT_NOW = {

@@ -54,10 +54,15 @@ export function createAuth(
   const strangers = new Strangers(clock, options.badKeysPerMinute)
   const adminDigest = options.adminKeyDigest === null ? null : Buffer.from(options.adminKeyDigest)
 
+  /** A secret that was replaced ends no later than its key. */
   const find = (digest: string): ApiKey | null => {
     const key = keys.find(digest)
-    return isValidKey(key, clock.wallMs()) ? key : null
+    const now = clock.wallMs()
+    return isValidKey(key, now) && isValidSecret(key, keys.get(key.id), now) ? key : null
   }
+  /** May it be a key that is not known here yet? */
+  const isPlausible = (text: string): boolean =>
+    text.length <= MAX_KEY_BYTES && (!options.keysHaveChecksums || isWellFormed(text))
   /** Digests by the key's text, of keys that were valid when last seen: the only place that keeps such texts. */
   const digests = new Map<string, string>()
 
@@ -68,7 +73,7 @@ export function createAuth(
       if (key === null) digests.delete(text)
       return key
     }
-    if (text.length > MAX_KEY_BYTES || (options.keysHaveChecksums && !isWellFormed(text))) return null
+    if (!isPlausible(text)) return null
     const digest = digestOf(text)
     const key = find(digest)
     if (key === null) return null
@@ -84,7 +89,7 @@ export function createAuth(
     const key = findByText(text)
     if (key !== null) return { key, session: null }
     // Made at another gateway a moment ago, perhaps. Whoever guesses keys is not looked for
-    const looking = strangers.areTooMany(from.address) ? null : keys.refresh()
+    const looking = isPlausible(text) && !strangers.areTooMany(from.address) ? keys.refresh() : null
     if (looking === null) throw strangers.refusal(from.address, 'invalid_api_key')
     return looking.then(() => {
       const found = findByText(text)

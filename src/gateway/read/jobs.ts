@@ -1,9 +1,11 @@
 /** What both listeners show of jobs, and do to them. */
 import { SluiceError } from '../../core/errors.ts'
+import { bad } from '../../core/fields.ts'
 import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobState, Place } from '../../core/job.ts'
 import type { JobFilter } from '../../core/ports/jobs.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
+import { requireOwnJob } from '../caller/access.ts'
 import { type Caller, canSee, prefixOf, userOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
@@ -22,7 +24,7 @@ const LIST = 20
 export type Jobs = ReturnType<typeof createJobs>
 
 export function createJobs(deps: GatewayDeps, submits: Submits) {
-  const { jobs, log } = deps
+  const { jobs, log, keys } = deps
 
   /** `caller` null: the operator. */
   async function viewOf(job: Job, place: Place | null, caller: Caller | null): Promise<Record<string, unknown>> {
@@ -40,18 +42,26 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
     return viewOf(job, (await jobs.places([id])).get(id) ?? null, caller)
   }
 
+  /** The caller's own job; another tenant's, or another user's, is not there (T1). */
+  async function own(call: KeyCall): Promise<Job> {
+    const job = await jobs.get(call.params['id'])
+    if (job === null || !canSee(call.caller, job)) throw new SluiceError('job_not_found')
+    return job
+  }
+
   return {
     view,
+    own,
+    /** The same, to be canceled or redriven. Throws forbidden too. */
+    async managed(call: KeyCall): Promise<Job> {
+      const job = await own(call)
+      requireOwnJob(keys, call.caller, job)
+      return job
+    },
     submitted: async (result: Submitted, caller: Caller): Promise<Record<string, unknown>> =>
       result.kind === 'refused'
         ? { object: 'error', error: result.error.wire }
         : { ...(await viewOf(result.job, result.place, caller)), ...limitsView(result.standing) },
-    /** The caller's own job; another tenant's, or another user's, is not there (T1). */
-    async own(call: KeyCall): Promise<Job> {
-      const job = await jobs.get(call.params['id'])
-      if (job === null || !canSee(call.caller, job)) throw new SluiceError('job_not_found')
-      return job
-    },
     /** `caller` null: the operator, of all tenants. */
     async list(call: Call, caller: Caller | null): Promise<Answer> {
       const filter = filterOf(call, caller)
@@ -95,7 +105,8 @@ function filterOf(call: Call, caller: Caller | null): JobFilter {
     throw new SluiceError('invalid_request', { param: 'before', message: '"before" must be a job id.' })
   for (const name of FILTERS) {
     const value = call.parameter(name)
-    if (value) filter[name] = name === 'lane' || name === 'conversation' ? namesOf(caller) + value : value
+    if (value === '') throw bad(name, `"${name}" is empty: leave it out for all of them.`)
+    if (value !== undefined) filter[name] = name === 'lane' || name === 'conversation' ? namesOf(caller) + value : value
   }
   return filter as unknown as JobFilter
 }

@@ -11,9 +11,8 @@ import type { KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { type Draft, dialectDraft, jobDraft, spokenAt } from '../submit/draft.ts'
 import { decide } from '../submit/guarded.ts'
-import { checkModel, namesOf, noModel } from '../submit/model.ts'
+import { checkModel, modelRefusal, noModelFor } from '../submit/model.ts'
 import { maxOutputTokens } from '../submit/output.ts'
-import { modelRefusal } from './models.ts'
 
 /** One of them is counted. */
 const COUNTED = ['messages', 'input', 'text'] as const
@@ -36,7 +35,7 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
     const { key } = call.caller
     const { tenant } = key
     const route = models.resolve(model)
-    if (route === null) throw noModel(model, namesOf(models))
+    if (route === null) throw noModelFor(deps, key, model)
     const refusal = modelRefusal(deps, key, model)
     if (refusal !== null) throw refusal
     checkCounted(value)

@@ -183,7 +183,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       path: '/v1/jobs/:id/cancel',
       auth: 'tenant',
       async run(call) {
-        return jobs.cancel(call, (await jobs.own(call)).id)
+        return jobs.cancel(call, (await jobs.managed(call)).id)
       },
     },
     {
@@ -191,7 +191,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       path: '/v1/jobs/:id/redrive',
       auth: 'tenant',
       async run(call) {
-        return jobs.redrive(call, (await jobs.own(call)).id)
+        return jobs.redrive(call, (await jobs.managed(call)).id)
       },
     },
     {

@@ -1,6 +1,7 @@
 /** What only the operator may: PROTOCOL.md section 8. */
 import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
+import type { JsonRecord } from '../../core/json.ts'
 import type { Selector } from '../../core/ports/operations.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
@@ -10,10 +11,12 @@ import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
 import { backlogView, deploymentView } from '../read/views.ts'
+import { tellChange } from './changes.ts'
 
 type Done = 'queue-paused' | 'queue-resumed' | 'queue-purged'
 
-const SELECTORS = ['tenant', 'lane', 'model']
+const SELECTORS = ['tenant', 'lane', 'model'] as const
+const RELOADED = { action: 'config-reloaded', target: 'configuration', tenant: null, before: {} } as const
 
 export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] {
   const { operations, options } = deps
@@ -22,27 +25,40 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
     const { value } = await readJson(call, options.maxBodyBytes, options)
     const members = Object.entries(value)
     for (const [name, v] of members)
-      if (!SELECTORS.includes(name) || typeof v !== 'string' || v === '')
+      if (!SELECTORS.some((one) => one === name) || typeof v !== 'string' || v === '')
         throw bad(name, `"${name}" must be one of ${SELECTORS.join(', ')}, and its value a string.`)
     if (members.length === 0)
       throw new SluiceError('invalid_request', { message: `Give at least one of ${SELECTORS.join(', ')}.` })
     return value
   }
 
-  async function reload(): Promise<Answer> {
+  async function reload(call: Call): Promise<Answer> {
     try {
       const { models, tenants, needsRestart } = await deps.reload()
-      return json(200, { object: 'reload', models, tenants, needs_restart: needsRestart })
+      const after = { models, tenants, needs_restart: needsRestart }
+      await tellChange(deps, call, { ...RELOADED, after })
+      return json(200, { object: 'reload', ...after })
     } catch (error) {
       if (!(error instanceof SluiceError) || error.code !== 'config_invalid') throw error
       throw new SluiceError('config_invalid', { status: 422, message: error.message })
     }
   }
 
-  function tell(call: Call, type: Done, { tenant, lane, model }: Selector, jobs?: number): void {
-    const selected = { tenant: tenant ?? null, lane: lane ?? null, model: model ?? null }
+  function tell(
+    call: Call,
+    type: Done,
+    selector: Selector,
+    { before = {}, after, jobs }: { readonly before?: JsonRecord; readonly after: JsonRecord; readonly jobs?: number },
+  ): Promise<void> {
+    const { tenant = null, lane = null, model = null } = selector
+    const selected = { tenant, lane, model }
     deps.emit({ type, ...selected, requestId: call.requestId, ...(jobs === undefined ? {} : { jobs }) })
+    const names = SELECTORS.filter((name) => selected[name] !== null).map((name) => `${name} ${selected[name]}`)
+    return tellChange(deps, call, { action: type, target: names.join(', '), tenant, before, after })
   }
+
+  const isPaused = async (selected: Selector): Promise<boolean> =>
+    (await operations.paused()).some((one) => SELECTORS.every((name) => one[name] === selected[name]))
 
   const paused = async (): Promise<Answer> => json(200, { object: 'list', data: await operations.paused() })
 
@@ -74,8 +90,9 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
         auth: 'operator',
         async run(call) {
           const selected = await selector(call)
+          const before = { paused: await isPaused(selected) }
           await operations[verb](selected)
-          tell(call, `queue-${verb}d`, selected)
+          await tell(call, `queue-${verb}d`, selected, { before, after: { paused: verb === 'pause' } })
           return paused()
         },
       }),
@@ -87,7 +104,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
       async run(call) {
         const selected = await selector(call)
         const purged = await operations.purge(selected)
-        tell(call, 'queue-purged', selected, purged)
+        await tell(call, 'queue-purged', selected, { after: { purged }, jobs: purged })
         return json(200, { purged })
       },
     },

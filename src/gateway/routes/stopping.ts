@@ -29,6 +29,8 @@ export function selectedOf(body: Readonly<Record<string, unknown>>): Selected {
   const value = body[name]
   if (given.length !== 1) throw bad('tenant', 'Give exactly one of "tenant", "key", "model".')
   if (typeof value !== 'string' || value === '' || value.length > 256) throw bad(name, `"${name}" must be a name.`)
+  if (name === 'model' && value.includes('*'))
+    throw bad('model', '"model" must be the whole name of one model, without "*": disable several one by one.')
   return { [name]: value }
 }
 

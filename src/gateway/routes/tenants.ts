@@ -12,6 +12,7 @@ import { readJson } from '../http/body.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { disabledView } from '../read/views.ts'
+import { noModel } from '../submit/model.ts'
 import { checkChange, modelList, oneOf, outcomeOf, shortText, tellChange, tenantId } from './changes.ts'
 import { type Selected, selectedOf, stopJobs } from './stopping.ts'
 
@@ -99,6 +100,14 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
 
   // ---------------------------------------------------------------- switches
 
+  /** There is such a tenant, or model: a switch of a name that was misspelled stops nothing. Throws …_not_found. */
+  async function check({ tenant, model }: Selected): Promise<void> {
+    const all = await known()
+    if (tenant !== undefined && !all.has(tenant)) throw new SluiceError('tenant_not_found')
+    const isModel = model === undefined || deps.models.resolve(model) !== null || tenants.get('model', model) !== null
+    if (!isModel) throw noModel(model, () => deps.models.list())
+  }
+
   /** Stores it; `was` is told what it was before. Throws key_not_found, invalid_request. */
   async function put(
     { tenant, key: id, model }: Selected,
@@ -130,7 +139,7 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
 
   /** Resolves with why it can't be stored now, where it is in force all the same; null: it is stored. */
   async function turn(call: Call, selected: Selected, disabled: Disabled | null): Promise<unknown> {
-    await keys.refresh()
+    await check(selected)
     const tenant = selected.tenant ?? (selected.key === undefined ? null : (keys.get(selected.key)?.tenant ?? null))
     let before: Disabled | null = null
     const unstored = await outcomeOf(put(selected, disabled, (known) => (before = known)))

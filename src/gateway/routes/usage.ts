@@ -128,7 +128,9 @@ function ownUser(caller: Caller): string {
 
 /** Throws invalid_request. */
 function filterOf(call: Call, tenant: string | undefined): UsageFilter {
-  const given = (name: string): string | undefined => call.parameter(name) || undefined
+  for (const name of ['tenant', 'user', 'key', 'model'])
+    if (call.parameter(name) === '') throw bad(name, `"${name}" is empty: leave it out for all of them.`)
+  const given = (name: string): string | undefined => call.parameter(name)
   const [user, keyId, model, fromDay, toDay] = [
     given('user'),
     given('key'),

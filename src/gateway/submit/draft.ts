@@ -16,12 +16,12 @@ import type { JsonBody } from '../http/body.ts'
 import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 import { routeOf } from './kind-of-request.ts'
-import { checkModel, namesOf, noModel } from './model.ts'
+import { checkModel, type ModelDeps, noModelFor } from './model.ts'
 import { maxOutputTokens } from './output.ts'
 import { priceNow } from './price.ts'
 
 /** What a draft is made with. */
-export type DraftDeps = Pick<GatewayDeps, 'models' | 'weights' | 'prices' | 'clock' | 'dialects' | 'options'>
+export type DraftDeps = ModelDeps & Pick<GatewayDeps, 'weights' | 'prices' | 'dialects' | 'options'>
 
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
@@ -135,7 +135,7 @@ export function jobDraft(
 }
 
 /** What goes to an endpoint; the first of them all where none is named. Throws invalid_request. */
-export function spokenAt({ dialects }: DraftDeps, endpoint: unknown): Spoken {
+export function spokenAt({ dialects }: Pick<DraftDeps, 'dialects'>, endpoint: unknown): Spoken {
   for (const dialect of dialects.spoken)
     for (const form of dialect.requests) if (endpoint === undefined || endpoint === form.path) return { dialect, form }
   throw new SluiceError('invalid_request', {
@@ -153,7 +153,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const model = checkModel(request)
   const { value, body, shownAs, ...read } = form.read(request, bytes)
   const served = deps.models.resolve(model)
-  if (served === null) throw noModel(model, namesOf(deps.models))
+  if (served === null) throw noModelFor(deps, caller.key, model)
   if (!served.kinds.includes(kind))
     throw new SluiceError('invalid_request', {
       param: 'model',

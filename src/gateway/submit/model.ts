@@ -3,7 +3,9 @@ import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import type { GatewayDeps } from '../deps.ts'
+import type { ApiKey } from '../../core/ports/keys.ts'
+import { notAllowed } from '../caller/access.ts'
+import type { GatewayDeps, PublicModel } from '../deps.ts'
 import { checkSpelling, REFUSED } from './spelling.ts'
 
 const MODEL = /^(?:@[\w-]+\/)?[A-Za-z0-9_][\w./:@+-]{0,199}$/
@@ -29,18 +31,40 @@ export function checkModel(body: JsonRecord): string {
   return model
 }
 
-/** `names`: of the models that there are. */
-export const noModel = (name: string, names: Iterable<string>): SluiceError =>
+/** Names those that the key may use, and no others. */
+export const noModelFor = (deps: ModelDeps, key: ModelUser, name: string): SluiceError =>
+  noModel(name, () => modelsFor(deps, key))
+
+/** `models`: to look for similar names in. */
+export const noModel = (name: string, models: () => readonly PublicModel[]): SluiceError =>
   new SluiceError('model_not_found', {
     param: 'model',
     message:
       `There is no model ${JSON.stringify(name.slice(0, MAX_SHOWN_CHARS))}; GET /v1/models lists them.` +
-      `${name.length > MAX_COMPARED_CHARS ? '' : didYouMean(name, names)} ` +
+      `${name.length > MAX_COMPARED_CHARS ? '' : didYouMean(name, namesOf(models()))} ` +
       'A model named "*" in the settings matches any name.',
   })
 
-export const namesOf = (models: Pick<GatewayDeps['models'], 'list'>): readonly string[] =>
-  models
-    .list()
-    .slice(0, MAX_COMPARED_MODELS)
-    .map(({ id }) => id)
+const namesOf = (models: readonly PublicModel[]): readonly string[] =>
+  models.slice(0, MAX_COMPARED_MODELS).map(({ id }) => id)
+
+export type ModelDeps = Pick<GatewayDeps, 'models' | 'admission' | 'clock' | 'keys' | 'tenants'>
+type ModelUser = Pick<ApiKey, 'id' | 'tenant'>
+
+/** The models that the key may use. */
+export const modelsFor = (deps: ModelDeps, key: ModelUser): readonly PublicModel[] =>
+  deps.models.list().filter(({ id }) => modelRefusal(deps, key, id) === null)
+
+/** What the key, its tenant, or the tenant's guards refuse whatever is asked of the model. */
+export function modelRefusal(
+  deps: Omit<ModelDeps, 'models'>,
+  { id: keyId, tenant }: ModelUser,
+  model: string,
+): SluiceError | null {
+  const refusal = notAllowed(deps, { tenant, keyId, model })
+  if (refusal !== null) return refusal
+  const { admission, clock } = deps
+  const asked = { tenant, kind: 'chat', model, promptTokens: 0, texts: () => [], atMs: clock.wallMs() } as const
+  const { error } = admission.check(asked)
+  return error?.code === 'model_not_allowed' ? error : null
+}

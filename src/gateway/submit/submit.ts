@@ -9,10 +9,10 @@ import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { Standing } from '../../core/limits.ts'
 import type { Decision } from '../../core/ports/admission.ts'
-import type { Begun, Submitted } from '../../core/ports/submissions.ts'
+import type { Begun, Redriver, Submitted } from '../../core/ports/submissions.ts'
 import type { Ruling } from '../../core/ruling.ts'
 import type { Auth } from '../caller/auth.ts'
-import { type Caller, canSee } from '../caller/caller.ts'
+import { type Caller, canSee, shareOf as sessionShareOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Draft } from './draft.ts'
 import { decide, edited } from './guarded.ts'
@@ -43,7 +43,10 @@ export interface Submits {
   one(caller: Caller, draft: Draft): Promise<Taken>
   /** A job whose answer is sent at once; nothing that names it may be shown before `power`. Throws as `one`. */
   begin(caller: Caller, draft: Draft): Promise<Started>
-  /** The job again; `caller` null: the operator asks. Throws as `one`, and invalid_request for a job that can't be. */
+  /**
+   * The job again, as the caller's; null: the operator asks, and it stays that of its own key. Throws as `one`, and
+   * invalid_request for a job that can't be.
+   */
   again(caller: Caller | null, id: JobId): Promise<Taken>
 }
 
@@ -149,18 +152,26 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
       if (job.state !== 'failed' && job.state !== 'expired') throw notAgain()
       const request = await jobs.request(id)
       if (caller !== null) auth.check(caller)
-      const { error, edit, rulings } = decide(deps, job, () => parsed(request))
+      const by = caller === null ? null : redriverOf(caller)
+      const asked: Job = by === null ? job : { ...job, keyId: by.keyId }
+      const { error, edit, rulings } = decide(deps, asked, () => parsed(request))
       // It runs as it was stored
       const refused =
         error ??
-        refusedUnpriced(deps.limits(), deps.prices, job, deps.clock.wallMs()) ??
+        refusedUnpriced(deps.limits(), deps.prices, asked, deps.clock.wallMs()) ??
         (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
-      if (refused !== null) refuse(caller, job, { error: refused, rulings })
-      const result = await submissions.redrive(id)
+      if (refused !== null) refuse(caller, asked, { error: refused, rulings })
+      const result = await submissions.redrive(id, by)
       if (result === null) throw notAgain()
-      return taken(outcome(caller, job, result, rulings))
+      return taken(outcome(caller, asked, result, rulings))
     },
   }
+}
+
+/** Limits and the ledger follow who asks. */
+function redriverOf(caller: Caller): Redriver {
+  const session = sessionShareOf(caller)
+  return { keyId: caller.key.id, ...(session !== null && { session }) }
 }
 
 /** As the queue gets it. */

@@ -8,7 +8,7 @@
  */
 import { SluiceError } from '../../../core/errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../../../core/job.ts'
-import type { Submissions, Submitted } from '../../../core/ports/submissions.ts'
+import type { Redriver, Submissions, Submitted } from '../../../core/ports/submissions.ts'
 import { redriven } from '../../shared/redriven.ts'
 import type { Ground } from '../bus/ground.ts'
 import { FULL, unavailable } from '../client/errors.ts'
@@ -118,13 +118,14 @@ export class RedisSubmissions implements Submissions {
     return { result, power: () => Promise.resolve() }
   }
 
-  async redrive(id: JobId): Promise<Submitted | null> {
+  async redrive(id: JobId, by: Redriver | null): Promise<Submitted | null> {
     const job = await this.#jobs.get(id)
     if (job === null || (job.state !== 'failed' && job.state !== 'expired')) return null
     const body = await this.#jobs.request(id)
     if (body === null) return null
-    // Who asks was checked; the key of the job that failed need not be valid any longer
-    const [submitted] = await this.#take([redriven(job, body)], [])
+    const draft = redriven(job, body, by)
+    // An operator asks: the key of the job that failed need not be valid any longer
+    const [submitted] = await (by === null ? this.#take([draft], []) : this.submit([draft]))
     return submitted
   }
 

@@ -8,7 +8,7 @@ import { placeView } from '../../read/views.ts'
 import type { Peer } from '../peer.ts'
 
 export async function attach(peer: Peer, frame: AttachFrame, caller: Caller): Promise<void> {
-  requireScope(caller.key, 'read')
+  requireScope(peer.context.deps.keys, caller.key, 'read')
   const work = (): Promise<void> => attachTo(peer, frame, caller)
   return peer.following.get(frame.job) === undefined ? peer.following.withPlace(work) : work()
 }

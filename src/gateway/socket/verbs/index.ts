@@ -1,7 +1,7 @@
 /** What each frame from a client does, once it is checked and its sender is known: PROTOCOL.md section 6. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { CancelFrame, ClientFrame } from '../../../core/frames.ts'
-import { requireScope } from '../../caller/access.ts'
+import { requireOwnJob, requireScope } from '../../caller/access.ts'
 import { type Caller, canSee } from '../../caller/caller.ts'
 import { FRAME_SCOPES } from '../../caller/scopes.ts'
 import type { JsonBody } from '../../http/body.ts'
@@ -48,7 +48,7 @@ export function perform(
   body: JsonBody,
 ): void {
   const scope = FRAME_SCOPES[frame.t]
-  if (scope !== null) requireScope(caller.key, scope)
+  if (scope !== null) requireScope(peer.context.deps.keys, caller.key, scope)
   const verb = VERBS[frame.t] as Verb<ClientFrame>
   verb(peer, frame, caller, body)?.catch((error: unknown) =>
     peer.refuse(error, frame as { readonly id?: string; readonly job?: string }),
@@ -56,9 +56,10 @@ export function perform(
 }
 
 async function cancel(peer: Peer, { id: replyTo, job: id }: CancelFrame, caller: Caller): Promise<void> {
-  const { jobs } = peer.context.deps
+  const { jobs, keys } = peer.context.deps
   const job = await jobs.get(id)
   if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
+  requireOwnJob(keys, caller, job)
   const { kind } = await jobs.cancel(id)
   if (replyTo !== undefined && kind !== 'unknown') peer.send({ t: 'ok', id: replyTo, job: id, state: kind })
 }
