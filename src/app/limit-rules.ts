@@ -10,7 +10,7 @@ const SCHEMAS = { tenant: tenantLimitSettings, key: levelSettings } as const
 export const limitRules = (settings: Pick<Settings, 'config'>): LimitRules => ({
   check(of, given) {
     const { data, error } = SCHEMAS[of].safeParse(given)
-    if (data !== undefined) return given as JsonRecord
+    if (data !== undefined) return asGiven(given, data) as JsonRecord
     const [{ path, message }] = error.issues
     const param = ['limits', ...path.map(String)].join('.')
     throw new SluiceError('invalid_request', { param, message: `"${param}": ${message}` })
@@ -18,6 +18,14 @@ export const limitRules = (settings: Pick<Settings, 'config'>): LimitRules => ({
   configured: () =>
     new Map(settings.config.tenants.map(({ name, limits }) => [name, limits === null ? null : spelled(limits)])),
 })
+
+/** What was given, as it was read ("60" is 60), without what says nothing. */
+function asGiven(given: unknown, read: unknown): unknown {
+  if (Array.isArray(given)) return given.map((one, i) => asGiven(one, (read as readonly unknown[])[i]))
+  if (typeof given !== 'object' || given === null) return read
+  const members = Object.entries(given).map(([name, one]) => [name, asGiven(one, (read as JsonRecord)[name])] as const)
+  return Object.fromEntries(members.filter(([, one]) => one !== null && one !== undefined))
+}
 
 /** By the names of the file, without what says nothing. */
 function spelled(limits: object): JsonRecord {

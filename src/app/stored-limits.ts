@@ -3,6 +3,7 @@ import { levelLimits, levelSettings, tenantLimitSettings, tenantLimits } from '.
 import { camelised } from '../core/camel.ts'
 import type { JsonRecord } from '../core/json.ts'
 import type { LevelLimits, LimitSettings, TenantLimits } from '../core/limits.ts'
+import { isWithin } from '../core/model-index.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Keys } from '../core/ports/keys.ts'
 import type { Tenants } from '../core/ports/tenants.ts'
@@ -59,7 +60,11 @@ export function inForce(limits: LimitSettings, stored: StoredLimits | undefined)
   const tenant = (id: string): TenantLimits => own(tenants, id) ?? limits.eachTenant ?? UNLIMITED
   const { disabled } = stored
   for (const [id, of] of Object.entries(disabled.keys)) keys[id] = off(own(keys, id) ?? tenant(of).eachKey)
-  for (const name of disabled.models) models[name] = off(own(models, name))
+  for (const name of disabled.models) {
+    models[name] = off(own(models, name))
+    // A model has the level of the longest beginning of its name
+    for (const one of Object.keys(models)) if (isWithin(one, name)) models[one] = off(models[one])
+  }
   for (const id of disabled.tenants) tenants[id] = { ...tenant(id), all: off(tenant(id).all) }
   return { ...limits, tenants, keys, models }
 }

@@ -26,3 +26,7 @@ export class ModelIndex<M extends { readonly name: string }> {
     return match
   }
 }
+
+/** Is it the name, or one that begins as a name with "*" says? */
+export const isWithin = (name: string, pattern: string): boolean =>
+  pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern

@@ -53,6 +53,25 @@ export const tenantCases: readonly Case[] = [
     },
   },
   {
+    name: 'a model is held back by its own switch, or by that of the longest beginning of its name',
+    async run(open) {
+      const { tenants } = (await open()).engine
+      const off = (reason: string) => ({ ...OFF, reason })
+      const turn = (id: string, disabled: TenantRecord['disabled']) =>
+        tenants.change('model', id, () => record(id, { kind: 'model', disabled }))
+      const reasons = () => ['m/a', 'm/b', 'm', 'x'].map((model) => tenants.modelOff(model)?.reason ?? null)
+      await tenants.change('tenant', 'x', () => record('x', { disabled: OFF }))
+      await turn('m/*', off('all'))
+      expect(reasons()).toEqual(['all', 'all', null, null])
+      await turn('m/a', off('one'))
+      await turn('*', off('any'))
+      expect(reasons()).toEqual(['one', 'all', 'any', 'any'])
+      await turn('m/a', null)
+      await turn('*', null)
+      expect(reasons()).toEqual(['all', 'all', null, null])
+    },
+  },
+  {
     name: 'no change is lost among others of the same moment',
     async run(open) {
       const { tenants } = (await open()).engine

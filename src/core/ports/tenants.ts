@@ -15,7 +15,7 @@ export interface Disabled {
 export interface TenantRecord {
   /** A model has nothing but its switch. */
   readonly kind: 'tenant' | 'model'
-  /** Of a model: its public name. */
+  /** Of a model: its public name, or a beginning of names that ends in "*". */
   readonly id: string
   readonly label: string
   /** Names of models that it may use, or beginnings that end in "*". Null: all. */
@@ -33,6 +33,8 @@ export interface Tenants {
   /** Answers from memory, as `all`: each process holds all records, and is told of changes. */
   get(kind: TenantKind, id: string): TenantRecord | null
   all(): Iterable<TenantRecord>
+  /** The switch that holds a model back: its own, or that of the longest beginning of its name. */
+  modelOff(model: string): Disabled | null
   /** Stores what `to` makes of a record (null: there is none yet), with all that others have changed. Power-safe. */
   change(kind: TenantKind, id: string, to: (record: TenantRecord | null) => TenantRecord): Promise<TenantRecord>
   /** In order of kind and id, with all that was stored at the call. */

@@ -1,13 +1,14 @@
 /** What is set of tenants and models, answered from memory; and what operators have changed. */
 import { AUDIT_KEPT, type Audit, type AuditEntry } from '../../core/ports/audit.ts'
-import type { TenantKind, TenantRecord, Tenants } from '../../core/ports/tenants.ts'
+import type { Disabled, TenantKind, TenantRecord, Tenants } from '../../core/ports/tenants.ts'
 import { parse } from '../shared/shape.ts'
-import { DAMAGED, readRecord, recordName, sorted } from '../shared/tenant-records.ts'
+import { DAMAGED, ModelSwitches, readRecord, recordName, sorted } from '../shared/tenant-records.ts'
 import type { Store } from './disk/store.ts'
 
 export class TenantStore implements Tenants {
   readonly #store: Store
   readonly #records = new Map<string, TenantRecord>()
+  readonly #switches = new ModelSwitches(() => this.all())
   #tell = (): void => {}
 
   constructor(store: Store) {
@@ -27,6 +28,10 @@ export class TenantStore implements Tenants {
     return this.#records.values()
   }
 
+  modelOff(model: string): Disabled | null {
+    return this.#switches.find(model)
+  }
+
   onChange(fn: () => void): void {
     this.#tell = fn
   }
@@ -36,7 +41,7 @@ export class TenantStore implements Tenants {
     const name = recordName(kind, id)
     const record = to(this.get(kind, id))
     this.#records.set(name, record)
-    this.#tell()
+    this.#changed()
     const put = this.#store.db.prepare('INSERT OR REPLACE INTO tenants VALUES (?, ?)')
     await this.#store.whileUp(
       this.#store.run(() => void put.run(name, JSON.stringify(record)), true).then(() => this.#store.synced()),
@@ -51,10 +56,15 @@ export class TenantStore implements Tenants {
   /** Committed when resolved. */
   async remove(tenant: string): Promise<void> {
     const name = recordName('tenant', tenant)
-    if (this.#records.delete(name)) this.#tell()
+    if (this.#records.delete(name)) this.#changed()
     // Also one that is damaged, and therefore not known
     const remove = this.#store.db.prepare('DELETE FROM tenants WHERE id = ?')
     await this.#store.run(() => void remove.run(name), true)
+  }
+
+  #changed(): void {
+    this.#switches.changed()
+    this.#tell()
   }
 }
 

@@ -3,9 +3,9 @@
  * emptied. And what operators have changed.
  */
 import { AUDIT_KEPT, type Audit, type AuditEntry } from '../../core/ports/audit.ts'
-import type { TenantKind, TenantRecord, Tenants } from '../../core/ports/tenants.ts'
+import type { Disabled, TenantKind, TenantRecord, Tenants } from '../../core/ports/tenants.ts'
 import { parse } from '../shared/shape.ts'
-import { DAMAGED, readRecord, recordName, sorted } from '../shared/tenant-records.ts'
+import { DAMAGED, ModelSwitches, readRecord, recordName, sorted } from '../shared/tenant-records.ts'
 import { storageError } from './client/errors.ts'
 import { inTurn, MOST_A_CALL, NEVER_CHANGED, pairs, Told, type ToldParts } from './told.ts'
 
@@ -14,6 +14,7 @@ export class RedisTenants implements Tenants {
   readonly #told: Told
   #records: ReadonlyMap<string, TenantRecord> = new Map()
   readonly #warned = new Set<string>()
+  readonly #switches = new ModelSwitches(() => this.all())
   #tell = (): void => {}
 
   private constructor(parts: ToldParts) {
@@ -34,6 +35,10 @@ export class RedisTenants implements Tenants {
 
   all(): Iterable<TenantRecord> {
     return this.#records.values()
+  }
+
+  modelOff(model: string): Disabled | null {
+    return this.#switches.find(model)
   }
 
   onChange(fn: () => void): void {
@@ -97,6 +102,7 @@ export class RedisTenants implements Tenants {
       }
     }
     this.#records = records
+    this.#switches.changed()
     this.#tell()
   }
 }

@@ -1,5 +1,6 @@
 /** Records of tenants and models: their names in a store, and their reading. */
-import type { TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
+import { ModelIndex } from '../../core/model-index.ts'
+import type { Disabled, TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
 import { fits, maybe, members, number, object, parse, type Shape, text } from './shape.ts'
 
 export const recordName = (kind: TenantKind, id: string): string => `${kind} ${id}`
@@ -13,6 +14,29 @@ export const RECORD: Shape = {
   disabled: maybe(members({ running: text, queued: text, reason: text, atMs: number })),
   createdAtMs: number,
   changedAtMs: number,
+}
+
+/** Asked for each request: an index, made anew after each change. */
+export class ModelSwitches {
+  readonly #all: () => Iterable<TenantRecord>
+  #index: ModelIndex<{ readonly name: string; readonly disabled: Disabled }> | null = null
+
+  constructor(all: () => Iterable<TenantRecord>) {
+    this.#all = all
+  }
+
+  changed(): void {
+    this.#index = null
+  }
+
+  find(model: string): Disabled | null {
+    this.#index ??= new ModelIndex(
+      [...this.#all()].flatMap(({ kind, id: name, disabled }) =>
+        kind === 'model' && disabled !== null ? [{ name, disabled }] : [],
+      ),
+    )
+    return this.#index.find(model)?.disabled ?? null
+  }
 }
 
 /** Null: damaged. */

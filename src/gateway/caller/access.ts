@@ -1,6 +1,7 @@
 /** What a key may be used for: its scopes, its models and its tenant's, and what an operator has disabled. */
 import { SluiceError } from '../../core/errors.ts'
 import type { Job } from '../../core/job.ts'
+import { isWithin } from '../../core/model-index.ts'
 import type { ApiKey, Keys, Scope } from '../../core/ports/keys.ts'
 import type { Disabled, Tenants } from '../../core/ports/tenants.ts'
 import { type Caller, userOf } from './caller.ts'
@@ -40,7 +41,7 @@ interface Asked {
 
 interface Stores {
   readonly keys: Pick<Keys, 'get'>
-  readonly tenants: Pick<Tenants, 'get'>
+  readonly tenants: Pick<Tenants, 'get' | 'modelOff'>
 }
 
 /** Why a key may not use a model, whatever is asked; null: it may. */
@@ -61,7 +62,7 @@ export function refusalOf(stores: Stores, asked: Asked): SluiceError | null {
   if (tenantOff !== null) return disabled('access_disabled', `tenant "${tenant}"`, tenantOff)
   const refusal = notAllowed(stores, asked)
   if (refusal !== null) return refusal
-  const modelOff = tenants.get('model', model)?.disabled ?? null
+  const modelOff = tenants.modelOff(model)
   return modelOff === null ? null : disabled('model_disabled', `model "${model}"`, modelOff)
 }
 
@@ -84,5 +85,4 @@ const notListed = (whose: string, model: string): SluiceError =>
     message: `The ${whose} may not use the model "${model}": GET /v1/models lists those that it may use.`,
   })
 
-const isListed = (entries: readonly string[], name: string): boolean =>
-  entries.some((entry) => (entry.endsWith('*') ? name.startsWith(entry.slice(0, -1)) : entry === name))
+const isListed = (entries: readonly string[], name: string): boolean => entries.some((entry) => isWithin(name, entry))

@@ -3,6 +3,7 @@ import { SluiceError } from '../../core/errors.ts'
 import { bad, checkNames } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import { type ApiKey, SCOPES, type Scope } from '../../core/ports/keys.ts'
+import type { Disabled } from '../../core/ports/tenants.ts'
 import type { Admitted } from '../caller/admitted.ts'
 import { mintKey } from '../caller/api-key.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -97,15 +98,24 @@ export function keyRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route
     const cut = oneOf('running', call.parameter('running') ?? 'finish', ['finish', 'cut']) === 'cut'
     const cancel = oneOf('queued', call.parameter('queued') ?? 'keep', ['keep', 'cancel']) === 'cancel'
     const before = keys.get(id)
-    const revoking = keys.revoke(id, clock.wallMs())
+    const atMs = clock.wallMs()
+    const revoking = keys.revoke(id, atMs)
+    // Nothing of it starts while it is stopped: room that one job leaves would be the next one's
+    const holding = cut || cancel ? keys.change(id, (key) => withSwitch(key, key.disabled ?? stopping(atMs))) : null
     admitted.check()
-    const unstored = await outcomeOf(revoking)
+    const [unstored, unheld] = await Promise.all([outcomeOf(revoking), holding === null ? null : outcomeOf(holding)])
     const after = keys.get(id)
     if (unstored !== null && after?.revokedAtMs === undefined) throw unstored
     if (unstored === null && !(await revoking)) throw new SluiceError('key_not_found')
-    if (after !== null) await tell(call, 'key-revoked', before ?? null, after)
-    await stopJobs(deps, { key: id }, { running: cut, queued: cancel })
-    if (unstored !== null) throw unstored
+    if (after !== null) await tell(call, 'key-revoked', before, withSwitch(after, before?.disabled))
+    if (holding !== null)
+      try {
+        await stopJobs(deps, { key: id }, { running: cut, queued: cancel })
+      } finally {
+        const released = keys.change(id, (key) => (key.disabled?.atMs === atMs ? withSwitch(key, before?.disabled) : key))
+        await outcomeOf(released)
+      }
+    if (unstored !== null || unheld !== null) throw unstored ?? unheld
     return empty(204)
   }
 
@@ -131,6 +141,12 @@ export function keyRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route
     { method: 'DELETE', path: '/admin/keys/:id', query: ['running', 'queued'], auth: 'operator', run: revoke },
   ]
 }
+
+const withSwitch = ({ disabled: _, ...key }: ApiKey, disabled: Disabled | undefined): ApiKey =>
+  disabled === undefined ? key : { ...key, disabled }
+
+/** Until its jobs are stopped; where the process dies in between, until an operator enables the key. */
+const stopping = (atMs: number): Disabled => ({ running: 'finish', queued: 'keep', reason: 'revoked', atMs })
 
 const revoked = (): SluiceError =>
   new SluiceError('invalid_request', { message: 'This key is revoked, for good: make another one.' })

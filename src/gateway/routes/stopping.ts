@@ -2,6 +2,7 @@
 import { sleep } from '../../core/clock.ts'
 import { bad } from '../../core/fields.ts'
 import type { Job, JobId, JobState } from '../../core/job.ts'
+import { isWithin } from '../../core/model-index.ts'
 import type { GatewayDeps } from '../deps.ts'
 
 /** What a switch is for: one of these. */
@@ -29,8 +30,8 @@ export function selectedOf(body: Readonly<Record<string, unknown>>): Selected {
   const value = body[name]
   if (given.length !== 1) throw bad('tenant', 'Give exactly one of "tenant", "key", "model".')
   if (typeof value !== 'string' || value === '' || value.length > 256) throw bad(name, `"${name}" must be a name.`)
-  if (name === 'model' && value.includes('*'))
-    throw bad('model', '"model" must be the whole name of one model, without "*": disable several one by one.')
+  if (name === 'model' && value.slice(0, -1).includes('*'))
+    throw bad('model', '"model" must be a name, or a beginning of names that ends in "*".')
   return { [name]: value }
 }
 
@@ -54,11 +55,18 @@ export async function stopJobs(
 
   async function look(states: readonly JobState[]): Promise<boolean> {
     const { tenant, key, model } = selected
-    const filter = { ...(tenant !== undefined && { tenant }), ...(model !== undefined && { model }), states }
+    const isGroup = model?.endsWith('*') === true
+    const filter = {
+      ...(tenant !== undefined && { tenant }),
+      ...(model !== undefined && !isGroup && { model }),
+      states,
+    }
+    const isSelected = (job: Job): boolean =>
+      (key === undefined || job.keyId === key) && (model === undefined || isWithin(job.model, model))
     let isNew = false
     for (let before: JobId | undefined; ; ) {
       const page = await jobs.list({ ...filter, ...(before !== undefined && { before }), limit: PAGE })
-      const own = page.filter((job: Job) => (key === undefined || job.keyId === key) && !canceled.has(job.id))
+      const own = page.filter((job) => isSelected(job) && !canceled.has(job.id))
       for (let at = 0; at < own.length; at += AT_ONCE)
         await Promise.all(
           own.slice(at, at + AT_ONCE).map(async ({ id, state }) => {
@@ -74,7 +82,8 @@ export async function stopJobs(
 
   const states = [...(running ? RUNNING : []), ...(queued ? QUEUED : [])]
   if (states.length === 0) return { running: 0, queued: 0 }
-  if (queued && selected.key === undefined) await operations.purge(selected).then((n) => (purged = n), later)
+  if (queued && selected.key === undefined && selected.model?.endsWith('*') !== true)
+    await operations.purge(selected).then((n) => (purged = n), later)
   for (let looks = 0, quiet = 0; quiet < (options.isOneOfMany ? QUIET_LOOKS : 1) && looks < MOST_LOOKS; looks++) {
     if (looks > 0 && options.isOneOfMany) await sleep(clock, SETTLE_MS)
     quiet = (await look(states)) ? 0 : quiet + 1

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { SluiceError } from '../../core/errors.ts'
 import { checkNames } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
+import { isWithin } from '../../core/model-index.ts'
 import type { AuditEntry } from '../../core/ports/audit.ts'
 import type { Disabled, TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
 import type { Admitted } from '../caller/admitted.ts'
@@ -104,8 +105,13 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
   async function check({ tenant, model }: Selected): Promise<void> {
     const all = await known()
     if (tenant !== undefined && !all.has(tenant)) throw new SluiceError('tenant_not_found')
-    const isModel = model === undefined || deps.models.resolve(model) !== null || tenants.get('model', model) !== null
-    if (!isModel) throw noModel(model, () => deps.models.list())
+    if (model === undefined || tenants.get('model', model) !== null) return
+    const { models } = deps
+    // One of the file, or several; its own names may be beginnings, too
+    const isServed = model.endsWith('*')
+      ? models.list().some(({ id }) => isWithin(id, model) || isWithin(model.slice(0, -1), id))
+      : models.resolve(model) !== null
+    if (!isServed) throw noModel(model, () => models.list())
   }
 
   /** Stores it; `was` is told what it was before. Throws key_not_found, invalid_request. */

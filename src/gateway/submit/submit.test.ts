@@ -68,7 +68,7 @@ function setUp(
     {
       clock: manualClock(),
       keys: { get: () => null } as Partial<Keys> as Keys,
-      tenants: { get: () => null } as Partial<Tenants> as Tenants,
+      tenants: { get: () => null, modelOff: () => null } as Partial<Tenants> as Tenants,
       admission: {
         check: () => ({ error: blocked ? new SluiceError('content_blocked') : null, edit, rulings: [] }),
       },
