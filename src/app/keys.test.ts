@@ -17,14 +17,22 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }))
 
 const ADMIN_KEY = 'an-admin-key-of-the-tests-0123456789'
 
-function start(port: number, keyOnStart?: string, notes: string[] = []): Promise<App> {
+async function start(port: number, keyOnStart?: string, notes: string[] = []): Promise<App> {
   const file = join(dir, 'sluice.yaml')
   mkdirSync(dir, { recursive: true })
   writeFileSync(file, JSON.stringify({ port, admin: { port: 0 }, data_dir: join(dir, 'data'), durability: 'process' }))
   const { config } = loadConfig({ file, env: { SLUICE_ADMIN_KEY: ADMIN_KEY } })
   const warn = (_fact: object, message?: string): void => void notes.push(message ?? '')
   const log = { debug: nothing, info: nothing, warn, error: nothing }
-  return startApp(config, { log, configAgain: () => config, ...(keyOnStart !== undefined && { keyOnStart }) })
+  const options = { log, configAgain: () => config, ...(keyOnStart !== undefined && { keyOnStart }) }
+  for (;;)
+    try {
+      return await startApp(config, options)
+    } catch (error) {
+      // On a busy machine the one before is left while it closes its store
+      if (!String(error).includes('locked')) throw error
+      await new Promise((done) => setTimeout(done, 50))
+    }
 }
 
 /** What a server that was started with the key says about it. */

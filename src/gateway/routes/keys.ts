@@ -112,7 +112,9 @@ export function keyRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route
       try {
         await stopJobs(deps, { key: id }, { running: cut, queued: cancel })
       } finally {
-        const released = keys.change(id, (key) => (key.disabled?.atMs === atMs ? withSwitch(key, before?.disabled) : key))
+        const released = keys.change(id, (key) =>
+          key.disabled?.atMs === atMs ? withSwitch(key, before?.disabled) : key,
+        )
         await outcomeOf(released)
       }
     if (unstored !== null || unheld !== null) throw unstored ?? unheld
