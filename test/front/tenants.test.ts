@@ -320,7 +320,7 @@ describe('tenants and keys', () => {
     expect(most.leased).toBeLessThanOrEqual(1)
   })
 
-  it('a revocation that cuts what runs starts nothing of what waits until it is done, and cuts nothing else', async () => {
+  it('a revocation that cuts what runs starts nothing until it is done, and cuts nothing else', async () => {
     const { id, key } = await make()
     await admin('PATCH', '/admin/tenants/acme', { limits: { concurrent: 1 } })
     const running = await submit(key, 'demo: tokens=2000 delay=20')
