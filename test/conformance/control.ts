@@ -156,13 +156,15 @@ export const controlCases: readonly Case[] = [
       const bad = await runJob(
         engine,
         worker,
-        { body, metadata: { a: 'b' }, options: { idempotencyKey: 'k', lane: 'l' } },
+        { body, metadata: { a: 'b' }, options: { idempotencyKey: 'k', lane: 'l' }, price: { input: 1, output: 1 } },
         [],
         failed(false),
       )
       const good = await runJob(engine, worker)
       expect(await engine.submissions.redrive(good.id, null)).toBeNull()
-      const job = accepted((await engine.submissions.redrive(bad.id, null))!)
+      const price = { input: 1.5, output: 2 }
+      const job = accepted((await engine.submissions.redrive(bad.id, null, price))!)
+      expect((await engine.jobs.get(job.id))?.price).toEqual(price)
       expect(job).toMatchObject({ redriveOf: bad.id, metadata: { a: 'b' }, options: { lane: 'l' } })
       expect(job.id).not.toBe(bad.id)
       const lease = await worker.one(job)

@@ -1,7 +1,7 @@
 /** How work comes in. Every promise that reports a change resolves when it is power-safe. */
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../job.ts'
-import type { Standing } from '../limits.ts'
+import type { Standing, TokenPrice } from '../limits.ts'
 
 /** `standing`: what is left of its client's limits; absent: there are none, or nobody knows. */
 export type Submitted =
@@ -34,7 +34,8 @@ export interface Submissions {
   begin(draft: JobDraft): Promise<{ readonly result: Begun; readonly power: () => Promise<void> }>
   /**
    * A new job with the request of one that failed or expired, at the end of its lane. It counts for whom `by` names;
-   * null: as the first one did, whether that one's key is still valid or not.
+   * null: as the first one did, whether that one's key is still valid or not. `price`: what it costs now; absent:
+   * nobody knows.
    */
-  redrive(job: JobId, by: Redriver | null): Promise<Submitted | null>
+  redrive(job: JobId, by: Redriver | null, price?: TokenPrice): Promise<Submitted | null>
 }

@@ -4,6 +4,7 @@
  */
 import type { SluiceError } from '../../core/errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
+import type { TokenPrice } from '../../core/limits.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
 import type { Backlog, DeploymentStatus, Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Begun, Redriver, Submissions, Submitted } from '../../core/ports/submissions.ts'
@@ -67,11 +68,11 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     })
   }
 
-  async redrive(id: JobId, by: Redriver | null): Promise<Submitted | null> {
+  async redrive(id: JobId, by: Redriver | null, price?: TokenPrice): Promise<Submitted | null> {
     const job = await this.get(id)
     if (job === null || (job.state !== 'failed' && job.state !== 'expired')) return null
     const body = this.#parts.jobs.body(this.#parts.jobs.positions.of(id)!)
-    const [submitted] = await this.submit([redriven(job, body, by)])
+    const [submitted] = await this.submit([redriven(job, body, by, price)])
     return submitted
   }
 

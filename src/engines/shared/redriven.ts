@@ -1,9 +1,10 @@
 /** A job that failed, as it is submitted anew. */
 import type { Job, JobDraft } from '../../core/job.ts'
+import type { TokenPrice } from '../../core/limits.ts'
 import type { Redriver } from '../../core/ports/submissions.ts'
 
 /** At the end of its lane, at once, and under no idempotency key: that one names the job that failed. */
-export function redriven(job: Job, body: Uint8Array, by: Redriver | null): JobDraft {
+export function redriven(job: Job, body: Uint8Array, by: Redriver | null, price?: TokenPrice): JobDraft {
   const {
     id,
     state: _state,
@@ -16,10 +17,11 @@ export function redriven(job: Job, body: Uint8Array, by: Redriver | null): JobDr
     timing: _timing,
     cut: _cut,
     cached: _cached,
+    price: _price,
     ...draft
   } = job
   const { idempotencyKey: _key, delayMs: _delay, ...options } = draft.options
-  const again: JobDraft = { ...draft, options, body, isRetry: false, redriveOf: id }
+  const again: JobDraft = { ...draft, options, body, isRetry: false, redriveOf: id, ...(price && { price }) }
   if (by === null) return again
   const { session: _session, ...rest } = again
   return { ...rest, ...by }

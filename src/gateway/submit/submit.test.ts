@@ -4,11 +4,11 @@ import { manualClock } from '../../../test/manual-clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Happened } from '../../core/facts.ts'
 import type { Job, JobDraft, Place } from '../../core/job.ts'
-import { type LevelLimits, type LimitSettings, NO_LIMITS } from '../../core/limits.ts'
+import { type LevelLimits, type LimitSettings, NO_LIMITS, type TokenPrice } from '../../core/limits.ts'
 import type { Decision } from '../../core/ports/admission.ts'
 import type { Jobs } from '../../core/ports/jobs.ts'
 import type { Keys } from '../../core/ports/keys.ts'
-import type { Prices, Unpriced } from '../../core/ports/prices.ts'
+import type { Prices, Tokens, Unpriced } from '../../core/ports/prices.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import type { Tenants } from '../../core/ports/tenants.ts'
 import type { Auth } from '../caller/auth.ts'
@@ -45,6 +45,8 @@ interface Setting {
   readonly edit?: Decision['edit']
   readonly limits?: LimitSettings
   readonly price?: ReturnType<Prices['dearest']>
+  /** Of the job that is redriven. */
+  readonly oldPrice?: TokenPrice
 }
 
 const UNPRICED: Unpriced = { reason: 'no price list has the model "m"' }
@@ -52,13 +54,14 @@ const UNPRICED: Unpriced = { reason: 'no price list has the model "m"' }
 /** `revoked`: from when on the caller's key is good no more. */
 function setUp(
   result = ACCEPTED,
-  { revoked = '', blocked = false, edit = null, limits = NO_LIMITS, price = UNPRICED }: Setting = {},
+  { revoked = '', blocked = false, edit = null, limits = NO_LIMITS, price = UNPRICED, oldPrice }: Setting = {},
 ) {
   const facts: Happened[] = []
   const stored: string[] = []
   const weighed: string[] = []
   let isRevoked = revoked === 'before'
   const submitted: JobDraft[] = []
+  const redrivenAt: unknown[] = []
   const keep = (drafts: number): Submitted[] =>
     Array.from({ length: drafts }, () => {
       stored.push('job')
@@ -82,10 +85,13 @@ function setUp(
           return keep(drafts.length)
         },
         begin: async () => ({ result: keep(1)[0], power: async () => {} }),
-        redrive: async () => keep(1)[0],
+        async redrive(_id, _by, price) {
+          redrivenAt.push(price)
+          return keep(1)[0]
+        },
       },
       jobs: {
-        get: async () => jobOf('ann'),
+        get: async () => ({ ...jobOf('ann'), ...(oldPrice && { price: oldPrice }) }),
         async request() {
           isRevoked ||= revoked === 'while it is read'
           return Buffer.from('{}')
@@ -99,7 +105,7 @@ function setUp(
       },
     } as Partial<Auth> as Auth,
   )
-  return { submits, stored, submitted, facts, weighed }
+  return { submits, stored, submitted, redrivenAt, facts, weighed }
 }
 
 it.each(DOORS)('%s: tells of what is taken', async (_door, submit) => {
@@ -220,6 +226,17 @@ describe('what limits go by', () => {
     expect(stored).toEqual(['job'])
     const blocked = setUp(ACCEPTED, { limits: BUDGETS['tenant'], blocked: true })
     await expect(blocked.submits.one(ann, draft)).rejects.toMatchObject({ code: 'content_blocked' })
+  })
+
+  it('a redriven job is held at the price of the day, and refused where there is none any more', async () => {
+    const limits = BUDGETS['tenant']
+    const price = { version: '1', cost: ({ input, output }: Tokens) => 3 * input + 5 * output }
+    const { submits, redrivenAt } = setUp(ACCEPTED, { limits, price })
+    await submits.again(ann, 'job_1')
+    expect(redrivenAt).toEqual([{ input: 3, output: 5 }])
+    const gone = setUp(ACCEPTED, { limits, oldPrice: { input: 1, output: 1 } })
+    await expect(gone.submits.again(ann, 'job_1')).rejects.toMatchObject({ code: 'model_unpriced' })
+    expect(gone.redrivenAt).toEqual([])
   })
 
   it('a run with a budget refuses what belongs to it alone', async () => {

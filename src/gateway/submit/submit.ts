@@ -16,7 +16,7 @@ import { type Caller, canSee, shareOf as sessionShareOf } from '../caller/caller
 import type { GatewayDeps } from '../deps.ts'
 import type { Draft } from './draft.ts'
 import { decide, edited } from './guarded.ts'
-import { refusedUnpriced } from './price.ts'
+import { priceNow, refusedUnpriced } from './price.ts'
 import { shareOf } from './sharing.ts'
 import { refusedForSize } from './size.ts'
 
@@ -153,7 +153,9 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
       const request = await jobs.request(id)
       if (caller !== null) auth.check(caller)
       const by = caller === null ? null : redriverOf(caller)
-      const asked: Job = by === null ? job : { ...job, keyId: by.keyId }
+      const { price: _then, ...rest } = job
+      const price = priceNow(deps.prices, job.model, job.promptTokens, deps.clock.wallMs()) ?? undefined
+      const asked: Job = { ...rest, ...(by !== null && { keyId: by.keyId }), ...(price && { price }) }
       const { error, edit, rulings } = decide(deps, asked, () => parsed(request))
       // It runs as it was stored
       const refused =
@@ -161,7 +163,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
         refusedUnpriced(deps.limits(), deps.prices, asked, deps.clock.wallMs()) ??
         (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
       if (refused !== null) refuse(caller, asked, { error: refused, rulings })
-      const result = await submissions.redrive(id, by)
+      const result = await submissions.redrive(id, by, price)
       if (result === null) throw notAgain()
       return taken(outcome(caller, asked, result, rulings))
     },
