@@ -123,9 +123,13 @@ export const keyCases: readonly Case[] = [
       expect(keys.find('d2')?.expiresAtMs).toBe(5_000)
       expect(keys.find('d1')?.expiresAtMs).toBe(300)
       expect((await keys.list()).map(({ hint }) => hint)).toEqual(['sk-sluice-ab', 'h2', 'h3'])
+      // Nothing is kept of what has ended
+      await keys.rotate('k1', secret(4, 9_000))
+      expect([keys.find('d1'), keys.find('d2')?.expiresAtMs]).toEqual([null, 400])
+      expect((await keys.list()).map(({ hint }) => hint)).toEqual(['h2', 'h3', 'h4'])
       await keys.revoke('k1', 7)
-      for (const digest of ['d1', 'd2', 'd3']) expect(keys.find(digest)?.revokedAtMs).toBe(7)
-      expect(await keys.rotate('k1', secret(4))).toBeNull()
+      for (const digest of ['d2', 'd3', 'd4']) expect(keys.find(digest)?.revokedAtMs).toBe(7)
+      expect(await keys.rotate('k1', secret(5))).toBeNull()
     },
   },
   {
@@ -137,9 +141,13 @@ export const keyCases: readonly Case[] = [
       await first.engine.keys.change('k1', (known) => ({ ...known, models: ['a*'] }))
       await first.engine.keys.rotate('k1', { digest: 'd2', hint: 'h2', nowMs: 10, endsAtMs: 20 })
       const known = [first.engine.keys.find('d1'), first.engine.keys.find('d2')]
-      const { engine } = await first.reopen('kill')
-      expect([engine.keys.find('d1'), engine.keys.find('d2')]).toEqual(known)
-      expect(engine.keys.get('k1')).toEqual(known[1])
+      const second = await first.reopen('kill')
+      expect([second.engine.keys.find('d1'), second.engine.keys.find('d2')]).toEqual(known)
+      expect(second.engine.keys.get('k1')).toEqual(known[1])
+      await second.engine.keys.rotate('k1', { digest: 'd3', hint: 'h3', nowMs: 30, endsAtMs: 40 })
+      const { engine } = await second.reopen('kill')
+      expect((await engine.keys.list()).map(({ hint }) => hint)).toEqual(['h2', 'h3'])
+      expect(engine.keys.find('d1')).toBeNull()
     },
   },
 ]

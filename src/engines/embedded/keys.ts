@@ -11,11 +11,13 @@ export class KeyStore implements Keys {
   #addingFirst = false
   #tell = (): void => {}
   readonly #put: StatementSync
+  readonly #remove: StatementSync
   readonly #removeTenant: StatementSync
 
   constructor(store: Store) {
     this.#store = store
     this.#put = store.db.prepare('INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)')
+    this.#remove = store.db.prepare('DELETE FROM keys WHERE digest = ?')
     this.#removeTenant = store.db.prepare('DELETE FROM keys WHERE tenant = ?')
     for (const { digest, facts } of store.db.prepare('SELECT digest, facts FROM keys').all() as Array<{
       digest: string
@@ -77,7 +79,8 @@ export class KeyStore implements Keys {
   async rotate(id: string, secret: NewSecret): Promise<ApiKey | null> {
     const keys = this.#ring.rotated(id, secret)
     if (keys === null) return null
-    await this.#store.whileUp(this.#replace(keys))
+    const gone = this.#ring.ended(id, secret.nowMs)
+    await this.#store.whileUp(this.#replace(keys, gone))
     return keys[0][1]
   }
 
@@ -108,9 +111,10 @@ export class KeyStore implements Keys {
   }
 
   /** In force from this turn on: what another change is made of must be there. */
-  async #replace(entries: readonly Entry[]): Promise<void> {
+  async #replace(entries: readonly Entry[], gone: readonly string[] = []): Promise<void> {
+    for (const digest of gone) this.#ring.delete(digest)
     this.#know(entries)
-    await this.#save(entries, true)
+    await this.#save(entries, true, gone)
     await this.#store.synced()
   }
 
@@ -119,8 +123,9 @@ export class KeyStore implements Keys {
     this.#tell()
   }
 
-  #save(entries: readonly Entry[], keep: boolean): Promise<void> {
+  #save(entries: readonly Entry[], keep: boolean, gone: readonly string[] = []): Promise<void> {
     return this.#store.run(() => {
+      for (const digest of gone) this.#remove.run(digest)
       for (const [digest, key] of entries) this.#put.run(digest, key.id, key.tenant, JSON.stringify(key))
     }, keep)
   }

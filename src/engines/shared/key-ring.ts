@@ -63,9 +63,21 @@ export class KeyRing {
     else this.#digests.set(key.id, left)
   }
 
-  /** What a rotation makes of a key's secrets, the new one first; null: there is none that may be rotated. */
+  /** Digests of a key's secrets that were replaced, and have ended: nothing needs them any more. */
+  ended(id: string, nowMs: number): readonly string[] {
+    return this.digestsOf(id).filter((digest) => {
+      const { replacedAtMs, expiresAtMs = Infinity } = this.find(digest)!
+      return replacedAtMs !== undefined && expiresAtMs < nowMs
+    })
+  }
+
+  /**
+   * What a rotation makes of a key's secrets, the new one first, without those that have `ended`; null: there is none
+   * that may be rotated.
+   */
   rotated(id: string, { digest, hint, nowMs, endsAtMs }: NewSecret): ReadonlyArray<readonly [string, ApiKey]> | null {
-    const [current, ...older] = this.digestsOf(id)
+    const ended = this.ended(id, nowMs)
+    const [current, ...older] = this.digestsOf(id).filter((each) => !ended.includes(each))
     const key = current === undefined ? null : this.find(current)
     if (key === null || key.revokedAtMs !== undefined) return null
     const until = (ms: number | undefined, end: number): number => Math.min(ms ?? Infinity, end)

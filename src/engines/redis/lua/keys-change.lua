@@ -1,6 +1,7 @@
 -- include room
 -- 'add' digest key · 'first' digest key, if there is none · 'again' digest key at_ms … (revoked then, or '') ·
--- 'replace' version digest key …, if that is still the version · 'revoke' digest at_ms · 'remove' digest …; tells all processes. Returns how many were changed.
+-- 'replace' version digest key … ('': it goes), if that is still the version · 'revoke' digest at_ms ·
+-- 'remove' digest …; tells all processes. Returns how many were changed.
 local verb, keys, revoked = ARGV[1], S .. ':keys', S .. ':keys:revoked'
 local changed = 0
 if verb == 'add' then
@@ -14,7 +15,9 @@ elseif verb == 'again' then
   end
 elseif verb == 'replace' then
   if (call('GET', S .. ':keys:n') or '0') == ARGV[2] then
-    for i = 3, #ARGV, 2 do call('HSET', keys, ARGV[i], ARGV[i + 1]) end
+    for i = 3, #ARGV, 2 do
+      if ARGV[i + 1] == '' then call('HDEL', keys, ARGV[i]) else call('HSET', keys, ARGV[i], ARGV[i + 1]) end
+    end
     changed = 1
   end
 elseif verb == 'revoke' then
