@@ -21,10 +21,24 @@ export interface StoredLimits {
   }
 }
 
-/** What an older version has stored may be read no more: then it limits nothing. */
-function read<T>(schema: { safeParse(value: unknown): { data?: T } }, given: JsonRecord): T | null {
-  return schema.safeParse(given).data ?? null
+/**
+ * Limits as they were given are never changed, but replaced: each is read once. What an older version has stored may be
+ * read no more: then it limits nothing.
+ */
+function reading<S extends object, T>(schema: { safeParse(value: unknown): { data?: S } }, make: (settings: S) => T) {
+  const known = new WeakMap<JsonRecord, { readonly is: T | null }>()
+  return (given: JsonRecord): T | null => {
+    const before = known.get(given)
+    if (before !== undefined) return before.is
+    const settings = schema.safeParse(given).data
+    const is = settings === undefined ? null : make(settings)
+    known.set(given, { is })
+    return is
+  }
 }
+
+const ofTenant = reading(tenantLimitSettings, (settings) => tenantLimits(camelised(settings)))
+const ofKey = reading(levelSettings, (settings) => levelLimits(camelised(settings)))
 
 export function storedLimits(keys: Pick<Keys, 'all'>, tenants: Pick<Tenants, 'all'>): StoredLimits {
   const ofTenants: Array<readonly [string, TenantLimits]> = []
@@ -32,16 +46,14 @@ export function storedLimits(keys: Pick<Keys, 'all'>, tenants: Pick<Tenants, 'al
   const disabled = { tenants: [] as string[], models: [] as string[], keys: [] as Array<readonly [string, string]> }
   for (const { kind, id, limits, disabled: off } of tenants.all()) {
     if (off !== null) disabled[kind === 'tenant' ? 'tenants' : 'models'].push(id)
-    const settings = limits === null ? null : read(tenantLimitSettings, limits)
-    const own = settings === null ? null : tenantLimits(camelised(settings))
+    const own = limits === null ? null : ofTenant(limits)
     if (kind === 'tenant' && own !== null) ofTenants.push([id, own])
   }
   // Those of a revoked key hold for the jobs that it has
   for (const { id, tenant, limits, disabled: off, replacedAtMs } of keys.all()) {
     if (replacedAtMs !== undefined) continue
     if (off !== undefined) disabled.keys.push([id, tenant])
-    const settings = limits === undefined ? null : read(levelSettings, limits)
-    const own = settings === null ? null : levelLimits(camelised(settings))
+    const own = limits === undefined ? null : ofKey(limits)
     if (own !== null) ofKeys.push([id, own])
   }
   return {
@@ -102,17 +114,31 @@ const isEmpty = ({ tenants, keys, disabled }: StoredLimits): boolean =>
 
 export const NOTHING_STORED: StoredLimits = { tenants: {}, keys: {}, disabled: { tenants: [], models: [], keys: {} } }
 
+/** By identity: limits are read once. */
+const isSame = (a: StoredLimits, b: StoredLimits): boolean =>
+  areSame(a.tenants, b.tenants) &&
+  areSame(a.keys, b.keys) &&
+  areSame(a.disabled.tenants, b.disabled.tenants) &&
+  areSame(a.disabled.models, b.disabled.models) &&
+  areSame(a.disabled.keys, b.disabled.keys)
+
+/** Records, or arrays, of the same values. */
+function areSame(a: object, b: object): boolean {
+  const of = Object.entries(a)
+  return (
+    of.length === Object.keys(b).length &&
+    of.every(([name, value]) => Object.hasOwn(b, name) && (b as Record<string, unknown>)[name] === value)
+  )
+}
+
 /** Puts what is stored in force, now and with each change, wherever it is made. */
 export function followStored(
   settings: { stored: StoredLimits },
   engine: Pick<Engine, 'keys' | 'tenants' | 'adjust'>,
 ): void {
-  let known = JSON.stringify(settings.stored)
   const look = (): void => {
     const stored = storedLimits(engine.keys, engine.tenants)
-    const text = JSON.stringify(stored)
-    if (text === known) return
-    known = text
+    if (isSame(stored, settings.stored)) return
     settings.stored = stored
     engine.adjust({ stored })
   }

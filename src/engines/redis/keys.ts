@@ -17,6 +17,8 @@ export class RedisKeys implements Keys {
   readonly #parts: ToldParts
   readonly #told: Told
   #ring = new KeyRing()
+  /** As they are stored, by digest: what is the same stays the same object. */
+  #stored = new Map<string, Stored>()
   /** Revoked here, and not stored yet: digest → when. They stay invalid, whatever Redis has. */
   readonly #revoking = new Map<string, number>()
   /** Damaged ones that the operator was told of. */
@@ -84,7 +86,10 @@ export class RedisKeys implements Keys {
   }
 
   async rotate(id: string, secret: NewSecret): Promise<ApiKey | null> {
-    return this.#replace(() => this.#ring.rotated(id, secret))
+    return this.#replace(
+      () => this.#ring.rotated(id, secret),
+      () => this.#ring.ended(id, secret.nowMs),
+    )
   }
 
   /**
@@ -135,12 +140,16 @@ export class RedisKeys implements Keys {
     this.#told.close()
   }
 
-  /** The first of what `to` makes of what is stored; null where it makes nothing. */
-  async #replace(to: () => ReadonlyArray<readonly [string, ApiKey]> | null): Promise<ApiKey | null> {
+  /** The first of what `to` makes of what is stored; null where it makes nothing. Digests that are `gone` go. */
+  async #replace(
+    to: () => ReadonlyArray<readonly [string, ApiKey]> | null,
+    gone: () => readonly string[] = () => [],
+  ): Promise<ApiKey | null> {
     const made = await inTurn(this.#told, async () => {
       const entries = to()
       if (entries === null) return { key: null }
       const stored = entries.flatMap(([digest, { revokedAtMs: _, ...key }]) => [digest, JSON.stringify(key)])
+      for (const digest of gone()) stored.push(digest, '')
       return (await this.#change('replace', this.#told.version, ...stored)) > 0 ? { key: entries[0][1] } : null
     })
     await this.#told.look()
@@ -190,16 +199,20 @@ export class RedisKeys implements Keys {
     const revokedAt = new Map(pairs(revoked).map(([digest, at]) => [digest, Number(at)]))
     for (const [digest, at] of this.#revoking) if (!revokedAt.has(digest)) revokedAt.set(digest, at)
     const ring = new KeyRing()
+    const known = new Map<string, Stored>()
     for (const [digest, text] of pairs(stored)) {
-      const key = readKey(text)
+      const before = this.#stored.get(digest)
+      const key = before?.text === text ? before.key : readKey(text)
       if (key === null) {
         this.#warn(digest)
         continue
       }
+      known.set(digest, { text, key })
       const atMs = revokedAt.get(digest)
       ring.put(digest, atMs === undefined ? key : { ...key, revokedAtMs: atMs })
     }
     this.#ring = ring
+    this.#stored = known
     this.#tell()
   }
 
@@ -212,6 +225,11 @@ export class RedisKeys implements Keys {
       detail: 'An API key is damaged in Redis, and is not accepted any more: make a new one.',
     })
   }
+}
+
+interface Stored {
+  readonly text: string
+  readonly key: ApiKey
 }
 
 type Read = readonly [version: string, keys?: readonly string[], revoked?: readonly string[]]

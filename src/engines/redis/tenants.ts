@@ -13,6 +13,8 @@ export class RedisTenants implements Tenants {
   readonly #parts: ToldParts
   readonly #told: Told
   #records: ReadonlyMap<string, TenantRecord> = new Map()
+  /** As they are stored: what is the same stays the same object. */
+  #texts: ReadonlyMap<string, string> = new Map()
   readonly #warned = new Set<string>()
   readonly #switches = new ModelSwitches(() => this.all())
   #tell = (): void => {}
@@ -93,8 +95,9 @@ export class RedisTenants implements Tenants {
 
   #know(stored: readonly string[]): void {
     const records = new Map<string, TenantRecord>()
-    for (const [name, text] of pairs(stored)) {
-      const record = readRecord(text)
+    const texts = new Map(pairs(stored))
+    for (const [name, text] of texts) {
+      const record = this.#texts.get(name) === text ? (this.#records.get(name) ?? null) : readRecord(text)
       if (record !== null) records.set(name, record)
       else if (!this.#warned.has(name)) {
         this.#warned.add(name)
@@ -102,6 +105,7 @@ export class RedisTenants implements Tenants {
       }
     }
     this.#records = records
+    this.#texts = texts
     this.#switches.changed()
     this.#tell()
   }
