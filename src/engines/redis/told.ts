@@ -133,7 +133,7 @@ export function pairs(flat: readonly string[]): ReadonlyArray<readonly [string, 
   return all
 }
 
-/** Of what was never changed by a verb; a move puts things without counting them. */
+/** There is nothing, or it was lost; or an older version has moved it here. */
 export const NEVER_CHANGED = '0'
 /** Things that one script removes, or gives back. */
 export const MOST_A_CALL = 500

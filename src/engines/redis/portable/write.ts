@@ -80,12 +80,19 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
       await put(most > 0 && set('orders', most), set('seq', Math.max(seq, seqNow)))
     }),
     sink(EPOCHS, ({ epoch }) => put(epoch !== FIRST_EPOCH && [1, 'LPUSH', 'epochs', `${epoch} ${NO_SERVER}`])),
+    // A version, so that processes see that nothing has changed
     sink(KEYS, ({ digest, key }) => {
       const { revokedAtMs, ...rest } = key
       const isRevoked = revokedAtMs !== undefined
-      return put(hset('keys', digest, JSON.stringify(rest)), isRevoked && hset('keys:revoked', digest, revokedAtMs))
+      return put(
+        hset('keys', digest, JSON.stringify(rest)),
+        isRevoked && hset('keys:revoked', digest, revokedAtMs),
+        set('keys:n', 1),
+      )
     }),
-    sink(TENANTS, (record) => put(hset('tenants', recordName(record.kind, record.id), JSON.stringify(record)))),
+    sink(TENANTS, (record) =>
+      put(hset('tenants', recordName(record.kind, record.id), JSON.stringify(record)), set('tenants:n', 1)),
+    ),
     sink(AUDIT, (entry) => put([1, 'LPUSH', 'audit', JSON.stringify(entry)])),
     sink(PAUSES, ({ tenant, lane, model }) => put([1, 'SADD', 'pauses', JSON.stringify({ tenant, lane, model })])),
     sink(WINDOWS, levels.window),
