@@ -108,7 +108,11 @@ export function usageTable({ from, to, group_by: by, total, data }: Report): str
 
 /** Names are their clients' choice: no control character of theirs reaches a terminal. */
 const shown = (name: string | number | null | undefined): string =>
-  name === null || name === undefined ? '-' : String(name).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '·')
+  name === null || name === undefined
+    ? '-'
+    : name === ''
+      ? '(others)'
+      : String(name).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '·')
 
 /** All columns from this one on. */
 function rightAligned(rows: ReadonlyArray<readonly string[]>, from: number): string[][] {

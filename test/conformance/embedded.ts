@@ -123,6 +123,7 @@ export function embedded(
             atLeastMs: 0,
             usageMs: settings.usageMs ?? 86_400_000,
             usageBytes: 1 << 30,
+            ...(settings.usageSums !== undefined && { usageSums: settings.usageSums }),
             conversations: UNLIMITED,
             ...planted.retention,
             tenant: (t) => retentionOf(settings, t),

@@ -29,6 +29,8 @@ export interface Settings {
   readonly retentionOf?: (tenant: string) => number | null
   /** How long usage records are kept. */
   readonly usageMs?: number
+  /** Sums of a tenant and day. */
+  readonly usageSums?: number
   /** Absent: nothing is limited. */
   readonly limits?: LimitSettings
 }

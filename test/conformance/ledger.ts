@@ -147,6 +147,50 @@ export const ledgerCases: readonly Case[] = [
     },
   },
   {
+    name: 'a tenant begins so many sums in a day: later users are summed together, then later models, and none is lost',
+    async run(open) {
+      const { engine } = await open({ usageSums: 10 })
+      const worker = new TestWorker(engine)
+      const users = Array.from({ length: 15 }, (_, i) => ({ user: `u${String.fromCharCode(97 + i)}` }))
+      await runAll(engine, worker, users.slice(0, 4))
+      // Many in one commit
+      const jobs = (await engine.submissions.submit(users.map(draft))).map(accepted)
+      for (let left = jobs.length; left > 0; ) {
+        const leases = await worker.lease(1_000)
+        await Promise.all(leases.map((lease) => engine.work.finish(lease, done({}))))
+        left -= leases.length
+      }
+      await runAll(engine, worker, [
+        { user: 'ub' },
+        { user: 'late' },
+        { user: 'late', model: 'second' },
+        { user: 'later', model: 'third' },
+        { user: 'late', keyId: 'key_2' },
+        { user: 'late', tenant: 'globex', keyId: 'key_3' },
+      ])
+      const told = async () =>
+        (await sumsOf(engine)).map(({ tenant, keyId, user, model, attempts }) =>
+          [tenant, keyId, user, model, attempts].join(' '),
+        )
+      const own = (i: number): string => `acme key_1 ${users[i].user} m ${i === 1 ? 3 : i < 4 ? 2 : 1}`
+      const sums = await told()
+      const first = sums.filter((sum) => /^acme key_1 u/.test(sum))
+      expect(first.length).toBe(10)
+      for (const i of [0, 1, 2, 3]) expect(first).toContain(own(i))
+      expect(sums.filter((sum) => !first.includes(sum))).toEqual([
+        'acme key_1   2',
+        'acme key_1  m 6',
+        'acme key_2   1',
+        'globex key_3 late m 1',
+      ])
+      expect(total(await sumsOf(engine))[0]).toBe((await recordsOf(engine)).length)
+      expect((await recordsOf(engine, { user: 'later' })).length).toBe(1)
+      await engine.eraseTenant('acme')
+      await runAll(engine, worker, [{ user: 'anew' }])
+      expect(await told()).toEqual(['acme key_1 anew m 1', 'globex key_3 late m 1'])
+    },
+  },
+  {
     name: 'filters: all given members must match',
     async run(open) {
       const { engine, clock } = await open()

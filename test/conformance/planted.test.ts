@@ -491,6 +491,12 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly verdict: Reg
     verdict: /expected \[ 9820, .* to deeply equal \[ 9670, /,
     caughtBy: 'what was used is used over a kill, exactly; what waits holds what it held',
   },
+  'each user has a sum of its own, however many there are': {
+    open: ({ usageSums: _, ...settings }) => power(settings),
+    verdict: /expected \d+ to be 10/,
+    caughtBy:
+      'a tenant begins so many sums in a day: later users are summed together, then later models, and none is lost',
+  },
   'what an erased tenant used stays in memory': {
     open: coordinatedBy(() => ({ forgetTenant: () => {} })),
     verdict: /expected 400 to be 1000/,

@@ -56,6 +56,7 @@ export function redis(
             atLeastMs: 0,
             usageMs: settings.usageMs ?? 86_400_000,
             usageBytes: 1 << 30,
+            ...(settings.usageSums !== undefined && { usageSums: settings.usageSums }),
             conversations: UNLIMITED,
             tenant: (tenant) => {
               const logsMs = settings.retentionOf?.(tenant) ?? null

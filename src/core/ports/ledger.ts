@@ -16,8 +16,9 @@ export interface UsageSum {
   readonly day: string
   readonly tenant: TenantId
   readonly keyId: string
+  /** Null: none was named. '': any that came beyond SUMS_A_DAY. */
   readonly user: string | null
-  /** As clients asked for it. */
+  /** As clients asked for it. '': any, beyond a tenth more. */
   readonly model: string
   /** Attempts at a provider. */
   readonly attempts: number
@@ -33,6 +34,12 @@ export interface UsageSum {
   readonly reasoningTokens: number
   readonly nanoDollars: number
 }
+
+/**
+ * Sums that a tenant begins in a day, as users and models are clients' own words. Those who come later are summed under
+ * the user '', by key and model, of which a tenth as many are begun; then by key alone.
+ */
+export const SUMS_A_DAY = 10_000
 
 /** All given members must match. */
 export interface UsageFilter {

@@ -100,7 +100,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       for (const each of laneNames(selector)) coordinator.pause(each, clock.monoMs())
     moveSegments(db, epochs, age, (n) => store.warn('commits_missing', damagedSegment(n)))
     const live = new LiveJobs(coordinator)
-    const usage = new UsageRows(db, clock)
+    const usage = new UsageRows(db, clock, options.retention.usageSums)
     const levels = new LevelRows(db, age, clock)
     const positions = positionsIn(db)
     const parts: Parts = {

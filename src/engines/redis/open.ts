@@ -149,6 +149,7 @@ async function compose(
     disconnectGraceMs,
     joinAfterEndMs,
     goneMs: GONE_MS,
+    ...(retention.usageSums !== undefined && { usageSums: retention.usageSums }),
   }
   const chores: Chores = {
     start() {

@@ -11,6 +11,8 @@ export interface JobRetention {
   /** How long usage records are kept, ms, and how many bytes of them; sums of them stay. */
   readonly usageMs: number
   readonly usageBytes: number
+  /** Of each tenant and day; absent: SUMS_A_DAY. */
+  readonly usageSums?: number
   /** A tenant's own; null = as for all. */
   readonly tenant: (tenant: TenantId) => { readonly logsMs: number } | null
 }

@@ -102,7 +102,7 @@ function used(db: Database, S: string, args: Args): void {
   const tenants = args.count()
   if (tenants === 0) return
   for (let left = tenants; left > 0; left--) db.append(`${S}:use:log`, args.many(2)[1])
-  const day = args.take()
+  const [day] = args.many(2)
   const sums = db.hash(`${S}:use:${day}`)
   for (let left = args.count(); left > 0; left--) {
     const [group, added] = args.many(2)

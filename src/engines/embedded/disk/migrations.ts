@@ -34,7 +34,7 @@ CREATE TABLE usage (
 CREATE TABLE usage_runs (n INTEGER PRIMARY KEY, day TEXT NOT NULL);
 CREATE TABLE usage_sums (
   day TEXT NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL,
-  user TEXT NOT NULL, -- empty: none
+  user TEXT NOT NULL, -- empty: none; else "u" and the name
   model TEXT NOT NULL,
   attempts INTEGER NOT NULL, estimated INTEGER NOT NULL, unpriced INTEGER NOT NULL,
   prompt INTEGER NOT NULL, cached INTEGER NOT NULL, completion INTEGER NOT NULL, reasoning INTEGER NOT NULL,

@@ -9,6 +9,7 @@ import type { TenantId } from '../../../core/job.ts'
 import type { Ledger, LedgerPage, StoredUsage, UsageFilter, UsageSum } from '../../../core/ports/ledger.ts'
 import type { UsageRecord } from '../../../core/usage-record.ts'
 import { dayOf } from '../../shared/calendar.ts'
+import { SUM_COLUMNS, type SumKey, type SumRow, storedUser, sumOf, UsageSums } from './sums.ts'
 
 /** Rows that are read in one turn of the event loop: a millisecond or two. */
 const ROWS_A_STEP = 500
@@ -35,19 +36,13 @@ export interface RecordRow {
   readonly facts: string
 }
 
-type SumKey = readonly [day: string, tenant: string, key: string, user: string, model: string]
-export type SumRow = Omit<UsageSum, 'keyId'> & { readonly key: string; readonly user: string }
-
-export const SUM_COLUMNS =
-  'day, tenant, key, user, model, attempts, estimated, unpriced, prompt AS promptTokens, cached AS cachedTokens, ' +
-  `completion AS completionTokens, reasoning AS reasoningTokens, min(nano_dollars, ${MOST}) AS nanoDollars`
 const RECORD_COLUMNS = 'n, at, tenant, key, user, model, facts'
 
 export class UsageRows implements Ledger {
   readonly #db: DatabaseSync
   readonly #clock: Clock
   readonly #insert: StatementSync
-  readonly #add: StatementSync
+  readonly #sums: UsageSums
   readonly #begin: StatementSync
   readonly #note: StatementSync
   /** Number of the last record that is committed. */
@@ -59,15 +54,12 @@ export class UsageRows implements Ledger {
   #day = ''
   #dayNumber = -1
 
-  constructor(db: DatabaseSync, clock: Clock) {
+  /** `mostSums`: as UsageSums takes it. */
+  constructor(db: DatabaseSync, clock: Clock, mostSums?: number) {
     this.#db = db
     this.#clock = clock
+    this.#sums = new UsageSums(db, mostSums)
     this.#insert = db.prepare('INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
-    this.#add = db.prepare(`INSERT INTO usage_sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-      ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts, estimated = estimated + excluded.estimated,
-      unpriced = unpriced + excluded.unpriced, prompt = prompt + excluded.prompt, cached = cached + excluded.cached,
-      completion = completion + excluded.completion, reasoning = reasoning + excluded.reasoning,
-      nano_dollars = nano_dollars + excluded.nano_dollars`)
     this.#begin = db.prepare('INSERT INTO usage_runs VALUES (?, ?)')
     this.#note = db.prepare("INSERT OR REPLACE INTO meta VALUES ('usage', ?)")
     // A number is not given again when the last records are erased: who exports goes on after it
@@ -85,6 +77,7 @@ export class UsageRows implements Ledger {
 
   /** May run again, should the transaction fail; `committed` follows where it did not. */
   insert(records: readonly StoredUsage[], age: number): void {
+    this.#sums.open()
     let n = this.#last
     this.#newRun = this.#run
     const sums = new Map<string, number[]>()
@@ -112,14 +105,15 @@ export class UsageRows implements Ledger {
       if (sum !== undefined) for (let i = 0; i < sum.length; i++) sum[i] += amounts[i]
       else {
         sums.set(group, amounts)
-        keys.push([day, tenant, keyId, user ?? '', model])
+        keys.push([day, tenant, keyId, storedUser(user), model])
       }
     }
     let i = 0
-    for (const amounts of sums.values()) this.#add.run(...keys[i++], ...amounts)
+    for (const amounts of sums.values()) this.#sums.add(keys[i++], amounts)
   }
 
   committed(records: number): void {
+    this.#sums.committed()
     this.#last += records
     this.#run = this.#newRun
   }
@@ -144,8 +138,9 @@ export class UsageRows implements Ledger {
       const rows = filter.tenant === undefined ? this.#sumsAfter(at, filter) : this.#sumsOf(filter.tenant, at, filter)
       for (const row of rows) {
         at = keyOf(row)
-        if (!fits(filter, row)) continue
-        items.push(sumOf(row))
+        const sum = sumOf(row)
+        if (!fits(filter, sum)) continue
+        items.push(sum)
         if (items.length >= most) return { items, next: cursorOf(at) }
       }
       looked += rows.length
@@ -270,6 +265,7 @@ export class UsageRows implements Ledger {
   removeSomeSums(tenant: TenantId, from: string): string | null {
     const [{ day }] = this.#all<{ day: string | null }>('SELECT min(day) AS day FROM usage_sums WHERE day >= ?', [from])
     if (day === null) return null
+    this.#sums.forget(tenant)
     const { changes } = this.#statement(`DELETE FROM usage_sums WHERE day = ?1 AND tenant = ?2 AND
       (key, user, model) IN (SELECT key, user, model FROM usage_sums WHERE day = ?1 AND tenant = ?2
         LIMIT ${ROWS_A_STEP})`).run(day, tenant)
@@ -305,22 +301,13 @@ const ROW_BYTES = 80
 const isWithin = ({ fromDay = FIRST_DAY, toDay = LAST_DAY }: UsageFilter, day: string): boolean =>
   day >= fromDay && day <= toDay
 
-const fits = (
-  { tenant, keyId, user, model }: UsageFilter,
-  row: { readonly tenant: string; readonly key: string; readonly user: string | null; readonly model: string },
-): boolean =>
-  (tenant === undefined || row.tenant === tenant) &&
-  (keyId === undefined || row.key === keyId) &&
-  (user === undefined || row.user === user) &&
-  (model === undefined || row.model === model)
+const fits = ({ tenant, keyId, user, model }: UsageFilter, sum: UsageSum): boolean =>
+  (tenant === undefined || sum.tenant === tenant) &&
+  (keyId === undefined || sum.keyId === keyId) &&
+  (user === undefined || sum.user === user) &&
+  (model === undefined || sum.model === model)
 
 const keyOf = ({ day, tenant, key, user, model }: SumRow): SumKey => [day, tenant, key, user, model]
-
-export const sumOf = ({ key, user, ...row }: SumRow): UsageSum => ({
-  ...row,
-  keyId: key,
-  user: user === '' ? null : user,
-})
 
 export function recordOf({ at, tenant, key, user, model, facts }: Omit<RecordRow, 'n'>): StoredUsage {
   const rest = JSON.parse(facts) as Omit<UsageRecord, 'tenant' | 'keyId' | 'user' | 'model'>

@@ -3,8 +3,9 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { UsageSum } from '../../../core/ports/ledger.ts'
 import { dayOf, type OpenWindow } from '../../shared/calendar.ts'
 import type { StoredLevel, StoredRecord, StoredWindow } from '../../shared/portable/kinds.ts'
-import { type RecordRow, recordOf, SUM_COLUMNS, type SumRow, sumOf } from './ledger.ts'
+import { type RecordRow, recordOf } from './ledger.ts'
 import { type LevelRow, usedOf, WINDOWS, windowsIn } from './levels.ts'
+import { SUM_COLUMNS, type SumRow, storedUser, sumOf } from './sums.ts'
 
 /** A store, and its age now. */
 interface From {
@@ -75,7 +76,7 @@ export function usageWriter(db: DatabaseSync) {
       const { day, tenant, keyId, user, model, attempts, estimated, unpriced, nanoDollars } = value
       const { promptTokens, cachedTokens, completionTokens, reasoningTokens } = value
       const tokens = [promptTokens, cachedTokens, completionTokens, reasoningTokens]
-      sum.run(day, tenant, keyId, user ?? '', model, attempts, estimated, unpriced, ...tokens, nanoDollars)
+      sum.run(day, tenant, keyId, storedUser(user), model, attempts, estimated, unpriced, ...tokens, nanoDollars)
     },
     record({ atMs, agoMs, tenant, keyId, user, model, ...facts }: StoredRecord): void {
       const at = Math.floor(atMs)

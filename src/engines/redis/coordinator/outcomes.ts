@@ -23,7 +23,7 @@ export function absorb(term: Term, split = true): void {
   const mayBeSplit = split && !changes.some(({ type }) => type === 'used')
   for (const change of changes) {
     if (change.type === 'used') {
-      journal.draft.used.add(change.record, time.atMs(term.now()))
+      journal.draft.used.add(change.record, time.atMs(term.now()), term.rules.usageSums)
       continue
     }
     const job = held.get(change.id)

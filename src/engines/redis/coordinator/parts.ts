@@ -24,6 +24,8 @@ export interface Rules {
   readonly joinAfterEndMs: number
   /** A process for which nobody hears is given up after this. */
   readonly goneMs: number
+  /** See JobRetention. */
+  readonly usageSums?: number
 }
 
 /** What a host decides with, made of settings that can change. */

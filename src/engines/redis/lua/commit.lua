@@ -32,13 +32,14 @@ for _ = 1, take() do
   at = at + count
 end
 
--- What attempts came to: of each tenant, its records; then a day's groups, and what is added to each.
+-- What attempts came to: of each tenant, its records; then a day, how many sums of a tenant are begun in one, its
+-- groups, and what is added to each.
 local tenants = tonumber(take())
 if tenants > 0 then
   for _ = 1, tenants do call('XADD', S .. ':use:log', '*', take(), take()) end
-  local day, groups, added = take(), {}, {}
+  local day, most, groups, added = take(), tonumber(take()), {}, {}
   for i = 1, take() do groups[i], added[i] = take(), take() end
-  used_add(day, groups, added)
+  used_add(day, most, groups, added)
 end
 
 -- Of jobs that were accepted, and are in live already, those of which more is stored.

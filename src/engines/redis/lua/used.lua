@@ -11,18 +11,49 @@ local function used_sum(stored, added)
   return string.format(USED_FORMAT, a + i, b + j, c + k, d + l, e + m, f + n, g + o, h + p)
 end
 
--- `added`: of each group, in its order.
-local function used_add(day, groups, added)
-  local key = S .. ':use:' .. day
-  local stored, pairs, new = read_all(key, groups), {}, {}
-  for i, group in ipairs(groups) do
-    local before, n = stored[i], #pairs
-    pairs[n + 1], pairs[n + 2] = group, before and used_sum(before, added[i]) or added[i]
-    if not before then
-      n = #new
-      new[n + 1], new[n + 2] = 0, group
-    end
+-- Users and models are clients' own words: of a tenant and day only `most` sums are begun, then a tenth more under the
+-- user '' (see protocol/usage.ts), then one a key. Returns the name that a new group is summed under. `room`: by tenant.
+local USED_NAME = '^([^%z]*%z)([^%z]*%z)[^%z]*%z([^%z]*%z)$'
+
+local function used_begun(key, group, room, most, sums)
+  local tenant, id, model = string.match(group, USED_NAME)
+  if not tenant then return group end
+  local left = room[tenant]
+  if not left then
+    left = most - call('ZLEXCOUNT', key .. ':g', '[' .. tenant, '(' .. string.sub(tenant, 1, -2) .. '\1')
   end
+  room[tenant] = left - 1
+  if left > 0 then return group end
+  local others = tenant .. id .. 'u\0' .. model
+  if sums[others] or call('HEXISTS', key, others) == 1 then
+    room[tenant] = left
+    return others
+  end
+  if left > -most / 10 then return others end
+  room[tenant] = left
+  return tenant .. id .. 'u\0\0'
+end
+
+-- `added`: of each group, in its order.
+local function used_add(day, most, groups, added)
+  local key = S .. ':use:' .. day
+  local stored, sums, names, new, room = read_all(key, groups), {}, {}, {}, {}
+  for i, group in ipairs(groups) do
+    local name, before = group, stored[i]
+    if not before then
+      name = used_begun(key, group, room, most, sums)
+      before = sums[name]
+      if not before and name ~= group then before = call('HGET', key, name) end
+      if not before then
+        local n = #new
+        new[n + 1], new[n + 2] = 0, name
+      end
+    end
+    if not sums[name] then names[#names + 1] = name end
+    sums[name] = before and used_sum(before, added[i]) or added[i]
+  end
+  local pairs = {}
+  for i, name in ipairs(names) do pairs[2 * i - 1], pairs[2 * i] = name, sums[name] end
   if #new > 0 then
     write_all('ZADD', key .. ':g', new)
     call('ZADD', S .. ':use:days', 0, day)
