@@ -107,12 +107,13 @@ export function usageTable({ from, to, group_by: by, total, data }: Report): str
 }
 
 /** Names are their clients' choice: no control character of theirs reaches a terminal. */
-const shown = (name: string | number | null | undefined): string =>
-  name === null || name === undefined
-    ? '-'
-    : name === ''
-      ? '(others)'
-      : String(name).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '·')
+function shown(name: string | number | null | undefined): string {
+  if (name === null || name === undefined) return '-'
+  return name === '' ? OTHERS : String(name).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '·')
+}
+
+/** Users, or models, beyond a day's sums. */
+const OTHERS = '(others)'
 
 /** All columns from this one on. */
 function rightAligned(rows: ReadonlyArray<readonly string[]>, from: number): string[][] {
