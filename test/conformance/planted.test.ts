@@ -492,7 +492,7 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly verdict: Reg
     caughtBy: 'what was used is used over a kill, exactly; what waits holds what it held',
   },
   'each user has a sum of its own, however many there are': {
-    open: ({ usageSums: _, ...settings }) => power(settings),
+    open: ({ usageSums: _, ...settings } = {}) => power(settings),
     verdict: /expected \d+ to be 10/,
     caughtBy:
       'a tenant begins so many sums in a day: later users are summed together, then later models, and none is lost',
