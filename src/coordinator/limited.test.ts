@@ -612,6 +612,57 @@ describe('other limits by a reload', () => {
   )
 })
 
+describe('a user with room again, whose next job has none for another reason', () => {
+  const models = [
+    { name: 'chat', deployments: [deployment('a', { concurrent: 1 })] },
+    { name: 'other', deployments: [deployment('b')] },
+  ]
+  /** u is used up; chat1 and other1 of u wait. */
+  const waiting = (by: By): Stage => {
+    const of = new Stage({ user: tokens(200, 10), ...by }, { models, leaseMs: 1e9 })
+    of.submit('long', { user: 'v' })
+    of.submit('first', { user: 'u', model: 'other' })
+    expect(of.lease()).toEqual(['long', 'first'])
+    of.submit('chat1', { user: 'u' })
+    of.submit('other1', { user: 'u', model: 'other' })
+    expect(of.lease()).toEqual([])
+    return of
+  }
+
+  it.each<[string, By]>([
+    ['its model is full', {}],
+    ['its tenant’s model is', { tenant_model: concurrent(1) }],
+  ])('others of its jobs run: %s', (_what, by) => {
+    const of = waiting(by)
+    expect(of.lease(20_000)).toEqual(['other1'])
+    of.submit('other2', { user: 'u', model: 'other' }, 20_000)
+    expect(of.lease(40_000)).toEqual(['other2'])
+    of.do((it) => it.finish('long', 1, done(), 60_000))
+    expect(of.lease(60_000)).toEqual(['chat1'])
+  })
+
+  it('others of its jobs run: its model is paused', () => {
+    const of = waiting({})
+    of.do((it) => it.finish('long', 1, done(), 0))
+    of.do((it) => it.pause({ model: 'chat' }, 0))
+    expect(of.lease(20_000)).toEqual(['other1'])
+    of.do((it) => it.resume({ model: 'chat' }, 40_000))
+    expect(of.lease(40_000)).toEqual(['chat1'])
+  })
+})
+
+it('what ends tells also those that wait at a level that is newer than its submit', () => {
+  const of = new Stage({ user: tokens(10_000) })
+  expect(of.submit('1', { user: 'u', policy: 'reject' })).toBe('accepted')
+  of.limits = settingsOf({ user: tokens(10_000), tenant: concurrent(1) })
+  of.do((it) => it.limitsChanged(0))
+  expect(of.lease()).toEqual(['1'])
+  of.submit('2', { user: 'v' })
+  expect(of.lease()).toEqual([])
+  of.do((it) => it.finish('1', 1, done(), 0))
+  expect(of.lease()).toEqual(['2'])
+})
+
 it('what expires while its limit is out is told so, also where others of its tenant are before it', () => {
   const of = new Stage({ tenant: concurrent(1) })
   for (const id of ['1', '2', '3']) of.submit(id, { deadlineMono: 1_000 })

@@ -12,6 +12,21 @@ export const calendar: Calendar = (window, now) => {
   return { index, endsMono: (index + 1) * WINDOWS_MS[window] }
 }
 
+const eachTenant = (more: Partial<NonNullable<LimitSettings['eachTenant']>>): LimitSettings => ({
+  ...NO_LIMITS,
+  eachTenant: { all: null, eachUser: null, eachRun: null, eachKey: null, models: {}, ...more },
+})
+const tokens = (burst: number): LevelLimits => ({
+  rates: [{ unit: 'tokens', burst, perSecond: burst, whenOut: 'debt', oversize: 'refuse' }],
+  budgets: [],
+  concurrent: null,
+})
+/** What is held is held at the key alone. */
+export const ROOMY = eachTenant({ eachKey: tokens(1e6) })
+export const ONE_AT_A_TIME = eachTenant({ all: { rates: [], budgets: [], concurrent: 1 } })
+/** For nearly all prompts. */
+export const TOO_TIGHT = eachTenant({ all: tokens(1) })
+
 /** `hasSwitches`: some let nothing run; what waits then waits for other limits. */
 export function limitsOf(draw: Random, hasSwitches = false): LimitSettings {
   const level = (share: number): LevelLimits | null => (draw.chance(share) ? levelOf(draw, hasSwitches) : null)

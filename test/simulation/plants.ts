@@ -8,6 +8,7 @@ import { Limits } from '../../src/coordinator/limits/limits.ts'
 import { Rate } from '../../src/coordinator/limits/rate.ts'
 import { Running } from '../../src/coordinator/limits/running.ts'
 import { Plan } from '../../src/coordinator/plan/plan.ts'
+import { Block } from '../../src/coordinator/scheduler/blocks.ts'
 import { LineUp } from '../../src/coordinator/scheduler/line-up.ts'
 import { Seats } from '../../src/coordinator/seats.ts'
 import type { Amounts } from '../../src/core/limits.ts'
@@ -123,6 +124,28 @@ export const LIMIT_PLANTS: readonly Plant[] = [
     ),
   },
   { name: 'who waits is not told of what was given back', breaks: broken(Limits.prototype, 'freed', () => () => []) },
+  {
+    name: 'who waits at a level that is newer than a job is not told when it ends',
+    breaks: broken(
+      Limits.prototype,
+      'freed',
+      (real) =>
+        function (this: Limits, hold) {
+          return real.call(this, { ...hold, ranOn: hold.on })
+        },
+    ),
+  },
+  {
+    name: 'one that may try next, and can’t, is in the way of all',
+    breaks: broken(
+      Block.prototype,
+      'letOut',
+      (real) =>
+        function (this: Block, entry) {
+          real.call(this, entry, Infinity)
+        },
+    ),
+  },
   { name: 'who waits is not told of other limits', breaks: broken(LineUp.prototype, 'limitsChanged', () => () => {}) },
 ]
 

@@ -4,7 +4,7 @@ import { NO_LIMITS } from '../../src/core/limits.ts'
 import type { PlanDeployment, PlanModel, ScheduledJob } from '../../src/core/ports/coordinator.ts'
 import type { Selector } from '../../src/core/ports/operations.ts'
 import type { Outcome } from '../../src/core/ports/work.ts'
-import { limitsOf } from './limited.ts'
+import { limitsOf, ONE_AT_A_TIME, ROOMY, TOO_TIGHT } from './limited.ts'
 import { type Random, random } from './random.ts'
 import { DONE, type Faults, World } from './world.ts'
 
@@ -85,6 +85,24 @@ function drive(world: World, draw: Random, reloads: boolean): void {
     if (draw.chance(0.7)) world.commit()
   }
   world.commit()
+  if (reloads || draw.chance(0.5)) {
+    // Some of one user, more than its limits let run at once
+    const whose = { ...draw.of([{ user: 'ann' }, { run: 'r1' }, {}]), lane: null, deadlineMono: Infinity }
+    const crowd = (size: number): void => {
+      for (let i = 0; i < size; i++) world.submit({ ...jobOf(draw, `j${++made}`, world.now), ...whose }, false, false)
+    }
+    if (reloads && draw.chance(0.5)) world.reload(ROOMY)
+    crowd(6)
+    if (reloads && draw.chance(0.3)) {
+      world.reload(TOO_TIGHT)
+      world.lease()
+      world.commit()
+    }
+    if (reloads) world.reload(draw.chance(0.7) ? ONE_AT_A_TIME : limitsOf(draw))
+    crowd(6)
+    if (draw.chance(0.8)) world.pause(draw.of(SELECTORS), true)
+    world.rest(draw.of(POOLS))
+  }
   world.settle(MODELS)
 }
 

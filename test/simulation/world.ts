@@ -471,27 +471,45 @@ export class World {
     must(depth.queued + depth.delayed + depth.waiting === inLine, `${JSON.stringify(depth)} in line of ${inLine}`)
   }
 
-  /** All is well from now on: then every job ends. */
-  settle(models: readonly PlanModel[]): void {
-    for (const selector of [...this.paused]) this.pause(selector, false)
-    // What was accepted under one set of limits may be too heavy for another
-    if (this.#hasReloaded) this.reload(NO_LIMITS)
-    this.configure(models)
+  /** Nothing comes any more: what still waits in the end, no restart would start either. */
+  rest(pools: readonly string[]): void {
+    this.#serve('rest', pools, () => {})
+    const restarted = this.#create()
+    for (const { job, tally, failedAt, notBeforeMono, reservation } of this.decided.open())
+      restarted.restore({ ...job, notBeforeMono }, { tally, failedAt, reservation, held: null }, this.now)
+    for (const selector of this.paused) restarted.pause(selector, this.now)
+    restarted.attach({ id: 'rest', pools, slots: 4 }, this.now)
+    restarted.lease(this.now)
+    const woken = restarted.changes().find(({ type }) => type === 'leased')
+    must(woken === undefined, `${woken?.id} waits for nothing: a restart starts it`)
+  }
+
+  /** One worker does what there is. `stuck`: nobody knows when there will be more. */
+  #serve(worker: string, pools: readonly string[], stuck: () => void): void {
     for (const id of [...this.processes.keys()]) this.leave(id)
-    this.attach('last', [], 4)
-    const { runs } = this.processes.get('last')!
+    this.attach(worker, pools, 4)
+    const { runs } = this.processes.get(worker)!
     for (let idle = 0; this.decided.open().length > 0; ) {
-      this.heartbeat('last')
+      this.heartbeat(worker)
       this.lease()
       this.commit()
       for (const [id, attempt] of [...runs]) this.finish(id, attempt, DONE)
       this.commit()
       if (this.coordinator.leasable || this.decided.open().length === 0) continue
       const ms = this.coordinator.nextAt() - this.now
-      must(ms < Infinity && ++idle < 1_000, `forgotten: ${this.decided.open().map(({ job }) => job.id)}`)
+      if (ms === Infinity || ++idle > 1_000) return stuck()
       this.pass(Math.max(0, ms))
     }
     this.commit()
+  }
+
+  /** All is well from now on: then every job ends. */
+  settle(models: readonly PlanModel[]): void {
+    for (const selector of [...this.paused]) this.pause(selector, false)
+    // What was accepted under one set of limits may be too heavy for another
+    if (this.#hasReloaded) this.reload(NO_LIMITS)
+    this.configure(models)
+    this.#serve('last', [], () => must(false, `forgotten: ${this.decided.open().map(({ job }) => job.id)}`))
     this.#checkPromises()
     for (const id of this.acknowledged) must(this.#isTold(id), `the end of ${id} is not told`)
     for (const { deployment, active } of this.coordinator.status(this.now))

@@ -54,6 +54,8 @@ export interface Hold {
   amounts: Amounts | null
   /** Tokens that were streamed beyond that: taken all the same, where debt may be made. */
   debt: number
+  /** As they were when it started: a reload may have brought other levels since its submit. */
+  ranOn: readonly Accounts[]
   /** Where it is counted among those that run; null: it does not run. */
   places: readonly Running[] | null
 }
@@ -170,7 +172,7 @@ export class Limits {
       level.holders++
       this.#levels.changed(level)
     }
-    return { job, on, held: [], marks: [], amounts, debt: 0, places: null }
+    return { job, on, held: [], marks: [], amounts, debt: 0, ranOn: on, places: null }
   }
 
   /** Its prompt and its answer, as far as one can tell. */
@@ -262,15 +264,9 @@ export class Limits {
   }
 
   /** Ids of the levels of a hold for which jobs wait; each is told once. */
-  freed({ on }: Hold): readonly string[] {
-    let ids: string[] | null = null
-    for (const { level } of on) {
-      if (!level.isAwaited) continue
-      level.isAwaited = false
-      ids ??= []
-      ids.push(level.id)
-    }
-    return ids ?? NOBODY
+  freed({ on, ranOn }: Hold): readonly string[] {
+    const ids = awaited(on, NOBODY)
+    return ranOn === on ? ids : awaited(ranOn, ids)
   }
 
   // ------------------------------------------------------------ what there is
@@ -304,6 +300,17 @@ export class Limits {
 }
 
 const NOBODY: readonly string[] = []
+
+/** With the ids of those that were awaited, and are told now. */
+function awaited(on: readonly Accounts[], before: readonly string[]): readonly string[] {
+  let ids = before
+  for (const { level } of on) {
+    if (!level.isAwaited) continue
+    level.isAwaited = false
+    ids = [...ids, level.id]
+  }
+  return ids
+}
 const NO_ROOMS: Standing = []
 
 const roomOf = ({ kind }: Level, account: Account, now: number): Room => ({
@@ -434,6 +441,7 @@ function run(hold: Hold, on: readonly Accounts[]): void {
     running.hold(1)
     places.push(running)
   }
+  hold.ranOn = on
   hold.places = places
 }
 

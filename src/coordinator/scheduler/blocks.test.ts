@@ -5,6 +5,7 @@ import { depth } from '../../../test/depth.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Outcome } from '../../core/ports/work.ts'
+import { Line } from './flow.ts'
 import type { HeadroomRefusal, Scheduler } from './port.ts'
 import { createScheduler } from './scheduler.ts'
 import { job } from './testing/jobs.ts'
@@ -40,6 +41,8 @@ class Limited {
   readonly scheduler: Scheduler
   readonly purses = new Map<string, Purse>()
   readonly attempts = new Map<string, number>()
+  /** Models that nothing serves at the moment. */
+  readonly full = new Set<string>()
   asked = 0
   now = 0
   /** Something may be leasable. */
@@ -65,6 +68,7 @@ class Limited {
 
   #room(candidate: ScheduledJob): HeadroomRefusal | null {
     this.asked++
+    if (this.full.has(candidate.model)) return { scope: 'model' }
     const mine = accountsOf(candidate).flatMap((account) => {
       const purse = this.purses.get(account)
       return purse === undefined ? [] : [{ account, purse }]
@@ -88,11 +92,19 @@ class Limited {
     this.#drain()
   }
 
-  /** Only when told. */
-  lease(max = 100): readonly string[] {
-    if (!this.told) return []
+  /** Only when told, and again when told so. */
+  lease(max = 100, pools: readonly string[] = []): readonly string[] {
+    for (let calls = 0; this.told; calls++) {
+      expect(calls).toBeLessThan(100)
+      const leased = this.call(max, pools)
+      if (leased.length > 0) return leased
+    }
+    return []
+  }
+
+  call(max = 100, pools: readonly string[] = []): readonly string[] {
     this.told = false
-    const leased = this.scheduler.lease('w', [], max, (candidate) => this.#room(candidate), this.now)
+    const leased = this.scheduler.lease('w', pools, max, (candidate) => this.#room(candidate), this.now)
     for (const { id, attempt } of leased) this.attempts.set(id, attempt)
     if (leased.length === max) this.told = true
     this.#drain()
@@ -108,6 +120,12 @@ class Limited {
   finish(id: string, outcome: Outcome = DONE): void {
     this.scheduler.finish(id, this.attempts.get(id)!, outcome, this.now)
     this.#drain()
+  }
+
+  serves(model: string, isOn: boolean): void {
+    if (isOn) this.full.delete(model)
+    else this.full.add(model)
+    this.told = true
   }
 
   giveBack(account: string, tokens: number): void {
@@ -252,6 +270,135 @@ describe('a user who is out', () => {
   })
 })
 
+/** Has its user's room, and nothing of its own model: m1. */
+const STANDS: Readonly<Record<string, (of: Limited) => void>> = {
+  'the model is full': (of) => of.full.add('m1'),
+  'the model is paused': (of) => of.scheduler.pause({ model: 'm1' }),
+  'the tenant’s model is paused': (of) => of.scheduler.pause({ tenant: 'a', model: 'm1' }),
+  'the tenant’s model is used up': (of) => {
+    of.limit('model a/m1', 'line', 10, 1e-9)
+    of.submit('other', { model: 'm1', session: 'v' })
+    of.submit('other2', { model: 'm1', session: 'v' })
+    of.lease()
+  },
+}
+
+describe('one that may try next, and has no room elsewhere', () => {
+  it.each(Object.entries(STANDS))('is in the way of its model alone: %s', (_name, stands) => {
+    const of = new Limited()
+    of.limit('user a/u', 'job', 10, 0.01)
+    of.submit('first', { model: 'm2' })
+    expect(of.lease()).toEqual(['first'])
+    for (const id of ['a1', 'a2', 'a3']) of.submit(id, { model: 'm1' })
+    for (const id of ['b1', 'b2']) of.submit(id, { model: 'm2' })
+    expect(of.lease()).toEqual([])
+    stands(of)
+    of.pass(1_000)
+    expect(of.lease()).toEqual(['b1'])
+    of.pass(1_000)
+    expect(of.lease()).toEqual(['b2'])
+    of.pass(1_000)
+    of.submit('b3', { model: 'm2' })
+    expect(of.lease()).toEqual(['b3'])
+    of.serves('m1', true)
+    for (const selector of of.scheduler.paused()) of.scheduler.resume(selector)
+    if (of.purses.has('model a/m1')) of.giveBack('model a/m1', 10)
+    of.purses.delete('model a/m1')
+    of.scheduler.limitsChanged(of.now)
+    const order: string[] = []
+    for (let i = 0; i < 5; i++) {
+      of.told = true
+      order.push(...of.lease().filter((id) => id.startsWith('a')))
+      of.pass(1_000)
+    }
+    expect(order).toEqual(['a1', 'a2', 'a3'])
+  })
+
+  it('is passed over where no worker serves its pool', () => {
+    const of = new Limited()
+    of.limit('user a/u', 'job', 10, 0.01)
+    of.submit('first')
+    expect(of.lease(100, ['text'])).toEqual(['first'])
+    of.submit('image', { pool: 'image' })
+    of.submit('text')
+    of.lease()
+    of.pass(1_000)
+    expect(of.lease(100, ['text'])).toEqual(['text'])
+    of.pass(1_000)
+    of.told = true
+    expect(of.lease(100, ['image'])).toEqual(['image'])
+  })
+
+  it('does not lose its turn to small ones once it could run', () => {
+    const of = new Limited()
+    of.limit('user a/u', 'job', 100, 0.01)
+    of.submit('first', { model: 'm2', promptTokens: 100 })
+    of.lease()
+    of.full.add('m1')
+    of.submit('large', { model: 'm1', promptTokens: 90 })
+    of.submit('small', { model: 'm2', promptTokens: 10 })
+    of.lease()
+    of.pass(9_000)
+    expect(of.lease()).toEqual(['small'])
+    of.serves('m1', true)
+    for (let i = 0; i < 50; i++) {
+      of.submit(`small${i}`, { model: 'm2', promptTokens: 10 })
+      const leased = of.lease()
+      if (leased.length > 0) {
+        expect(leased[0]).toBe('large')
+        return
+      }
+      of.pass(100)
+    }
+    expect.unreachable('it never had its turn')
+  })
+})
+
+describe('thousands of users of a key that is out', () => {
+  const crowd = (users: number): Limited => {
+    const of = new Limited()
+    of.limit('key a/1', 'job', 10, 1e-9)
+    for (let i = 0; i < users; i++) of.submit(`${i}`, { session: `u${i}`, bodyBytes: 1 })
+    return of
+  }
+
+  it('are parked some hundred in a call', () => {
+    const of = crowd(2_000)
+    expect(of.call()).toEqual(['0'])
+    let calls = 1
+    for (; of.told; calls++) expect(of.call()).toEqual([])
+    expect([calls, of.asked]).toEqual([4, 2])
+    expect(of.scheduler.depth()).toMatchObject({ waiting: 1_999, queued: 0 })
+  })
+
+  it('cost the next one of them no look at all the others', () => {
+    const of = crowd(2_000)
+    while (of.told) of.call()
+    let looks = 0
+    const counted = (name: 'first' | 'headOf'): (() => void) => {
+      const real = Line.prototype[name] as (this: unknown, ...args: unknown[]) => unknown
+      Line.prototype[name] = function (this: unknown, ...args: unknown[]) {
+        looks++
+        return real.apply(this, args)
+      } as never
+      return () => {
+        Line.prototype[name] = real as never
+      }
+    }
+    const repairs = [counted('first'), counted('headOf')]
+    try {
+      for (let i = 1; i <= 20; i++) {
+        of.giveBack('key a/1', 10)
+        expect(of.lease()).toEqual([`${i}`])
+      }
+      of.cancel('1000')
+    } finally {
+      for (const repair of repairs) repair()
+    }
+    expect(looks).toBeLessThan(20 * 60)
+  })
+})
+
 describe('a tenant that is out', () => {
   it('is not asked about again until there may be room, whatever else comes', () => {
     const of = new Limited()
@@ -305,6 +452,14 @@ describe('any history', () => {
     { weight: 1, arbitrary: fc.record({ do: fc.constant('back' as const), at: fc.nat(99), tokens: fc.nat(50) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('cancel' as const), at: fc.nat(99) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('pause' as const), on: fc.boolean(), lane: fc.boolean() }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('full' as const),
+        on: fc.boolean(),
+        model: fc.constantFrom('m1', 'm2'),
+      }),
+    },
   )
 
   it('ends with all that waits served, leased only when somebody said so; nobody of a user and class overtakes', () => {
@@ -319,7 +474,8 @@ describe('any history', () => {
         of.limit('model b/m1', 'line', 120, 0.05)
         const accounts = [...of.purses.keys()]
         const jobs: string[] = []
-        const made = new Map<string, { readonly order: number; readonly of: string }>()
+        /** `alone`: in no lane, of m2. */
+        const made = new Map<string, { readonly order: number; readonly of: string; readonly alone: boolean }>()
         const running: string[] = []
         const lease = (max: number): void => {
           for (const id of of.lease(max)) {
@@ -339,7 +495,7 @@ describe('any history', () => {
               const id = `j${n}`
               const group =
                 session === null || lane !== null ? '' : [tenant, session, bodyBytes, model, pool, priority].join(' ')
-              made.set(id, { order: n, of: group })
+              made.set(id, { order: n, of: group, alone: lane === null && model === 'm2' })
               jobs.push(id)
               of.submit(id, {
                 tenant,
@@ -380,6 +536,9 @@ describe('any history', () => {
               if (one.on) of.scheduler.pause(one.lane ? { lane: 'al1' } : { tenant: 'b', model: 'm1' })
               else for (const selector of of.scheduler.paused()) of.scheduler.resume(selector)
               of.pass(0)
+              break
+            case 'full':
+              of.serves(one.model, !one.on)
           }
         for (const selector of of.scheduler.paused()) of.scheduler.resume(selector)
         of.pass(0)
@@ -387,14 +546,24 @@ describe('any history', () => {
           const { queued, waiting, delayed } = of.scheduler.depth()
           return queued + waiting + delayed > 0
         }
-        for (let i = 0; i < 2_000 && inLine(); i++) {
-          lease(100)
+        const serve = (): void => {
           for (const id of running.splice(0)) of.finish(id)
-          if (of.told || !inLine()) continue
-          const next = of.scheduler.nextAt()
-          expect(next, 'what waits has a time').not.toBe(Infinity)
-          of.pass(Math.max(0, next - of.now) + 1e-3)
+          for (let i = 0; i < 2_000 && inLine(); i++) {
+            lease(100)
+            for (const id of running.splice(0)) of.finish(id)
+            if (of.told || !inLine()) continue
+            const next = of.scheduler.nextAt()
+            if (next === Infinity) return
+            of.pass(Math.max(0, next - of.now) + 1e-3)
+          }
         }
+        of.serves('m2', true)
+        of.serves('m1', false)
+        serve()
+        for (const [id, { alone }] of made) if (alone) expect([id, of.scheduler.state(id)]).toEqual([id, null])
+        of.serves('m1', true)
+        serve()
+        expect(inLine(), 'what waits has a time').toBe(false)
         for (const id of running.splice(0)) of.finish(id)
         expect(of.scheduler.depth()).toEqual({ queued: 0, delayed: 0, waiting: 0, leased: 0 })
         // Nothing is kept of what is over

@@ -22,7 +22,9 @@ export interface Queueable<E extends Queueable<E>> extends Rankable<E> {
  * `low`.
  */
 const AGING = 8
-export const CLASS: Readonly<Record<Priority, 0 | 1 | 2>> = { high: 0, normal: 1, low: 2 }
+export type Rank = 0 | 1 | 2
+export const CLASS: Readonly<Record<Priority, Rank>> = { high: 0, normal: 1, low: 2 }
+export const RANKS: readonly Rank[] = [0, 1, 2]
 
 /** Kept forever: only the operator makes tenants, so their number is limited. */
 export class Tenant<E extends Queueable<E>> {
@@ -68,9 +70,6 @@ export class Line<E extends Queueable<E>> {
   paused = false
   /** The account that its tenant is out of for this model. */
   blockedBy: string | null = null
-  /** Not a line of the line-up: single jobs that wait for this account, and all have these narrow accounts. */
-  parkedBy: string | null = null
-  parkedFor = ''
   /** Is it in the line-up, or held back? */
   isOpen = false
   /** The tenant's counter when last looked at, never above the true one. */
@@ -106,6 +105,10 @@ export class Line<E extends Queueable<E>> {
   /** The next job; null when the line is empty. */
   first(): E | null {
     return isAged(this.tenant) ? this.#oldest() : (this.#top()?.head ?? null)
+  }
+
+  headOf(rank: Rank): E | null {
+    return this.#classes[rank]?.head ?? null
   }
 
   /** Does this line of a tenant go before another of the same tenant? The better class first, then by turns. */
@@ -160,7 +163,7 @@ export class Line<E extends Queueable<E>> {
   }
 }
 
-const isAged = (tenant: { readonly leases: number }): boolean => tenant.leases % AGING === AGING - 1
+export const isAged = (tenant: { readonly leases: number }): boolean => tenant.leases % AGING === AGING - 1
 
 export class Flow<E extends Queueable<E>> {
   readonly pool: string

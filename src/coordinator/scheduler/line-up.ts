@@ -1,15 +1,20 @@
 /** Ready work, and whose turn it is. */
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Backlog } from '../../core/ports/operations.ts'
+import { Slots } from '../../core/table.ts'
 import { type Block, Blocks, NEVER } from './blocks.ts'
 import type { Entry } from './entry.ts'
 import type { Fairness } from './fairness.ts'
 import { Flow, type FlowKind, Line, lineIsBefore, type Tenant } from './flow.ts'
+import { ParkedLine } from './parked.ts'
 import type { Pauses } from './pauses.ts'
 import type { Headroom, HeadroomRefusal, Notes } from './port.ts'
 
 /** Flows without jobs are kept for what they measured, up to this many: a pool's name may come from clients. */
 const MOST_IDLE_FLOWS = 256
+
+/** Jobs that one call parks at most: each costs a look at its limits, and the event loop is to be free again. */
+const MOST_PARKED = 500
 
 const NONE: readonly string[] = []
 
@@ -20,6 +25,8 @@ export class LineUp {
   /** By pool and model, one a kind. */
   readonly #pools = new Map<string, Map<string, Array<Flow<Entry>>>>()
   readonly #blocks = new Blocks()
+  /** Those with a job that may try next. */
+  readonly #trying = new Slots<Block>()
   readonly #narrow: (job: ScheduledJob, notes: Notes) => readonly string[]
   #readyPools: string[] = []
   #turns = 0
@@ -78,6 +85,12 @@ export class LineUp {
     const { line } = entry
     if (line === null) return
     line.flow.throughput.observe(now, line.flow.waits)
+    if (line instanceof ParkedLine) {
+      const block = this.#blocks.get(line.account)!
+      block.unpark(entry)
+      this.#blocks.forget(block)
+      return
+    }
     line.remove(entry)
     if (line.size === 0) this.#retire(line)
     if (entry.outOf !== null) this.#letOut(this.#takeBack(entry), now)
@@ -156,7 +169,7 @@ export class LineUp {
 
   /** -Infinity: it is not held back by an account. */
   blockedUntil({ line, tenant }: Entry): number {
-    const account = line?.parkedBy ?? line?.blockedBy ?? tenant.blockedBy
+    const account = line instanceof ParkedLine ? line.account : (line?.blockedBy ?? tenant.blockedBy)
     const block = account === null ? undefined : this.#blocks.get(account)
     return block === undefined || block.heapAt < 0 ? -Infinity : block.due
   }
@@ -188,24 +201,19 @@ export class LineUp {
   #setAside(entry: Entry, line: Line<Entry>, now: number): void {
     const from = entry.outOf === null ? null : this.#takeBack(entry)
     line.remove(entry)
-    this.#blocks.of(NEVER, Infinity).lineOf(entry, NEVER).add(entry, false)
+    this.#blocks.of(NEVER, Infinity).park(entry, NEVER, false)
     if (from !== null) this.#letOut(from, now)
   }
 
   #recall(aside: Block, now: number): void {
-    const entries: Entry[] = []
-    for (const line of aside.parked.splice(0))
-      for (let entry = line.first(); entry !== null; entry = line.first()) {
-        line.remove(entry)
-        entries.push(entry)
-      }
+    const entries = aside.empty()
     this.#blocks.forget(aside)
     for (const entry of entries.sort((a, b) => b.seq - a.seq)) this.stand(entry, true, now)
   }
 
   /** All that it held back may try again; of the parked jobs one at a time, as the next may have no room. */
   #unblock(block: Block, now: number): void {
-    this.#blocks.disarm(block)
+    this.#blocks.open(block)
     const { tenants, lines } = block
     for (const tenant of tenants.splice(0)) {
       tenant.blockedBy = null
@@ -221,39 +229,51 @@ export class LineUp {
   /** `inFront`: it was there before. */
   #park(entry: Entry, line: Line<Entry>, block: Block, inFront: boolean): void {
     line.remove(entry)
-    block.lineOf(entry, this.#narrowOf(entry)).add(entry, inFront)
+    block.park(entry, this.#narrowOf(entry), inFront)
   }
 
   #narrowOf(entry: Entry): string {
     return this.#narrow(entry.job, entry).join('\n')
   }
 
+  /**
+   * The next one may try. One whose line is closed can't: it keeps its place there, and the next of another flow, where
+   * it is in nobody's way, may try instead.
+   */
   #letOut(block: Block, now: number): void {
-    const entry = block.out === null ? block.next() : null
-    if (entry !== null) {
-      const line = entry.line!
-      block.out = entry
-      entry.outOf = block.account
-      line.remove(entry)
-      if (line.size === 0) this.#retire(line)
+    while (block.out === null && !block.isUsedUp) {
+      const entry = block.next()
+      if (entry === null) break
+      block.letOut(entry, this.#calls)
       this.stand(entry, true, now)
+      if (entry.line?.isOpen !== true) block.out = null
     }
+    if (block.out === null) this.#trying.delete(block.outAt, block)
+    else if (this.#trying.get(block.outAt) !== block) block.outAt = this.#trying.add(block)
     this.#blocks.forget(block)
+  }
+
+  /** Those that may try next and were not even asked in this call, where all were who could be. */
+  #passOver(call: number, now: number): void {
+    for (const block of [...this.#trying]) {
+      if (block.outSince >= call) continue
+      block.out = null
+      this.#letOut(block, now)
+    }
   }
 
   #takeBack(entry: Entry): Block {
     const block = this.#blocks.get(entry.outOf!)!
-    block.out = null
-    entry.outOf = null
+    block.takeBack(entry)
+    if (block.out === null) this.#trying.delete(block.outAt, block)
     return block
   }
 
   /** The account for which others of its kind wait already, and which it must not overtake. */
   #waitsBehind(entry: Entry): Block | null {
-    if (entry.outOf !== null) return null
-    for (const account of this.#narrow(entry.job, entry)) {
+    for (const account of entry.outOf === null ? this.#narrow(entry.job, entry) : [entry.outOf]) {
       const block = this.#blocks.get(account)
-      if (block !== undefined && (block.out !== null || block.parked.length > 0)) return block
+      if (block?.holdsUp(entry) === true) return block
     }
     return null
   }
@@ -288,15 +308,21 @@ export class LineUp {
     const aside: Array<{ readonly entry: Entry; readonly line: Line<Entry> }> = []
     const heldBack: Array<{ readonly what: Flow<Entry> | Tenant<Entry>; readonly leasedBefore: number }> = []
     let leased = 0
-    while (leased < max) {
+    let waiting = 0
+    let isThrough = false
+    while (leased < max && waiting < MOST_PARKED) {
       const line = next(open, call, parked)
+      isThrough = line === null
       if (line === null) break
       const entry = line.first()!
       const behind = this.#waitsBehind(entry)
       const refusal = behind === null ? headroom(entry.job, entry) : null
       if (behind !== null) {
         wait(entry)
-        this.#park(entry, line, behind, false)
+        waiting++
+        const wasOut = entry.outOf !== null
+        if (wasOut) this.#takeBack(entry)
+        this.#park(entry, line, behind, wasOut)
       } else if (refusal === null) {
         leased++
         this.#fairness.serve(line.tenant, line.flow.floor)
@@ -307,9 +333,12 @@ export class LineUp {
         if (block !== null) this.#letOut(block, now)
       } else {
         wait(entry)
-        if (refusal.scope === 'never') this.#setAside(entry, line, now)
-        else if (refusal.blocked !== undefined) {
-          if (refusal.scope !== 'job') heldBack.push({ what: line.tenant, leasedBefore: leased })
+        if (refusal.scope === 'never') {
+          waiting++
+          this.#setAside(entry, line, now)
+        } else if (refusal.blocked !== undefined) {
+          if (refusal.scope === 'job') waiting++
+          else heldBack.push({ what: line.tenant, leasedBefore: leased })
           this.#block(entry, line, refusal, now)
         } else if (refusal.scope === 'job') {
           line.remove(entry)
@@ -337,6 +366,8 @@ export class LineUp {
       else if (line.isOpen) line.flow.enter(line)
     }
     for (const { what, leasedBefore } of heldBack) if (leased > leasedBefore) what.floor = this.#fairness.virtual
+    if (isThrough) this.#passOver(call, now)
+    else if (waiting >= MOST_PARKED) this.rouse()
   }
 
   #open(line: Line<Entry>): void {
@@ -353,12 +384,6 @@ export class LineUp {
   }
 
   #retire(line: Line<Entry>): void {
-    if (line.parkedBy !== null) {
-      const block = this.#blocks.get(line.parkedBy)!
-      remove(block.parked, line)
-      this.#blocks.forget(block)
-      return
-    }
     remove(line.tenant.lines, line)
     line.tenant.lastLine = line
     if (line.isOpen) this.#close(line)

@@ -11,6 +11,10 @@ export interface Timed {
 export class Timers<T extends Timed> {
   readonly #heap: T[] = []
 
+  first(): T | null {
+    return this.#heap[0] ?? null
+  }
+
   /** Infinity when nothing is due. */
   next(): number {
     return this.#heap.length === 0 ? Infinity : this.#heap[0].due
