@@ -44,9 +44,10 @@ Where the model provider named a code of its own, it is in the error too. If the
 where SDKs and agents look, and \`sluice_code\` holds the row of this table. In all other failures \`code\` is the row
 of this table and \`upstream_code\` the provider's.
 
-What a limit refuses has OpenAI's words: \`type\` is \`tokens\`, \`requests\` or \`insufficient_quota\`, and a
-request that its limit will never let through (\`request_exceeds_limit\`) has the \`code\` \`rate_limit_exceeded\`
-and its row in \`sluice_code\`. A member \`limit\` names what refused it (PROTOCOL.md, section 2).
+What a limit refuses has OpenAI's words: \`type\` is \`tokens\`, \`requests\` or \`insufficient_quota\` (of
+\`spend_velocity\` it is \`rate_limit_error\`), and a request that its limit will never let through
+(\`request_exceeds_limit\`) has the \`code\` \`rate_limit_exceeded\` and its row in \`sluice_code\`. A member \`limit\`
+names what refused it (PROTOCOL.md, section 2).
 
 | code | HTTP | type | retry | close | message |
 | --- | --- | --- | --- | --- | --- |

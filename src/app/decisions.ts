@@ -70,6 +70,7 @@ const level = members({
     }),
   ),
   budgets: list(members({ window: oneOf('hour', 'day', 'month'), nanoDollars: count, whenOut })),
+  velocity: maybe(members({ nanoDollarsPerHour: number, fiveMinutes: number, hour: number, coolDownMs: number })),
   concurrent: orNull(count),
   maxRequestBytes: maybe(count),
 })

@@ -638,10 +638,14 @@ tenants:
   it('every yaml block of docs/limits.md loads, and limits what its comments tell', () => {
     const text = readFileSync(join(root, 'docs/limits.md'), 'utf8')
     const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map((m) => m[1])
-    expect(blocks).toHaveLength(1)
+    expect(blocks).toHaveLength(2)
     const { limits, tenants } = load(blocks[0]).config
     expect([limits.global?.concurrent, limits.eachTenant?.dollarsPerDay]).toEqual([500, 20])
     expect(tenants.map((tenant) => tenant.limits?.eachUser?.concurrent)).toEqual([2, undefined])
+    expect(blocks[1]).toContain('# five_minutes: 14, hour: 6, cool_down_ms: 10m')
+    const standard = { trip: true, fiveMinutes: 14, hour: 6, coolDownMs: 600_000 }
+    const { velocity, eachUser } = load(blocks[1]).config.limits.eachTenant!
+    expect([velocity, eachUser!.velocity]).toEqual([standard, standard])
   })
 
   it('sluice.schema.json is up to date ("npm run docs")', () => {

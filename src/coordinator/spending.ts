@@ -179,6 +179,7 @@ export class Spending {
       notes.hold = null
       const used = usage === undefined ? null : isRepeat ? ONE_REQUEST : amountsUsed(job, end, usage, cost)
       this.#limits.settle(hold, used, now)
+      this.#tellTrips()
       if (end === 'done' && usage !== undefined && !isRepeat) this.#limits.answered(hold, usage.completionTokens)
       this.#free(hold)
     }
@@ -191,7 +192,16 @@ export class Spending {
     const usage = seenOf(job, outputTokens)
     const cost = guessOf(job, usage)
     this.#limits.spend(job, amountsUsed(job, 'lost', usage, cost), now)
+    this.#tellTrips()
     this.#record(job, attempt, { deployment }, 'lost', usage, cost)
+  }
+
+  #tellTrips(): void {
+    for (const { level, owner, name, ms } of this.#limits.trips()) {
+      const tenant = level === 'tenant' ? name : owner === '' ? null : owner
+      const isNamed = level === 'key' || level === 'tenant_model' || level === 'model'
+      this.#results.notice({ type: 'tripped', level, tenant, name: isNamed ? name : null, ms })
+    }
   }
 
   #free(hold: Hold): void {

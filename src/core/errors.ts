@@ -127,6 +127,10 @@ export const ERRORS = {
     'You exceeded your current quota: an operator must raise it, or wait for its next window.',
     { type: 'insufficient_quota', retryable: false },
   ),
+  spend_velocity: row(
+    429,
+    'Money is spent many times faster than the budget lasts: its breaker has tripped. Retry later, or ask an operator.',
+  ),
   deadline_unreachable: row(429, 'The job could not start before its deadline; retry later or allow more time.'),
   too_many_auth_failures: row(
     429,

@@ -188,6 +188,17 @@ interface DeploymentFact {
   readonly ms: number
 }
 
+/** From the limits: a level spends its budget too fast, and nothing that costs money starts there for `ms`. */
+interface VelocityFact {
+  readonly type: 'velocity-tripped'
+  readonly level: LevelKind
+  /** Null: it is of all tenants. */
+  readonly tenant: TenantId | null
+  /** The model, or the key's id. */
+  readonly name: string | null
+  readonly ms: number
+}
+
 type StoreFact =
   | { readonly type: 'store-degraded'; readonly code: ErrorCode; readonly detail: string }
   | { readonly type: 'store-recovered' }
@@ -219,6 +230,7 @@ export type Happened =
   | AdminFact
   | ConnectionFact
   | DeploymentFact
+  | VelocityFact
   | StoreFact
 
 /** As observed. */

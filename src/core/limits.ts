@@ -5,8 +5,18 @@ import { ModelIndex } from './model-index.ts'
 /** Whose a limit is: an agent's run, a key, an end user, a tenant, a tenant's model, a model, everybody. */
 export type LevelKind = 'run' | 'key' | 'user' | 'tenant' | 'tenant_model' | 'model' | 'global'
 
-/** What is counted. Money is in nano-dollars: an integer, exact up to 9 million dollars. */
-export type Unit = 'input_tokens' | 'output_tokens' | 'tokens' | 'requests' | 'nano_dollars' | 'running'
+/**
+ * What is counted. Money is in nano-dollars: an integer, exact up to 9 million dollars. `spend_velocity`: how fast it
+ * is spent, in nano-dollars an hour.
+ */
+export type Unit =
+  | 'input_tokens'
+  | 'output_tokens'
+  | 'tokens'
+  | 'requests'
+  | 'nano_dollars'
+  | 'spend_velocity'
+  | 'running'
 
 /** Of the calendar, in UTC. */
 export type Window = 'hour' | 'day' | 'month'
@@ -21,7 +31,7 @@ export type WhenOut = 'debt' | 'deny_next' | 'cut'
 // ---------------------------------------------------------------- settings
 
 export interface RateLimit {
-  readonly unit: Exclude<Unit, 'nano_dollars' | 'running'>
+  readonly unit: Exclude<Unit, 'nano_dollars' | 'spend_velocity' | 'running'>
   /** Units that may be used at once. */
   readonly burst: number
   readonly perSecond: number
@@ -36,10 +46,24 @@ export interface BudgetLimit {
   readonly whenOut: WhenOut
 }
 
+/** New requests are refused, or wait, where money is spent so fast. */
+export interface VelocityLimit {
+  /** The pace at which the budget would last for just its window. */
+  readonly nanoDollarsPerHour: number
+  /** So many times that pace over five minutes … */
+  readonly fiveMinutes: number
+  /** … and so many times over an hour. */
+  readonly hour: number
+  /** Until a single request is let in as a probe. */
+  readonly coolDownMs: number
+}
+
 /** What one level may use: a rate for each unit at most, a budget for each window at most. */
 export interface LevelLimits {
   readonly rates: readonly RateLimit[]
   readonly budgets: readonly BudgetLimit[]
+  /** Absent: as fast as the budgets last. */
+  readonly velocity?: VelocityLimit
   /** Jobs at once; null: any number. */
   readonly concurrent: number | null
   /** Of one request's body, known before it is read; absent: as many as the server takes. */
@@ -160,6 +184,13 @@ export interface LevelUse {
   readonly rates: Readonly<Partial<Record<Unit, number>>>
   /** Spent in the window of this index, without what is held. */
   readonly spent: Readonly<Partial<Record<Window, { readonly index: number; readonly nanoDollars: number }>>>
+  /** Nano-dollars of the last five minutes and hour, at `atMono`. Absent: nothing. */
+  readonly velocity?: {
+    readonly fiveMinutes: number
+    readonly hour: number
+    /** It has tripped; below zero: it has cooled down since. Null: it has not. */
+    readonly cooledInMs: number | null
+  }
 }
 
 /**
@@ -241,6 +272,8 @@ export interface WireLimit {
   readonly reset_ms: number | null
 }
 
+const isMoney = (unit: Unit): boolean => unit === 'nano_dollars' || unit === 'spend_velocity'
+
 /** As its client may see it (T1). Amounts are whole: what is left is rounded down, a wait up. */
 export function wireLimit({ level, name, unit, window, limit, weight, left, waitMs, shared }: Shortfall): WireLimit {
   return {
@@ -248,7 +281,7 @@ export function wireLimit({ level, name, unit, window, limit, weight, left, wait
     ...(name !== '' && !shared && { name }),
     unit,
     ...(window !== undefined && { window }),
-    ...(!(shared && unit === 'nano_dollars') && { limit: Math.floor(limit) }),
+    ...(!(shared && isMoney(unit)) && { limit: Math.floor(limit) }),
     ...(!shared && { remaining: Math.max(0, Math.floor(left)) }),
     requested: Math.ceil(weight),
     reset_ms: waitMs === null ? null : wholeMs(waitMs),

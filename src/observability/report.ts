@@ -109,6 +109,11 @@ export function createReporter(log: Log, clock: Clock): Observe {
       }
       case 'deployment-cooled':
         return log.warn(fact, `a deployment is left alone for ${Math.ceil(fact.ms / 1_000)} s`)
+      case 'velocity-tripped': {
+        const { level, tenant, name, ms } = fact
+        const line = { tenant, name, limit_level: level, cool_down_ms: ms }
+        return log.warn(line, 'money is spent too fast: the breaker of its limit has tripped')
+      }
       case 'store-degraded':
         return log.error(fact, 'the store is degraded')
       case 'store-warned':

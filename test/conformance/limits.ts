@@ -255,6 +255,31 @@ export const limitCases: readonly Case[] = [
     }
   }),
   {
+    name: 'a breaker that has tripped is found so after a restart, and cools down meanwhile',
+    needs: 'kill',
+    async run(open) {
+      const velocity = { nanoDollarsPerHour: 1_000, fiveMinutes: 14, hour: 6, coolDownMs: 600_000 }
+      const budgets = [{ window: 'month', nanoDollars: 720_000, whenOut: 'cut' }] as const
+      let opened = await open({ limits: limited({ all: level({ budgets, velocity }) }) })
+      const priced = (): DraftOptions => post({ promptTokens: 1, maxOutputTokens: 1, price: { input: 1, output: 1 } })
+      const refused = async (): Promise<SluiceError> => refusal(await submitOne(opened.engine, priced()))
+      const job = accepted(await submitOne(opened.engine, priced()))
+      await opened.engine.work.finish(await new TestWorker(opened.engine).one(job), used(1, 1, 6_001))
+      const before = await refused()
+      expect(before).toMatchObject({ code: 'spend_velocity', limit: { level: 'tenant', unit: 'spend_velocity' } })
+      opened = await opened.reopen('kill', () => opened.clock.sleep(300_000))
+      const { code, limit } = await refused()
+      expect(code).toBe('spend_velocity')
+      expect(limit!.waitMs).toBeLessThanOrEqual(300_000)
+      expect(limit!.waitMs).toBeGreaterThan(100_000)
+      opened = await opened.reopen('kill', () => opened.clock.sleep(300_000))
+      const probe = accepted(await submitOne(opened.engine, priced()))
+      expect((await refused()).limit!.waitMs).toBe(5_000)
+      await opened.engine.work.finish(await new TestWorker(opened.engine).one(probe), used(1, 1, 2))
+      accepted(await submitOne(opened.engine, priced()))
+    },
+  },
+  {
     name: 'an erased tenant has used nothing, now and after a restart, whatever others do next',
     needs: 'kill',
     async run(open) {

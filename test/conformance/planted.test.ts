@@ -502,6 +502,17 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly verdict: Reg
     verdict: /expected 400 to be 1000/,
     caughtBy: 'an erased tenant has used nothing, now and after a restart, whatever others do next',
   },
+  'a breaker that has tripped is not stored': {
+    open: coordinatedBy((real) => ({
+      takeLevels: (now) =>
+        real.takeLevels(now).map(({ used, ...level }) => {
+          const { velocity: _left, ...amounts } = used ?? {}
+          return { ...level, used: used === null ? null : (amounts as typeof used) }
+        }),
+    })),
+    verdict: /not refused but accepted/,
+    caughtBy: 'a breaker that has tripped is found so after a restart, and cools down meanwhile',
+  },
   'a restart forgets what who waits holds': {
     open: coordinatedBy((real) => ({
       restore: (job, found, now) => real.restore(job, { ...found, reservation: null }, now),

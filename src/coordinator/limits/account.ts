@@ -1,7 +1,7 @@
 /**
- * One amount that one level may use. Three kinds, one shape: a rate (GCRA), a budget of money in a window of the
- * calendar, and a number of jobs at once. What may come is asked of all accounts of a job first (`waitMs`), and taken
- * from all or none. Pure: `now` is monotonic ms.
+ * One amount that one level may use. Four kinds, one shape: a rate (GCRA), a budget of money in a window of the
+ * calendar, how fast that may be spent, and a number of jobs at once. What may come is asked of all accounts of a job
+ * first (`waitMs`), and taken from all or none. Pure: `now` is monotonic ms.
  */
 import type { Unit, WhenOut, Window } from '../../core/limits.ts'
 

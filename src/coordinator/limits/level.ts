@@ -13,12 +13,15 @@ import type { Account } from './account.ts'
 import { Budget } from './budget.ts'
 import { Rate } from './rate.ts'
 import { Running } from './running.ts'
+import { Velocity } from './velocity.ts'
 
 /** A level's accounts that are limited now; others after a reload. */
 export interface Accounts {
   readonly level: Level
   /** Of tokens, requests and money. */
   readonly amounts: readonly Account[]
+  /** Among them; null: its budgets may be spent at any speed. */
+  readonly velocity: Velocity | null
   /** Null: any number may run. */
   readonly running: Running | null
   /** The smallest burst that the tokens of an answer count against. */
@@ -37,6 +40,7 @@ export class Level {
   readonly #rates: Rate[] = []
   readonly #budgets: Budget[] = []
   #running: Running | null = null
+  #velocity: Velocity | null = null
   /** Jobs that hold something here. */
   holders = 0
   /** What it has used is not what the store has. */
@@ -71,7 +75,7 @@ export class Level {
     this.#accounts = this.#inForce(limits, now)
   }
 
-  #inForce({ rates, budgets, concurrent }: LevelLimits, now: number): Accounts {
+  #inForce({ rates, budgets, concurrent, velocity: limit }: LevelLimits, now: number): Accounts {
     const amounts: Account[] = []
     let outputBurst = Infinity
     for (const limit of rates) {
@@ -83,7 +87,15 @@ export class Level {
       this.#running ??= new Running(concurrent)
       this.#running.limit = concurrent
     }
-    return { level: this, amounts, running: concurrent === null ? null : this.#running, outputBurst }
+    // Unlike what was used, a breaker that is left out begins anew: an operator resets it so
+    if (limit === undefined) this.#velocity = null
+    else {
+      this.#velocity ??= new Velocity(limit)
+      this.#velocity.change(limit)
+      amounts.push(this.#velocity)
+    }
+    const running = concurrent === null ? null : this.#running
+    return { level: this, amounts, velocity: this.#velocity, running, outputBurst }
   }
 
   #rate(limit: RateLimit, now: number): Rate {
@@ -105,7 +117,7 @@ export class Level {
   }
 
   isUnused(now: number): boolean {
-    if (this.holders > 0 || this.#running?.isUnused() === false) return false
+    if (this.holders > 0 || this.#running?.isUnused() === false || this.#velocity?.isUnused(now) === false) return false
     return this.#rates.every((rate) => rate.isUnused(now)) && this.#budgets.every((budget) => budget.isUnused(now))
   }
 
@@ -115,7 +127,8 @@ export class Level {
   used(now: number): LevelUse | null {
     const rates: Partial<Record<Unit, number>> = {}
     const spent: Partial<Record<Window, { readonly index: number; readonly nanoDollars: number }>> = {}
-    let isUsed = false
+    const velocity = this.#velocity?.state(now) ?? null
+    let isUsed = velocity !== null
     for (const rate of this.#rates) {
       const used = rate.usedBy(now)
       if (used !== null) rates[rate.unit] = used
@@ -126,12 +139,13 @@ export class Level {
       if (sum !== null) spent[budget.window] = sum
       isUsed ||= sum !== null
     }
-    return isUsed ? { atMono: now, rates, spent } : null
+    return isUsed ? { atMono: now, rates, spent, ...(velocity !== null && { velocity }) } : null
   }
 
   /** What is not limited now may be again. */
-  restore({ atMono, rates, spent }: LevelUse, now: number): void {
+  restore({ atMono, rates, spent, velocity }: LevelUse, now: number): void {
     this.isStored = true
+    if (velocity !== undefined) this.#velocity?.restore(velocity, Math.min(atMono, now))
     for (const unit of UNITS) {
       const used = rates[unit]
       if (used === undefined) continue

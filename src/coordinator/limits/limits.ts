@@ -6,6 +6,7 @@ import {
   type Amounts,
   type Calendar,
   isShared,
+  type LevelKind,
   type LevelState,
   type LimitSettings,
   type Room,
@@ -60,6 +61,14 @@ export interface Hold {
   places: readonly Running[] | null
 }
 
+/** The breaker of a level has tripped, for `ms`. */
+export interface Trip {
+  readonly level: LevelKind
+  readonly owner: string
+  readonly name: string
+  readonly ms: number
+}
+
 /** Until an engine tells of another one. */
 const NO_CALENDAR: Calendar = () => ({ index: 0, endsMono: Infinity })
 
@@ -77,6 +86,7 @@ export class Limits {
   readonly #options: LimitsOptions
   readonly #lengths = new OutputLengths()
   readonly #levels: Levels
+  #trips: Trip[] = []
   #calendar = NO_CALENDAR
 
   constructor(options: LimitsOptions) {
@@ -229,6 +239,7 @@ export class Limits {
         account.settle(held[at], amountOf(used ?? NOTHING, account.unit), now, marks[at])
         at++
       }
+      this.#noteTrip(level)
       level.holders--
       this.#levels.changed(level)
     }
@@ -245,8 +256,22 @@ export class Limits {
     if (used === null) return
     for (const { level, amounts: accounts } of this.#levels.of(job, now)) {
       for (const account of accounts) account.settle(0, amountOf(used, account.unit), now, 0)
+      this.#noteTrip(level)
       this.#levels.changed(level)
     }
+  }
+
+  #noteTrip({ kind, owner, name, accounts }: Level): void {
+    const ms = accounts.velocity?.takeTrip() ?? null
+    if (ms !== null) this.#trips.push({ level: kind, owner, name, ms })
+  }
+
+  /** Breakers that have tripped since the last call. */
+  trips(): readonly Trip[] {
+    if (this.#trips.length === 0) return NO_TRIPS
+    const trips = this.#trips
+    this.#trips = []
+    return trips
   }
 
   // ------------------------------------------------------------ who waits for what
@@ -280,7 +305,7 @@ export class Limits {
       )
   }
 
-  /** Of its client's own, for each unit the one with the smallest share left; concurrency is no such. */
+  /** Of its client's own, for each unit the one with the smallest share left; concurrency and velocity are no such. */
   standing(job: LimitedJob, now: number): Standing {
     const on = this.#levels.of(job, now)
     if (on.length === 0) return NO_ROOMS
@@ -289,6 +314,7 @@ export class Limits {
     for (const { level, amounts } of on) {
       if (isShared(level.kind, ofSession)) continue
       for (const account of amounts) {
+        if (account.unit === 'spend_velocity') continue
         const share = account.limit > 0 ? account.left(now) / account.limit : 0
         const at = tightest.findIndex((one) => one.account.unit === account.unit)
         if (at < 0) tightest.push({ level, account, share })
@@ -312,6 +338,7 @@ function awaited(on: readonly Accounts[], before: readonly string[]): readonly s
   return ids
 }
 const NO_ROOMS: Standing = []
+const NO_TRIPS: readonly Trip[] = []
 
 const roomOf = ({ kind }: Level, account: Account, now: number): Room => ({
   level: kind,
@@ -378,6 +405,9 @@ function amountOf(of: Amounts, unit: Unit): number {
       return of.requests
     case 'nano_dollars':
       return of.nanoDollars
+    // Of requests as a whole: one that runs is not asked again
+    case 'spend_velocity':
+      return of.requests === 0 ? 0 : of.nanoDollars
     case 'running':
       return 0
   }

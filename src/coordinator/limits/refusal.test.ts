@@ -50,6 +50,25 @@ it('a rate that has no room now is told as OpenAI tells it, with the limit that 
   })
 })
 
+it('a breaker is told with whose it is, and when one request is let in', () => {
+  const fast: Shortfall = { ...MONEY, unit: 'spend_velocity', windowMs: 3_600_000, left: 0, waitMs: 570_000 }
+  const { window: _none, ...limit } = fast
+  expect(refused(limit)).toMatchObject({
+    status: 429,
+    code: 'spend_velocity',
+    type: 'rate_limit_error',
+    message:
+      'The budget of your account is spent many times too fast, so its breaker has tripped: no request that costs ' +
+      'money is let in for another 9m30s, and then one as a probe.',
+    limit: { level: 'tenant', unit: 'spend_velocity', limit: 5_000_000_000, remaining: 0, reset_ms: 570_000 },
+    headers: { 'retry-after': '570', 'retry-after-ms': '570000', 'x-should-retry': 'false' },
+  })
+  expect(refused({ ...limit, level: 'model', shared: true }).limit).toEqual({
+    ...{ level: 'model', unit: 'spend_velocity', requested: 120_000_000, reset_ms: 570_000 },
+  })
+  expect(refused({ ...limit, waitMs: 5_000 }).headers['x-should-retry']).toBe('true')
+})
+
 it('only a window of a minute is told as one', () => {
   expect(refused({ ...TOKENS, windowMs: 120_000 }).message).toContain('on tokens: Limit 30000')
   expect(refused({ ...TOKENS, unit: 'requests', limit: 60, weight: 1, left: 0 })).toMatchObject({

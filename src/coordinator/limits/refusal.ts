@@ -13,14 +13,14 @@ const MOST_SPREAD_MS = 5_000
 export function refusalOf(limit: Shortfall, model: string, jitter: number): SluiceError {
   const { unit, waitMs, weight } = limit
   if (unit === 'nano_dollars') return new SluiceError('insufficient_quota', { limit, message: overBudget(limit) })
+  if (unit === 'spend_velocity') return tooFast(limit, jitter)
   const what = `${model} (${whose(limit)}) on ${amountOf(limit)}: Limit ${whole(limit.limit)}`
   if (waitMs === null)
     return new SluiceError('request_exceeds_limit', {
       limit,
       message: `Request too large for ${what}, Requested ${whole(weight)}. ${ADVICE[unit]}`,
     })
-  const spreadMs = Math.min(MOST_SPREAD_MS, Math.max(LEAST_SPREAD_MS, waitMs * SPREAD))
-  const retryAfterMs = Math.ceil(waitMs + jitter * spreadMs)
+  const retryAfterMs = later(waitMs, jitter)
   // How much of it is used is others' business where they use it, too
   const used = limit.shared ? '' : `, Used ${whole(Math.max(0, limit.limit - limit.left))}`
   return new SluiceError('rate_limit_exceeded', {
@@ -29,6 +29,22 @@ export function refusalOf(limit: Shortfall, model: string, jitter: number): Slui
     message:
       `Rate limit reached for ${what}${used}, Requested ${whole(weight)}. ` +
       `Please try again in ${durationText(retryAfterMs)}.`,
+  })
+}
+
+function later(waitMs: number, jitter: number): number {
+  const spreadMs = Math.min(MOST_SPREAD_MS, Math.max(LEAST_SPREAD_MS, waitMs * SPREAD))
+  return Math.ceil(waitMs + jitter * spreadMs)
+}
+
+function tooFast(limit: Shortfall, jitter: number): SluiceError {
+  const retryAfterMs = later(limit.waitMs!, jitter)
+  return new SluiceError('spend_velocity', {
+    limit,
+    retryAfterMs,
+    message:
+      `The budget of ${whose(limit)} is spent many times too fast, so its breaker has tripped: no request that costs ` +
+      `money is let in for another ${durationText(retryAfterMs)}, and then one as a probe.`,
   })
 }
 
@@ -58,6 +74,7 @@ const AMOUNTS: Readonly<Record<Unit, readonly [name: string, perMinute: string]>
   tokens: ['tokens', 'tokens per min (TPM)'],
   requests: ['requests', 'requests per min (RPM)'],
   nano_dollars: ['money', 'money'],
+  spend_velocity: ['spend velocity', 'spend velocity'],
   running: ['concurrent requests', 'concurrent requests'],
 }
 const MINUTE_MS = 60_000
@@ -72,6 +89,7 @@ const ADVICE: Readonly<Record<Unit, string>> = {
   tokens: TOO_LONG,
   requests: NONE_ALLOWED,
   nano_dollars: '',
+  spend_velocity: '',
   running: NONE_ALLOWED,
 }
 
@@ -95,6 +113,7 @@ function whose({ level, name, shared }: Shortfall): string {
   }
 }
 
-const amount = ({ unit }: Shortfall, of: number): string => (unit === 'nano_dollars' ? dollars(of) : whole(of))
+const amount = ({ unit }: Shortfall, of: number): string =>
+  unit === 'nano_dollars' || unit === 'spend_velocity' ? dollars(of) : whole(of)
 const whole = (amount: number): string => String(Math.floor(amount))
 const dollars = (nano: number): string => `$${(nano / 1e9).toFixed(nano < 1e7 ? 6 : 2)}`

@@ -53,6 +53,27 @@ describe('one level', () => {
     expect(level({ concurrent: 0 })).toEqual({ rates: [], budgets: [], concurrent: 0 })
   })
 
+  it('compares how fast money is spent with the slower of the paces of a day and a month', () => {
+    const velocity = (given: object) => level({ velocity: { trip: true }, ...given })!.velocity
+    const standard = { fiveMinutes: 14, hour: 6, coolDownMs: 600_000 }
+    expect(velocity({ dollars_per_month: 720 })).toEqual({ nanoDollarsPerHour: 1e9, ...standard })
+    expect(velocity({ dollars_per_month: 720, dollars_per_day: 12 })).toMatchObject({ nanoDollarsPerHour: 5e8 })
+    const own = { trip: true, five_minutes: 20, hour: '7.5', cool_down_ms: '1m' }
+    expect(velocity({ dollars_per_day: 24, velocity: own })).toEqual({
+      ...{ nanoDollarsPerHour: 1e9, fiveMinutes: 20, hour: 7.5, coolDownMs: 60_000 },
+    })
+    for (const velocity of [{}, { trip: false, hour: 9 }])
+      expect(level({ dollars_per_day: 24, velocity })).not.toHaveProperty('velocity')
+    const needs = 'needs "dollars_per_day" or "dollars_per_month": it compares with the pace at which they would last'
+    expect(problems({ dollars_per_hour: 1, velocity: { trip: true } })).toEqual([['velocity', needs]])
+    expect(problems({ each_run: { velocity: { trip: true } } }, tenantLimitSettings)).toEqual([
+      ['each_run.velocity', needs],
+    ])
+    expect(problems({ velocity: { hours: 1 } })).toEqual([['velocity', '"hours" is not known. Did you mean "hour"?']])
+    expect(problems({ velocity: { hour: 1 } })).toEqual([['velocity.hour', 'must be greater than 1']])
+    expect(problems({ velocity: true })).toEqual([['velocity', 'expected a group, such as { trip: true }']])
+  })
+
   it('has a largest request', () => {
     const limits = { rates: [], budgets: [], concurrent: null, maxRequestBytes: 65_536 }
     expect(level({ max_request_bytes: '64KiB' })).toEqual(limits)

@@ -1,9 +1,9 @@
 /** The `limits` of the settings, and of tenants: as they are given, and as the coordinator reads them. */
 import { z } from 'zod'
 import type { Camelised } from '../../core/camel.ts'
-import type { BudgetLimit, LevelLimits, RateLimit, TenantLimits } from '../../core/limits.ts'
+import type { BudgetLimit, LevelLimits, RateLimit, TenantLimits, VelocityLimit } from '../../core/limits.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { count, fieldKinds, size } from '../../settings/fields.ts'
+import { count, duration, fieldKinds, flag, size } from '../../settings/fields.ts'
 
 /** More is no exact number of nano-dollars. */
 const MOST_DOLLARS = 9_000_000
@@ -39,6 +39,37 @@ const dollars = (window: string) =>
     .prefault(null)
     .describe(`US dollars for each ${window} of the calendar, UTC. 0: only what costs nothing. Null: no budget.`)
 
+const MOST_FACTOR = 10_000
+const factor = (standard: number, description: string) =>
+  decimal(
+    "a number of times the budget's pace, such as 14",
+    z.number().gt(1, 'must be greater than 1').max(MOST_FACTOR, `must be at most ${MOST_FACTOR}`),
+  )
+    .prefault(standard)
+    .describe(description)
+
+const velocityShape = {
+  trip: flag()
+    .prefault(false)
+    .describe(
+      'Refuse what costs money while the budget is spent too fast (docs/limits.md). Needs `dollars_per_day` or ' +
+        '`dollars_per_month`.',
+    ),
+  five_minutes: factor(14, 'Too fast is more than so many times the pace at which it would last, over five minutes …'),
+  hour: factor(6, '… and more than so many times over an hour.'),
+  cool_down_ms: duration({ min: 1_000, max: 7 * 86_400_000 })
+    .prefault('10m')
+    .describe('Until a single request is let in, which shows whether it still is.'),
+}
+const velocity = z.strictObject(velocityShape, {
+  error: (issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => `"${key}" is not known.${didYouMean(key, Object.keys(velocityShape))}`).join(' ')
+      : issue.code === 'invalid_type'
+        ? 'expected a group, such as { trip: true }'
+        : undefined,
+})
+
 const level = {
   tokens_per_minute: rate('Tokens, of prompts and answers together,'),
   input_tokens_per_minute: rate('Tokens of prompts'),
@@ -56,6 +87,7 @@ const level = {
   dollars_per_hour: dollars('hour'),
   dollars_per_day: dollars('day'),
   dollars_per_month: dollars('month'),
+  velocity: velocity.prefault({}),
   concurrent: count({ max: MOST_CONCURRENT })
     .nullable()
     .prefault(null)
@@ -82,16 +114,30 @@ const level = {
     ),
 }
 
+interface Paced {
+  readonly velocity?: { readonly trip: boolean }
+  readonly dollars_per_day?: number | null
+  readonly dollars_per_month?: number | null
+}
+
 /** Names what is not known here; all else is told by the members themselves. */
 const strict = <Shape extends z.ZodRawShape>(shape: Shape) =>
-  z.strictObject(shape, {
-    error: (issue) =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => `"${key}" is not a limit.${didYouMean(key, Object.keys(shape))}`).join(' ')
-        : issue.code === 'invalid_type'
-          ? `expected a group of limits, such as { ${Object.keys(level)[0]}: 100000 }`
-          : undefined,
-  })
+  z
+    .strictObject(shape, {
+      error: (issue) =>
+        issue.code === 'unrecognized_keys'
+          ? issue.keys.map((key) => `"${key}" is not a limit.${didYouMean(key, Object.keys(shape))}`).join(' ')
+          : issue.code === 'invalid_type'
+            ? `expected a group of limits, such as { ${Object.keys(level)[0]}: 100000 }`
+            : undefined,
+    })
+    .superRefine((given, context) => {
+      const { velocity, dollars_per_day: day = null, dollars_per_month: month = null } = given as Paced
+      if (velocity?.trip !== true || day !== null || month !== null) return
+      const message =
+        'needs "dollars_per_day" or "dollars_per_month": it compares with the pace at which they would last'
+      context.addIssue({ code: 'custom', path: ['velocity'], message })
+    })
 
 /** A group of limits is shown as one: its members have no flags. */
 function group<Shape extends z.ZodRawShape>(shape: Shape) {
@@ -164,7 +210,21 @@ export function levelLimits(given: Camelised<LevelSettings> | null): LevelLimits
     ...(maxRequestBytes !== null && { maxRequestBytes }),
   }
   const isNone = concurrent === null && [...rates, ...budgets, ...Object.keys(others)].length === 0
-  return isNone ? null : { rates, budgets, concurrent, ...others }
+  return isNone ? null : { rates, budgets, ...velocityOf(given), concurrent, ...others }
+}
+
+const HOURS = { day: 24, month: 720 }
+
+function velocityOf({ velocity, dollarsPerDay, dollarsPerMonth }: Camelised<LevelSettings>): {
+  readonly velocity?: VelocityLimit
+} {
+  const { trip, fiveMinutes, hour, coolDownMs } = velocity
+  const dollarsPerHour = Math.min(
+    dollarsPerDay === null ? Infinity : dollarsPerDay / HOURS.day,
+    dollarsPerMonth === null ? Infinity : dollarsPerMonth / HOURS.month,
+  )
+  if (!trip || dollarsPerHour === Infinity) return {}
+  return { velocity: { nanoDollarsPerHour: dollarsPerHour * 1e9, fiveMinutes, hour, coolDownMs } }
 }
 
 /** Null: those of tenants without limits of their own hold. */

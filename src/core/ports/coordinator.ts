@@ -9,7 +9,7 @@
  */
 import type { ErrorCode, SluiceError } from '../errors.ts'
 import type { Cached, JobId, JobKind, JobState, Place, Priority, Share, TenantId, Timing, Usage } from '../job.ts'
-import type { Amounts, Calendar, LevelState, Shortfall, Standing, TokenPrice } from '../limits.ts'
+import type { Amounts, Calendar, LevelKind, LevelState, Shortfall, Standing, TokenPrice } from '../limits.ts'
 import type { UsageRecord } from '../usage-record.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from './operations.ts'
 import type { Claim, Finished, Outcome } from './work.ts'
@@ -159,6 +159,16 @@ export type Notice =
       readonly worker: string
       readonly attempt: number
       readonly cause: Shortfall
+    }
+  /** A level spends its budget too fast: nothing that costs money starts there for `ms`; worth a line in the log. */
+  | {
+      readonly type: 'tripped'
+      readonly level: LevelKind
+      /** Null: it is of all tenants. */
+      readonly tenant: string | null
+      /** The model, or the key's id; null: of all, or of somebody who is not to be in a log. */
+      readonly name: string | null
+      readonly ms: number
     }
   /** No call starts on this deployment for `ms`; worth a line in the log. */
   | {

@@ -134,6 +134,10 @@ export class Dispatch {
       this.#parts.emit({ ...notice, type: 'deployment-cooled' })
       return
     }
+    if (notice.type === 'tripped') {
+      this.#parts.emit({ ...notice, type: 'velocity-tripped' })
+      return
+    }
     if (notice.type === 'cut') {
       this.workers.get(notice.worker)?.cut(notice.id, notice.attempt, notice.cause)
       return

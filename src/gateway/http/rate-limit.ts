@@ -34,7 +34,7 @@ export function standingHeaders(standing: Standing | undefined): Headers {
 /** Of what refused a request; of a level that others use, too, nothing is told. */
 export function refusalHeaders(short: Shortfall): Headers {
   const { level, unit, window, limit, left, windowMs, waitMs, shared } = short
-  if (shared || unit === 'running') return NO_HEADERS
+  if (shared || unit === 'running' || unit === 'spend_velocity') return NO_HEADERS
   const isBudget = window !== undefined
   if (!isBudget && windowMs === undefined) return NO_HEADERS
   const ofWindow = isBudget ? (waitMs ?? Infinity) : windowMs!
@@ -42,7 +42,7 @@ export function refusalHeaders(short: Shortfall): Headers {
   return standingHeaders([{ level, unit, limit, left, resetMs, windowMs: ofWindow }])
 }
 
-const isOfTokens = (unit: Unit): boolean => unit !== 'nano_dollars' && unit !== 'running'
+const isOfTokens = (unit: Unit): boolean => unit.endsWith('tokens')
 const shareOf = ({ left, limit }: Room): number => (limit > 0 ? left / limit : 0)
 const whole = (amount: number): number => Math.max(0, Math.floor(amount))
 
@@ -59,6 +59,7 @@ const UNITS: Readonly<Record<Unit, string>> = {
   input_tokens: ';qu="sluice-input-tokens"',
   output_tokens: ';qu="sluice-output-tokens"',
   nano_dollars: ';qu="sluice-micro-usd"',
+  spend_velocity: ';qu="sluice-micro-usd"',
   running: ';qu="concurrent-requests"',
 }
 const NANO_A_MICRO = 1_000

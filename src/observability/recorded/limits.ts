@@ -19,11 +19,14 @@ export function limits(): Recorded {
     tokens: counter('limit_refusals_of_tokens', 'Submits refused as tokens ran out'),
     requests: counter('limit_refusals_of_requests', 'Submits refused as requests ran out'),
     nano_dollars: counter('limit_refusals_of_nano_dollars', 'Submits refused as money ran out'),
+    spend_velocity: counter('limit_refusals_of_spend_velocity', 'Submits refused as money was spent too fast'),
     running: counter('limit_refusals_of_running', 'Submits refused as no more may run at once'),
   }
+  const trips = counter('velocity_trips', 'Levels that spent their budget so fast that their breaker tripped')
   return {
-    metrics: [...Object.values(levels), ...Object.values(units)],
+    metrics: [...Object.values(levels), ...Object.values(units), trips],
     observe(fact) {
+      if (fact.type === 'velocity-tripped') return trips.add()
       if (fact.type !== 'limit-refused') return
       levels[fact.level].add()
       units[fact.unit].add()

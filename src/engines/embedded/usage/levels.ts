@@ -22,7 +22,7 @@ export interface LevelRow {
 const OWNED: readonly LevelKind[] = ['run', 'key', 'user', 'tenant_model']
 export const WINDOWS: readonly Window[] = ['hour', 'day', 'month']
 type Windows = Partial<Record<Window, OpenWindow>>
-type Used = Pick<LevelUse, 'rates' | 'spent'>
+type Used = Omit<LevelUse, 'atMono'>
 
 export class LevelRows {
   readonly #db: DatabaseSync
@@ -83,8 +83,8 @@ export class LevelRows {
     for (const { kind, owner, name, used } of states)
       if (used === null) this.#delete.run(kind, owner, name)
       else {
-        const { atMono, rates, spent } = used
-        this.#put.run(kind, owner, name, this.#age.of(atMono), JSON.stringify({ rates, spent }))
+        const { atMono, ...amounts } = used
+        this.#put.run(kind, owner, name, this.#age.of(atMono), JSON.stringify(amounts))
       }
     const windows = this.#windows
     if (windows !== null && windows.turns > this.#notedTurns) this.#noteWindows.run(JSON.stringify(windows.open))
@@ -122,9 +122,9 @@ const isWindow = (one: OpenWindow | undefined): boolean =>
 /** Null: it is damaged, which is told. */
 export function usedOf({ kind, name, used }: LevelRow, damaged: (detail: string) => void): Used | null {
   try {
-    const { rates, spent } = JSON.parse(used) as Used
+    const { rates, spent, velocity } = JSON.parse(used) as Used
     if (typeof rates === 'object' && typeof spent === 'object' && rates !== null && spent !== null)
-      return { rates, spent }
+      return { rates, spent, ...(velocity !== undefined && { velocity }) }
   } catch {
     // Below
   }

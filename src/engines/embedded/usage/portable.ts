@@ -60,8 +60,8 @@ export function levelsWriter(db: DatabaseSync) {
       open[window] = { index, ends: Math.round(endsInMs) }
       note.run(JSON.stringify(open))
     },
-    level({ kind, owner, name, agoMs, rates, spent }: StoredLevel): void {
-      level.run(kind, owner, name, -Math.round(agoMs), JSON.stringify({ rates, spent }))
+    level({ kind, owner, name, agoMs, ...amounts }: StoredLevel): void {
+      level.run(kind, owner, name, -Math.round(agoMs), JSON.stringify(amounts))
     },
   }
 }

@@ -51,6 +51,7 @@ export function absorb(term: Term, split = true): void {
 
 function tell({ emit, journal }: Term, notice: Notice): void {
   if (notice.type === 'cooling') journal.draft.afterwards(() => emit({ ...notice, type: 'deployment-cooled' }))
+  else if (notice.type === 'tripped') journal.draft.afterwards(() => emit({ ...notice, type: 'velocity-tripped' }))
   else journal.draft.tell(processOf(notice.worker), notice)
 }
 

@@ -43,8 +43,10 @@ export async function* levelsOf(shard: Shard, damaged: Damaged): AsyncGenerator<
   const levels = [...found.values()].sort(
     (a, b) => byText(a.kind, b.kind) || byText(a.owner, b.owner) || byText(a.name, b.name),
   )
-  for (const { kind, owner, name, used } of levels)
-    yield plain({ kind, owner, name, agoMs: shard.nowMs - used!.atMono, rates: used!.rates, spent: used!.spent })
+  for (const { kind, owner, name, used } of levels) {
+    const { atMono, ...amounts } = used!
+    yield plain({ kind, owner, name, agoMs: shard.nowMs - atMono, ...amounts })
+  }
 }
 
 export const sumsOf = (shard: Shard): AsyncGenerator<Item<UsageSum>> =>
@@ -80,8 +82,8 @@ export function levelsWriter({ nowMs }: Shard, put: Put) {
       open[window] = { index, ends: nowMs + endsInMs }
       return set(WINDOWS, writeWindows(open))
     },
-    level({ kind, owner, name, agoMs, rates, spent }: StoredLevel): Promise<void> {
-      const use = { atMono: nowMs - agoMs, rates, spent }
+    level({ kind, owner, name, agoMs, ...amounts }: StoredLevel): Promise<void> {
+      const use = { ...amounts, atMono: nowMs - agoMs }
       return set(
         writeLevelName({ kind, owner, name }),
         writeLevelUse(use, (atMs) => atMs),

@@ -16,9 +16,10 @@ export function isLevelOf(stored: string, tenant: string): boolean {
 }
 
 /** `atMs`: Redis's clock of a monotonic time. */
-export function writeLevelUse({ atMono, rates, spent }: LevelUse, atMs: (mono: number) => number): string {
+export function writeLevelUse({ atMono, rates, spent, velocity: v }: LevelUse, atMs: (mono: number) => number): string {
   const windows = Object.entries(spent).map(([window, { index, nanoDollars }]) => [window, [index, nanoDollars]])
-  return JSON.stringify({ t: Math.round(atMs(atMono)), r: rates, s: Object.fromEntries(windows) })
+  const velocity = v === undefined ? {} : { v: [v.fiveMinutes, v.hour, v.cooledInMs] }
+  return JSON.stringify({ t: Math.round(atMs(atMono)), r: rates, s: Object.fromEntries(windows), ...velocity })
 }
 
 const KINDS: Readonly<Record<LevelKind, true>> = {
@@ -30,7 +31,7 @@ const KINDS: Readonly<Record<LevelKind, true>> = {
   model: true,
   global: true,
 }
-const UNITS: Readonly<Record<Exclude<Unit, 'nano_dollars' | 'running'>, true>> = {
+const UNITS: Readonly<Record<Exclude<Unit, 'nano_dollars' | 'spend_velocity' | 'running'>, true>> = {
   input_tokens: true,
   output_tokens: true,
   tokens: true,
@@ -47,7 +48,7 @@ export function readLevel(name: string, use: string, mono: (atMs: number) => num
   const used = parse(use)
   if (!Array.isArray(of) || of.length !== 3 || !of.every((part) => typeof part === 'string')) return null
   if (!Object.hasOwn(KINDS, of[0]) || !fits(used, USE)) return null
-  const { t, r, s } = used as { t: number; r: Record<string, unknown>; s: Record<string, unknown> }
+  const { t, r, s, v } = used as { t: number; r: Record<string, unknown>; s: Record<string, unknown>; v?: unknown }
   const rates = Object.entries(r).filter(([unit, amount]) => Object.hasOwn(UNITS, unit) && Number.isFinite(amount))
   const spent = Object.entries(s).flatMap(([window, sum]) => {
     if (!Object.hasOwn(SPANS, window) || !Array.isArray(sum)) return []
@@ -59,8 +60,19 @@ export function readLevel(name: string, use: string, mono: (atMs: number) => num
     kind,
     owner,
     name: level,
-    used: { atMono: mono(t), rates: Object.fromEntries(rates), spent: Object.fromEntries(spent) } as LevelUse,
+    used: {
+      ...{ atMono: mono(t), rates: Object.fromEntries(rates), spent: Object.fromEntries(spent) },
+      ...velocityOf(v),
+    } as LevelUse,
   }
+}
+
+/** Damaged: it counts from nothing. */
+function velocityOf(stored: unknown): Pick<LevelUse, 'velocity'> {
+  if (!Array.isArray(stored)) return {}
+  const [fiveMinutes, hour, cooledInMs] = stored as readonly unknown[]
+  const isRead = isAmount(fiveMinutes) && isAmount(hour) && (cooledInMs === null || Number.isFinite(cooledInMs))
+  return isRead ? { velocity: { fiveMinutes, hour, cooledInMs } as NonNullable<LevelUse['velocity']> } : {}
 }
 
 // ---------------------------------------------------------------- windows

@@ -113,6 +113,7 @@ it('levels are read back by another clock, without what a later version added; n
     atMono: 5,
     rates: { tokens: 1.5, output_tokens: -2.5 },
     spent: { month: { index: 24_322, nanoDollars: 7 } },
+    velocity: { fiveMinutes: 1.5, hour: 20, cooledInMs: -3 },
   }
   const written = writeLevelUse(use, (mono) => mono + 1_000)
   const read = { kind: 'user', owner: 'acme', name: 'a"\n,b', used: { ...use, atMono: 905 } }
@@ -123,6 +124,12 @@ it('levels are read back by another clock, without what a later version added; n
     s: { month: [24_322, 7], year: [1, 1] },
   }
   expect(readLevel(name, JSON.stringify(later), (atMs) => atMs - 100)).toEqual(read)
+  const { velocity: _none, ...without } = use
+  for (const v of [1, [], [1, 2], [-1, 2, null], [1, 2, '3']])
+    expect(readLevel(name, JSON.stringify({ ...JSON.parse(written), v }), (atMs) => atMs - 100)).toEqual({
+      ...read,
+      used: { ...without, atMono: 905 },
+    })
   for (const damaged of ['', '[]', '["user","acme"]', '["planet","",""]', '["constructor","",""]'])
     expect(readLevel(damaged, written, (atMs) => atMs)).toBeNull()
   for (const damaged of ['', '[]', '{"t":1,"r":{}}']) expect(readLevel(name, damaged, (atMs) => atMs)).toBeNull()

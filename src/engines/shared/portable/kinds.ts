@@ -100,7 +100,7 @@ export interface WaitingJob extends Kept {
 }
 
 /** What was used of a level of the limits, without what is held. In the order of kind, owner and name (UTF-8). */
-export interface StoredLevel extends Pick<LevelUse, 'rates' | 'spent'> {
+export interface StoredLevel extends Omit<LevelUse, 'atMono'> {
   readonly kind: LevelKind
   readonly owner: string
   readonly name: string
@@ -237,7 +237,10 @@ export const WINDOWS = kind<StoredWindow>(
 )
 export const LEVELS = kind<StoredLevel>(
   'limit_levels',
-  { kind: text, owner: text, name: text, agoMs: number, rates: object, spent: object },
+  {
+    ...{ kind: text, owner: text, name: text, agoMs: number, rates: object, spent: object },
+    velocity: maybe(members({ fiveMinutes: number, hour: number, cooledInMs: maybe(number) })),
+  },
   ['agoMs'],
 )
 export const USAGE = kind<StoredRecord>(
