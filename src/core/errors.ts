@@ -238,6 +238,9 @@ interface ErrorDetails {
   readonly cause?: unknown
 }
 
+/** Browsers have no such member. */
+const V8 = Error as ErrorConstructor & { stackTraceLimit?: number | undefined }
+
 /** The only error class. `code` is the contract; the message is for people. */
 export class SluiceError extends Error {
   readonly code: ErrorCode
@@ -248,10 +251,13 @@ export class SluiceError extends Error {
   readonly limit: Shortfall | undefined
 
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
-    super(
-      shortened(details.message ?? ERRORS[code].message, code === 'config_invalid' ? Infinity : MAX_MESSAGE_CHARS),
-      details.cause === undefined ? undefined : { cause: details.cause },
-    )
+    const { message = ERRORS[code].message, cause } = details
+    const told = shortened(message, code === 'config_invalid' ? Infinity : MAX_MESSAGE_CHARS)
+    // An expected error tells no bug, and the stack takes longer than all else of a refusal
+    const { stackTraceLimit } = V8
+    if (code !== 'internal') V8.stackTraceLimit = 0
+    super(told, cause === undefined ? undefined : { cause })
+    V8.stackTraceLimit = stackTraceLimit
     this.name = 'SluiceError'
     this.code = code
     this.status = details.status ?? ERRORS[code].status

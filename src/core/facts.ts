@@ -97,11 +97,13 @@ interface RequestFact extends Asker {
 type SubmitFact =
   | (AboutJob & { readonly type: 'job-submitted'; readonly kind: JobKind; readonly joined: boolean })
   | (Asker & { readonly type: 'job-refused'; readonly code: ErrorCode })
+  /** After that: a budget limits it, and nobody knows its price; `detail` is what the operator can do. */
+  | (Asker & { readonly type: 'price-missing'; readonly detail: string })
   /** After that: a limit had no room for it. */
   | (Asker & {
       readonly type: 'limit-refused'
       readonly code: ErrorCode
-      readonly level: LevelKind
+      readonly limitLevel: LevelKind
       readonly unit: Unit
     })
 
@@ -138,7 +140,7 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
     /** By a limit: nothing was left for it. */
     | {
         readonly type: 'answer-cut'
-        readonly level: LevelKind
+        readonly limitLevel: LevelKind
         readonly unit: Unit
         /** Of a budget; null: it is a rate. */
         readonly window: Window | null

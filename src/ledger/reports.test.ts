@@ -9,6 +9,7 @@ const sum = (more: Partial<UsageSum>): UsageSum => ({
   user: null,
   model: 'm',
   attempts: 1,
+  repeats: 0,
   estimated: 0,
   unpriced: 0,
   promptTokens: 10,
@@ -39,7 +40,7 @@ const reports = (ledger: Ledger) => createReports(ledger, clock)
 
 describe('sums of usage', () => {
   const sums = [
-    sum({ tenant: 'b', user: 'u1' }),
+    sum({ tenant: 'b', user: 'u1', repeats: 1 }),
     sum({ tenant: 'a', user: 'constructor', nanoDollars: Number.MAX_SAFE_INTEGER }),
     sum({ tenant: 'a', user: null, unpriced: 1, estimated: 1, nanoDollars: 0 }),
     sum({ tenant: 'a', user: 'null', day: '2026-11-27', nanoDollars: Number.MAX_SAFE_INTEGER }),
@@ -50,6 +51,7 @@ describe('sums of usage', () => {
     const { total, groups } = await reports(ledgerOf(sums)).sums({}, [])
     expect(total).toEqual({
       attempts: 5,
+      repeats: 1,
       estimated: 1,
       unpriced: 1,
       promptTokens: 50,

@@ -97,6 +97,7 @@ class Adding {
 
 const nothing = (): Counts => ({
   attempts: 0,
+  repeats: 0,
   estimated: 0,
   unpriced: 0,
   promptTokens: 0,
@@ -108,6 +109,7 @@ const nothing = (): Counts => ({
 
 function addTo(counts: Counts, sum: UsageSum): void {
   counts.attempts += sum.attempts
+  counts.repeats += sum.repeats
   counts.estimated += sum.estimated
   counts.unpriced += sum.unpriced
   counts.promptTokens += sum.promptTokens

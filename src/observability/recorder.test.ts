@@ -10,7 +10,7 @@ const FACTS: readonly Fact[] = [
   { type: 'job-submitted', ...about, kind: 'chat', joined: false },
   { type: 'job-submitted', ...about, kind: 'chat', joined: true },
   { type: 'job-refused', ...about, code: 'queue_full' },
-  { type: 'limit-refused', ...about, code: 'rate_limit_exceeded', level: 'tenant_model', unit: 'tokens' },
+  { type: 'limit-refused', ...about, code: 'rate_limit_exceeded', limitLevel: 'tenant_model', unit: 'tokens' },
   { type: 'velocity-tripped', atMs: 0, level: 'key', tenant: 't', name: 'k', ms: 600_000 },
   { type: 'job-leased', ...attempt, queuedMs: 8 },
   { type: 'job-returned', ...about, attempt: 1, delayMs: 100 },

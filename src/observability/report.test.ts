@@ -8,7 +8,11 @@ const told: Array<[string, string | undefined, Record<string, unknown>]> = []
 const log = Object.fromEntries(
   (['debug', 'info', 'warn', 'error'] as const).map((level) => [
     level,
-    (fact: object, message?: string) => void told.push([level, message, fact as Record<string, unknown>]),
+    (fact: object, message?: string) => {
+      // The log has these itself, and a second one hides the first
+      for (const own of ['level', 'time', 'process', 'msg']) expect(fact).not.toHaveProperty(own)
+      told.push([level, message, fact as Record<string, unknown>])
+    },
   ]),
 ) as unknown as Parameters<typeof createReporter>[0]
 
@@ -46,7 +50,7 @@ it('a line for what a limit refused, with whose key it was and what ran out; a f
   const report = createReporter(log, manualClock())
   const { job: _none, ...asker } = about
   for (let i = 0; i < 1_000; i++)
-    report({ type: 'limit-refused', ...asker, code: 'rate_limit_exceeded', level: 'user', unit: 'tokens' })
+    report({ type: 'limit-refused', ...asker, code: 'rate_limit_exceeded', limitLevel: 'user', unit: 'tokens' })
   expect(told.length).toBeLessThan(100)
   expect(told.splice(0)[0]).toEqual([
     'info',
@@ -57,10 +61,27 @@ it('a line for what a limit refused, with whose key it was and what ran out; a f
       model: 'chat',
       request_id: 'req_1',
       code: 'rate_limit_exceeded',
-      level: 'user',
+      limit_level: 'user',
       unit: 'tokens',
     },
   ])
+})
+
+it('whose limit cut an answer, or tripped, is told beside the level of the line', () => {
+  const report = createReporter(log, manualClock())
+  const cut = { type: 'answer-cut', ...about, attempt: 1, deployment: 'd', window: null } as const
+  report({ ...cut, limitLevel: 'user', unit: 'tokens' })
+  report({ type: 'velocity-tripped', atMs: 0, level: 'key', tenant: 't', name: 'k', ms: 1 })
+  expect(told.splice(0).map(([level]) => level)).toEqual(['debug', 'warn'])
+})
+
+it('a warning for a model without a price, with what the operator can do about it', () => {
+  const report = createReporter(log, manualClock())
+  const { job: _none, ...asker } = about
+  for (let i = 0; i < 1_000; i++) report({ type: 'price-missing', ...asker, detail: 'give it a price' })
+  expect(told.length).toBeLessThan(100)
+  const line = { tenant: 't', key: 'key_1', model: 'chat', request_id: 'req_1', detail: 'give it a price' }
+  expect(told.splice(0)[0]).toEqual(['warn', 'refused, as nobody knows the price of the model', line])
 })
 
 it('a warning for each failure, with its status and reason', () => {
@@ -183,6 +204,9 @@ it('a flood of failures or refusals leaves some lines, and how many were left ou
 it('says what a provider said, without what it quotes', () => {
   expect(discreet('Incorrect API key provided: sk-proj-abcdef123456')).toBe('Incorrect API key provided: sk-…')
   expect(discreet("Invalid 'messages[0].role'")).toBe("Invalid 'messages[0].role'")
+  const own = "The job's deadline passed before it could start: it waited for room on the users' tokens."
+  expect(discreet(own)).toBe(own)
+  expect(discreet("Bad content: 'it's my secret diary, dear reader, of that year'")).not.toContain('diary')
   expect(discreet('Bad content: "my secret diary, dear reader, of that year"')).toBe('Bad content: "…"')
   expect(discreet('Bad content: "my secret diary, cut off in the mid')).toBe('Bad content: "…"')
   expect(discreet(`x${' y'.repeat(5_000)}`).length).toBeLessThan(250)

@@ -18,6 +18,7 @@ type JobEnded = Extract<Fact, { type: 'job-ended' }>
 type RequestEnded = Extract<Fact, { type: 'request-ended' }>
 type GuardDecided = Extract<Fact, { type: 'guard-decided' }>
 type LimitRefused = Extract<Fact, { type: 'limit-refused' }>
+type PriceMissing = Extract<Fact, { type: 'price-missing' }>
 type AttemptEnded = Extract<Fact, { type: 'attempt-ended' }>
 
 export function createReporter(log: Log, clock: Clock): Observe {
@@ -25,6 +26,7 @@ export function createReporter(log: Log, clock: Clock): Observe {
   const refusals = new Throttle(clock)
   const rulings = new Throttle(clock)
   const limits = new Throttle(clock)
+  const prices = new Throttle(clock)
 
   function jobEnded(fact: JobEnded): void {
     const { state, deployment, usage, timing } = fact
@@ -79,13 +81,23 @@ export function createReporter(log: Log, clock: Clock): Observe {
   function limitRefused(fact: LimitRefused): void {
     const left = limits.pass()
     if (left === null) return
-    const { tenant, keyId, model, requestId, trace, code, level, unit } = fact
+    const { tenant, keyId, model, requestId, trace, code, limitLevel, unit } = fact
     const who = { tenant, key: keyId, model, request_id: requestId, ...traceId(trace) }
-    log.info({ ...who, code, level, unit, ...left }, 'refused by a limit')
+    log.info({ ...who, code, limit_level: limitLevel, unit, ...left }, 'refused by a limit')
+  }
+
+  function priceMissing(fact: PriceMissing): void {
+    const left = prices.pass()
+    if (left === null) return
+    const { tenant, keyId, model, requestId, trace, detail } = fact
+    const line = { tenant, key: keyId, model, request_id: requestId, ...traceId(trace), detail, ...left }
+    log.warn(line, 'refused, as nobody knows the price of the model')
   }
 
   return (fact) => {
     switch (fact.type) {
+      case 'price-missing':
+        return priceMissing(fact)
       case 'limit-refused':
         return limitRefused(fact)
       case 'guard-decided':
@@ -172,12 +184,17 @@ const isName = (text: string | undefined): text is string =>
 const MAX_MESSAGE_CHARS = 200
 const MAX_READ_CHARS = 1_000
 
-/** Providers' error messages quote the request, and some of them the key. */
-/** For debugging: without long quotes, and without keys. */
+/** An apostrophe after a letter opens no quote, and one before a letter ends none: "job's", 'it's'. */
+const LONG_QUOTE = /"[^"]{25,}("|$)|(?<![\p{L}\p{N}])'(?:[^']|'(?=\p{L})){25,}('|$)|`[^`]{25,}(`|$)/gu
+
+/**
+ * Providers' error messages quote the request, and some of them the key. For debugging: without long quotes, and
+ * without keys.
+ */
 export const discreet = (message: string): string => {
   const bare = message
     .slice(0, MAX_READ_CHARS)
-    .replaceAll(/"[^"]{25,}("|$)|'[^']{25,}('|$)|`[^`]{25,}(`|$)/g, '"…"')
+    .replaceAll(LONG_QUOTE, '"…"')
     .replaceAll(/\b(sk|pk)[-_][\w*.-]{6,}/gi, '$1-…')
     .replaceAll(/\bBearer \S+/gi, 'Bearer …')
     .replaceAll(/[\w-]{40,}/g, '…')

@@ -9,7 +9,7 @@ import { foldAnswer } from '../core/answer.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Happened } from '../core/facts.ts'
 import type { Job } from '../core/job.ts'
-import type { Shortfall } from '../core/limits.ts'
+import { type Shortfall, wireLimit } from '../core/limits.ts'
 import type { AnswerGuards } from '../core/ports/admission.ts'
 import type { LogPage } from '../core/ports/log.ts'
 import type { Deployment, ProviderCall, ProviderSink } from '../core/ports/provider.ts'
@@ -621,13 +621,15 @@ describe('an answer that is cut', () => {
     run.cut(CAUSE)
     sink.events([CHUNK])
     await over(run)
-    expect(stored.slice(-2)).toEqual(
-      [0, 2].map(
+    const head = '{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":['
+    const cut = JSON.stringify(wireLimit(CAUSE))
+    expect(stored.slice(-3)).toEqual([
+      ...[0, 2].map(
         (index) =>
-          `{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[` +
-          `{"index":${index},"delta":{},"logprobs":null,"finish_reason":"length"}]}`,
+          `${head}{"index":${index},"delta":{},"logprobs":null,"finish_reason":"length","sluice":{"cut":${cut}}}]}`,
       ),
-    )
+      `@usage ${head}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"estimated":true}}`,
+    ])
     expect(reasons(stored)).toEqual([
       [0, 'length'],
       [1, 'stop'],
@@ -637,7 +639,7 @@ describe('an answer that is cut', () => {
     expect(outcomes).toMatchObject([{ kind: 'done', cut: CAUSE, usage, attemptUsage: usage }])
     expect(used).toMatchObject([{ end: 'cut', usage, nanoDollars: 304, priceVersion: 'p1' }])
     expect(facts.filter(({ type }) => type === 'answer-cut')).toMatchObject([
-      { job: 'job_1', attempt: 1, deployment: 'd0', level: 'user', unit: 'tokens', window: null },
+      { job: 'job_1', attempt: 1, deployment: 'd0', limitLevel: 'user', unit: 'tokens', window: null },
     ])
   })
 
@@ -646,12 +648,23 @@ describe('an answer that is cut', () => {
     const { run } = await attempt()
     run.cut(CAUSE)
     await over(run)
-    expect(JSON.parse(stored.at(-1)!)).toMatchObject({
+    expect(JSON.parse(stored.at(-2)!)).toMatchObject({
       id: 'chatcmpl-job_1',
       model: 'm',
       object: 'chat.completion.chunk',
+      choices: [{ sluice: { cut: { level: 'user', name: 'u', requested: 11 } } }],
     })
     expect([reasons(stored), outcomes[0].kind]).toEqual([[[0, 'length']], 'done'])
+  })
+
+  it('tells its own client whose limit it was, and nobody with whom the answer may be shared', async () => {
+    const { stored, attempt } = setUp()
+    const { run, sink } = await attempt({ share: { key: 'k' } as never })
+    sink.events([CHUNK])
+    run.cut(CAUSE)
+    await over(run)
+    const { choices } = JSON.parse(stored.at(-2)!)
+    expect(choices[0].sluice.cut).toEqual({ level: 'user', unit: 'tokens', limit: 10, requested: 11, reset_ms: 1_000 })
   })
 
   it('when it had come to its end is complete, and its usage is waited for', async () => {

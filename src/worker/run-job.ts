@@ -375,11 +375,11 @@ export class Run implements ProviderSink {
   async #endCut(cause: Shortfall): Promise<Outcome> {
     const { clock, emit } = this.#deps
     const { job, body, attempt, claim } = this.lease
-    const missing = finishing(await foldInSteps(await this.#read(), clock), job, body)
+    const missing = finishing(await foldInSteps(await this.#read(), clock), job, body, cause, this.#meter.usage())
     if (missing.length === 0) return this.#done()
     this.#writer!.append(missing, 0, false)
-    const { level, unit, window = null } = cause
-    emit({ ...aboutJob(job), type: 'answer-cut', attempt, deployment: claim.deployment, level, unit, window })
+    const { level: limitLevel, unit, window = null } = cause
+    emit({ ...aboutJob(job), type: 'answer-cut', attempt, deployment: claim.deployment, limitLevel, unit, window })
     return { ...this.#done(), cut: cause }
   }
 

@@ -4,6 +4,7 @@
  * them too.
  */
 import { expect, test } from 'vitest'
+import type { ShareRules } from '../../src/coordinator/shares/shares.ts'
 import type { Clock } from '../../src/core/clock.ts'
 import type { SluiceError } from '../../src/core/errors.ts'
 import type { Happened } from '../../src/core/facts.ts'
@@ -33,6 +34,8 @@ export interface Settings {
   readonly usageSums?: number
   /** Absent: nothing is limited. */
   readonly limits?: LimitSettings
+  /** Of all tenants. */
+  readonly shares?: ShareRules
 }
 
 export interface Opened {

@@ -48,6 +48,7 @@ async function runAll(engine: Engine, worker: TestWorker, runs: readonly Run[]):
 /** Of all members that are whole numbers. */
 const NUMBERS = [
   'attempts',
+  'repeats',
   'estimated',
   'unpriced',
   'promptTokens',
@@ -124,6 +125,7 @@ export const ledgerCases: readonly Case[] = [
         user: 'ann',
         model: 'm',
         attempts: 6,
+        repeats: 0,
         estimated: 2,
         unpriced: 2,
         promptTokens: 240,
@@ -138,7 +140,7 @@ export const ledgerCases: readonly Case[] = [
       const records = await recordsOf(engine)
       expect(total(sums)).toEqual([
         records.length,
-        ...['estimated', 'unpriced'].map((flag) => records.filter((one) => isCounted(one, flag)).length),
+        ...['repeats', 'estimated', 'unpriced'].map((flag) => records.filter((one) => isCounted(one, flag)).length),
         ...(['promptTokens', 'cachedTokens', 'completionTokens', 'reasoningTokens'] as const).map((name) =>
           records.reduce((sum, { usage }) => sum + (usage[name] ?? 0), 0),
         ),
@@ -188,6 +190,24 @@ export const ledgerCases: readonly Case[] = [
       await engine.eraseTenant('acme')
       await runAll(engine, worker, [{ user: 'anew' }])
       expect(await told()).toEqual(['acme key_1 anew m 1', 'globex key_3 late m 1'])
+    },
+  },
+  {
+    name: 'one that repeats an answer is an attempt like others, and is told apart in the sums',
+    async run(open) {
+      const { engine } = await open({ shares: { ttlMs: 60_000, maxEntries: 9, coalesce: false } })
+      const worker = new TestWorker(engine)
+      const sources: Array<string | undefined> = []
+      for (let i = 0; i < 3; i++) {
+        const lease = await worker.one(await submit(engine, { share: { key: 'k' } }))
+        sources.push(lease.claim.source)
+        await engine.work.finish(lease, done({}))
+      }
+      const [{ job }] = await recordsOf(engine)
+      expect(sources).toEqual([undefined, job, job])
+      expect((await recordsOf(engine)).map(({ source }) => source)).toEqual(sources)
+      const one = { attempts: 3, repeats: 2, promptTokens: 10, completionTokens: 3, nanoDollars: 1_000 }
+      expect(await sumsOf(engine)).toMatchObject([one])
     },
   },
   {
@@ -364,13 +384,13 @@ export const ledgerCases: readonly Case[] = [
       expect(records.length).toBe(n)
       const sums = await sumsOf(engine)
       expect(sums.length).toBe(13)
-      expect(total(sums)).toEqual([n, 0, 0, 10 * n, 0, 3 * n, 0, (n * (n - 1)) / 2])
+      expect(total(sums)).toEqual([n, 0, 0, 0, 10 * n, 0, 3 * n, 0, (n * (n - 1)) / 2])
     },
   },
 ]
 
-const isCounted = ({ usage, nanoDollars }: StoredUsage, flag: string): boolean =>
-  flag === 'estimated' ? usage.estimated : nanoDollars === null
+const isCounted = ({ usage, nanoDollars, source }: StoredUsage, flag: string): boolean =>
+  flag === 'repeats' ? source !== undefined : flag === 'estimated' ? usage.estimated : nanoDollars === null
 
 const total = (sums: readonly UsageSum[]): readonly number[] =>
   NUMBERS.map((name) => sums.reduce((all, sum) => all + sum[name], 0))

@@ -21,6 +21,7 @@ export const GRACE_MS = 15_000
 export const coordinatorOptions = (settings: Settings): CoordinatorOptions => ({
   models: ANY_MODEL,
   limits: () => settings.limits ?? NO_LIMITS,
+  shares: () => settings.shares ?? null,
   leaseMs: settings.leaseMs ?? 3_600_000,
   maxAttempts: settings.maxAttempts ?? 3,
   maxCrashes: settings.maxCrashes ?? 3,

@@ -28,11 +28,11 @@ afterAll(async () => {
   await mock?.close()
 })
 
-async function ask(model: string, user: string, stream: boolean): Promise<string> {
+async function ask(model: string, user: string, stream: boolean, more: object = {}): Promise<string> {
   const response = await fetch(`http://127.0.0.1:${app.port}/v1/chat/completions`, {
     method: 'POST',
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ model, user, stream, messages: [{ role: 'user', content: 'Hi' }] }),
+    body: JSON.stringify({ model, user, stream, ...more, messages: [{ role: 'user', content: 'Hi' }] }),
   })
   expect(response.status).toBe(200)
   return response.text()
@@ -56,6 +56,7 @@ it('as a stream: a last chunk with its finish reason, then [DONE]', async () => 
     object: 'chat.completion.chunk',
     choices: [{ index: 0, delta: {}, finish_reason: 'length' }],
   })
+  expect(chunks.at(-1).choices[0].sluice.cut).toMatchObject({ level: 'user', name: 'streams', unit: 'output_tokens' })
   const shown = chunks.filter(({ choices }) => choices[0].delta.content).length
   expect(shown).toBeLessThan(150)
   const usage = { end: 'cut', attempt: 1, estimated: true, completion_tokens: shown }
@@ -64,9 +65,24 @@ it('as a stream: a last chunk with its finish reason, then [DONE]', async () => 
   expect(record['nano_dollars']).toBe(250 * Number(record['prompt_tokens']) + 2_000 * shown)
 })
 
+it('as a stream that is to tell its usage: it does, by our own count', async () => {
+  const text = await ask('long', 'counts', true, { stream_options: { include_usage: true } })
+  const chunks = text.split('\n\n').flatMap((event) => /^data: (\{.+)$/m.exec(event)?.[1] ?? [])
+  const [last, usage] = chunks.slice(-2).map((event) => JSON.parse(event))
+  expect(last.choices[0].finish_reason).toBe('length')
+  const [record] = await booked('counts')
+  expect(usage).toMatchObject({
+    id: last.id,
+    object: 'chat.completion.chunk',
+    choices: [],
+    usage: { completion_tokens: record['completion_tokens'], prompt_tokens: record['prompt_tokens'], estimated: true },
+  })
+})
+
 it('as JSON, where its upstream streams', async () => {
   const { choices, usage } = JSON.parse(await ask('streamed', 'reads', false))
-  expect(choices).toMatchObject([{ index: 0, finish_reason: 'length' }])
+  const cut = { level: 'user', name: 'reads', unit: 'output_tokens' }
+  expect(choices).toMatchObject([{ index: 0, finish_reason: 'length', sluice: { cut } }])
   expect(usage).toMatchObject({ estimated: true })
   expect(usage.completion_tokens).toBeLessThan(150)
   expect(await booked('reads')).toMatchObject([{ end: 'cut', completion_tokens: usage.completion_tokens }])

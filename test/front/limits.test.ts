@@ -98,6 +98,28 @@ it('of a tenant, its models, keys and runs: each by its own', async () => {
   expect(await statuses('keys', [{}], (await app.addKey('keys')).key)).toEqual([200])
 })
 
+it('where nothing may run, a plain POST is refused at once, and a job waits and is told for what', async () => {
+  await start({ limits: { each_tenant: { each_user: { concurrent: 0 } } } })
+  const refused = await ask(quick(5, { user: 'ann' }))
+  expect([refused.status, refused.headers['x-should-retry']]).toEqual([429, 'false'])
+  expect(errorOf(refused)).toMatchObject({
+    message: 'No request for demo (user ann) may run: the limit of concurrent requests is 0.',
+    sluice_code: 'request_exceeds_limit',
+    limit: { level: 'user', name: 'ann', unit: 'running', limit: 0, reset_ms: null },
+  })
+  expect((await ask(quick(5))).status).toBe(200)
+  const body = JSON.stringify({ request: quick(5, { user: 'ann' }), deadline_ms: 1_500 })
+  const taken = await send(app.port, request('POST', '/v1/jobs', { authorization: `Bearer ${app.key}` }, body))
+  expect(taken.status).toBe(202)
+  const { id } = JSON.parse(taken.body)
+  expect((await get(`/v1/jobs/${id}`)).queue.waiting_for).toEqual({ level: 'user', unit: 'running', reset_ms: null })
+  await expect.poll(async () => (await get(`/v1/jobs/${id}`)).state, { timeout: 10_000 }).toBe('expired')
+  expect((await get(`/v1/jobs/${id}`)).error).toMatchObject({
+    code: 'deadline_exceeded',
+    message: expect.stringContaining('concurrent requests of user ann, Limit 0'),
+  })
+})
+
 it('waiting jobs start at once when a reload gives them room', async () => {
   const limits = (concurrent: number) => ({ limits: { each_tenant: { concurrent } } })
   await start(limits(1))
@@ -155,7 +177,8 @@ describe('money', () => {
     const post = (key?: string) => ask(quick(5, { model: 'new' }), key)
     const refused = await post()
     expect([refused.status, refused.code, calls]).toEqual([403, 'model_unpriced', 0])
-    expect(errorOf(refused).message).toMatch(/"in-no-list".*limits\.unpriced/)
+    expect(errorOf(refused).message).toMatch(/"new".*: ask the operator\.$/)
+    expect(refused.body).not.toContain('in-no-list')
     const job = JSON.stringify({ request: quick(5, { model: 'new' }) })
     const asJob = await send(app.port, request('POST', '/v1/jobs', { authorization: `Bearer ${app.key}` }, job))
     expect([asJob.status, asJob.code]).toEqual([403, 'model_unpriced'])

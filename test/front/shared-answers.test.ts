@@ -81,6 +81,8 @@ describe('the cache of a tenant', () => {
     expect([again.status, again.body]).toEqual([200, first.body])
     expect(calls()).toBe(1)
     expect(again.headers['sluice-job']).not.toBe(first.headers['sluice-job'])
+    const usage = await send(app.port, request('GET', '/v1/usage', { authorization: `Bearer ${app.key}` }))
+    expect(JSON.parse(usage.body).total).toMatchObject({ attempts: 2, repeats: 1, completion_tokens: 3 })
     expect(await view(again.headers['sluice-job'])).toMatchObject({ state: 'done', cache: 'hit', attempts: 1 })
   })
 

@@ -108,7 +108,15 @@ describe('GET /admin/usage', () => {
 
   it('is told apart as asked, and money is exact', async () => {
     const [, { data }] = await get('/admin/usage?group_by=tenant,user,model&model=priced')
-    const money = { attempts: 1, estimated: 0, unpriced: 0, ...exact, dollars: '0.000023850', nano_dollars: COST }
+    const money = {
+      attempts: 1,
+      repeats: 0,
+      estimated: 0,
+      unpriced: 0,
+      ...exact,
+      dollars: '0.000023850',
+      nano_dollars: COST,
+    }
     expect(data).toEqual([
       { tenant: 'acme', user: FORMULA, model: 'priced', ...money },
       { tenant: 'default', user: 'ann', model: 'priced', ...money },
@@ -178,9 +186,9 @@ describe('GET /admin/usage', () => {
   ])('as CSV: %s', async (query, headers) => {
     const [type, csv] = await text(`/admin/usage?group_by=tenant,user&model=priced${query}`, headers)
     expect(type).toBe('text/csv; charset=utf-8')
-    const counts = `1,0,0,19,4,10,3,0.000023850,${COST}`
+    const counts = `1,0,0,0,19,4,10,3,0.000023850,${COST}`
     expect(csv.split('\r\n')).toEqual([
-      'tenant,user,attempts,estimated,unpriced,prompt_tokens,cached_tokens,completion_tokens,reasoning_tokens,' +
+      'tenant,user,attempts,repeats,estimated,unpriced,prompt_tokens,cached_tokens,completion_tokens,reasoning_tokens,' +
         'dollars,nano_dollars',
       `acme,"'=HYPERLINK(""http://x.example"")",${counts}`,
       `default,ann,${counts}`,
@@ -316,11 +324,11 @@ describe('sluice usage', () => {
     const { code, out, err } = await sluice('--by', 'tenant,user', '--model', 'priced')
     expect([code, err]).toEqual([0, ''])
     expect(out.split('\n').slice(2)).toEqual([
-      `TENANT   USER                            CALLS  PROMPT  CACHED  COMPLETION  REASONING      DOLLARS`,
-      `acme     =HYPERLINK("http://x.example")      1      19       4          10          3  0.000023850`,
-      `default  ann                                 1      19       4          10          3  0.000023850`,
-      `default  bob                                 1      19       4          10          3  0.000023850`,
-      `TOTAL                                        3      57      12          30          9  0.000071550`,
+      `TENANT   USER                            CALLS  REPEATS  PROMPT  CACHED  COMPLETION  REASONING      DOLLARS`,
+      `acme     =HYPERLINK("http://x.example")      1        0      19       4          10          3  0.000023850`,
+      `default  ann                                 1        0      19       4          10          3  0.000023850`,
+      `default  bob                                 1        0      19       4          10          3  0.000023850`,
+      `TOTAL                                        3        0      57      12          30          9  0.000071550`,
       '',
     ])
   })
@@ -344,16 +352,28 @@ describe('sluice usage', () => {
   })
 
   it.each([
-    [['--from', 'x'], '"from" must be a day'],
-    [['--by', 'x'], '"group_by" must be one of'],
+    [['--from', 'yesterday'], '--from: "yesterday" is not a day (UTC), such as 2026-'],
+    [['--to', '2026-02-30'], '--to: "2026-02-30" is not a day'],
+    [['--from', '2026-02-02', '--to', '2026-02-01'], '--from must not be later than --to'],
+    [['--by', 'day,users'], '--by: "users" is not one of day, tenant, user, key, model. Did you mean "user"?'],
+    [['--by', 'month'], '--by: "month" is not one of day, '],
     [['--csv', '--json'], '--csv and --json'],
     [['--records', '--by', 'day'], 'leave out --by'],
   ])('a mistake is named: %j', async (args, message) => {
     expect(await sluice(...args)).toMatchObject({ code: 2, err: expect.stringContaining(message) })
   })
 
+  it('of which there is none is told as such: the name may be mistyped', async () => {
+    const { code, err } = await sluice('--tenant', 'acmee')
+    expect([code, err]).toEqual([
+      0,
+      expect.stringMatching(/^There is no usage of tenant "acmee" in these days\. .*tenants list" shows the tenants/),
+    ])
+    expect((await sluice('--from', '2020-01-01', '--to', '2020-01-02')).err).toBe('There is no usage in these days.\n')
+  })
+
   it('lets no name move the cursor of a terminal', () => {
-    const total = { ...exact, attempts: 1, estimated: 0, unpriced: 0, dollars: '0.000000000' }
+    const total = { ...exact, attempts: 1, repeats: 0, estimated: 0, unpriced: 0, dollars: '0.000000000' }
     const user = 'a\u001b[2J\n\u202eb'
     const lines = usageTable({ from: 'a', to: 'b', group_by: ['user'], total, data: [{ user, ...total }] })
     expect(lines[3]).toMatch(/^a·\[2J··b /)

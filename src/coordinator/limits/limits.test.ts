@@ -663,6 +663,28 @@ it('a reload changes what there may be; what was used stays used', () => {
   expect([left(of, 'tenant', 'tokens', 0), left(of, 'tenant', 'running', 0)]).toEqual([200, 2])
 })
 
+it('where nothing may run, what would not wait is refused for good, and what waits and what streams is not', () => {
+  let now = limits({ concurrent: 0 })
+  const of = machine(
+    {},
+    { settings: () => settingsOf({ tenant: limits({ rates: [rate('tokens', 1_000, 1)] }), user: now }) },
+  )
+  const hurried = job({ policy: 'reject', maxOutputTokens: null })
+  for (const got of [of.reserve(hurried, false, 0), of.lacks(hurried, false, 0)])
+    expect(short(got)).toMatchObject({ level: 'user', unit: 'running', limit: 0, waitMs: null })
+  expect(left(of, 'tenant', 'tokens', 0)).toBe(1_000)
+  expect(of.lacks(job({ policy: 'wait' }), false, 0)).toBe(null)
+  now = limits({ concurrent: 1 })
+  const first = held(of.reserve(hurried, false, 0))
+  expect(of.start(first, 0)).toBe(null)
+  // Full is not closed
+  expect(of.lacks(hurried, false, 0)).toBe(null)
+  now = limits({ concurrent: 0 })
+  const { outputTokens } = first.amounts!
+  expect(of.streamed(first, outputTokens - 1, 0)).toBe(null)
+  expect(first.amounts!.outputTokens).toBe(2 * outputTokens)
+})
+
 describe('any history', () => {
   const UNITS = ['tokens', 'output_tokens', 'requests'] as const
   const step = fc.oneof(

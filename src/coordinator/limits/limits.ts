@@ -33,6 +33,8 @@ export interface LimitedJob extends Whose {
   readonly price: TokenPrice | null
   /** Of a page; null or absent: none. */
   readonly session?: string | null
+  /** `reject`: it is not to be submitted where it could not run. */
+  readonly policy?: 'reject' | 'wait'
 }
 
 export interface LimitsOptions {
@@ -139,7 +141,7 @@ export class Limits {
     const on = this.#levels.of(job, now)
     if (on.length === 0) return null
     const amounts = this.#weigh(job, on)
-    const short = shortfall(job, on, amounts, toRun, now)
+    const short = shortfall(job, on, amounts, toRun ? 'start' : 'submit', now)
     if (short !== null) return short
     const hold = this.#hold(job, on, amounts)
     take(hold, amounts, now)
@@ -151,12 +153,12 @@ export class Limits {
   lacks(job: LimitedJob, toRun: boolean, now: number): Shortfall | null {
     const on = this.#levels.of(job, now)
     if (on.length === 0) return null
-    return shortfall(job, on, this.#weigh(job, on), toRun, now)
+    return shortfall(job, on, this.#weigh(job, on), toRun ? 'start' : 'submit', now)
   }
 
   /** What stands in the way of a start, by the limits as they are now; nothing is taken. */
   lacksPlace({ job, places }: Hold, now: number): Shortfall | null {
-    return places !== null ? null : shortfall(job, this.#levels.of(job, now), NOTHING, true, now)
+    return places !== null ? null : shortfall(job, this.#levels.of(job, now), NOTHING, 'start', now)
   }
 
   /** Takes a place among those that run, for a job that holds its weight already. */
@@ -165,7 +167,7 @@ export class Limits {
     if (places !== null) return null
     // By the limits as they are now: a reload may have changed them since it was submitted
     const on = this.#levels.of(job, now)
-    const short = shortfall(job, on, NOTHING, true, now)
+    const short = shortfall(job, on, NOTHING, 'start', now)
     if (short === null) run(hold, on)
     return short
   }
@@ -211,14 +213,14 @@ export class Limits {
     if (amounts === null || outputTokens < amounts.outputTokens * TOP_UP_AT) return null
     const wanted = Math.min(MOST_TOP_UP, Math.max(LEAST_TOP_UP, amounts.outputTokens))
     const ahead = output(job.price, Math.min(wanted, (job.maxOutputTokens ?? Infinity) - amounts.outputTokens))
-    if (ahead.outputTokens > 0 && shortfall(job, on, ahead, false, now) === null) {
+    if (ahead.outputTokens > 0 && shortfall(job, on, ahead, 'stream', now) === null) {
       take(hold, ahead, now)
       hold.amounts = sum(amounts, ahead)
       return null
     }
     const due = output(job.price, outputTokens - amounts.outputTokens - hold.debt)
     if (due.outputTokens <= 0) return null
-    const short = shortfall(job, on, due, false, now, 'cut')
+    const short = shortfall(job, on, due, 'stream', now, 'cut')
     if (short !== null) return short
     // Others are to see the debt now, not when it is settled
     take(hold, due, now, 'deny_next')
@@ -415,10 +417,10 @@ function amountOf(of: Amounts, unit: Unit): number {
 
 /** The account with the longest wait; null: all have room. `only`: among those that cut a stream. */
 function shortfall(
-  { session }: LimitedJob,
+  { session, policy }: LimitedJob,
   on: readonly Accounts[],
   weight: Amounts,
-  toRun: boolean,
+  to: 'submit' | 'start' | 'stream',
   now: number,
   only?: 'cut',
 ): Shortfall | null {
@@ -431,8 +433,11 @@ function shortfall(
       const waitMs = account.waitMs(amount, now)
       if (waitMs > 0 && (worst === null || waitMs > worst.waitMs)) worst = { level, account, weight: amount, waitMs }
     }
-    const waitMs = toRun && running !== null ? running.waitMs(1) : 0
-    if (waitMs > 0 && (worst === null || waitMs > worst.waitMs)) worst = { level, account: running!, weight: 1, waitMs }
+    if (running === null || to === 'stream') continue
+    // A place can be waited for, unless there is none at all
+    if (to === 'submit' && !(policy === 'reject' && running.limit <= 0)) continue
+    const waitMs = running.waitMs(1)
+    if (waitMs > 0 && (worst === null || waitMs > worst.waitMs)) worst = { level, account: running, weight: 1, waitMs }
   }
   if (worst === null) return null
   const { level, account, weight: amount, waitMs } = worst

@@ -32,7 +32,7 @@ it('a rate that has no room now is told as OpenAI tells it, with the limit that 
   expect(refused(TOKENS)).toEqual({
     status: 429,
     message:
-      'Rate limit reached for gpt-4o (user ann) on tokens per min (TPM): Limit 30000, Used 28942, Requested 4096. ' +
+      'Rate limit reached for gpt-4o (user ann) on tokens per min (TPM): Limit 30000, Used 28943, Requested 4096. ' +
       'Please try again in 6.079s.',
     type: 'tokens',
     param: null,
@@ -67,6 +67,40 @@ it('a breaker is told with whose it is, and when one request is let in', () => {
     ...{ level: 'model', unit: 'spend_velocity', requested: 120_000_000, reset_ms: 570_000 },
   })
   expect(refused({ ...limit, waitMs: 5_000 }).headers['x-should-retry']).toBe('true')
+})
+
+it('what is used and what is left add up to the limit, and no room is none', () => {
+  for (const [left, used] of [
+    [0.1, 5],
+    [1.9, 4],
+    [-3.2, 9],
+  ]) {
+    const { message, limit } = refused({ ...TOKENS, unit: 'requests', limit: 5, weight: 1, left })
+    expect(message).toContain(`Limit 5, Used ${used}, Requested 1.`)
+    expect(limit!.remaining).toBe(Math.max(0, Math.floor(left)))
+  }
+})
+
+it('where nothing may run it is told so, and not to be repeated', () => {
+  const running = { level: 'user', name: 'ann', unit: 'running', limit: 0, weight: 1, left: 0, waitMs: null } as const
+  expect(refused(running)).toMatchObject({
+    status: 429,
+    message: 'No request for gpt-4o (user ann) may run: the limit of concurrent requests is 0.',
+    type: 'requests',
+    code: 'rate_limit_exceeded',
+    sluice_code: 'request_exceeds_limit',
+    headers: { 'x-should-retry': 'false' },
+  })
+})
+
+it('money is told to its last digit: what is left is never what it may cost', () => {
+  const of = (limit: number, left: number, weight: number) => {
+    const { message } = refused({ ...MONEY, limit, left, weight })
+    return [...message.matchAll(/\$\d+\.\d+/g)].map(([amount]) => amount)
+  }
+  expect(of(10_000_000, 9_950_000, 9_950_001)).toEqual(['$0.01', '$0.00995', '$0.009950001'])
+  expect(of(5_000_000_000, 0, 1)).toEqual(['$5.00', '$0.00', '$0.000000001'])
+  expect(of(1_230_000_000_000, 1_200_000_000, 1_250_000_000)).toEqual(['$1230.00', '$1.20', '$1.25'])
 })
 
 it('only a window of a minute is told as one', () => {

@@ -14,6 +14,11 @@ export function refusalOf(limit: Shortfall, model: string, jitter: number): Slui
   const { unit, waitMs, weight } = limit
   if (unit === 'nano_dollars') return new SluiceError('insufficient_quota', { limit, message: overBudget(limit) })
   if (unit === 'spend_velocity') return tooFast(limit, jitter)
+  if (unit === 'running' && waitMs === null)
+    return new SluiceError('request_exceeds_limit', {
+      limit,
+      message: `No request for ${model} (${whose(limit)}) may run: the limit of concurrent requests is 0.`,
+    })
   const what = `${model} (${whose(limit)}) on ${amountOf(limit)}: Limit ${whole(limit.limit)}`
   if (waitMs === null)
     return new SluiceError('request_exceeds_limit', {
@@ -22,7 +27,7 @@ export function refusalOf(limit: Shortfall, model: string, jitter: number): Slui
     })
   const retryAfterMs = later(waitMs, jitter)
   // How much of it is used is others' business where they use it, too
-  const used = limit.shared ? '' : `, Used ${whole(Math.max(0, limit.limit - limit.left))}`
+  const used = limit.shared ? '' : `, Used ${usedOf(limit)}`
   return new SluiceError('rate_limit_exceeded', {
     limit,
     retryAfterMs,
@@ -90,7 +95,7 @@ const ADVICE: Readonly<Record<Unit, string>> = {
   requests: NONE_ALLOWED,
   nano_dollars: '',
   spend_velocity: '',
-  running: NONE_ALLOWED,
+  running: '',
 }
 
 /** A tenant's own name, its users' and its keys' are its own to read; nothing is told of others. */
@@ -116,4 +121,7 @@ function whose({ level, name, shared }: Shortfall): string {
 const amount = ({ unit }: Shortfall, of: number): string =>
   unit === 'nano_dollars' || unit === 'spend_velocity' ? dollars(of) : whole(of)
 const whole = (amount: number): string => String(Math.floor(amount))
-const dollars = (nano: number): string => `$${(nano / 1e9).toFixed(nano < 1e7 ? 6 : 2)}`
+/** Beside a limit and what is left, both rounded down. */
+const usedOf = ({ limit, left }: Shortfall): number => Math.max(0, Math.floor(limit) - Math.floor(left))
+/** In cents, and as far beyond as it takes to be exact. */
+const dollars = (nano: number): string => `$${(nano / 1e9).toFixed(9).replace(/0{1,7}$/, '')}`

@@ -8,7 +8,7 @@ export const cacheSettings = z
       .prefault('0s')
       .describe(
         'How long a complete answer is repeated for the same request, from its end on, as far as `retention` keeps ' +
-          'it. 0: not at all.',
+          'it. 0: not at all. A restart, or another coordinator, begins with none.',
       ),
     max_entries: count({ min: 1, max: 1_000_000 })
       .prefault(10_000)

@@ -20,8 +20,10 @@ export interface UsageSum {
   readonly user: string | null
   /** As clients asked for it. '': any, beyond a tenth more. */
   readonly model: string
-  /** Attempts at a provider. */
+  /** At a provider, and repeats. */
   readonly attempts: number
+  /** Those that called nobody: each repeated another job's answer. */
+  readonly repeats: number
   /** Those whose provider did not report what was used. */
   readonly estimated: number
   /** Those without a price: nothing of them is in `nanoDollars`. */

@@ -11,6 +11,7 @@ export function dollarsText(nanoDollars: bigint): string {
 
 export const countsView = (counts: UsageCounts) => ({
   attempts: counts.attempts,
+  repeats: counts.repeats,
   estimated: counts.estimated,
   unpriced: counts.unpriced,
   prompt_tokens: counts.promptTokens,

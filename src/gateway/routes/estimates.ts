@@ -62,7 +62,8 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
       exact: weight.exact && weight.isPlain && weight.own === promptTokens,
       max_output_tokens: most,
       cost: priced ? costView(price, promptTokens, most) : null,
-      ...(price !== null && 'reason' in price && { cost_unknown: price.reason }),
+      // The reason is the operator's: it has the provider's name for the model
+      ...(!priced && { cost_unknown: 'Nobody knows what this model costs: ask the operator.' }),
     })
   }
 

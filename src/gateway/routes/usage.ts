@@ -1,5 +1,6 @@
 /** What was used, and what it cost: PROTOCOL.md section 9. */
 import { bad } from '../../core/fields.ts'
+import { didYouMean } from '../../core/nearest.ts'
 import type { UsageFilter, UsageGrouping, UsageReport } from '../../core/ports/ledger.ts'
 import { toBytes } from '../../core/record.ts'
 import { type Caller, requireKey, userOf } from '../caller/caller.ts'
@@ -162,7 +163,10 @@ function groupingOf(call: Call, allowed: readonly UsageGrouping[]): readonly Usa
   const names = (call.parameter('group_by') ?? '').split(',').filter((name) => name !== '')
   for (const name of names)
     if (!allowed.includes(name as UsageGrouping))
-      throw bad('group_by', `"group_by" must be one of ${allowed.join(', ')}, or several separated by commas.`)
+      throw bad(
+        'group_by',
+        `"group_by" must be one of ${allowed.join(', ')}, or several separated by commas.${didYouMean(name, allowed)}`,
+      )
   return [...new Set(names as UsageGrouping[])]
 }
 

@@ -28,16 +28,20 @@ export function priceNow(prices: Prices, model: string, promptTokens: number, at
 type Asked = Pick<JobDraft, 'tenant' | 'keyId' | 'user' | 'run' | 'model' | 'price'>
 
 /** A request that nobody knows the price of has no place in a budget. Null: there is none, or it has a price. */
-export function refusedUnpriced(settings: LimitSettings, prices: Prices, job: Asked, atMs: number): SluiceError | null {
+export function refusedUnpriced(settings: LimitSettings, job: Asked): SluiceError | null {
   if (job.price !== undefined || !hasBudget(settings, job)) return null
-  const found = prices.dearest(job.model, atMs)
-  const reason = found !== null && 'reason' in found ? `: ${found.reason}` : ''
+  const model = JSON.stringify(job.model)
   return new SluiceError('model_unpriced', {
     param: 'model',
-    message:
-      `Nobody knows what the model ${JSON.stringify(job.model)} costs, and a budget limits this request${reason}; ` +
-      'or let such models count at a default price (limits.unpriced).',
+    message: `Nobody knows what the model ${model} costs, and a budget limits this request: ask the operator.`,
   })
+}
+
+/** What the operator can do about it. Not for clients: it has the provider's name for the model. */
+export function whyUnpriced(prices: Prices, model: string, atMs: number): string {
+  const found = prices.dearest(model, atMs)
+  const reason = found !== null && 'reason' in found ? found.reason : `the model "${model}" has no price`
+  return `${reason}; or let such models count at a default price (limits.unpriced)`
 }
 
 function hasBudget(settings: LimitSettings, { tenant, keyId, user, run, model }: Asked): boolean {

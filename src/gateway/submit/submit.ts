@@ -16,7 +16,7 @@ import { type Caller, canSee, shareOf as sessionShareOf } from '../caller/caller
 import type { GatewayDeps } from '../deps.ts'
 import type { Draft } from './draft.ts'
 import { decide, edited } from './guarded.ts'
-import { priceNow, refusedUnpriced } from './price.ts'
+import { priceNow, refusedUnpriced, whyUnpriced } from './price.ts'
 import { shareOf } from './sharing.ts'
 import { refusedForSize } from './size.ts'
 
@@ -73,7 +73,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     const tooLarge = refusedForSize(deps.limits(), job)
     if (tooLarge !== null) return { error: tooLarge, rulings: NO_RULINGS }
     const { error, edit, rulings } = decide(deps, job, () => value)
-    const refused = error ?? refusedUnpriced(deps.limits(), deps.prices, job, deps.clock.wallMs())
+    const refused = error ?? refusedUnpriced(deps.limits(), job)
     if (refused !== null) return { error: refused, rulings }
     try {
       const passed = edit === null ? job : edited(job, edit, userIn)
@@ -99,8 +99,12 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     if (told.kind === 'refused') {
       const { code, limit } = told.error
       emit({ ...aboutDraft(job), type: 'job-refused', code })
+      if (code === 'model_unpriced') {
+        const detail = whyUnpriced(deps.prices, job.model, deps.clock.wallMs())
+        emit({ ...aboutDraft(job), type: 'price-missing', detail })
+      }
       if (limit !== undefined)
-        emit({ ...aboutDraft(job), type: 'limit-refused', code, level: limit.level, unit: limit.unit })
+        emit({ ...aboutDraft(job), type: 'limit-refused', code, limitLevel: limit.level, unit: limit.unit })
     } else emit({ ...aboutJob(told.job), type: 'job-submitted', kind: job.kind, joined: told.kind === 'joined' })
     return told
   }
@@ -160,7 +164,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
       // It runs as it was stored
       const refused =
         error ??
-        refusedUnpriced(deps.limits(), deps.prices, asked, deps.clock.wallMs()) ??
+        refusedUnpriced(deps.limits(), asked) ??
         (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
       if (refused !== null) refuse(caller, asked, { error: refused, rulings })
       const result = await submissions.redrive(id, by, price)

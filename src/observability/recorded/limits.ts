@@ -28,7 +28,7 @@ export function limits(): Recorded {
     observe(fact) {
       if (fact.type === 'velocity-tripped') return trips.add()
       if (fact.type !== 'limit-refused') return
-      levels[fact.level].add()
+      levels[fact.limitLevel].add()
       units[fact.unit].add()
     },
   }

@@ -36,7 +36,7 @@ CREATE TABLE usage_sums (
   day TEXT NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL,
   user TEXT NOT NULL, -- empty: none; else "u" and the name
   model TEXT NOT NULL,
-  attempts INTEGER NOT NULL, estimated INTEGER NOT NULL, unpriced INTEGER NOT NULL,
+  attempts INTEGER NOT NULL, repeats INTEGER NOT NULL, estimated INTEGER NOT NULL, unpriced INTEGER NOT NULL,
   prompt INTEGER NOT NULL, cached INTEGER NOT NULL, completion INTEGER NOT NULL, reasoning INTEGER NOT NULL,
   nano_dollars INTEGER NOT NULL,
   PRIMARY KEY (day, tenant, key, user, model)) WITHOUT ROWID;

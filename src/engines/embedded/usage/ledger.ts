@@ -88,9 +88,10 @@ export class UsageRows implements Ledger {
       if (day !== this.#newRun) this.#begin.run(n, day)
       this.#newRun = day
       this.#insert.run(n, atMs, age, tenant, keyId, user, model, JSON.stringify(facts))
-      const { usage, nanoDollars } = facts
+      const { usage, nanoDollars, source } = facts
       const amounts = [
         1,
+        source === undefined ? 0 : 1,
         usage.estimated ? 1 : 0,
         nanoDollars === null ? 1 : 0,
         usage.promptTokens,

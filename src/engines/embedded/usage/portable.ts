@@ -70,13 +70,14 @@ export function usageWriter(db: DatabaseSync) {
   const record = db.prepare('INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
   const begin = db.prepare('INSERT INTO usage_runs VALUES (?, ?)')
   let [n, run] = [0, '']
-  const sum = db.prepare('INSERT INTO usage_sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+  const sum = db.prepare('INSERT INTO usage_sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
   return {
     sum(value: UsageSum): void {
-      const { day, tenant, keyId, user, model, attempts, estimated, unpriced, nanoDollars } = value
+      const { day, tenant, keyId, user, model, attempts, repeats, estimated, unpriced, nanoDollars } = value
       const { promptTokens, cachedTokens, completionTokens, reasoningTokens } = value
+      const counts = [attempts, repeats, estimated, unpriced]
       const tokens = [promptTokens, cachedTokens, completionTokens, reasoningTokens]
-      sum.run(day, tenant, keyId, storedUser(user), model, attempts, estimated, unpriced, ...tokens, nanoDollars)
+      sum.run(day, tenant, keyId, storedUser(user), model, ...counts, ...tokens, nanoDollars)
     },
     record({ atMs, agoMs, tenant, keyId, user, model, ...facts }: StoredRecord): void {
       const at = Math.floor(atMs)

@@ -14,8 +14,9 @@ export type SumRow = Omit<UsageSum, 'keyId'> & { readonly key: string; readonly 
 const MOST = Number.MAX_SAFE_INTEGER
 
 export const SUM_COLUMNS =
-  'day, tenant, key, user, model, attempts, estimated, unpriced, prompt AS promptTokens, cached AS cachedTokens, ' +
-  `completion AS completionTokens, reasoning AS reasoningTokens, min(nano_dollars, ${MOST}) AS nanoDollars`
+  'day, tenant, key, user, model, attempts, repeats, estimated, unpriced, prompt AS promptTokens, ' +
+  'cached AS cachedTokens, completion AS completionTokens, reasoning AS reasoningTokens, ' +
+  `min(nano_dollars, ${MOST}) AS nanoDollars`
 
 /** Sorts before all users, and after it the one that no user can have. */
 const NOBODY = ''
@@ -40,11 +41,11 @@ export class UsageSums {
 
   constructor(db: DatabaseSync, most = SUMS_A_DAY) {
     this.#most = most
-    this.#add = db.prepare(`UPDATE usage_sums SET attempts = attempts + ?, estimated = estimated + ?,
-      unpriced = unpriced + ?, prompt = prompt + ?, cached = cached + ?, completion = completion + ?,
+    this.#add = db.prepare(`UPDATE usage_sums SET attempts = attempts + ?, repeats = repeats + ?,
+      estimated = estimated + ?, unpriced = unpriced + ?, prompt = prompt + ?, cached = cached + ?, completion = completion + ?,
       reasoning = reasoning + ?, nano_dollars = nano_dollars + ?
       WHERE day = ? AND tenant = ? AND key = ? AND user = ? AND model = ?`)
-    this.#begin = db.prepare('INSERT INTO usage_sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#begin = db.prepare('INSERT INTO usage_sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
     this.#count = db.prepare('SELECT count(*) AS n FROM usage_sums WHERE day = ? AND tenant = ?')
   }
 

@@ -1,14 +1,14 @@
--- What attempts came to, in the commit that ends them: records of each tenant, and sums of the day by group, eight
+-- What attempts came to, in the commit that ends them: records of each tenant, and sums of the day by group, nine
 -- numbers each. See protocol/usage.ts. Numbers are exact up to 2^53. Included by the commit's script.
 
-local USED = '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$'
-local USED_FORMAT = '%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f'
+local USED = '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$'
+local USED_FORMAT = '%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f'
 
 local function used_sum(stored, added)
-  local a, b, c, d, e, f, g, h = string.match(stored, USED)
+  local a, b, c, d, e, f, g, h, i = string.match(stored, USED)
   if not a then return added end
-  local i, j, k, l, m, n, o, p = string.match(added, USED)
-  return string.format(USED_FORMAT, a + i, b + j, c + k, d + l, e + m, f + n, g + o, h + p)
+  local j, k, l, m, n, o, p, q, r = string.match(added, USED)
+  return string.format(USED_FORMAT, a + j, b + k, c + l, d + m, e + n, f + o, g + p, h + q, i + r)
 end
 
 -- Users and models are clients' own words: of a tenant and day only `most` sums are begun, then a tenth more under the

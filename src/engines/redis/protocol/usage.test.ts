@@ -2,14 +2,17 @@ import { expect, it } from 'vitest'
 import type { UsageRecord } from '../../../core/usage-record.ts'
 import { readLevel, readWindows, writeLevelName, writeLevelUse, writeWindows } from './levels.ts'
 import {
+  addedBy,
   type Group,
   groupName,
   matches,
   packRecord,
   readGroup,
   readRecords,
+  readSum,
   tenantPrefix,
   writeRecords,
+  writeSum,
 } from './usage.ts'
 
 const RECORD: UsageRecord = {
@@ -53,6 +56,14 @@ it('reads records as they were written; one that is damaged is null in its place
   const written = writeRecords(1_000, [packRecord(RECORD), { j: 'job_2' }, packRecord(FULL)])
   expect(readRecords('acme', written)).toEqual([{ ...RECORD, atMs: 1_000 }, null, { ...FULL, atMs: 1_000 }])
   for (const damaged of ['', '{}', '[]', '["now"]', 'null']) expect(readRecords('acme', damaged)).toEqual([])
+})
+
+it('a sum is read as it was written, and a repeat is counted as one', () => {
+  const group = { tenant: 'acme', keyId: 'key_1', user: null, model: 'm' }
+  const [lost, repeated] = [RECORD, FULL].map((record) => readSum('2026-11-26', group, addedBy(record).join(' '))!)
+  expect(lost).toMatchObject({ ...group, attempts: 1, repeats: 0, estimated: 1, unpriced: 1, promptTokens: 3 })
+  expect(repeated).toMatchObject({ attempts: 1, repeats: 1, estimated: 0, unpriced: 0, reasoningTokens: 2 })
+  expect(readSum('2026-11-26', group, writeSum(repeated))).toEqual(repeated)
 })
 
 const NAMES = [

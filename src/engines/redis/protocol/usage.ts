@@ -133,6 +133,7 @@ type Amounts = Omit<UsageSum, 'day' | keyof Group>
 /** In the order in which they are stored. */
 const SUMS: ReadonlyArray<keyof Amounts> = [
   'attempts',
+  'repeats',
   'estimated',
   'unpriced',
   'promptTokens',
@@ -143,8 +144,9 @@ const SUMS: ReadonlyArray<keyof Amounts> = [
 ]
 
 /** What a record adds, in their order. */
-export const addedBy = ({ usage, nanoDollars }: UsageRecord): readonly number[] => [
+export const addedBy = ({ usage, nanoDollars, source }: UsageRecord): readonly number[] => [
   1,
+  source === undefined ? 0 : 1,
   usage.estimated ? 1 : 0,
   nanoDollars === null ? 1 : 0,
   usage.promptTokens,

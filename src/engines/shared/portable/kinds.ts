@@ -266,6 +266,7 @@ export const USAGE_SUMS = kind<UsageSum>('usage_sums', {
   ...USED_BY,
   day: (value) => typeof value === 'string' && /^\d{4,6}-\d\d-\d\d$/.test(value),
   attempts: count,
+  repeats: count,
   estimated: count,
   unpriced: count,
   promptTokens: count,
