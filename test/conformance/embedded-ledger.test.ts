@@ -170,7 +170,7 @@ it(`${MANY} records and sums are read and erased without holding the event loop`
     INSERT INTO usage SELECT n, 1700000000000 + n, 0, 't' || (n % 10), 'k', 'u' || n, 'm', '${facts}' FROM i;
     INSERT INTO usage_runs VALUES (1, '2023-11-14');
     INSERT INTO usage_sums
-      SELECT '2023-11-' || (10 + n % 20), tenant, key, 'u' || user, model, 1, 0, 0, 1, 0, 1, 0, 1 FROM usage;
+      SELECT '2023-11-' || (10 + n % 20), tenant, key, 'u' || user, model, 1, 0, 0, 0, 1, 0, 1, 0, 1 FROM usage;
     INSERT INTO levels SELECT 'user', tenant, user, 0, '{"rates":{"tokens":5},"spent":{}}' FROM usage;
     COMMIT`)
   db.close()

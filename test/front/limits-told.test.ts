@@ -207,7 +207,7 @@ describe('a refusal', () => {
       retryable: false,
     })
     const lines = app.log.filter((line) => line.includes('refused by a limit'))
-    expect(lines.at(-1)).toMatch(/"tenant":"few-\d+".*"level":"tenant","unit":"tokens"/)
+    expect(lines.at(-1)).toMatch(/"tenant":"few-\d+".*"limit_level":"tenant","unit":"tokens"/)
     expect(lines.join()).not.toContain('rivers')
   })
 

@@ -42,8 +42,8 @@ export class UsageSums {
   constructor(db: DatabaseSync, most = SUMS_A_DAY) {
     this.#most = most
     this.#add = db.prepare(`UPDATE usage_sums SET attempts = attempts + ?, repeats = repeats + ?,
-      estimated = estimated + ?, unpriced = unpriced + ?, prompt = prompt + ?, cached = cached + ?, completion = completion + ?,
-      reasoning = reasoning + ?, nano_dollars = nano_dollars + ?
+      estimated = estimated + ?, unpriced = unpriced + ?, prompt = prompt + ?, cached = cached + ?,
+      completion = completion + ?, reasoning = reasoning + ?, nano_dollars = nano_dollars + ?
       WHERE day = ? AND tenant = ? AND key = ? AND user = ? AND model = ?`)
     this.#begin = db.prepare('INSERT INTO usage_sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
     this.#count = db.prepare('SELECT count(*) AS n FROM usage_sums WHERE day = ? AND tenant = ?')
