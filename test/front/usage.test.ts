@@ -188,8 +188,8 @@ describe('GET /admin/usage', () => {
     expect(type).toBe('text/csv; charset=utf-8')
     const counts = `1,0,0,0,19,4,10,3,0.000023850,${COST}`
     expect(csv.split('\r\n')).toEqual([
-      'tenant,user,attempts,repeats,estimated,unpriced,prompt_tokens,cached_tokens,completion_tokens,reasoning_tokens,' +
-        'dollars,nano_dollars',
+      'tenant,user,attempts,repeats,estimated,unpriced,prompt_tokens,cached_tokens,completion_tokens,' +
+        'reasoning_tokens,dollars,nano_dollars',
       `acme,"'=HYPERLINK(""http://x.example"")",${counts}`,
       `default,ann,${counts}`,
       `default,bob,${counts}`,
