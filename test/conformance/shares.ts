@@ -436,7 +436,7 @@ export const LIMITED: ReadonlyArray<readonly [name: string, limits: LimitSetting
     },
   ],
   [
-    'it comes back, and its reader, under the same limit, is before it: it does not wait for the one that waits for it',
+    'it comes back to the front, and its reader waits under the same limit: neither waits for the other for ever',
     ONE_EACH,
     (stage) => {
       stage.asked('1', ANN)
@@ -446,7 +446,7 @@ export const LIMITED: ReadonlyArray<readonly [name: string, limits: LimitSetting
       stage.asked('3', { user: 'cem', share: { key: 'other' } })
       equal(stage.finish('1', RELEASED), 'again')
       stage.it.resume({ tenant: 't', model: 'm' }, 0)
-      equal(stage.leased(), ['3 a', '1 b'])
+      equal(stage.leased(), ['1 a', '3 b'])
       stage.finish('1', DONE, 2)
       equal(stage.leased(), ['2 1'])
     },
