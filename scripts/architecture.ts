@@ -197,11 +197,10 @@ function declaredDependencies(root: string): ReadonlySet<string> {
 /** Time, randomness and the environment, read where they may not be. */
 function usesOf(module: Module): Violation[] {
   const { path } = module
-  const isBench = path.startsWith('src/bench/')
   const rules: ReadonlyArray<readonly [Rule, readonly Place[], boolean]> = [
     ['environment-in-config', module.environment, path.startsWith('src/config/')],
-    ['time-in-clock', module.time, path === CLOCK || isBench],
-    ['randomness-in-ids', module.randomness, path === 'src/core/ids.ts' || isBench],
+    ['time-in-clock', module.time, path === CLOCK],
+    ['randomness-in-ids', module.randomness, path === 'src/core/ids.ts'],
   ]
   return [
     ...unread(module),

@@ -57,7 +57,7 @@ function plant(files: Readonly<Record<string, string>>) {
     'src/admission/settings.ts': "import './guards/max-context.ts'\n",
     'src/delivery/feed.ts': '',
     'src/mock/server.ts': "import '../core/clock.ts'\n",
-    'src/bench/main.ts': "import '../core/clock.ts'\nperformance.now()\n",
+    'src/bench/main.ts': "import '../core/clock.ts'\n",
     'src/app.ts':
       "import './config/load.ts'\nimport './coordinator/scheduler/scheduler.ts'\nimport './gateway/gateway.ts'\n" +
       "import './routing/providers/openai/provider.ts'\n",

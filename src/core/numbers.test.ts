@@ -1,6 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { BUCKETS, bucketBound, bucketOf, counter, countOf, histogram, quantileOf } from './numbers.ts'
+import {
+  BUCKETS,
+  bucketBound,
+  bucketOf,
+  counter,
+  counters,
+  countOf,
+  histogram,
+  MAX_SERIES,
+  OVERFLOW,
+  quantileOf,
+} from './numbers.ts'
 
 describe('buckets', () => {
   it('lie side by side, each up to a quarter of an octave wide', () => {
@@ -64,4 +75,30 @@ it('a counter counts', () => {
   one.add()
   one.add(4)
   expect(one.value).toBe(5)
+})
+
+it('a family keeps its series apart, and no more of them than it may', () => {
+  const seen = counters('requests_by', 'Requests', 'model', 'outcome')
+  seen.of('a', 'b').add(2)
+  seen.of('a', 'c').add()
+  expect(seen.of('a', 'b')).toBe(seen.of('a', 'b'))
+  expect(seen.members.map(({ labels, value }) => [labels, value])).toEqual([
+    [
+      [
+        ['model', 'a'],
+        ['outcome', 'b'],
+      ],
+      2,
+    ],
+    [
+      [
+        ['model', 'a'],
+        ['outcome', 'c'],
+      ],
+      1,
+    ],
+  ])
+  for (let i = 0; i < MAX_SERIES * 2; i++) seen.of(String(i), 'b').add()
+  expect(seen.members).toHaveLength(MAX_SERIES + 1)
+  expect(seen.of(OVERFLOW, OVERFLOW).value).toBe(MAX_SERIES + 2)
 })

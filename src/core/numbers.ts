@@ -8,7 +8,11 @@ interface Declared {
   readonly name: string
   /** A sentence, without the full stop. */
   readonly help: string
+  /** What sets it apart from others of its name, in the order of its family; absent: it is the only one. */
+  readonly labels?: Labels
 }
+
+export type Labels = ReadonlyArray<readonly [name: string, value: string]>
 
 /** Only grows, from 0 at the start of the process. */
 export interface Counter extends Declared {
@@ -30,16 +34,18 @@ export type Metric = Counter | Gauge | Histogram
 /** What a part exposes. */
 export interface NumberSource {
   readonly metrics: readonly Metric[]
+  readonly families?: readonly Family[]
   /** Awaited before each reading, for values that have to be fetched. */
   refresh?(): void | Promise<void>
 }
 
-export function counter(name: string, help: string): Counter {
+export function counter(name: string, help: string, labels?: Labels): Counter {
   let value = 0
   return {
     kind: 'counter',
     name,
     help,
+    ...(labels !== undefined && { labels }),
     get value() {
       return value
     },
@@ -91,14 +97,16 @@ export class Histogram implements Declared {
   readonly kind = 'histogram'
   readonly name: string
   readonly help: string
+  readonly labels?: Labels
   readonly buckets = new Float64Array(BUCKETS)
   sum = 0
   /** The largest value; 0 if there is none. */
   max = 0
 
-  constructor(name: string, help: string) {
+  constructor(name: string, help: string, labels?: Labels) {
     this.name = name
     this.help = help
+    if (labels !== undefined) this.labels = labels
   }
 
   record(value: number, times = 1): void {
@@ -110,6 +118,49 @@ export class Histogram implements Declared {
 }
 
 export const histogram = (name: string, help: string): Histogram => new Histogram(name, help)
+
+/** Sets of labels that a family holds; what comes later is counted under OVERFLOW, so that nobody can fill memory. */
+export const MAX_SERIES = 200
+export const OVERFLOW = 'overflow'
+
+/**
+ * Numbers of one name, told apart by labels. A label's value comes from the configuration or from a fixed list, never
+ * from a caller's text. Ask for a member once a request, not once a token.
+ */
+export interface Family<M extends Metric = Metric> {
+  readonly name: string
+  readonly members: readonly M[]
+  /** In the order in which the labels were declared; made where it is new. */
+  of(...values: readonly string[]): M
+}
+
+export const counters = (name: string, help: string, ...labels: readonly string[]): Family<Counter> =>
+  family(name, labels, (told) => counter(name, help, told))
+
+export const histograms = (name: string, help: string, ...labels: readonly string[]): Family<Histogram> =>
+  family(name, labels, (told) => new Histogram(name, help, told))
+
+function family<M extends Metric>(name: string, labels: readonly string[], create: (labels: Labels) => M): Family<M> {
+  const members: M[] = []
+  const known = new Map<string, M>()
+  const add = (values: readonly string[]): M => {
+    const made = create(labels.map((label, i) => [label, values[i]]))
+    known.set(values.join('\n'), made)
+    members.push(made)
+    return made
+  }
+  return {
+    name,
+    members,
+    of(...values) {
+      const found = known.get(values.length === 1 ? values[0] : values.join('\n'))
+      if (found !== undefined) return found
+      if (members.length < MAX_SERIES) return add(values)
+      const rest = labels.map(() => OVERFLOW)
+      return known.get(rest.join('\n')) ?? add(rest)
+    },
+  }
+}
 
 /** What quantiles are computed from. */
 export interface Distribution {

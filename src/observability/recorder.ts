@@ -12,5 +12,6 @@ export function createRecorder(): Recorder {
   return {
     observers: recorded.map(({ observe }) => observe),
     metrics: recorded.flatMap(({ metrics }) => metrics),
+    families: recorded.flatMap(({ families = [] }) => families),
   }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { counter, gauge, histogram, type NumberSource } from '../core/numbers.ts'
+import { counter, counters, gauge, histogram, type NumberSource } from '../core/numbers.ts'
 import { createRegistry, type Reading, statsOf, sum } from './registry.ts'
 
 /** A process that counted these. */
@@ -108,4 +108,15 @@ it('refuses a number that comes after the start: nothing has checked its name', 
   expect(await registry.read()).toMatchObject([{ name: 'jobs', help: 'Jobs, again' }])
   metrics = [counter('jobs', 'Jobs'), counter('Tenant acme', 'Jobs of a tenant')]
   await expect(registry.read()).rejects.toThrow('"Tenant acme" is no number of the start')
+})
+
+it('labels keep numbers of a name apart, over processes too', async () => {
+  const process = (...models: string[]): NumberSource => {
+    const jobs = counters('jobs_by', 'Jobs', 'model')
+    for (const model of models) jobs.of(model).add()
+    return { metrics: [], families: [jobs] }
+  }
+  const read = (source: NumberSource) => createRegistry([source]).read()
+  const both = sum([await read(process('a', 'b"', 'a')), await read(process('b"', 'c'))])
+  expect(statsOf(both)).toMatchObject({ 'jobs_by{model="a"}': 2, 'jobs_by{model="b\\""}': 2, 'jobs_by{model="c"}': 1 })
 })

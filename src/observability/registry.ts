@@ -1,8 +1,8 @@
 /** All numbers of a process: reads them, sums them over processes, shows them to people. */
-import { bucketBound, countOf, type Metric, type NumberSource, quantileOf } from '../core/numbers.ts'
+import { bucketBound, countOf, type Labels, type Metric, type NumberSource, quantileOf } from '../core/numbers.ts'
 
 /** A number as read: plain data that can be sent elsewhere. */
-export type Reading = { readonly name: string; readonly help: string } & (
+export type Reading = { readonly name: string; readonly help: string; readonly labels?: Labels } & (
   | { readonly kind: 'counter'; readonly value: number }
   | { readonly kind: 'gauge'; readonly over: 'sum' | 'max'; readonly value: number }
   | { readonly kind: 'histogram'; readonly buckets: readonly number[]; readonly sum: number; readonly max: number }
@@ -28,14 +28,14 @@ export function createRegistry(first: readonly NumberSource[] = []): Registry {
     } catch {
       return []
     }
-    const { metrics } = source
+    const { metrics, families = [] } = source
     for (const { name } of metrics) if (!names.has(name)) throw new Error(`"${name}" is no number of the start`)
-    return metrics.map(readingOf)
+    return [...metrics, ...families.flatMap(({ members }) => members)].map(readingOf)
   }
 
   const registry: Registry = {
     add(...added) {
-      for (const { name } of added.flatMap(({ metrics }) => metrics)) {
+      for (const { name } of added.flatMap(({ metrics, families = [] }) => [...metrics, ...families])) {
         if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(name)) throw new Error(`"${name}" is no name of a number`)
         if (names.has(name)) throw new Error(`two numbers are called "${name}"`)
         names.add(name)
@@ -49,14 +49,15 @@ export function createRegistry(first: readonly NumberSource[] = []): Registry {
 }
 
 function readingOf(metric: Metric): Reading {
-  const { name, help } = metric
+  const { name, help, labels } = metric
+  const declared = { name, help, ...(labels !== undefined && { labels }) }
   switch (metric.kind) {
     case 'counter':
-      return { name, help, kind: 'counter', value: metric.value }
+      return { ...declared, kind: 'counter', value: metric.value }
     case 'gauge':
-      return { name, help, kind: 'gauge', over: metric.over, value: metric.read() }
+      return { ...declared, kind: 'gauge', over: metric.over, value: metric.read() }
     case 'histogram':
-      return { name, help, kind: 'histogram', buckets: [...metric.buckets], sum: metric.sum, max: metric.max }
+      return { ...declared, kind: 'histogram', buckets: [...metric.buckets], sum: metric.sum, max: metric.max }
   }
 }
 
@@ -64,11 +65,18 @@ function readingOf(metric: Metric): Reading {
 export function sum(processes: ReadonlyArray<readonly Reading[]>): readonly Reading[] {
   const total = new Map<string, Reading>()
   for (const reading of processes.flat()) {
-    const before = total.get(reading.name)
-    total.set(reading.name, before === undefined ? reading : add(before, reading))
+    const series = seriesOf(reading)
+    const before = total.get(series)
+    total.set(series, before === undefined ? reading : add(before, reading))
   }
   return [...total.values()]
 }
+
+/** Its name, and its labels as Prometheus writes them. */
+export const seriesOf = ({ name, labels }: Reading): string =>
+  labels === undefined
+    ? name
+    : `${name}{${labels.map(([label, value]) => `${label}=${JSON.stringify(value)}`).join(',')}}`
 
 /** Processes of different versions may disagree on a number's kind: then the first one counts. */
 function add(a: Reading, b: Reading): Reading {
@@ -98,11 +106,11 @@ export interface Summary {
 
 export type Stats = Readonly<Record<string, number | Summary | Readonly<Record<string, Reading['kind']>>>>
 
-/** By name; `kinds` has the kind of each. */
+/** By name, and labels where it has some; `kinds` has the kind of each. */
 export function statsOf(readings: readonly Reading[]): Stats {
   return {
     ...Object.fromEntries(
-      readings.map((reading) => [reading.name, reading.kind === 'histogram' ? summaryOf(reading) : reading.value]),
+      readings.map((reading) => [seriesOf(reading), reading.kind === 'histogram' ? summaryOf(reading) : reading.value]),
     ),
     kinds: Object.fromEntries(readings.map(({ name, kind }) => [name, kind])),
   }

@@ -1,14 +1,14 @@
 /**
- * A child of the benchmark's measurement of jobs (src/bench/fleet/jobs.ts): Sluice's Redis engine, as a process of a
+ * A child of the benchmark's measurement of jobs (test/bench/fleet/jobs.ts): Sluice's Redis engine, as a process of a
  * fleet opens it, with its coordinator in a thread. It submits, half of the jobs in lanes, for 50 tenants; or works,
  * ending each job at once.
  */
 import { createHash } from 'node:crypto'
-import { requestOf, serve } from '../../src/bench/fleet/protocol.ts'
 import { systemClock, Wheel } from '../../src/core/clock.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import { openRedis } from '../../src/engines/redis/open.ts'
 import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
+import { requestOf, serve } from '../bench/fleet/protocol.ts'
 import { DONE, draft } from '../conformance/words.ts'
 
 const TENANTS = 50

@@ -55,8 +55,8 @@ const { values } = parseArgs({
 })
 if (values.help) {
   process.stdout.write(`npm run bench [-- options]
-npm run bench -- fleet [options]   a fleet on Redis: see src/bench/fleet/main.ts
-npm run bench -- limits [options]  what limits and refusals cost: see src/bench/limits/main.ts
+npm run bench -- fleet [options]   a fleet on Redis: see test/bench/fleet/main.ts
+npm run bench -- limits [options]  what limits and refusals cost: see test/bench/limits/main.ts
 
   --short              in less than a minute: one short round, nginx and Sluice
   --rounds N           of each target, interleaved (3)

@@ -1,0 +1,69 @@
+/**
+ * What is measured of a generation, and what the words mean: one place for the gateway, the benchmark and the
+ * dashboard. All times are monotonic ms, taken when bytes leave a socket, before they are parsed.
+ */
+
+/** Where the time to first token went. They add up to it, exactly. */
+export interface TtftParts {
+  /** From the request's head to the job's acceptance: reading, authentication, guards, estimate, commit. */
+  readonly admission: number
+  /** In line, until the lease of the attempt that gave the first token. */
+  readonly queue: number
+  /** Attempts before that one, as far as they ran: what failed before it showed anything. */
+  readonly retries: number
+  /** From that lease to the call: its commit, the log, the prompt. */
+  readonly routing: number
+  /** Until the request was on its way on a connection: 0 where one was kept. */
+  readonly connect: number
+  /** From then on until the first token came: the provider's queue, and its prefill. */
+  readonly upstream: number
+  /** From there until it was handed to the reader's socket; 0 where nobody reads live. */
+  readonly delivery: number
+}
+
+/** One stream, as its reader saw it. */
+export interface AnswerMarks {
+  /** When it was to be sent, by the schedule; as `sentMono` where there is none. */
+  readonly scheduledMono: number
+  readonly sentMono: number
+  readonly firstByteMono: number | null
+  /** Of the first content, reasoning, refusal or piece of a tool call: not of a role, a comment or a keep-alive. */
+  readonly firstTokenMono: number | null
+  /** The same without reasoning. */
+  readonly firstOutputMono: number | null
+  readonly lastTokenMono: number | null
+  readonly endMono: number
+  /** All of the answer, reasoning included. */
+  readonly tokens: number
+  /** Tokens of the chunk that brought the first one; 1 where nobody knows. */
+  readonly firstTokens: number
+}
+
+/**
+ * Time per output token after the first chunk: (last - first) / (tokens - tokens of the first chunk). Null where that
+ * is no number: fewer than two tokens, or all of them at once.
+ */
+export function tpotOf({ firstTokenMono, lastTokenMono, tokens, firstTokens }: AnswerMarks): number | null {
+  if (firstTokenMono === null || lastTokenMono === null) return null
+  const after = tokens - firstTokens
+  const tookMs = lastTokenMono - firstTokenMono
+  return after < 1 || tookMs <= 0 ? null : tookMs / after
+}
+
+export const ttftOf = ({ sentMono, firstTokenMono }: AnswerMarks): number | null =>
+  firstTokenMono === null ? null : firstTokenMono - sentMono
+
+/** A gap between two chunks that a reader notices. */
+export const STALL_MS = 1_000
+
+/** What the words mean, for whoever reads a number: dashboard, report, documents. */
+export const GLOSSARY = {
+  ttft: 'Time to first token: from the request’s head to the first text, reasoning or tool call of its answer.',
+  tpot: 'Time per output token after the first, reasoning included, over the answer as a whole.',
+  e2e: 'From the request’s head to the last token.',
+  stall: 'A pause of a second or more between two chunks of an answer.',
+  goodput: 'The share of all attempted requests that ended well and met their goals for TTFT and TPOT.',
+  queue: 'In line: limits, fairness and free slots.',
+  upstream: 'The provider’s own queue and its reading of the prompt, until its first token.',
+  delivery: 'From the first token’s arrival until it was handed to the reader’s socket.',
+} as const satisfies Readonly<Record<string, string>>
