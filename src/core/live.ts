@@ -207,7 +207,7 @@ export interface Line {
   readonly next: string | null
 }
 
-/** Columns: one value a bucket; null: nothing was measured in it. Counts are of the bucket, means and quantiles in ms. */
+/** Columns: a value for each bucket; null: nothing was measured in it. Counts are of the bucket, the rest is ms. */
 export interface Chart {
   readonly range: Range
   readonly stepMs: number
