@@ -19,9 +19,8 @@ export function checkDocuments(root: string): string[] {
     (JSON.parse(readFileSync(join(root, path), 'utf8')) as { readonly scripts: Readonly<Record<string, string>> })
       .scripts
   const scripts = { ...scriptsOf('package.json'), ...scriptsOf('client/package.json') }
-  const sources = globSync(['{src,scripts,client/src,examples,test/bench}/**/*.ts', 'examples/**/*.py'], { cwd: root }).map(
-    (path) => readFileSync(join(root, path), 'utf8'),
-  )
+  const code = ['{src,scripts,client/src,examples,test/bench}/**/*.ts', 'examples/**/*.py']
+  const sources = globSync(code, { cwd: root }).map((path) => readFileSync(join(root, path), 'utf8'))
   const words = new Set(sources.flatMap((text) => text.match(/[A-Za-z_][A-Za-z0-9_]*/g) ?? []))
   const flags = new Set([
     ...VALUES.map(flagName),
@@ -106,7 +105,7 @@ export function undocumentedMetrics(root: string): string[] {
     .sort()
     .flatMap((path) =>
       [
-        ...readFileSync(join(root, path), 'utf8').matchAll(/\b(?:counter|gauge|histogram)\(\s*(?:'(\w+)'|(.*))/g),
+        ...readFileSync(join(root, path), 'utf8').matchAll(/\b(?:counters?|gauge|histograms?)\(\s*(?:'(\w+)'|(.*))/g),
       ].flatMap(([, name, other]) => {
         if (name === undefined) return [`${path}: a metric's name must be a literal string, not ${other}`]
         return documented.includes(`\`${name}\``)
