@@ -105,7 +105,9 @@ export function undocumentedMetrics(root: string): string[] {
     .sort()
     .flatMap((path) =>
       [
-        ...readFileSync(join(root, path), 'utf8').matchAll(/\b(?:counters?|gauge|histograms?)\(\s*(?:'(\w+)'|(.*))/g),
+        ...readFileSync(join(root, path), 'utf8').matchAll(
+          /\b(?:counter|gauge|histogram)(?:s(?=\(\s*'))?\(\s*(?:'(\w+)'|(.*))/g,
+        ),
       ].flatMap(([, name, other]) => {
         if (name === undefined) return [`${path}: a metric's name must be a literal string, not ${other}`]
         return documented.includes(`\`${name}\``)
