@@ -36,13 +36,39 @@ export function usageOf({ usage, x_groq: groq }: JsonObject): JsonObject | null 
   return isObject(groq) && isObject(groq['usage']) ? groq['usage'] : null
 }
 
+/** Does it show anything but reasoning? The first such chunk is the first output. */
+export function chunkShowsOutput({ choices }: JsonObject): boolean {
+  return Array.isArray(choices) && choices.some((choice) => isObject(choice) && outputShows(choice['delta']))
+}
+
+const outputShows = (delta: Json | undefined): boolean =>
+  isObject(delta) &&
+  Object.keys(delta).some((key) => !isReasoning(key) && showsSomething({ [key]: spoken(delta[key]) }))
+
+export const isReasoning = (key: string): boolean => key.startsWith('reasoning') || key === 'thinking'
+
+/** Some upstreams put their reasoning among the parts of `content`. */
+const spoken = (value: Json): Json =>
+  Array.isArray(value) ? value.filter((part) => !isObject(part) || !isReasoning(String(part['type']))) : value
+
 /** Bytes of a message's texts: content, reasoning, arguments, …; of images and sounds none, however they are sent. */
-export function textBytes(value: Json, key = '', owner = ''): number {
+export const textBytes = (value: Json, key = '', owner = ''): number => textSize(value, Buffer.byteLength, key, owner)
+
+/** The same in characters: Unicode code points. */
+export const textChars = (value: Json, key = '', owner = ''): number => textSize(value, codePoints, key, owner)
+
+function textSize(value: Json, sizeOf: (text: string) => number, key: string, owner: string): number {
   if (typeof value === 'string')
-    return key !== 'data' && isPiece(key, owner) && !value.startsWith('data:') ? Buffer.byteLength(value) : 0
+    return key !== 'data' && isPiece(key, owner) && !value.startsWith('data:') ? sizeOf(value) : 0
   if (typeof value !== 'object' || value === null) return 0
-  let bytes = 0
-  if (Array.isArray(value)) for (const item of value) bytes += textBytes(item, key, owner)
-  else for (const name of Object.keys(value)) bytes += textBytes(value[name], name, key)
-  return bytes
+  let size = 0
+  if (Array.isArray(value)) for (const item of value) size += textSize(item, sizeOf, key, owner)
+  else for (const name of Object.keys(value)) size += textSize(value[name], sizeOf, name, key)
+  return size
+}
+
+function codePoints(text: string): number {
+  let count = 0
+  for (let i = 0; i < text.length; i++) if ((text.charCodeAt(i) & 0xfc00) !== 0xdc00) count++
+  return count
 }

@@ -35,8 +35,27 @@ export interface AnswerMarks {
   readonly endMono: number
   /** All of the answer, reasoning included. */
   readonly tokens: number
-  /** Tokens of the chunk that brought the first one; 1 where nobody knows. */
+  /** Tokens that were there when the first chunk was: `openingOf`. Later ones are what the pace is measured by. */
   readonly firstTokens: number
+}
+
+/** What is known of the first chunk with a token. */
+export interface Opening {
+  /** All of the answer, reasoning included. */
+  readonly tokens: number
+  /** By the usage in that chunk, where upstreams send one with each; null: it had none. */
+  readonly reported: number | null
+  /** Reasoning that was counted but never shown: it came before the first token. */
+  readonly hidden: number
+}
+
+/**
+ * Tokens that were there when the first chunk was. Exact where the chunk told it; else one, and what was made unseen. A
+ * usage that is that of the whole answer already (some upstreams repeat it in each chunk) tells nothing of the first.
+ */
+export function openingOf({ tokens, reported, hidden }: Opening): { firstTokens: number; isExact: boolean } {
+  if (reported !== null && reported > 0 && reported < tokens) return { firstTokens: reported, isExact: true }
+  return { firstTokens: Math.max(1, Math.min(hidden + 1, tokens)), isExact: false }
 }
 
 /**
@@ -53,6 +72,14 @@ export function tpotOf({ firstTokenMono, lastTokenMono, tokens, firstTokens }: A
 export const ttftOf = ({ sentMono, firstTokenMono }: AnswerMarks): number | null =>
   firstTokenMono === null ? null : firstTokenMono - sentMono
 
+export const e2eOf = ({ sentMono, lastTokenMono }: AnswerMarks): number | null =>
+  lastTokenMono === null ? null : lastTokenMono - sentMono
+
+/** Time per character after the first chunk: the only pace that holds across tokenizers. Null as for TPOT. */
+export function msPerCharOf(marks: AnswerMarks, chars: number, firstChars: number): number | null {
+  return tpotOf({ ...marks, tokens: chars, firstTokens: firstChars })
+}
+
 /** A gap between two chunks that a reader notices. */
 export const STALL_MS = 1_000
 
@@ -60,6 +87,7 @@ export const STALL_MS = 1_000
 export const GLOSSARY = {
   ttft: 'Time to first token: from the request’s head to the first text, reasoning or tool call of its answer.',
   tpot: 'Time per output token after the first, reasoning included, over the answer as a whole.',
+  msPerChar: 'TPOT by characters instead of tokens, which differ from one tokenizer to the next.',
   e2e: 'From the request’s head to the last token.',
   stall: 'A pause of a second or more between two chunks of an answer.',
   goodput: 'The share of all attempted requests that ended well and met their goals for TTFT and TPOT.',
