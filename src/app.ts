@@ -5,6 +5,7 @@
 import { vocabulary } from './app/data.ts'
 import { openEngine } from './app/engine.ts'
 import { isOneOfMany, LAST_WORDS_MS, startGateway } from './app/gateway.ts'
+import { judging } from './app/goals.ts'
 import { Settings } from './app/in-force.ts'
 import { adminKey, firstKey, givenKey } from './app/keys.ts'
 import { type ReloadOptions, reloader } from './app/reload.ts'
@@ -19,6 +20,7 @@ import type { Config } from './config/schema.ts'
 import { urlOf } from './core/address.ts'
 import { withWall } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
+import type { Goals } from './core/goals.ts'
 import type { Engine } from './core/ports/engine.ts'
 import { watchLoop } from './observability/loop.ts'
 import { depthOf, ownProcess } from './observability/numbers.ts'
@@ -70,12 +72,14 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   // Read while the store opens
   const words = vocabulary()
   const settings = await Settings.open(config, runtime)
-  const engine = await closingOnError([settings], () => openEngine(settings, runtime, advises))
+  const catalogue = new Catalogue(settings.routes())
+  const goalsOf = (model: string): Goals => catalogue.resolve(model)?.goals ?? settings.config.goals
+  const judged = { ...runtime, emit: judging(goalsOf, runtime.emit) }
+  const engine = await closingOnError([settings], () => openEngine(settings, judged, advises))
   followStored(settings, engine)
   // The engine has made the folder that it is kept in
   const opened = closingOnError([engine, settings], () => Promise.all([adminKey(config, ids), words]))
   const [ownKey, tokens] = await opened
-  const catalogue = new Catalogue(settings.routes())
   const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, catalogue, runtime)
   const loop = watchLoop()
   const numbers = createRegistry()

@@ -37,6 +37,7 @@ const TAKEN_OVER = [
   'tenants',
   'limits',
   'timeouts',
+  'goals',
   'proxy',
   'log',
   'retention.logs',

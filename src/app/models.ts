@@ -149,6 +149,10 @@ export function toRoutes(config: Config, providers: readonly NamedProvider[]): M
     pool: members[0].model.pool,
     upstreamModel: upstreamOf(members.toSorted((a, b) => a.model.order - b.model.order)[0].model),
     kinds: [...new Set(members.flatMap((m) => m.model.kinds))],
+    goals: {
+      ttftMs: members.find(({ model }) => model.goals.ttftMs !== null)?.model.goals.ttftMs ?? config.goals.ttftMs,
+      tpotMs: members.find(({ model }) => model.goals.tpotMs !== null)?.model.goals.tpotMs ?? config.goals.tpotMs,
+    },
     deployments: members.map(
       ({ name, model, provider, madeOf }): Deployment => ({
         name,

@@ -15,6 +15,8 @@ const dollars = (description: string) =>
 
 const timeout = () => duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `timeouts`.')
 
+const goal = () => duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `goals`.')
+
 const common = {
   deployment: name
     .nullable()
@@ -71,6 +73,10 @@ const common = {
     .strictObject({ ttft_ms: timeout(), inter_token_ms: timeout(), total_ms: timeout() })
     .prefault({})
     .describe('Timeouts of this model.'),
+  goals: z
+    .strictObject({ ttft_ms: goal(), tpot_ms: goal() })
+    .prefault({})
+    .describe('What a good answer of this model is. Of a group, the first entry that sets one.'),
 }
 
 const modelName = z

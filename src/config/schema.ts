@@ -7,7 +7,7 @@ import { guardSettings } from '../admission/settings.ts'
 import { levelSettings, modelLimitSettings, tenantLimitSettings } from '../coordinator/limits/settings.ts'
 import { cacheSettings } from '../coordinator/shares/settings.ts'
 import type { Camelised } from '../core/camel.ts'
-import { count, duration, filePath, flag, httpUrl, list, secret, size } from '../settings/fields.ts'
+import { count, duration, filePath, flag, httpUrl, list, secret, share, size } from '../settings/fields.ts'
 import { engine, engineAsGiven, processes, role } from './engine.ts'
 import { model, modelAsGiven, name } from './models.ts'
 
@@ -255,6 +255,19 @@ export const settings = z.strictObject({
     })
     .prefault({})
     .describe('How long a provider may take. A model can override them.'),
+
+  goals: z
+    .strictObject({
+      ttft_ms: duration({ min: 1 })
+        .prefault('1500ms')
+        .describe("From a request's head to the first text of its answer, reasoning included."),
+      tpot_ms: duration({ min: 1 }).prefault('50ms').describe('For each token after the first.'),
+      good: share()
+        .prefault('99%')
+        .describe('The share of answers that are to meet both: the rest is the budget that may be burned.'),
+    })
+    .prefault({})
+    .describe('What a good answer is, for metrics, the dashboard and alerts; nothing is refused for it.'),
 
   stream: z
     .strictObject({

@@ -6,9 +6,11 @@
 import type { ErrorCode, SluiceError } from './errors.ts'
 import type { Job, JobDraft, JobId, JobKind, JobState, TenantId, Timing, Usage } from './job.ts'
 import type { LevelKind, Unit, Window } from './limits.ts'
+import type { TtftParts } from './measure.ts'
 import type { AuditEntry } from './ports/audit.ts'
 import type { Ruling } from './ruling.ts'
 import type { Traceparent } from './trace.ts'
+import type { Cost } from './usage-record.ts'
 
 /** Who asked. */
 interface Asker {
@@ -129,14 +131,25 @@ type JobFact = AboutJob &
         readonly deployment: string | null
         readonly usage?: Usage
         readonly timing?: Timing
+        /**
+         * Did it end well, and meet the goals of its model? Null: nobody judges it, as its client canceled it. Filled
+         * in on its way to the observers (app/goals.ts), as no engine knows the goals.
+         */
+        readonly good?: boolean | null
+        /** Of all its attempts. Absent: none was called; null: nobody knows the price of one of them. */
+        readonly nanoDollars?: number | null
       })
   )
 
 /** From the worker. */
 type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: string } & (
     | { readonly type: 'attempt-started'; readonly mode: 'first' | 'continue' | 'restart' }
-    /** The first text of the answer arrived. */
-    | { readonly type: 'first-token-received'; readonly ttftMs: number }
+    /** The first text of the answer arrived, so long after the job was accepted. `parts.delivery` is still 0. */
+    | { readonly type: 'first-token-received'; readonly ttftMs: number; readonly parts: TtftParts }
+    /** At most twice a second while it runs: tokens of its answer so far, chunks with text counted as one. */
+    | { readonly type: 'attempt-progressed'; readonly tokens: number }
+    /** Between two chunks, from the first text on: STALL_MS or more. */
+    | { readonly type: 'answer-stalled'; readonly ms: number }
     /** By a limit: nothing was left for it. */
     | {
         readonly type: 'answer-cut'
@@ -145,14 +158,37 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
         /** Of a budget; null: it is a rate. */
         readonly window: Window | null
       }
-    | (Failure & { readonly type: 'attempt-ended'; readonly usage?: Usage })
+    | (Failure & {
+        readonly type: 'attempt-ended'
+        readonly usage?: Usage
+        /** Absent: it never called. */
+        readonly cost?: Cost
+        /** Of the call, until its end; absent: it never called. */
+        readonly calledMs?: number
+      })
   )
 
 /** From delivery, and from clients that report what their users saw. */
 type ReaderFact = AboutJob &
   (
-    | { readonly type: 'reader-opened'; readonly dialect: string }
-    | { readonly type: 'reader-closed'; readonly dialect: string; readonly complete: boolean }
+    | { readonly type: 'reader-opened'; readonly dialect: string; readonly reader: number }
+    | {
+        readonly type: 'reader-closed'
+        readonly dialect: string
+        readonly reader: number
+        readonly complete: boolean
+        /** The last record that was written to it. */
+        readonly seq: number
+      }
+    /** At most twice a second while it reads. */
+    | { readonly type: 'reader-progressed'; readonly dialect: string; readonly reader: number; readonly seq: number }
+    /** Once a job: its first text was handed to the socket of its first live reader. `ttftMs`: the sum of the parts. */
+    | {
+        readonly type: 'first-token-delivered'
+        readonly dialect: string
+        readonly ttftMs: number
+        readonly parts: TtftParts
+      }
     /** From submit to the first text, as measured by the client. */
     | { readonly type: 'first-token-shown'; readonly ttftMs: number }
   )

@@ -1,6 +1,7 @@
 /** A job: one accepted generation, from submit to its one terminal record. Its id also names its log. */
 import type { WireError } from './errors.ts'
 import type { Shortfall, TokenPrice } from './limits.ts'
+import type { TtftParts } from './measure.ts'
 import type { Traceparent } from './trace.ts'
 
 /**
@@ -100,6 +101,8 @@ export interface JobDraft {
   readonly metadata?: Readonly<Record<string, string>>
   /** Id of the HTTP request, or of the WebSocket connection, that submitted it: links a log line to its client. */
   readonly requestId?: string
+  /** From that request's head to the submit, ms: what its acceptance took. */
+  readonly admissionMs?: number
   /** Of that request: sent to the upstream, and part of every fact about the job. */
   readonly trace?: Traceparent
   /** The job that this one repeats (redrive of a dead letter). */
@@ -145,6 +148,8 @@ export interface Timing {
   readonly queuedMs: number
   /** Time to first token: accepted to the first text of the answer. Absent where there was none, or nobody knows. */
   readonly ttftMs?: number
+  /** Where it went; all but `admission`, which comes before acceptance, and `delivery`, add up to `ttftMs`. */
+  readonly parts?: TtftParts
   /** Time per output token after the first. */
   readonly tpotMs?: number
   /** Accepted to the end of its last attempt. */

@@ -30,6 +30,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
   const responses = new Slots<EventReader>()
   const turns = new Turns(clock)
   const results = new Results(log, clock, options.pageBytes)
+  let opened = 0
   let stopSweep: (() => void) | null = null
   let closed = false
 
@@ -53,18 +54,19 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     make: (feed: Feed, left: (complete: boolean) => void) => R,
   ): R {
     const feed = feedOf(job)
-    const reader = make(feed, (complete) => {
+    const n = ++opened
+    const reader: R = make(feed, (complete) => {
       readers.delete(place, reader)
       feed.delete(reader.subscription)
       if (feed.isEmpty && feeds.get(job.id) === feed) {
         feed.following?.stop()
         feeds.delete(job.id)
       }
-      emit({ ...aboutJob(job), type: 'reader-closed', dialect, complete })
+      emit({ ...aboutJob(job), type: 'reader-closed', dialect, reader: n, complete, seq: reader.subscription.seq })
     })
     const place = readers.add(reader)
     feed.add(reader.subscription)
-    emit({ ...aboutJob(job), type: 'reader-opened', dialect })
+    emit({ ...aboutJob(job), type: 'reader-opened', dialect, reader: n })
     return reader
   }
 

@@ -1,4 +1,5 @@
 /** The models that are served, and the deployments of each. */
+import type { Goals } from '../core/goals.ts'
 import type { JobKind } from '../core/job.ts'
 import { ModelIndex } from '../core/model-index.ts'
 import type { Deployment } from '../core/ports/provider.ts'
@@ -11,6 +12,7 @@ export interface ModelRoute {
   readonly upstreamModel: string | null
   /** Of all its deployments. */
   readonly kinds: readonly JobKind[]
+  readonly goals: Goals
   readonly deployments: readonly Deployment[]
 }
 

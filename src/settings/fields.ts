@@ -79,6 +79,21 @@ function parseQuantity(text: string, units: Readonly<Record<string, number>>): n
   return Math.round(Number(match[1].replaceAll('_', '')) * unit)
 }
 
+/** A part of a whole: 0 to 1, or text with a percent sign: "99%". */
+export const share = () => {
+  const field = z
+    .union([z.number(), z.string()], { error: 'expected a share: 0.99, or "99%"' })
+    .transform((value, context) => {
+      const [, digits, percent] = /^(\d+(?:\.\d+)?)\s*(%?)$/.exec(String(value).trim()) ?? []
+      const share = digits === undefined ? Number.NaN : Number(digits) / (percent === '%' ? 100 : 1)
+      if (share >= 0 && share <= 1) return share
+      context.addIssue({ code: 'custom', message: 'expected a share: 0 to 1, or "0%" to "100%"' })
+      return z.NEVER
+    })
+  fieldKinds.add(field, { kind: 'number' })
+  return field
+}
+
 /** True or false; from the environment also as text. */
 export const flag = () =>
   z.union(

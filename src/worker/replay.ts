@@ -52,6 +52,7 @@ const providerOf = (source: JobId, deps: ReplayDeps): Provider => ({
 })
 
 class Replay implements ProviderRun {
+  readonly sentMono = null
   readonly #source: JobId
   readonly #deps: ReplayDeps
   readonly #sink: ProviderSink

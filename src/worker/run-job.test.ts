@@ -81,6 +81,7 @@ function setUp(
     {
       name: 'm',
       pool: 'text',
+      goals: { ttftMs: 1_500, tpotMs: 50 },
       upstreamModel: null,
       kinds: ['chat' as const],
       deployments: deployments.map(

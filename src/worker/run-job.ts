@@ -17,6 +17,7 @@ import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { JsonObject } from '../core/fold.ts'
 import type { Job, JobId, Timing, Usage } from '../core/job.ts'
 import type { Shortfall } from '../core/limits.ts'
+import type { TtftParts } from '../core/measure.ts'
 import { Once } from '../core/once.ts'
 import type { AnswerGuards, Stage } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
@@ -35,6 +36,7 @@ import {
 import type { Cost } from '../core/usage-record.ts'
 import { finishing } from './cut.ts'
 import { Meter } from './meter.ts'
+import { ttftPartsOf } from './parts.ts'
 import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
 
 /** A job and what it asks for. */
@@ -87,6 +89,8 @@ export class Run implements ProviderSink {
   readonly #deployment: Deployment | null
   readonly #meter: Meter
   readonly #acceptedMono: number
+  readonly #leasedMono: number
+  #calledMono = 0
   #writer: LogWriter | null = null
   #call: ProviderRun | null = null
   #price: ((usage: Usage) => Cost) | null = null
@@ -112,6 +116,8 @@ export class Run implements ProviderSink {
   #dropOpening = false
   #textShown = false
   #firstTokenMono: number | null
+  /** Where the time until then went; null: an earlier attempt gave it. */
+  #parts: TtftParts | null = null
   #lastTokenMono = 0
   /** Where the pace is measured from: the answer's first text, or this attempt's where nobody knows when that came. */
   #pace: { readonly fromMono: number; readonly tokensBefore: number } | null
@@ -125,7 +131,8 @@ export class Run implements ProviderSink {
     this.#deps = deps
     this.#deployment = claim.source === undefined ? deps.deployment(claim.deployment) : deps.replay(claim.source)
     this.#meter = new Meter(job.promptTokens, body.length)
-    this.#acceptedMono = deps.clock.monoMs() - sinceAcceptedMs
+    this.#leasedMono = deps.clock.monoMs()
+    this.#acceptedMono = this.#leasedMono - sinceAcceptedMs
     this.#firstTokenMono = ttftMs === null ? null : this.#acceptedMono + ttftMs
     this.#pace = this.#firstTokenMono === null ? null : { fromMono: this.#firstTokenMono, tokensBefore: 0 }
   }
@@ -188,6 +195,7 @@ export class Run implements ProviderSink {
     const call = { job, attempt, deployment: deployment.name, body, prefix }
     const stage = this.#deps.guards.stand(call, this, () => this.#call?.abort())
     this.#stage = stage
+    this.#calledMono = this.#deps.clock.monoMs()
     this.#call = deployment.provider.start(
       {
         kind: job.kind,
@@ -273,12 +281,19 @@ export class Run implements ProviderSink {
     if (isFirst) {
       this.#textShown = true
       this.#firstTokenMono = this.#lastTokenMono
+      this.#parts = ttftPartsOf(this.lease, {
+        leasedMono: this.#leasedMono,
+        calledMono: this.#calledMono,
+        sentMono: this.#call!.sentMono,
+        firstTokenMono: this.#firstTokenMono,
+      })
       emit({
         ...aboutJob(this.lease.job),
         type: 'first-token-received',
         attempt: this.lease.attempt,
         deployment: this.lease.claim.deployment,
         ttftMs: this.#firstTokenMono - this.#acceptedMono,
+        parts: this.#parts,
       })
     }
     crashpoint('mid-stream')
@@ -544,6 +559,7 @@ export class Run implements ProviderSink {
     return {
       queuedMs: this.lease.queuedMs,
       ...this.#ttft(),
+      ...(this.#parts !== null && { parts: this.#parts }),
       ...(tpotMs !== null && { tpotMs }),
       totalMs: this.#deps.clock.monoMs() - this.#acceptedMono,
       attempts: this.lease.attempt,

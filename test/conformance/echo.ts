@@ -45,6 +45,7 @@ export function createEcho(clock: Clock): Provider {
     let stop = clock.after(1, step)
     running.add(end)
     return {
+      sentMono: null,
       abort() {
         if (isOver) return
         isOver = true

@@ -291,6 +291,7 @@ const pass = (sink: ProviderSink): ProviderSink => ({
   end: (end) => sink.end(end),
 })
 const runOf = (run: ReturnType<Provider['start']>) => ({
+  sentMono: run.sentMono,
   abort: () => run.abort(),
   pause: () => run.pause(),
   resume: () => run.resume(),

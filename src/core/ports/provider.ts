@@ -72,6 +72,8 @@ export interface ProviderSink {
 }
 
 export interface ProviderRun {
+  /** When its request was on its way, on a connection that stood; null: it is not yet, or nobody knows. */
+  readonly sentMono: number | null
   /** Stops the call and closes its connection within this turn; `end` follows with `aborted`. Safe to repeat. */
   abort(): void
   /** Stops reading until `resume`: what the upstream sends waits in the kernel, and its silence doesn't count. */

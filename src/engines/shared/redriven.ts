@@ -15,6 +15,7 @@ export function redriven(job: Job, body: Uint8Array, by: Redriver | null, price?
     error: _error,
     usage: _usage,
     timing: _timing,
+    admissionMs: _admission,
     cut: _cut,
     cached: _cached,
     price: _price,

@@ -35,6 +35,10 @@ export class Call<Who extends Caller | null = Caller | null> {
     return this.exchange.requestId
   }
 
+  get startedMono(): Exchange['startedMono'] {
+    return this.exchange.startedMono
+  }
+
   get trace(): Exchange['trace'] {
     return this.exchange.trace
   }

@@ -38,7 +38,7 @@ const deps = {
   options: { plainDeadlineMs: 60_000, jobDeadlineMs: 86_400_000, sessions: { maxDelayMs: 3_600_000 } },
 } as unknown as GatewayDeps
 
-const ORIGIN = { requestId: 'req_1', trace: null }
+const ORIGIN = { requestId: 'req_1', startedMono: 0, trace: null }
 const spoken = (kind: JobKind): Spoken => {
   const dialect = DIALECTS.spoken.find(({ requests: [form] }) => form.kind === kind)!
   return { dialect, form: dialect.requests[0] }

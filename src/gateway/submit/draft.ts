@@ -50,12 +50,16 @@ interface Request extends Spoken {
 /** What a job came with: an HTTP request, or a WebSocket connection. */
 export interface Origin {
   readonly requestId: string
+  /** When its head came, or its frame. */
+  readonly startedMono: number
   readonly trace: Traceparent | null
 }
 
 /** A job that may be submitted, once its tenant's guards have let it pass. */
 export interface Draft {
-  readonly job: JobDraft
+  /** Its `admissionMs` is filled in when it is submitted. */
+  readonly job: Omit<JobDraft, 'admissionMs'> & { admissionMs?: number }
+  readonly startedMono: number
   /** Of its prompt. */
   readonly weight: Weight
   /** The request, for guards. */
@@ -189,7 +193,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     conversation: named.conversation,
     prompt: promptOf(value, body.length),
   })
-  const job: Writable<JobDraft> = {
+  const job: Writable<Draft['job']> = {
     tenant,
     keyId: caller.key.id,
     kind,
@@ -202,6 +206,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     takesBack: !plain || stream === null || stream.takesBack,
     promptTokens: weight.tokens,
     requestId: origin.requestId,
+    admissionMs: 0,
   }
   if (typeof user === 'string' && user !== '') job.user = user
   if (shownAs !== undefined) job.shownAs = shownAs
@@ -219,7 +224,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const most = kind === 'embedding' ? null : maxOutputTokens(kind, value)
   if (most !== null) job.maxOutputTokens = most
   const userIn = own === null && read.user !== undefined ? userReader(form) : null
-  return { job, weight, value, userIn, stream }
+  return { job, startedMono: origin.startedMono, weight, value, userIn, stream }
 }
 
 const userReader = (form: RequestForm) => (request: JsonRecord, body: Uint8Array) => {

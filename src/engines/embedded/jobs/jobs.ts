@@ -33,6 +33,7 @@ export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts
   cached: job.cached,
   metadata: job.metadata,
   requestId: job.requestId,
+  admissionMs: job.admissionMs,
   trace: job.trace,
   redriveOf: job.redriveOf,
   acceptedAtMs: job.acceptedAtMs,

@@ -82,6 +82,7 @@ const FACTS = [
   optional('cached', 'i', oneOf('hit', 'joined', 'miss')),
   optional('metadata', 'e', texts),
   optional('requestId', 'q', text),
+  optional('admissionMs', 'z', rate),
   optional('trace', 'c', text),
   optional('redriveOf', 'g', text),
   optional('turn', 's', turnRange),

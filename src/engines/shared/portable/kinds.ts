@@ -341,8 +341,8 @@ export const WAITING = kind<WaitingJob>(
 /** What a job was submitted with, without what the store adds. */
 export function storedFacts(job: StoredFacts | Job): StoredFacts {
   const { tenant, keyId, user, session, kind: jobKind, model, bodyHash, options, dialect, shownAs, takesBack } = job
-  const { document, promptTokens, maxOutputTokens, route, run, price, share, metadata, requestId, trace, redriveOf } =
-    job
+  const { document, promptTokens, maxOutputTokens, route, run, price, share, metadata, requestId } = job
+  const { admissionMs, trace, redriveOf } = job
   return {
     tenant,
     keyId,
@@ -364,6 +364,7 @@ export function storedFacts(job: StoredFacts | Job): StoredFacts {
     ...(share !== undefined && { share }),
     ...(metadata !== undefined && { metadata }),
     ...(requestId !== undefined && { requestId }),
+    ...(admissionMs !== undefined && { admissionMs }),
     ...(trace !== undefined && { trace }),
     ...(redriveOf !== undefined && { redriveOf }),
   }

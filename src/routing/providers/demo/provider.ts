@@ -53,6 +53,7 @@ export function createDemoProvider(options: DemoOptions): Provider {
 }
 
 class DemoRun implements ProviderRun {
+  readonly sentMono: number
   readonly #clock: Clock
   readonly #call: ProviderCall
   readonly #sink: ProviderSink
@@ -73,7 +74,7 @@ class DemoRun implements ProviderRun {
     this.#sink = sink
     this.#live = live
     this.#place = live.add(this)
-    this.#startedMono = this.#lastEventMono = options.clock.monoMs()
+    this.#startedMono = this.#lastEventMono = this.sentMono = options.clock.monoMs()
     // `start` never throws, and the sink is not called before it has returned
     queueMicrotask(() => {
       if (this.#over) return

@@ -163,6 +163,7 @@ export class Connection implements ConnectionEvents, Swept {
   readonly #wire: Wire
   readonly #connectByMono: number
   #exchange: Exchange | null = null
+  #isUp = false
   #over = false
 
   constructor(client: HttpClient, connect: (events: ConnectionEvents) => Wire) {
@@ -178,6 +179,7 @@ export class Connection implements ConnectionEvents, Swept {
 
   carry(exchange: Exchange, request: Uint8Array) {
     this.#exchange = exchange
+    if (this.#isUp) exchange.sent()
     this.#wire.write(request)
   }
 
@@ -198,6 +200,8 @@ export class Connection implements ConnectionEvents, Swept {
 
   connected() {
     this.#client.sweep.delete(this)
+    this.#isUp = true
+    this.#exchange?.sent()
   }
 
   sweep(nowMono: number) {
@@ -241,6 +245,8 @@ export class Connection implements ConnectionEvents, Swept {
 /** One request and its response. */
 export class Exchange implements ResponseSink, Swept {
   sweepPlace = -1
+  /** When a connection that stood took the request; null: not yet. */
+  sentMono: number | null = null
   /** Set once an answer is under way: from then on reads may be gathered. */
   gathers = false
   readonly #client: HttpClient
@@ -269,6 +275,11 @@ export class Exchange implements ResponseSink, Swept {
   send(connection: Connection) {
     this.#connection = connection
     connection.carry(this, this.#request)
+  }
+
+  /** Its connection stands. */
+  sent() {
+    this.sentMono = this.#client.options.clock.monoMs()
   }
 
   /** Closes the connection within this turn. The handler isn't called any more. Safe to repeat. */

@@ -73,6 +73,8 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #hasRepeated = false
   #state!: AnswerState
   #exchange: Exchange | null = null
+  /** Of the first request, where it is asked in another way. */
+  #sentMono: number | null = null
   #mode: Mode = 'waiting'
   #head: ResponseHead | null = null
   /** A document's or an error's body. */
@@ -124,6 +126,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     this.#shapes = null
     this.#scan = null
     this.#finishedMono = null
+    this.#sentMono = this.sentMono
     this.#exchange = this.#options.client.request(asked.request, this)
     if (this.#paused) this.#exchange.pause()
   }
@@ -134,6 +137,10 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   }
 
   // ---- from the worker
+
+  get sentMono(): number | null {
+    return this.#sentMono ?? this.#exchange?.sentMono ?? null
+  }
 
   abort() {
     if (this.#over) return

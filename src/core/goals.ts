@@ -1,0 +1,23 @@
+/** What a good answer is, and which were. */
+import type { JobState, Timing } from './job.ts'
+import type { TtftParts } from './measure.ts'
+
+export interface Goals {
+  readonly ttftMs: number
+  readonly tpotMs: number
+}
+
+/** From the request's head: all parts of it. */
+export const ttftOfParts = (parts: TtftParts): number =>
+  parts.admission + parts.queue + parts.retries + parts.routing + parts.connect + parts.upstream + parts.delivery
+
+/**
+ * Did a job that ended like this give a good answer? Null: nobody judges, as its client canceled it. What is not known
+ * of one that is done (an embedding has no tokens; a document comes all at once) misses no goal.
+ */
+export function isGood(state: JobState, timing: Timing | undefined, goals: Goals): boolean | null {
+  if (state === 'canceled') return null
+  if (state !== 'done') return false
+  const ttftMs = timing?.parts === undefined ? timing?.ttftMs : ttftOfParts(timing.parts)
+  return (ttftMs ?? 0) <= goals.ttftMs && (timing?.tpotMs ?? 0) <= goals.tpotMs
+}
