@@ -25,8 +25,8 @@ export interface ServerTimings {
   }
 }
 
-/** Whence the number of tokens of the answer is known; `estimated`: from its characters, and shown with a "~". */
-export type TokenSource = 'usage' | 'count' | 'estimated'
+/** Who counted the tokens: the last usage that the upstream sent, or nobody: an estimate from the text. */
+export type TokenSource = 'usage' | 'estimate'
 
 export type Outcome =
   /** 200, and a proper end. */
@@ -66,21 +66,21 @@ export interface BenchRecord {
     /** All of the answer, reasoning included. */
     readonly completion: number
     readonly reasoning: number | null
+    /** `estimate`: from its characters, and shown with a "~". */
     readonly source: TokenSource
   }
-  /** Of the answer, reasoning and tool calls included. */
+  /** Code points of the answer, reasoning and tool calls included. */
   readonly chars: number
-  /** Tokens of the chunk that brought the first one: counted where usage came with every chunk, else 1. */
+  /** `openingOf`, and its characters. */
   readonly firstChunkTokens: number
-  readonly isFirstChunkCounted: boolean
-  /** The longest gap between two chunks; null: there were fewer than two. */
+  readonly isFirstChunkExact: boolean
+  readonly firstChunkChars: number
+  /** The longest gap between two chunks, a stall from STALL_MS on; null: there were fewer than two. */
   readonly maxGap: number | null
-  /** Chunk gaps of STALL_MS or more. */
-  readonly stalls: number
   readonly outcome: Outcome
   /** Of HTTP; null: no answer. */
   readonly status: number | null
-  /** The server's code, or "timeout", "connection_lost", "no_end"; null: none. */
+  /** The server's code, or "timeout", "connection_lost", "incomplete"; null: none. */
   readonly errorCode: string | null
   readonly finishReason: string | null
   /** Attempt of the server that answered, from 1; null: unknown. */
@@ -107,16 +107,6 @@ export const marksOf = (record: BenchRecord): AnswerMarks => ({
   tokens: record.tokens.completion,
   firstTokens: record.firstChunkTokens,
 })
-
-/** From sending to the last token. */
-export const e2eOf = ({ sent, lastToken }: BenchRecord): number | null => (lastToken === null ? null : lastToken - sent)
-
-/** Ms for each character after the first chunk: what can be compared across tokenizers. */
-export function msPerCharOf({ firstToken, lastToken, chars, tokens, firstChunkTokens }: BenchRecord): number | null {
-  if (firstToken === null || lastToken === null || lastToken <= firstToken || tokens.completion < 1) return null
-  const later = chars * (1 - firstChunkTokens / tokens.completion)
-  return later < 1 ? null : (lastToken - firstToken) / later
-}
 
 /** Text of a line; never with a line break in it. */
 export const lineOf = (record: BenchRecord): string => JSON.stringify(record)
@@ -164,7 +154,7 @@ const NUMBERS = [
   'chunks',
   'chars',
   'firstChunkTokens',
-  'stalls',
+  'firstChunkChars',
   'promptChars',
 ]
 const NUMBERS_OR_NULL = [

@@ -1,16 +1,18 @@
 /**
- * One streamed answer in OpenAI's dialect, measured as its reader sees it, by the rules of core/measure.ts. Bytes are
- * stamped when they leave the socket, and parsed here, later; an event counts from the read that completed it.
- * test/golden-streams has what it must find.
+ * One answer, measured as its reader sees it, by the rules of core/measure.ts. Bytes are stamped when they leave the
+ * socket, and parsed here, later; an event counts from the read that completed it. test/golden-streams has what it must
+ * find. What isn't chat completions is put into their words first (apis.ts).
  */
 import { chunkShows, chunkShowsOutput, isReasoning, reasonOf, textBytes, textChars, usageOf } from '../core/delta.ts'
 import { BYTES_PER_TOKEN } from '../core/estimate.ts'
 import { choiceIndex, isObject, type Json, type JsonObject } from '../core/fold.ts'
 import { type AnswerMarks, msPerCharOf, openingOf } from '../core/measure.ts'
+import { documentOf, eventReader, type ReadEvent } from './apis.ts'
+import { engineTimings } from './engine-timings.ts'
+import type { ServerTimings, TokenSource } from './record.ts'
+import type { Api } from './run.ts'
+import { joined, partsOfTiming, readServerTiming } from './server-timing.ts'
 import { SseLines } from './sse.ts'
-
-/** Who counted the tokens: the last usage that the upstream sent, or nobody: an estimate from the text. */
-export type TokenSource = 'usage' | 'estimate'
 
 export interface StreamMarks extends AnswerMarks {
   readonly tokenSource: TokenSource
@@ -33,8 +35,12 @@ export interface StreamMarks extends AnswerMarks {
   /** Every choice has a finish reason, and no error came. */
   readonly isComplete: boolean
   readonly error: StreamError | null
-  /** What the server wrote of its own times, in a comment at the end. */
-  readonly serverTiming: string | null
+  /** Of the last one. */
+  readonly finishReason: string | null
+  /** Of the server that answered, where it tells; null: it doesn't. */
+  readonly attempt: number | null
+  /** What the server told of its own times: in its header, in a comment at the end, in the last event. */
+  readonly server: ServerTimings | null
 }
 
 export interface StreamError {
@@ -68,17 +74,23 @@ export class StreamMeasure {
   readonly #choices = new Set<number>()
   readonly #ended = new Set<number>()
   #error: StreamError | null = null
-  #serverTiming: string | null = null
+  #server: ServerTimings = {}
+  #finishReason: string | null = null
+  #attempt: number | null = null
+  readonly #api: Api
+  readonly #read: ReadEvent
 
   /** `scheduledMono`: when it was to be sent. */
-  constructor(sentMono: number, scheduledMono = sentMono) {
+  constructor(sentMono: number, scheduledMono = sentMono, api: Api = 'chat') {
+    this.#api = api
+    this.#read = eventReader(api)
     this.#sentMono = sentMono
     this.#scheduledMono = scheduledMono
     this.#atMono = sentMono
     this.#lines = new SseLines({
       event: (data, name) => this.event(data, name, this.#atMono),
       comment: (text) => {
-        if (text.startsWith(SERVER_TIMING)) this.#serverTiming = text.slice(SERVER_TIMING.length + 1).trim()
+        if (text.startsWith(SERVER_TIMING)) this.serverTiming(text.slice(SERVER_TIMING.length + 1))
       },
     })
   }
@@ -106,6 +118,36 @@ export class StreamMeasure {
     this.end(atMono)
   }
 
+  /** The answer's head, or a frame of it: its first byte. */
+  began(atMono: number): void {
+    this.#firstByteMono ??= atMono
+    this.#atMono = atMono
+  }
+
+  /** Value of the header `server-timing`, or of a comment: what it tells is added to what was told before. */
+  serverTiming(text: string): void {
+    this.#server = joined(this.#server, readServerTiming(text))
+  }
+
+  /** All of an answer that did not stream: it has an end, but no first token. */
+  document(text: string, atMono: number): void {
+    this.began(atMono)
+    let value: unknown
+    try {
+      value = JSON.parse(text)
+    } catch {
+      value = null
+    }
+    if (!isObject(value)) {
+      this.#error ??= { code: 'garbage', message: 'The answer is no JSON object.' }
+      return
+    }
+    const chunk = documentOf(this.#api, value)
+    this.#error ??= errorIn(chunk, '')
+    this.#take(chunk, atMono)
+    this.#firstTokenMono = this.#firstOutputMono = null
+  }
+
   /** One event, where it doesn't come in a body of such: on a WebSocket. */
   event(data: string, name: string, atMono: number): void {
     this.#firstByteMono ??= atMono
@@ -118,18 +160,37 @@ export class StreamMeasure {
       return
     }
     if (!isObject(chunk)) return
-    this.#error ??= errorIn(chunk, name)
-    this.#take(chunk, atMono)
+    const told = this.#read(chunk, name)
+    if (told.isReset === true) this.#reset()
+    if (told.attempt !== undefined) this.#attempt = told.attempt
+    if (told.timing !== undefined) this.#server = joined(this.#server, partsOfTiming(told.timing))
+    this.#error ??= errorIn(told.chunk, name)
+    this.#take(told.chunk, atMono)
+  }
+
+  /** Sluice began the answer anew, and told so: what was shown before does not count. */
+  #reset(): void {
+    this.#firstTokenMono = this.#firstOutputMono = this.#lastTokenMono = this.#stallMaxMs = null
+    this.#chunks = this.#chars = this.#bytes = this.#firstChars = 0
+    this.#firstReported = null
+    this.#isReasoningShown = false
+    this.#choices.clear()
+    this.#ended.clear()
   }
 
   #take(chunk: JsonObject, atMono: number): void {
     const usage = usageOf(chunk)
-    if (usage !== null) this.#usage = usage
+    if (usage !== null) this.#usage = this.#usage === null ? usage : { ...this.#usage, ...told(usage) }
+    const engine = engineTimings(chunk)
+    if (engine !== null) this.#server = joined(this.#server, { engine })
     const choices = Array.isArray(chunk['choices']) ? chunk['choices'].filter(isObject) : []
     choices.forEach((choice, position) => {
       const index = choiceIndex(choice, position, choices.length)
       this.#choices.add(index)
-      if (reasonOf(choice) !== null) this.#ended.add(index)
+      const reason = reasonOf(choice)
+      if (reason === null) return
+      this.#ended.add(index)
+      this.#finishReason = reason
     })
     if (!chunkShows(chunk)) return
     const chars = sizeOf(choices, textChars)
@@ -185,10 +246,16 @@ export class StreamMeasure {
       choices: this.#choices.size,
       isComplete: this.#error === null && this.#choices.size > 0 && this.#ended.size === this.#choices.size,
       error: this.#error,
-      serverTiming: this.#serverTiming,
+      finishReason: this.#finishReason,
+      attempt: this.#attempt,
+      server: Object.keys(this.#server).length === 0 ? null : this.#server,
     }
   }
 }
+
+/** Members that have a value: Anthropic's last usage often leaves the prompt's out. */
+const told = (usage: JsonObject): JsonObject =>
+  Object.fromEntries(Object.entries(usage).filter(([, value]) => value !== null && value !== undefined))
 
 const reasons = (delta: JsonObject): boolean => Object.keys(delta).some((key) => isReasoning(key) && delta[key])
 
