@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
 import { retryHeaders, SluiceError } from '../../core/errors.ts'
+import type { Role } from '../../core/live.ts'
 import type { Dialect } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
@@ -47,8 +48,14 @@ export class Exchange {
   /** What it was answered with, or cut off for. */
   failure: SluiceError | null = null
   /** Once they are known; null if it was refused before. */
-  route: { readonly path: string; readonly errors?: Pick<Dialect, 'error' | 'errorType'> } | null = null
+  route: {
+    readonly method: string
+    readonly path: string
+    readonly errors?: Pick<Dialect, 'error' | 'errorType'>
+  } | null = null
   caller: Caller | null = null
+  /** Of an operator; null: it is none. */
+  role: Role | null = null
   readonly #deps: ExchangeDeps
   readonly #onClose: Array<() => void> = []
 
