@@ -18,11 +18,7 @@ export interface Entry {
 
 const nobody = (): null => null
 
-export function createEntries(
-  auth: Auth,
-  admitted: Admitted,
-  signIn: SignIn,
-): Readonly<Record<AuthRule, Entry>> {
+export function createEntries(auth: Auth, admitted: Admitted, signIn: SignIn): Readonly<Record<AuthRule, Entry>> {
   function letIn(exchange: Exchange, caller: Caller): Caller {
     // It stays in as long as its caller is valid
     exchange.onClose(admitted.enter(caller, 'request', (error) => exchange.sendAway(error)))

@@ -1,8 +1,7 @@
 /** What a page of the dashboard watches. */
-import type { Hello, LiveAsk, LiveTold, Role } from '../live.ts'
+import type { LiveAsk, LiveTold, Role } from '../live.ts'
 
 export interface Live {
-  hello(role: Role): Hello | Promise<Hello>
   /**
    * A page has come. It is told what every page is told, until it asks for more; `tell` returns false when it took
    * nothing, for it does not read: what was told is lost.

@@ -8,16 +8,7 @@ const PAGES = ['now', 'jobs', 'job', 'foot'] as const
 const RANGES: readonly RangeName[] = ['15m', '1h', '6h', '24h', '7d']
 const ROWS: readonly RowKind[] = ['tenant', 'model', 'deployment']
 const KINDS: ReadonlyArray<NonNullable<JobFilter['kind']>> = ['late', 'retried', 'cut']
-const STATES: readonly JobState[] = [
-  'queued',
-  'delayed',
-  'waiting',
-  'leased',
-  'done',
-  'failed',
-  'canceled',
-  'expired',
-]
+const STATES: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased', 'done', 'failed', 'canceled', 'expired']
 const MAX_NAME_CHARS = 256
 
 /** Throws invalid_request. */
