@@ -5,8 +5,8 @@ import { type Command, EXIT } from './command.ts'
 export const command: Command = {
   usage: 'dashboard [--role viewer]',
   about:
-    'Prints a link into the dashboard of a running server. It works once, within ten minutes; who has opened it stays\n' +
-    'signed in for 12 hours after the last use, or until the server is restarted.',
+    'Prints a link into the dashboard of a running server. It works once, within ten minutes. Who opens it stays\n' +
+    'signed in: for 12 hours after the last use, or until the server is restarted.',
   options: {
     role: { value: 'ROLE', help: 'viewer (no texts, no keys), operator (acts on jobs), or admin (all; the default)' },
     ...ADMIN_OPTIONS,

@@ -276,8 +276,8 @@ export const settings = z.strictObject({
         .nullable()
         .prefault(null)
         .describe(
-          'Prompts and answers: `shown`; `asked`: one job at a time, and each look is recorded; `never`. Null: `shown` ' +
-            'where all models are of the provider `demo`, else `asked`.',
+          'Prompts and answers: `shown`; `asked`: one job at a time, and each look is recorded; `never`. Null: ' +
+            '`shown` where all models are of the provider `demo`, else `asked`.',
         ),
       kill: flag()
         .nullable()

@@ -26,6 +26,8 @@ const HASHED = /-[\w-]{8,}\.\w+$/
 const HEADERS = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; " +
+    // Its icon
+    "img-src 'self'; " +
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
@@ -48,8 +50,8 @@ interface Build {
 
 const INDEX = '/index.html'
 const ABSENT =
-  'The dashboard is not built: run "npm ci" (or "npm run build -w dashboard") in the folder of Sluice, then load this ' +
-  'page again.'
+  'The dashboard is not built: run "npm ci" (or "npm run build -w dashboard") in the folder of Sluice, then load ' +
+  'this page again.'
 const zip = promisify(gzip)
 
 export class PageFiles {

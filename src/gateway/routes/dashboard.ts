@@ -27,7 +27,7 @@ const PAGES = [
   '/changes',
 ]
 /** Where a build puts what its page needs. */
-const FILES = ['/assets/*file', '/favicon.svg', '/favicon.ico', '/robots.txt']
+const FILES = ['/assets/*file', '/icon.svg', '/favicon.ico']
 
 export const pageRoutes = (files: PageFiles): readonly Route[] => [
   ...PAGES.map(
