@@ -13,6 +13,7 @@ import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import { createReports } from '../ledger/reports.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
+import { firstTexts } from './first-texts.ts'
 import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
 import { limitRules } from './limit-rules.ts'
@@ -56,7 +57,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
   const told = isOneOfMany(settings.config)
     ? hearingEnds(engine.log, (job, end) => weights.ended(job, end))
     : engine.log
-  const delivery = createDelivery(told, clock, emit, { ...http, pageBytes: PAGE_BYTES })
+  const delivery = createDelivery(told, clock, emit, { ...http, pageBytes: PAGE_BYTES }, firstTexts(observe, clock))
   const gateway = createGateway({
     admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
     weights,
