@@ -9,7 +9,7 @@ import { judging } from './app/goals.ts'
 import { Settings } from './app/in-force.ts'
 import { adminKey, firstKey, givenKey } from './app/keys.ts'
 import { liveOf } from './app/live.ts'
-import { type ReloadOptions, reloader } from './app/reload.ts'
+import { auditReload, type ReloadOptions, reloader } from './app/reload.ts'
 import { createRuntime } from './app/runtime.ts'
 import { type Own, ofAll, type Question, type Siblings } from './app/siblings.ts'
 import { followStored } from './app/stored-limits.ts'
@@ -155,7 +155,11 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
       },
       health: engine.health,
       answer: (question) => own[question](),
-      reload: () => reload().then(nothing, nothing),
+      reload: () =>
+        reload().then(
+          (reloaded) => (advises ? auditReload(engine.audit, { ...runtime, clock: dates }, reloaded) : undefined),
+          nothing,
+        ),
     }
   } catch (error) {
     await stop()

@@ -23,6 +23,7 @@ import { createJobs } from './read/jobs.ts'
 import { createWatching } from './read/watching.ts'
 import { pageRoutes } from './routes/dashboard.ts'
 import { createRoutes } from './routes/index.ts'
+import { finishRevocations } from './routes/stopping.ts'
 import { Hub } from './socket/hub.ts'
 import { createSubmits } from './submit/submit.ts'
 
@@ -114,7 +115,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
       publicPort = address.port
       return address
     },
-    ready: () => phase.open(),
+    ready() {
+      if (!phase.open()) return
+      finishRevocations(deps).catch((error: unknown) => deps.onFault(error, 'start'))
+    },
     listenAdmin: (host, port) => open(operators, host, port, [], live),
     link: (role) => `/#code=${signIn.code(role).code}`,
     drain() {
