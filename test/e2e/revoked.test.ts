@@ -8,7 +8,7 @@ workers: { concurrency: 2 }
 durability: process
 `
 
-it('is finished by the next start: what ran is canceled, what waits goes on, and the key is held no longer', async () => {
+it('is finished by the next start: what ran is canceled, what waits goes on, the key is not held', async () => {
   const server = await startServer(CONFIG, { SLUICE_TEST_CRASH_AT: 'revocation-held:1' })
   const call = async (method: string, url: string, key: string, body?: object): Promise<Record<string, any>> => {
     const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
