@@ -37,7 +37,7 @@ say(`The prompt of 80,000 tokens was refused in ${Math.ceil(bomb.ms)} ms; retry:
 say(`The agent was stopped at step ${agent.steps}.`, agent.last.message)
 say(`All of it took ${seconds(performance.now() - startedAt)}. What each has used of late:`)
 for (const { user, attempts, dollars } of await usage())
-  process.stdout.write(`  ${(user ?? 'others').padEnd(8)} ${attempts} calls of the model, $${dollars}\n`)
+  process.stdout.write(`  ${(user ?? 'no user').padEnd(8)} ${attempts} calls of the model, $${dollars}\n`)
 process.exitCode = answered === MESSAGES && served < PDFS && !bomb.ok && !agent.last.ok ? 0 : 1
 
 /** As fast as it can. */
@@ -61,7 +61,7 @@ async function contextBomb(): Promise<Answer> {
 async function agentInCircles(): Promise<{ readonly steps: number; readonly last: Answer }> {
   for (let steps = 1; ; steps++) {
     const content = `Step ${steps}: ${WORDS.repeat(steps * 20)} demo: tokens=50 delay=2`
-    const last = await ask({ user: 'agent', run: RUN, content })
+    const last = await ask({ run: RUN, content })
     if (!last.ok || steps >= 500) return { steps, last }
   }
 }
