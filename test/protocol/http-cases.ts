@@ -232,6 +232,20 @@ export function describeHttp(reach: () => Promise<Target> | Target): void {
         expect(await answers[i].json()).toMatchObject({ error: { code: 'invalid_request', param } })
       }
     })
+
+    it('H20 nor for a user that is none, or two of them', async () => {
+      const path = '/v1/chat/completions'
+      for (const [user, header, param] of [
+        [7, undefined, 'user'],
+        [['a'], undefined, 'user'],
+        ['a', 'b', 'sluice-user'],
+      ] as const) {
+        const answer = await post(path, chat('hello', { user }), header === undefined ? {} : { 'sluice-user': header })
+        expect([answer.status, answer.headers.get('x-should-retry')]).toEqual([400, 'false'])
+        expect(await answer.json()).toMatchObject({ error: { code: 'invalid_request', param } })
+      }
+    })
+
     it('H8 at a given time, where there was no time for it', async (context) => {
       if (target.prompt !== undefined) return context.skip('only the demo model fails on request')
       const response = await post(
