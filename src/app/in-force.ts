@@ -38,7 +38,6 @@ const TAKEN_OVER = [
   'limits',
   'timeouts',
   'goals',
-  'dashboard',
   'proxy',
   'log',
   'retention.logs',

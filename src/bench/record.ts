@@ -11,8 +11,9 @@ export const RECORD_VERSION = 1
 export interface ServerTimings {
   /** Sluice's own: they add up to its TTFT. */
   readonly parts?: Partial<TtftParts>
-  /** Its TTFT, and how long the whole took. */
+  /** Its TTFT, its TPOT by what the provider sent it, and how long the whole took. */
   readonly ttft?: number
+  readonly tpot?: number
   readonly total?: number
   /** Of the engine behind it, where it tells of single requests (vLLM, NIM, Fireworks, LocalAI). */
   readonly engine?: {

@@ -7,6 +7,7 @@ import type { ServerTimings } from './record.ts'
 const PARTS = ['admission', 'queue', 'retries', 'routing', 'connect', 'upstream', 'delivery'] as const satisfies Array<
   keyof TtftParts
 >
+const WHOLES = ['ttft', 'tpot', 'total'] as const
 const MAX_CHARS = 4_096
 const METRIC = /^\s*([\w.-]{1,64})\s*((?:;[^;]*){0,8})$/
 const DURATION = /;\s*dur\s*=\s*"?(\d{1,9}(?:\.\d{1,9})?)"?/
@@ -14,27 +15,29 @@ const DURATION = /;\s*dur\s*=\s*"?(\d{1,9}(?:\.\d{1,9})?)"?/
 /** `queue;dur=12.5, upstream;dur=208` */
 export function readServerTiming(text: string): ServerTimings {
   const parts: { -readonly [name in keyof TtftParts]?: number } = {}
-  const more: { ttft?: number; total?: number } = {}
+  const more: { -readonly [name in (typeof WHOLES)[number]]?: number } = {}
   for (const metric of text.slice(0, MAX_CHARS).split(',')) {
     const [, name, params = ''] = METRIC.exec(metric) ?? []
     const [, duration] = DURATION.exec(params) ?? []
     if (name === undefined || duration === undefined) continue
     const part = PARTS.find((each) => each === name)
     if (part !== undefined) parts[part] = Number(duration)
-    if (name === 'ttft' || name === 'total') more[name] = Number(duration)
+    const whole = WHOLES.find((each) => each === name)
+    if (whole !== undefined) more[whole] = Number(duration)
   }
   return { ...more, ...(Object.keys(parts).length > 0 && { parts }) }
 }
 
-/** Of a job: `{ttft_ms, total_ms, ttft: {queue_ms, …}}`. */
+/** Of a job: `{ttft_ms, tpot_ms, total_ms, ttft: {queue_ms, …}}`. */
 export function partsOfTiming(timing: JsonRecord): ServerTimings {
   const parts: { -readonly [name in keyof TtftParts]?: number } = {}
   const told = timing['ttft']
   if (isRecord(told))
     for (const part of PARTS) if (typeof told[`${part}_ms`] === 'number') parts[part] = told[`${part}_ms`] as number
   return {
-    ...(typeof timing['ttft_ms'] === 'number' && { ttft: timing['ttft_ms'] }),
-    ...(typeof timing['total_ms'] === 'number' && { total: timing['total_ms'] }),
+    ...Object.fromEntries(
+      WHOLES.flatMap((name) => (typeof timing[`${name}_ms`] === 'number' ? [[name, timing[`${name}_ms`]]] : [])),
+    ),
     ...(Object.keys(parts).length > 0 && { parts }),
   }
 }

@@ -19,11 +19,8 @@ export class Phase {
     return this.#is === 'stopping'
   }
 
-  /** False: it was open before, or stops. */
-  open(): boolean {
-    if (this.#is !== 'starting') return false
-    this.#is = 'open'
-    return true
+  open(): void {
+    if (this.#is === 'starting') this.#is = 'open'
   }
 
   stop(): void {

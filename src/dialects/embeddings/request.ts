@@ -2,14 +2,11 @@
 import { bad, type Check, checkMembers, isText } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { CanonicalRequest, RequestForm } from '../../core/ports/dialect.ts'
-import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
+import { CLIENT_QUERY, userCheck } from '../openai.ts'
 
 /** As many vectors as the largest answer (http.max_answer_bytes) can hold. */
 const MAX_INPUTS = 2_048
-const CHECKS: ReadonlyMap<string, Check> = new Map([
-  ['user', userCheck],
-  ['safety_identifier', userCheck],
-])
+const CHECKS: ReadonlyMap<string, Check> = new Map([['user', userCheck]])
 
 export const request: RequestForm = {
   path: '/v1/embeddings',
@@ -18,7 +15,8 @@ export const request: RequestForm = {
   query: CLIENT_QUERY,
   read(value, body): CanonicalRequest {
     check(value)
-    return { value, body, stream: undefined, user: userIn(value), shownAs: undefined }
+    const { safety_identifier: identifier, user } = value
+    return { value, body, stream: undefined, user: identifier ?? user, shownAs: undefined }
   },
 }
 

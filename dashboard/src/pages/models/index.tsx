@@ -1,3 +1,0 @@
-import { Head } from '../../parts/head.tsx'
-
-export const Models = () => <Head title="Models" />

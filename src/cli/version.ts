@@ -1,0 +1,11 @@
+/** The version, as in package.json. */
+import { readFileSync } from 'node:fs'
+
+/** What was built from src/cli is in dist/src/cli. */
+const isSource = import.meta.url.endsWith('.ts')
+
+export const version: string = (
+  JSON.parse(readFileSync(new URL(`${isSource ? '' : '../'}../../package.json`, import.meta.url), 'utf8')) as {
+    version: string
+  }
+).version
