@@ -7,10 +7,12 @@
  *   plan/              on which deployment
  *   sharing, shares/   whose answer it repeats
  *   exits, verdict     how an attempt ended, and what becomes of the job
+ *   line/              who waits and what runs, for people to look at
  *   results            what was decided, until an engine takes it
  */
 import type { JobId, JobState, Place, TenantId } from '../core/job.ts'
 import { type Calendar, type LevelState, type LimitSettings, NO_LIMITS, type Standing } from '../core/limits.ts'
+import type { Line, RowKind } from '../core/live.ts'
 import type {
   Change,
   Coordinator,
@@ -22,11 +24,13 @@ import type {
   ScheduledJob,
   WorkerSeat,
 } from '../core/ports/coordinator.ts'
-import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../core/ports/operations.ts'
+import type { Backlog, DeploymentStatus, LineBounds, QueueDepth, Selector } from '../core/ports/operations.ts'
 import { type Finished, FROM_CACHE, type Outcome } from '../core/ports/work.ts'
 import { Exits } from './exits.ts'
 import { Leasing } from './leasing.ts'
 import type { Hold } from './limits/limits.ts'
+import { LineView } from './line/line.ts'
+import { Service } from './line/service.ts'
 import { Plan } from './plan/plan.ts'
 import { Results } from './results.ts'
 import type { Admit, Scheduler, SchedulerOptions } from './scheduler/port.ts'
@@ -35,7 +39,7 @@ import type { ShareRules } from './shares/shares.ts'
 import { isRepeat, Sharing } from './sharing.ts'
 import { amountsOf, Spending } from './spending.ts'
 
-export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow'> {
+export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow' | 'served'> {
   readonly models: readonly PlanModel[]
   /** As they are whenever it is asked. Absent: nothing is limited. */
   readonly limits?: () => LimitSettings
@@ -53,6 +57,7 @@ class PureCoordinator implements Coordinator {
   readonly #sharing: Sharing
   readonly #leasing: Leasing
   readonly #exits: Exits
+  readonly #line: LineView
   /** The last `now`. */
   #now = 0
 
@@ -63,10 +68,12 @@ class PureCoordinator implements Coordinator {
       this.#leasing.wake()
     }
     const plan = new Plan(models)
+    const service = new Service()
     const spending = new Spending({ settings: limits, jitter: options.jitter, results, gaveBack: wake })
     const scheduler = createScheduler({
       ...options,
       narrow: (job, notes) => spending.narrow(job, notes),
+      served: (notes, tokens, output, now) => service.add(notes, tokens, output, now),
       released: (notes, worker) => this.#exits.settle(notes, worker, this.#now),
       left: (notes) => spending.letGo(notes, this.#now),
       late: (notes) => spending.late(notes, this.#now),
@@ -79,6 +86,7 @@ class PureCoordinator implements Coordinator {
     this.#sharing = sharing
     this.#leasing = new Leasing(parts)
     this.#exits = new Exits(parts, this.#leasing)
+    this.#line = new LineView({ scheduler, plan, service, slots: () => this.#leasing.slots })
   }
 
   // ------------------------------------------------------------ the limits' store
@@ -205,7 +213,7 @@ class PureCoordinator implements Coordinator {
     const notes = this.#scheduler.notes(id)
     // A repeat costs no tokens
     if (notes === null || notes.lease === null || notes.attempt !== attempt || notes.repeats) return
-    this.#scheduler.charge(id, attempt, tokens)
+    this.#scheduler.charge(id, attempt, tokens, now)
     const cause = this.#spending.streamed(notes, tokens, now)
     if (cause !== null) this.#results.notice({ type: 'cut', id, worker: notes.lease.worker.id, attempt, cause })
   }
@@ -305,6 +313,10 @@ class PureCoordinator implements Coordinator {
 
   backlog(): readonly Backlog[] {
     return this.#scheduler.backlog()
+  }
+
+  line(by: RowKind, most: LineBounds, now: number, atMs: number): Line {
+    return this.#line.look(by, most, now, atMs)
   }
 
   standing(job: ScheduledJob, now: number): Standing {

@@ -47,6 +47,11 @@ export class Leasing {
     this.#leasable = true
   }
 
+  /** Of all workers. */
+  get slots(): number {
+    return this.#seats.slots
+  }
+
   // ------------------------------------------------------------ workers
 
   attach(worker: WorkerSeat): void {

@@ -36,6 +36,13 @@ export class Seats {
     return wasFull
   }
 
+  /** Of all workers. */
+  get slots(): number {
+    let slots = 0
+    for (const seat of this.#seats.values()) slots += seat.slots
+    return slots
+  }
+
   /** Those with room, the least loaded first. */
   free(): readonly Seat[] {
     const free = [...this.#seats.values()].filter(({ held, slots }) => held < slots)

@@ -34,6 +34,48 @@ export const controlCases: readonly Case[] = [
       expect(await backlog()).toEqual([['images', 'm', 1, 10, null]])
     },
   },
+  {
+    name: 'the line is what waits, in the order in which it starts, and what runs, with the tokens that it has made',
+    async run(open) {
+      const opened = await open()
+      const { engine } = opened
+      const worker = new TestWorker(engine)
+      const most = { rows: 8, waits: 40, runs: 60 }
+      const line = () => engine.operations.line('tenant', most)
+      expect(await line()).toMatchObject({ rows: 'tenant', top: [], waiting: { jobs: 0, tokens: 0 }, running: 0 })
+      const jobs: string[] = []
+      for (let n = 0; n < 3; n++) jobs.push((await submit(engine, { maxOutputTokens: 20 })).id)
+      const other = (await submit(engine, { tenant: 'other', promptTokens: 70, model: 'n' })).id
+      const full = await line()
+      const acme = full.top.find(({ name }) => name === 'acme')!
+      expect(acme.waits).toEqual(jobs.map((job) => ({ job, promptTokens: 10, madeTokens: 0, boundTokens: 30 })))
+      expect(acme).toMatchObject({ weight: 1, waiting: { jobs: 3, tokens: 90 }, runs: [], running: 0 })
+      expect(full).toMatchObject({ next: 'acme', running: 0, waiting: { jobs: 4 }, others: { rows: 0 } })
+      expect(full.top.find(({ name }) => name === 'other')!.waits).toMatchObject([{ job: other, promptTokens: 70 }])
+      const few = await engine.operations.line('model', { rows: 1, waits: 2, runs: 1 })
+      expect(few.top.map(({ waits }) => waits.length)).toEqual([few.top[0].name === 'm' ? 2 : 1])
+      expect(few).toMatchObject({ rows: 'model', others: { rows: 1 } })
+      const [lease] = await worker.lease(1)
+      expect(lease.job.id).toBe(jobs[0])
+      engine.log.open(lease).append(['{"a":1}'], 5, false)
+      await eventually(async () => {
+        await pass(opened, 1_000)
+        const { top, running } = await line()
+        const row = top.find(({ name }) => name === 'acme')!
+        const runs = [{ job: jobs[0], promptTokens: 10, madeTokens: 5, boundTokens: 30 }]
+        expect([row.runs, row.running, running]).toEqual([runs, 1, 1])
+        expect(row.waits.map(({ job }) => job)).toEqual(jobs.slice(1))
+        expect(row.share).toBe(1)
+        expect(row.due).toBeLessThan(1)
+      })
+      const there = await engine.operations.line('deployment', most)
+      expect(there.top.map(({ name, running }) => [name, running])).toContainEqual(['d of *', 1])
+      expect(await engine.work.finish(lease, DONE)).toMatchObject({ kind: 'ended' })
+      await engine.operations.purge({ tenant: 'acme' })
+      await engine.operations.purge({ tenant: 'other' })
+      await eventually(async () => expect(await line()).toMatchObject({ running: 0, waiting: { jobs: 0, tokens: 0 } }))
+    },
+  },
   // ---------------------------------------------------------------- cancel, expiry, redrive
   {
     name: 'cancel of a job in line ends it at once; again it has ended',

@@ -52,6 +52,7 @@ const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
 export class Plan {
   #index = new ModelIndex<Route>([])
   #states = new Map<string, DeploymentState>()
+  #models = 0
   /** Deployments that are left alone, by when that ends. */
   readonly #cooling = new Timers<Timed>()
   #roomCame = false
@@ -78,6 +79,7 @@ export class Plan {
       if (state.active > 0) this.#states.set(name, state)
     }
     this.#index = new ModelIndex(routes)
+    this.#models = routes.length
     this.#roomCame = true
   }
 
@@ -180,6 +182,19 @@ export class Plan {
     const came = this.#roomCame
     this.#roomCame = false
     return came
+  }
+
+  /** All names, those of models included that are patterns. */
+  get size(): { readonly models: number; readonly deployments: number } {
+    return { models: this.#models, deployments: this.#states.size }
+  }
+
+  /** The only deployment that answers this model; null: there is none, or a choice. */
+  only(model: string): string | null {
+    const route = this.#index.find(model)
+    if (route === null) return null
+    const names = new Set([...route.chat, ...route.embedding].map(nameOf))
+    return names.size === 1 ? [...names][0] : null
   }
 
   status(now: number): readonly DeploymentStatus[] {

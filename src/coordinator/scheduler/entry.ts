@@ -3,8 +3,10 @@ import type { JobState } from '../../core/job.ts'
 import type { FailedAt, ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Claim } from '../../core/ports/work.ts'
 import type { Hold } from '../limits/limits.ts'
+import type { Crowd, Crowding } from './crowds.ts'
 import type { Flow, Line, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
+import type { Minute } from './minute.ts'
 import type { Notes } from './port.ts'
 import type { Timed } from './timers.ts'
 
@@ -13,7 +15,7 @@ export type LiveState = JobState & ('queued' | 'delayed' | 'waiting' | 'leased')
 
 const NOWHERE: FailedAt = []
 
-export class Entry implements Timed, Notes {
+export class Entry implements Timed, Notes, Crowding<Entry> {
   readonly job: ScheduledJob
   /** Order of acceptance. */
   readonly seq: number
@@ -41,6 +43,11 @@ export class Entry implements Timed, Notes {
   line: Line<Entry> | null = null
   /** The account by which it was parked, and may try again. */
   outOf: string | null = null
+  /** The crowd it is in while it is in line. */
+  crowd: Crowd<Entry> | null = null
+  bound = 0
+  crowdBefore: Entry | null = null
+  crowdAfter: Entry | null = null
   // Links of its class in the line
   ticket = 0
   before: Entry | null = null
@@ -73,6 +80,7 @@ export class ActiveLease {
   /** Tokens that the tenant was charged for this attempt. */
   promptTokens = 0
   outputTokens = 0
+  minutes: readonly Minute[] | null = null
   // Links of the worker's leases, oldest first
   before: ActiveLease | null = null
   after: ActiveLease | null = null

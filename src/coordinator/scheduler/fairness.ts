@@ -43,14 +43,19 @@ export class Fairness {
     return promptTokens * this.#options.promptWeight + outputTokens * this.#options.outputWeight
   }
 
-  /** Charges what this attempt was served; negative gives back. */
-  charge(lease: ActiveLease, promptTokens: number, outputTokens: number): void {
+  get size(): number {
+    return this.#tenants.size
+  }
+
+  /** Charges what this attempt was served; negative gives back. Returns it weighted. */
+  charge(lease: ActiveLease, promptTokens: number, outputTokens: number): number {
     lease.promptTokens += promptTokens
     lease.outputTokens += outputTokens
     const { tenant } = lease.entry
     const weighted = this.weigh(promptTokens, outputTokens)
     tenant.counter += weighted / this.weightOf(tenant)
     if (weighted < 0) for (const line of tenant.lines) line.flow.moveUp(line)
+    return weighted
   }
 
   /** The chosen one is served: it has caught up with those that were served while it was held back. */

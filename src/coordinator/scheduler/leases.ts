@@ -55,6 +55,12 @@ export class Leases {
     for (const id of [...this.#workers.keys()]) this.heartbeat(id, now)
   }
 
+  /** Oldest first, of each worker. */
+  *all(): Generator<ActiveLease> {
+    for (const { oldest } of this.#workers.values())
+      for (let lease = oldest; lease !== null; lease = lease.after) yield lease
+  }
+
   /** All of a worker's leases, newest first: put back in front one after the other, they keep their order. */
   of(workerId: string): readonly ActiveLease[] {
     return this.#until(this.#workers.get(workerId)?.newest ?? null)

@@ -117,6 +117,16 @@ export class LineUp {
     return [...found.values()]
   }
 
+  /** Whose turn it is, wherever there is room. */
+  next(): Entry | null {
+    let best: Line<Entry> | null = null
+    for (const flow of this.#flows) {
+      const line = flow.first()
+      if (line !== null && (best === null || lineIsBefore(line, best))) best = line
+    }
+    return best?.first() ?? null
+  }
+
   #ready(pool: string): void {
     if (!this.#readyPools.includes(pool)) this.#readyPools.push(pool)
   }

@@ -5,6 +5,7 @@ import type { FailedAt, ScheduledJob, Tally } from '../../core/ports/coordinator
 import type { Backlog, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Claim, Finished, Outcome } from '../../core/ports/work.ts'
 import type { Hold } from '../limits/limits.ts'
+import type { Minute } from './minute.ts'
 
 export type SchedulerEvent =
   /** It went back in line without a word from its worker: the store writes its tally. */
@@ -30,6 +31,39 @@ export type SchedulerEvent =
   /** Something may be leasable for workers of this pool. */
   | { readonly type: 'ready'; readonly pool: string }
 
+export interface NotedLease {
+  readonly worker: { readonly id: string }
+  /** Where its tokens are counted; null: it is to be looked up. */
+  minutes: readonly Minute[] | null
+}
+
+/** What waits and what runs, to be looked at; it changes with the next call. */
+export interface View {
+  /** In no order; some are empty. */
+  readonly crowds: Iterable<InLine>
+  readonly running: Iterable<{ readonly entry: Notes; readonly outputTokens: number }>
+  /** Tenants that are known. */
+  readonly tenants: number
+  /** Whose turn it is, as far as the fair order goes; null: nothing could start. */
+  readonly next: Notes | null
+  /** Is it its turn as soon as its tenant's comes? Not while it is delayed, or another one of its lane is before it. */
+  isReady(notes: Notes): boolean
+  weightOf(tenant: TenantId): number
+  counterOf(tenant: TenantId): number
+  /** By so much a tenant's counter grows. */
+  counted(tenant: TenantId, promptTokens: number, outputTokens: number): number
+}
+
+/** All that one tenant has in line for one model. */
+export interface InLine {
+  readonly tenant: TenantId
+  readonly model: string
+  readonly jobs: number
+  readonly tokens: number
+  readonly first: Notes | null
+  after(notes: Notes): Notes | null
+}
+
 /** What the coordinator keeps with a job; the scheduler doesn't look at it. */
 export interface Notes {
   readonly job: ScheduledJob
@@ -37,7 +71,9 @@ export interface Notes {
   readonly attempt: number
   /** See Tally. */
   readonly ranMs: number
-  readonly lease: { readonly worker: { readonly id: string } } | null
+  /** Tokens that it may come to, prompt and answer; the same for as long as it waits. */
+  readonly bound: number
+  readonly lease: NotedLease | null
   /** It repeats another job's answer. Looked at by the scheduler when it comes in line. */
   repeats: boolean
   claim: Claim | null
@@ -117,6 +153,8 @@ export interface SchedulerOptions extends Caps {
    * them are not overtaken by others of the same account. Absent: there are none.
    */
   readonly narrow?: (job: ScheduledJob, notes: Notes) => readonly string[]
+  /** Of a job that runs: so many tokens more, weighted and output; negative takes back. */
+  readonly served?: (notes: Notes, service: number, outputTokens: number, now: number) => void
   /** A lease is over, however it ended. Called once for each, within the call that ends it. */
   readonly released?: (notes: Notes, worker: string) => void
   /** It ends while it is in line: canceled, expired, purged, withdrawn, given up. */
@@ -165,7 +203,7 @@ export interface Scheduler {
   /** There may be other limits now: whoever waits for an account may try again. */
   limitsChanged(now: number): void
   /** Output tokens as they stream; moves the tenant's virtual counter. */
-  charge(id: JobId, attempt: number, tokens: number): void
+  charge(id: JobId, attempt: number, tokens: number, now?: number): void
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
   /** Worker gone: its leases are lost now. */
@@ -188,6 +226,7 @@ export interface Scheduler {
   notes(id: JobId): Notes | null
   depth(): QueueDepth
   backlog(): readonly Backlog[]
+  view(): View
   /** Events since the last drain, in order. */
   drain(): readonly SchedulerEvent[]
 }

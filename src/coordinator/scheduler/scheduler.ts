@@ -15,6 +15,7 @@ import { FENCED, type Finished, type Outcome } from '../../core/ports/work.ts'
 import { Table } from '../../core/table.ts'
 import type { Hold } from '../limits/limits.ts'
 import { refusal } from './caps.ts'
+import { Crowds } from './crowds.ts'
 import { type ActiveLease, Entry, type LiveState, WorkerLeases } from './entry.ts'
 import { placeOf } from './estimate.ts'
 import { Fairness } from './fairness.ts'
@@ -33,6 +34,7 @@ import type {
   SchedulerEvent,
   SchedulerOptions,
   SchedulerSubmit,
+  View,
 } from './port.ts'
 import { retryDelayMs } from './retry.ts'
 import { Shares } from './shares.ts'
@@ -56,6 +58,7 @@ class PureScheduler implements Scheduler {
   readonly #fairness: Fairness
   readonly #lineUp: LineUp
   readonly #shares = new Shares()
+  readonly #crowds = new Crowds<Entry>()
   readonly #depth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
   #events: SchedulerEvent[] = []
   #accepted = 0
@@ -206,7 +209,8 @@ class PureScheduler implements Scheduler {
     this.#lineUp.limitsChanged(now)
   }
 
-  charge(id: JobId, attempt: number, tokens: number): void {
+  charge(id: JobId, attempt: number, tokens: number, now = this.#now): void {
+    this.#now = now
     const entry = this.#entries.get(id)
     if (entry !== undefined && entry.lease !== null && entry.attempt === attempt) this.#serve(entry.lease, 0, tokens)
   }
@@ -322,14 +326,15 @@ class PureScheduler implements Scheduler {
   }
 
   #serve(lease: ActiveLease, promptTokens: number, outputTokens: number): void {
-    this.#fairness.charge(lease, promptTokens, outputTokens)
+    const service = this.#fairness.charge(lease, promptTokens, outputTokens)
+    this.#options.served?.(lease.entry, service, outputTokens, this.#now)
     lease.entry.flow.throughput.serve(promptTokens + outputTokens)
   }
 
   #giveBack(lease: ActiveLease, notBeforeMono: number, inFront: boolean, now: number): void {
     lease.entry.ranMs += now - lease.leasedMono
     this.#release(lease)
-    this.#setState(lease.entry, 'queued')
+    this.#setState(lease.entry, 'queued', inFront)
     this.#extend(lease.entry, notBeforeMono)
     this.#wait(lease.entry, notBeforeMono, inFront, now)
   }
@@ -374,15 +379,17 @@ class PureScheduler implements Scheduler {
     this.#timers.set(entry, Math.min(state === 'delayed' ? notBeforeMono : Infinity, deadlineMono))
   }
 
-  #setState(entry: Entry, state: LiveState): void {
-    this.#countInLine(entry, (entry.state === 'leased' ? 1 : 0) - (state === 'leased' ? 1 : 0))
+  #setState(entry: Entry, state: LiveState, inFront = false): void {
+    this.#countInLine(entry, (entry.state === 'leased' ? 1 : 0) - (state === 'leased' ? 1 : 0), inFront)
     this.#depth[entry.state]--
     this.#depth[state]++
     entry.state = state
   }
 
-  #countInLine(entry: Entry, change: number): void {
+  #countInLine(entry: Entry, change: number, inFront = false): void {
     const { tenant, job } = entry
+    if (change > 0) this.#crowds.add(entry, inFront)
+    else if (change < 0) this.#crowds.remove(entry)
     tenant.queued += change
     tenant.bytes += change * job.bodyBytes
     this.#shares.count(job, change)
@@ -503,6 +510,24 @@ class PureScheduler implements Scheduler {
 
   backlog(): readonly Backlog[] {
     return this.#lineUp.backlog()
+  }
+
+  view(): View {
+    const fairness = this.#fairness
+    return {
+      crowds: this.#crowds,
+      running: this.#leases.all(),
+      tenants: fairness.size,
+      next: this.#lineUp.next(),
+      isReady: (notes) => {
+        const { state, lane } = notes as Entry
+        return state !== 'delayed' && (lane === null || lane.head === notes)
+      },
+      counterOf: (tenant) => fairness.tenant(tenant).counter,
+      weightOf: (tenant) => fairness.weightOf(fairness.tenant(tenant)),
+      counted: (tenant, promptTokens, outputTokens) =>
+        fairness.weigh(promptTokens, outputTokens) / fairness.weightOf(fairness.tenant(tenant)),
+    }
   }
 
   drain(): readonly SchedulerEvent[] {

@@ -10,8 +10,9 @@
 import type { ErrorCode, SluiceError } from '../errors.ts'
 import type { Cached, JobId, JobKind, JobState, Place, Priority, Share, TenantId, Timing, Usage } from '../job.ts'
 import type { Amounts, Calendar, LevelKind, LevelState, Shortfall, Standing, TokenPrice } from '../limits.ts'
+import type { Line, RowKind } from '../live.ts'
 import type { UsageRecord } from '../usage-record.ts'
-import type { Backlog, DeploymentStatus, QueueDepth, Selector } from './operations.ts'
+import type { Backlog, DeploymentStatus, LineBounds, QueueDepth, Selector } from './operations.ts'
 import type { Claim, Finished, Outcome } from './work.ts'
 
 /** A job as the coordinator holds it. */
@@ -292,6 +293,8 @@ export interface Coordinator {
   state(id: JobId): JobState | null
   depth(): QueueDepth
   backlog(): readonly Backlog[]
+  /** `atMs`: what the wall clock shows. */
+  line(by: RowKind, most: LineBounds, now: number, atMs: number): Line
   /** What is left of the limits that a job like this one is under. */
   standing(job: ScheduledJob, now: number): Standing
   status(now: number): readonly DeploymentStatus[]

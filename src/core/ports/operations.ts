@@ -1,5 +1,6 @@
 /** What only an operator may do to queued work. */
 import type { TenantId } from '../job.ts'
+import type { Line, RowKind } from '../live.ts'
 
 /** What to pause, resume or purge. All given members must match. */
 export interface Selector {
@@ -24,6 +25,13 @@ export interface Backlog {
   readonly tokens: number
   /** How long all of it takes at the speed of late; null: there is too little data. */
   readonly waitMs: number | null
+}
+
+/** How much of the line is told, at most: rows, and of each what waits and what runs. */
+export interface LineBounds {
+  readonly rows: number
+  readonly waits: number
+  readonly runs: number
 }
 
 /** The state of a deployment. */
@@ -53,6 +61,8 @@ export interface Operations {
   purge(selector: Selector): Promise<number>
   depth(): Promise<QueueDepth>
   backlog(): Promise<readonly Backlog[]>
+  /** Who waits and what runs, now. Its cost is bounded, whatever waits; still, ask only while somebody looks. */
+  line(by: RowKind, most: LineBounds): Promise<Line>
   /** Those in the configuration, in its order, and those that still have calls. */
   deployments(): Promise<readonly DeploymentStatus[]>
 }

@@ -5,8 +5,16 @@
 import type { SluiceError } from '../../core/errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { TokenPrice } from '../../core/limits.ts'
+import type { Line, RowKind } from '../../core/live.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
-import type { Backlog, DeploymentStatus, Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
+import type {
+  Backlog,
+  DeploymentStatus,
+  LineBounds,
+  Operations,
+  QueueDepth,
+  Selector,
+} from '../../core/ports/operations.ts'
 import type { Begun, Redriver, Submissions, Submitted } from '../../core/ports/submissions.ts'
 import {
   type Attachment,
@@ -266,6 +274,11 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   async backlog(): Promise<readonly Backlog[]> {
     return this.#parts.coordinator.backlog()
+  }
+
+  async line(by: RowKind, most: LineBounds): Promise<Line> {
+    const { coordinator, clock } = this.#parts
+    return coordinator.line(by, most, this.#dispatch.now(), clock.wallMs())
   }
 
   async deployments(): Promise<readonly DeploymentStatus[]> {

@@ -204,6 +204,7 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
     notes: (id) => scheduler.notes(id),
     depth: () => scheduler.depth(),
     backlog: () => scheduler.backlog(),
+    view: () => scheduler.view(),
     drain: () => pending.splice(0),
   }
   return {

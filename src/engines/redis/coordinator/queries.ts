@@ -42,6 +42,10 @@ function answerOf(term: Term, query: Query, known: KnownJobs): Answers[Query['ty
       return coordinator.depth()
     case 'backlog':
       return coordinator.backlog()
+    case 'line': {
+      const now = term.now()
+      return coordinator.line(query.by, query.most, now, Math.floor(term.time.atMs(now)))
+    }
     case 'deployments':
       return coordinator.status(term.now())
   }

@@ -1,5 +1,13 @@
 /** What operators do to queued work is the coordinator's to do: asked of it over the bus. */
-import type { Backlog, DeploymentStatus, Operations, QueueDepth, Selector } from '../../../core/ports/operations.ts'
+import type { Line, RowKind } from '../../../core/live.ts'
+import type {
+  Backlog,
+  DeploymentStatus,
+  LineBounds,
+  Operations,
+  QueueDepth,
+  Selector,
+} from '../../../core/ports/operations.ts'
 import { laneNames } from '../../shared/scheduled.ts'
 import type { Ground } from '../bus/ground.ts'
 
@@ -48,6 +56,10 @@ export class RedisOperations implements Operations {
 
   backlog(): Promise<readonly Backlog[]> {
     return this.#ground.bus.ask({ type: 'backlog' })
+  }
+
+  line(by: RowKind, most: LineBounds): Promise<Line> {
+    return this.#ground.bus.ask({ type: 'line', by, most })
   }
 
   async deployments(): Promise<readonly DeploymentStatus[]> {

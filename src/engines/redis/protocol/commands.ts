@@ -6,9 +6,10 @@
 
 import type { JobId, TenantId } from '../../../core/job.ts'
 import type { JsonRecord } from '../../../core/json.ts'
+import type { RowKind } from '../../../core/live.ts'
 import type { PlanModel } from '../../../core/ports/coordinator.ts'
 import type { JobFilter } from '../../../core/ports/jobs.ts'
-import type { Selector } from '../../../core/ports/operations.ts'
+import type { LineBounds, Selector } from '../../../core/ports/operations.ts'
 import type { Outcome } from '../../../core/ports/work.ts'
 import {
   count,
@@ -156,7 +157,13 @@ export interface Status extends Asked {
   readonly type: 'paused' | 'depth' | 'backlog' | 'deployments'
 }
 
-export type Query = Hello | WasFinished | Look | List | Status
+export interface LookAtLine extends Asked {
+  readonly type: 'line'
+  readonly by: RowKind
+  readonly most: LineBounds
+}
+
+export type Query = Hello | WasFinished | Look | List | Status | LookAtLine
 
 // ---------------------------------------------------------------- more commands
 
@@ -218,6 +225,9 @@ const LIVE_FILTER = members({
   states: maybe(list(text)),
 })
 
+const ROW_KINDS: readonly RowKind[] = ['tenant', 'model', 'deployment']
+const ROW_KIND: Member = (kind) => ROW_KINDS.includes(kind as RowKind)
+
 const SHAPES: Readonly<Record<Command['type'], Shape>> = {
   submit: { ...ASKED, untilMs: number, lasting: maybe(flag), items: list(ITEM) },
   cancel: { ...ASKED, id: text },
@@ -249,6 +259,7 @@ const QUERY_SHAPES: Readonly<Record<Query['type'], Shape>> = {
   paused: ASKED,
   depth: ASKED,
   backlog: ASKED,
+  line: { ...ASKED, by: ROW_KIND, most: members({ rows: count, waits: count, runs: count }) },
   deployments: ASKED,
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Cached, Job, JobId, JobState, Place } from '../../../core/job.ts'
 import type { Shortfall, Standing } from '../../../core/limits.ts'
+import type { Line } from '../../../core/live.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import {
@@ -145,6 +146,7 @@ export interface Answers {
   readonly paused: readonly Selector[]
   readonly depth: QueueDepth
   readonly backlog: readonly Backlog[]
+  readonly line: Line
   readonly deployments: readonly DeploymentStatus[]
   readonly configure: null
 }
