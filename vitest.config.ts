@@ -11,7 +11,7 @@ const report = process.env['SLUICE_TEST_REPORT']
 // suite's CPU time. Tests pass it on where they give a process an environment of its own (test/environment.ts)
 process.env['NODE_COMPILE_CACHE'] ??= join(tmpdir(), 'sluice-test-cache')
 
-const TESTS = ['src/**/*.test.ts', 'client/**/*.test.ts', 'test/**/*.test.ts']
+const TESTS = ['src/**/*.test.ts', 'client/**/*.test.ts', 'dashboard/**/*.test.ts', 'test/**/*.test.ts']
 /**
  * A process of its own for what counts CPU time or memory, adds to a list of the sources, or starts processes and
  * waits. The rest share a few: loading the sources would cost more than most of their tests.

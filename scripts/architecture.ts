@@ -19,6 +19,7 @@ export type Rule =
   | 'decisions-are-pure'
   | 'outsiders-see-core'
   | 'client-shares-types'
+  | 'dashboard-shares-types'
   | 'sources-stand-alone'
   | 'declared-dependencies'
   | 'no-circles'
@@ -73,7 +74,15 @@ const TYPES_FOR_CLIENT = 'src/core/frames.ts'
 /** …and the one fold (decision 0013), which imports nothing. */
 const CODE_FOR_CLIENT = 'src/core/fold.ts'
 
-/** Checks `root`/src, and what `root`/client/src shares with it. */
+/** The dashboard: types of what it is told, and the code of what is measured. */
+const TYPES_FOR_DASHBOARD = ['live', 'measure', 'job', 'errors', 'frames', 'comparison'].map(
+  (name) => `src/core/${name}.ts`,
+)
+const CODE_FOR_DASHBOARD = 'src/core/measure.ts'
+/** It is built: its packages are only in its dist. */
+const PACKAGES_FOR_DASHBOARD = ['preact', '@preact/signals', 'uplot', '@sluice/client']
+
+/** Checks `root`/src, and what `root`/client/src and `root`/dashboard/src share with it. */
 export function checkArchitecture(root: string): Architecture {
   const violations: Violation[] = []
   const declared = declaredDependencies(root)
@@ -106,12 +115,13 @@ export function checkArchitecture(root: string): Architecture {
     }
   }
   for (const { at, way } of circles(modules)) violations.push({ rule: 'no-circles', at, what: way })
-  violations.push(...clientViolations(root))
+  violations.push(...clientViolations(root), ...dashboardViolations(root))
   return { modules: modules.length, violations, folders }
 }
 
 const sources = (root: string, folder: string): Module[] =>
-  globSync(`${folder}/**/*.ts`, { cwd: root })
+  globSync(`${folder}/**/*.{ts,tsx}`, { cwd: root })
+    .filter((path) => !path.endsWith('.d.ts'))
     .map((path) => path.split(sep).join('/'))
     .sort()
     .map((path) => readModule(root, path))
@@ -127,6 +137,27 @@ function clientViolations(root: string): Violation[] {
         target !== null && (own(target) || (target === TYPES_FOR_CLIENT && isType) || target === CODE_FOR_CLIENT)
           ? []
           : [{ rule: 'client-shares-types', at: `${path}:${line}`, what: `imports ${target ?? specifier}` }],
+      ),
+    ]
+  })
+}
+
+/** The dashboard runs in browsers, too. Its tests may import what they like. */
+function dashboardViolations(root: string): Violation[] {
+  return sources(root, 'dashboard/src').flatMap((module) => {
+    const { path } = module
+    if (isTest(path)) return []
+    const isAllowed = (specifier: string, target: string | null, isType: boolean): boolean => {
+      if (target === null) return PACKAGES_FOR_DASHBOARD.includes(packageOf(specifier))
+      if (target.startsWith('dashboard/src/')) return existsSync(join(root, target))
+      return target === CODE_FOR_DASHBOARD || (isType && TYPES_FOR_DASHBOARD.includes(target))
+    }
+    return [
+      ...unread(module),
+      ...module.imports.flatMap(({ specifier, target, line, isType }): Violation[] =>
+        isAllowed(specifier, target, isType)
+          ? []
+          : [{ rule: 'dashboard-shares-types', at: `${path}:${line}`, what: `imports ${target ?? specifier}` }],
       ),
     ]
   })

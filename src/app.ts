@@ -8,7 +8,8 @@ import { isOneOfMany, LAST_WORDS_MS, startGateway } from './app/gateway.ts'
 import { judging } from './app/goals.ts'
 import { Settings } from './app/in-force.ts'
 import { adminKey, firstKey, givenKey } from './app/keys.ts'
-import { type ReloadOptions, reloader } from './app/reload.ts'
+import { liveOf } from './app/live.ts'
+import { auditReload, type ReloadOptions, reloader } from './app/reload.ts'
 import { createRuntime } from './app/runtime.ts'
 import { type Own, ofAll, type Question, type Siblings } from './app/siblings.ts'
 import { followStored } from './app/stored-limits.ts'
@@ -21,6 +22,7 @@ import { urlOf } from './core/address.ts'
 import { withWall } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
 import type { Goals } from './core/goals.ts'
+import type { Role } from './core/live.ts'
 import type { Engine } from './core/ports/engine.ts'
 import { watchLoop } from './observability/loop.ts'
 import { depthOf, ownProcess } from './observability/numbers.ts'
@@ -32,6 +34,8 @@ export interface App {
   /** Without a path. Null: a worker has no public listener. */
   readonly publicUrl: string | null
   readonly adminUrl: string
+  /** A new link into the dashboard, good for one sign-in within ten minutes. */
+  dashboardUrl(role: Role): string
   /** The first API key, when this start made it; shown once. */
   readonly createdKey: string | null
   /** Drains, then closes everything, in bounded time. Safe to repeat. Resolves with what became of running jobs. */
@@ -88,7 +92,13 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const isSeeded = keyOnStart !== undefined
   // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
   const dates = withWall(clock, () => engine.wallMs())
-  const parts = { ...ofAll(own, siblings), engine, catalogue, vocabulary: tokens, adminKey: ownKey, isSeeded }
+  let publicUrl: string | null = null
+  const live = liveOf(
+    settings,
+    { engine, catalogue, loop, node: ids.name('node', 4), publicUrl: () => publicUrl },
+    runtime,
+  )
+  const parts = { ...ofAll(own, siblings), engine, catalogue, vocabulary: tokens, adminKey: ownKey, isSeeded, live }
   const gateway = startGateway(settings, parts, { ...runtime, clock: dates })
 
   const shutDown = async (): Promise<Drained> => {
@@ -131,10 +141,12 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     const makesKey = keyOnStart === undefined && config.role !== 'worker'
     const createdKey = makesKey ? await firstKey(engine.keys, keyFile, dates, ids) : null
     gateway.ready()
+    publicUrl = open && urlOf(open)
     if (advises) await warnOfJobsWithoutModel(engine.jobs, catalogue, log)
     return {
-      publicUrl: open && urlOf(open),
+      publicUrl,
       adminUrl: urlOf(admin),
+      dashboardUrl: (role) => urlOf(admin) + gateway.link(role),
       createdKey,
       stop,
       hurry() {
@@ -143,7 +155,11 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
       },
       health: engine.health,
       answer: (question) => own[question](),
-      reload: () => reload().then(nothing, nothing),
+      reload: () =>
+        reload().then(
+          (reloaded) => (advises ? auditReload(engine.audit, { ...runtime, clock: dates }, reloaded) : undefined),
+          nothing,
+        ),
     }
   } catch (error) {
     await stop()

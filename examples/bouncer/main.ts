@@ -21,6 +21,9 @@ const MESSAGES = 8
 const PDF = 'The parties agree that the supplier delivers the goods within thirty days of the order. '.repeat(80)
 const WORDS = 'All work and no play makes Jack a dull boy. '
 
+/** A budget of its own: those of earlier starts may be spent. */
+const RUN = `agent-${Date.now()}`
+
 const startedAt = performance.now()
 const [loop, chat, bomb, agent] = await Promise.all([loopOfPdfs(), chatOn(), contextBomb(), agentInCircles()])
 
@@ -32,9 +35,9 @@ const answered = chat.filter(({ ok }) => ok).length
 say(`User B: ${answered} of ${MESSAGES} messages were answered meanwhile, the slowest in ${seconds(slowest)}.`)
 say(`The prompt of 80,000 tokens was refused in ${Math.ceil(bomb.ms)} ms; retry: ${bomb.retry}.`, bomb.message)
 say(`The agent was stopped at step ${agent.steps}.`, agent.last.message)
-say(`All of it took ${seconds(performance.now() - startedAt)}. What each has used:`)
+say(`All of it took ${seconds(performance.now() - startedAt)}. What each has used of late:`)
 for (const { user, attempts, dollars } of await usage())
-  process.stdout.write(`  ${(user ?? 'agent-1').padEnd(8)} ${attempts} calls of the model, $${dollars}\n`)
+  process.stdout.write(`  ${(user ?? 'no user').padEnd(8)} ${attempts} calls of the model, $${dollars}\n`)
 process.exitCode = answered === MESSAGES && served < PDFS && !bomb.ok && !agent.last.ok ? 0 : 1
 
 /** As fast as it can. */
@@ -51,14 +54,14 @@ async function chatOn(): Promise<Answer[]> {
 async function contextBomb(): Promise<Answer> {
   // In the middle of it all
   await new Promise((done) => setTimeout(done, 1_000))
-  return ask({ user: 'C', content: WORDS.repeat(8_000) })
+  return ask({ user: 'C', content: WORDS.repeat(7_300) })
 }
 
 /** Each step brings all that came before. */
 async function agentInCircles(): Promise<{ readonly steps: number; readonly last: Answer }> {
   for (let steps = 1; ; steps++) {
     const content = `Step ${steps}: ${WORDS.repeat(steps * 20)} demo: tokens=50 delay=2`
-    const last = await ask({ run: 'agent-1', content })
+    const last = await ask({ run: RUN, content })
     if (!last.ok || steps >= 500) return { steps, last }
   }
 }

@@ -5,6 +5,7 @@ import type { Vocabulary } from '../admission/estimate/vocabulary.ts'
 import { Weights } from '../admission/estimate/weights.ts'
 import type { Config } from '../config/schema.ts'
 import type { Engine } from '../core/ports/engine.ts'
+import type { Live } from '../core/ports/live.ts'
 import { createDelivery } from '../delivery/delivery.ts'
 import { DIALECTS } from '../dialects/index.ts'
 import { digestOf } from '../gateway/caller/api-key.ts'
@@ -12,9 +13,11 @@ import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import { createReports } from '../ledger/reports.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
+import { firstTexts } from './first-texts.ts'
 import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
 import { limitRules } from './limit-rules.ts'
+import { PAGE_FOLDER } from './live.ts'
 import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
 import { withStored } from './stored-limits.ts'
@@ -32,12 +35,13 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload' | 'he
   readonly catalogue: Catalogue
   readonly vocabulary: Vocabulary
   readonly adminKey: string
+  readonly live: Live
   /** The operator has given a key of their own making. */
   readonly isSeeded: boolean
 }
 
 export function startGateway(settings: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
-  const { engine, catalogue, vocabulary, adminKey, isSeeded, health, stats, reload } = parts
+  const { engine, catalogue, vocabulary, adminKey, isSeeded, health, stats, reload, live } = parts
   const { clock, ids, emit, observe, log } = runtime
   const { http, queue, sessions, websocket, workers } = settings.config
   const created = Math.floor(clock.wallMs() / 1000)
@@ -53,7 +57,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
   const told = isOneOfMany(settings.config)
     ? hearingEnds(engine.log, (job, end) => weights.ended(job, end))
     : engine.log
-  const delivery = createDelivery(told, clock, emit, { ...http, pageBytes: PAGE_BYTES })
+  const delivery = createDelivery(told, clock, emit, { ...http, pageBytes: PAGE_BYTES }, firstTexts(observe, clock))
   const gateway = createGateway({
     admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
     weights,
@@ -84,6 +88,8 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       resolve: (model) => catalogue.resolve(model),
       list: () => catalogue.models.map(({ name: id }) => ({ id, created, ownedBy: 'sluice' })),
     },
+    live,
+    pageFolder: PAGE_FOLDER,
     delivery,
     dialects: DIALECTS,
     clock,

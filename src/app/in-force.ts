@@ -38,6 +38,7 @@ const TAKEN_OVER = [
   'limits',
   'timeouts',
   'goals',
+  'dashboard',
   'proxy',
   'log',
   'retention.logs',

@@ -4,8 +4,10 @@
  */
 import type { Config } from '../config/schema.ts'
 import { SluiceError } from '../core/errors.ts'
+import type { Audit, AuditEntry } from '../core/ports/audit.ts'
 import type { Log } from '../observability/report.ts'
 import type { Reloaded, ServedBy, Settings } from './in-force.ts'
+import type { Runtime } from './runtime.ts'
 import { warnOfJobsWithoutModel } from './without-model.ts'
 
 export interface ReloadOptions {
@@ -53,4 +55,24 @@ export function reloader(
     last = next.catch(() => {})
     return next
   }
+}
+
+/** One that a signal asked for: requests tell of their own. It stays in force where that can't be kept. */
+export async function auditReload(
+  audit: Audit,
+  { clock, emit, log }: Pick<Runtime, 'clock' | 'emit' | 'log'>,
+  { models, tenants, needsRestart }: Reloaded,
+): Promise<void> {
+  const entry: AuditEntry = {
+    atMs: Math.floor(clock.wallMs()),
+    from: 'SIGHUP',
+    requestId: '',
+    action: 'config-reloaded',
+    target: 'configuration',
+    tenant: null,
+    before: {},
+    after: { models, tenants, needs_restart: needsRestart },
+  }
+  emit({ type: 'admin-changed', ...entry })
+  await audit.add(entry).catch((err: unknown) => log.error({ err }, 'a reload could not be kept in the audit'))
 }

@@ -1,8 +1,8 @@
 /** Prints a job's text as it is generated. The client library resumes where a connection was cut. */
 import { connect, type Job, type JobEvent, SluiceError } from '../../client/src/index.ts'
+import { version } from '../config/version.ts'
 import type { Client } from './client.ts'
 import { FailedError, type Output, RefusedError, UnreachableError, UsageError } from './command.ts'
-import { version } from './version.ts'
 
 export interface FollowOptions {
   /** Continue after this cursor. */

@@ -1,8 +1,8 @@
 /** Help, made from the commands and the schema. */
 import { envName, FLAGS, flagName, type Leaf, VALUES } from '../config/leaves.ts'
+import { version } from '../config/version.ts'
 import { type Command, EXIT, type Group, invocation, optionsOf } from './command.ts'
 import { columns } from './table.ts'
-import { version } from './version.ts'
 
 export const EXITS: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'it worked',

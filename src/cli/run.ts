@@ -25,6 +25,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   keys: { about: 'create, list, change, rotate and revoke API keys', load: () => import('./keys.ts') },
   tenants: { about: 'list, set and disable tenants, and what was changed', load: () => import('./tenants.ts') },
   models: { about: 'disable and enable models', load: () => import('./models.ts') },
+  dashboard: { about: 'print a link into the dashboard', load: () => import('./dashboard.ts') },
   jobs: { about: 'list, show, follow, cancel and redrive jobs', load: () => import('./jobs.ts') },
   usage: { about: 'show what was used, and what it cost', load: () => import('./usage.ts') },
   doctor: {
@@ -47,7 +48,7 @@ export async function run(argv: readonly string[], out: Output): Promise<number>
   const [name = 'help', ...rest] = argv
   try {
     if (name === 'version' || name === '--version' || name === '-v') {
-      out.print((await import('./version.ts')).version)
+      out.print((await import('../config/version.ts')).version)
       return EXIT.ok
     }
     if (name === 'help' || name === '--help' || name === '-h') {

@@ -1,12 +1,12 @@
 /** What `sluice serve` shows at its start. */
 import type { App } from '../app.ts'
 import type { Config } from '../config/schema.ts'
+import { version } from '../config/version.ts'
 import { invocation } from './command.ts'
 import { columns } from './table.ts'
-import { version } from './version.ts'
 
 /** What is shown of a server. */
-export type Ready = Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'>
+export type Ready = Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'> & Partial<Pick<App, 'dashboardUrl'>>
 
 /** For machines: one JSON line. The key itself goes to a terminal or into a file, never into a journal. */
 export function readyLine(app: Ready, config: Config, keyFile: string | null, time: string): string {
@@ -32,6 +32,7 @@ export function screen(app: Ready, config: Config, readyMs: number): string[] {
   const about = [
     ['API key', apiKey(app, config)],
     ['Models', [...new Set(config.models.map((m) => m.name))].join(', ')],
+    ['Dashboard', dashboard(app)],
     ['Admin', `${app.adminUrl}   (its key: ${adminKey(config)})`],
     config.engine === 'embedded'
       ? ['Data', `${config.dataDir}   (durability: ${config.durability})`]
@@ -60,6 +61,14 @@ function apiKey(app: Ready, config: Config): string {
   if (app.createdKey !== null) return `${app.createdKey}   (shown once; to create more: ${invocation} keys create)`
   if (config.key !== null) return `the value of ${config.key}   (clients read it from SLUICE_API_KEY)`
   return `created earlier   (to create another: ${invocation} keys create)`
+}
+
+/** The link is for whoever reads this screen: it is in no log. */
+function dashboard({ dashboardUrl }: Ready): string {
+  const again = `${invocation} dashboard`
+  return dashboardUrl === undefined
+    ? `${again} prints a link`
+    : `${dashboardUrl('admin')}   (works once; again: ${again})`
 }
 
 function adminKey(config: Config): string {

@@ -113,6 +113,11 @@ describe('a reload', () => {
     server.write(`port: 9999\nmodels:\n${demo('b')}queue: { max_attempts: 7 }\n`)
     expect(await server.hangUp()).toMatchObject({ level: 'info', models: ['b'], needs_restart: ['queue.max_attempts'] })
     expect(await modelsOf(server)).toEqual(['b'])
+    // A signal has no request to be found by
+    const { data } = (await server.get('/admin/audit')) as { data: readonly object[] }
+    expect(data).toMatchObject([
+      { action: 'config-reloaded', target: 'configuration', from: 'SIGHUP', after: { models: ['b'] } },
+    ])
   })
 
   it('jobs in line for a model that is gone wait for it, which is told, over a restart too', async () => {

@@ -26,10 +26,11 @@ export function limitsOf(text: string | undefined): unknown {
   }
 }
 
-/** Milliseconds. */
+/** Milliseconds. A bare number could mean anything. */
 export function durationOf(text: string, option: string): number {
   const { data } = duration().safeParse(text)
-  if (data === undefined) throw new UsageError(`--${option} needs a duration, such as 90s, 24h or 7d.`)
+  if (data === undefined || /^[1-9]\d*$/.test(text.trim()))
+    throw new UsageError(`--${option} needs a duration, such as 90s, 24h or 7d.`)
   return data
 }
 

@@ -635,6 +635,31 @@ tenants:
     ])
   })
 
+  it('limits that do nothing are told', () => {
+    const velocity = { five_minutes: 2 }
+    const on = { dollars_per_day: 5, velocity: { trip: true, hour: 3 } }
+    const yaml = JSON.stringify({
+      models: [{ name: 'chat', provider: 'demo' }],
+      limits: { global: { velocity }, each_tenant: { ...on, each_user: { velocity } } },
+      tenants: [
+        { name: 'a', cache: { ttl: 60 }, limits: { models: [{ name: 'chat', velocity: { cool_down_ms: '1m' } }] } },
+        { name: 'b', cache: { ttl: '60s' } },
+      ],
+    })
+    const told = load(yaml).warnings.map((line) => line.replace(/^.*sluice\.yaml:\d+:\d+: /, ''))
+    expect(told).toEqual([
+      'limits.global.velocity: does nothing without `trip: true`',
+      'limits.each_tenant.each_user.velocity: does nothing without `trip: true`',
+      'tenants[0].limits.models[0].velocity: does nothing without `trip: true`',
+      'tenants[0].cache.ttl: 60 ms is hardly meant: write "60s"',
+    ])
+  })
+
+  it('a limit in the wrong place is found where it is meant', () => {
+    const yaml = 'tenants: [{ name: a, limits: { each_user: { models: [] } } }]'
+    expect(() => load(yaml)).toThrow('Did you mean "tenants[0].limits.models"?')
+  })
+
   it('every yaml block of docs/limits.md loads, and limits what its comments tell', () => {
     const text = readFileSync(join(root, 'docs/limits.md'), 'utf8')
     const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map((m) => m[1])

@@ -11,7 +11,7 @@ import { type FileText, parseFile } from './file.ts'
 import { idleLimits } from './idle-limits.ts'
 import { envName, FLAGS, flagName, type Leaf, MAPS, VALUES } from './leaves.ts'
 import { settingsOfOthers } from './models.ts'
-import { describeIssue, type Problem } from './problems.ts'
+import { describeIssue, dotted, type Problem } from './problems.ts'
 import { readRegularFile } from './regular-file.ts'
 import { type Config, type Settings, schema } from './schema.ts'
 import { weaknessOf } from './secret-file.ts'
@@ -257,7 +257,7 @@ function resolveSecrets(value: unknown, source: SecretSource, path: readonly str
 }
 
 function describe({ path, problem }: Problem, originOf: (setting: string) => Origin, text: FileText | null): string {
-  const name = path.reduce((so, key) => (/^\d+$/.test(key) ? `${so}[${key}]` : so === '' ? key : `${so}.${key}`), '')
+  const name = dotted(path)
   const origin = originOf(path.join('.'))
   // A flag, or a variable, names its setting: that is enough, and once
   if (origin.kind === 'environment' || origin.kind === 'flag') {

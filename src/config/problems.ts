@@ -64,15 +64,24 @@ const EVERYWHERE = LEAVES.flatMap(({ path, kind, members }) => [
   ...(kind === 'limits' ? members.map((member) => [...path, ...member.path]) : []),
 ])
 
+const isPlace = (part: string): boolean => /^\d+$/.test(part)
+/** Without places in lists. */
+const named = (path: readonly string[]): string[] => path.filter((part) => !isPlace(part))
+/** "tenants[0].limits" */
+export const dotted = (path: readonly string[]): string =>
+  path.map((part, i) => (isPlace(part) ? `[${part}]` : i === 0 ? part : `.${part}`)).join('')
+
 /** Null: the schema knows better what is allowed there. */
 function unknownKey(path: readonly string[], key: string): string | null {
-  const within = path.filter((p) => !/^\d+$/.test(p))
+  const within = named(path)
   const siblings = namesIn(LEAVES, within)
   if (siblings.length === 0) return null
   const near = nearest(key, siblings)
   if (near !== null) return `is not a known setting. Did you mean "${near}"?`
-  const elsewhere = EVERYWHERE.find((path) => path.at(-1) === key)
-  if (elsewhere) return `is not a known setting here. Did you mean "${elsewhere.join('.')}"?`
+  // A group around this one is likelier to be meant than another part of the settings
+  const around = path.findLastIndex((_, i) => namesIn(LEAVES, named(path.slice(0, i))).includes(key))
+  const elsewhere = around > 0 ? [...path.slice(0, around), key] : EVERYWHERE.find((path) => path.at(-1) === key)
+  if (elsewhere) return `is not a known setting here. Did you mean "${dotted(elsewhere)}"?`
   return `is not a known setting. Known here: ${siblings.join(', ')}.`
 }
 

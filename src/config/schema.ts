@@ -269,6 +269,24 @@ export const settings = z.strictObject({
     .prefault({})
     .describe('What a good answer is, for metrics, the dashboard and alerts; nothing is refused for it.'),
 
+  dashboard: z
+    .strictObject({
+      text: z
+        .enum(['shown', 'asked', 'never'])
+        .nullable()
+        .prefault(null)
+        .describe(
+          'Prompts and answers: `shown`; `asked`: one job at a time, and each look is recorded; `never`. Null: ' +
+            '`shown` where all models are of the provider `demo`, else `asked`.',
+        ),
+      kill: flag()
+        .nullable()
+        .prefault(null)
+        .describe('May the playground end a worker, or break a call? Null: where all models are of `demo`.'),
+    })
+    .prefault({})
+    .describe('The dashboard, on the admin listener.'),
+
   stream: z
     .strictObject({
       gather: z

@@ -10,6 +10,7 @@ export type CrashPoint =
   | 'mid-stream'
   | 'before-finish'
   | 'after-finish'
+  | 'revocation-held'
 
 let armed: string | null = null
 let left = 0

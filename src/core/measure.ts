@@ -62,7 +62,12 @@ export function openingOf({ tokens, reported, hidden }: Opening): { firstTokens:
  * Time per output token after the first chunk: (last - first) / (tokens - tokens of the first chunk). Null where that
  * is no number: fewer than two tokens, or all of them at once.
  */
-export function tpotOf({ firstTokenMono, lastTokenMono, tokens, firstTokens }: AnswerMarks): number | null {
+export function tpotOf({
+  firstTokenMono,
+  lastTokenMono,
+  tokens,
+  firstTokens,
+}: Pick<AnswerMarks, 'firstTokenMono' | 'lastTokenMono' | 'tokens' | 'firstTokens'>): number | null {
   if (firstTokenMono === null || lastTokenMono === null) return null
   const after = tokens - firstTokens
   const tookMs = lastTokenMono - firstTokenMono

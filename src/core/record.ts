@@ -16,7 +16,7 @@ import type { Shortfall } from './limits.ts'
 export type Bytes = string
 
 /** A short text is looked at faster than it is copied to a buffer and back. */
-const SHORT = 256
+const SHORT = 512
 
 function isShortAscii(text: string): boolean {
   if (text.length > SHORT) return false

@@ -1,8 +1,9 @@
 /** From the log to readers: replay, then live. */
 import type { Clock } from '../core/clock.ts'
 import { aboutJob, type Emit } from '../core/facts.ts'
+import { ttftOfParts } from '../core/goals.ts'
 import type { Job, JobId } from '../core/job.ts'
-import type { Delivery, FoundJob } from '../core/ports/delivery.ts'
+import type { Delivery, FirstText, FoundJob } from '../core/ports/delivery.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import { isEnd } from '../core/record.ts'
 import { Slots, Table } from '../core/table.ts'
@@ -15,6 +16,8 @@ import type { Subscription } from './subscription.ts'
 import { Turns } from './turns.ts'
 
 const SWEEP_MS = 250
+/** Sweeps from one word about readers' progress to the next. */
+const TELL_EVERY = 2
 /** What a caller that waits holds of its answer: thousands may wait. A longer one is read again. */
 const SEEN_BYTES = 32 * 1024
 
@@ -24,24 +27,49 @@ interface Reader {
   stop(): void
 }
 
-export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options: ReaderOptions): Delivery {
+/** One that is open: who it is, and what was told of it. */
+interface Open {
+  readonly reader: Reader
+  readonly job: Job
+  readonly dialect: string
+  readonly n: number
+  toldSeq: number
+}
+
+/** Null: it has none yet, or another process got it. */
+export type FirstTexts = (job: JobId) => FirstText | null
+
+export function createDelivery(
+  log: TokenLog,
+  clock: Clock,
+  emit: Emit,
+  options: ReaderOptions,
+  firstTextOf: FirstTexts = () => null,
+): Delivery {
   const feeds = new Table<JobId, Feed>()
-  const readers = new Slots<Reader>()
+  const readers = new Slots<Open>()
   const responses = new Slots<EventReader>()
   const turns = new Turns(clock)
   const results = new Results(log, clock, options.pageBytes)
   let opened = 0
+  let swept = 0
   let stopSweep: (() => void) | null = null
   let closed = false
 
-  function feedOf({ id, epoch }: Job): Feed {
+  function feedOf(job: Job, dialect: string): Feed {
+    const { id, epoch } = job
     const open = feeds.get(id)
     if (open) return open
     const feed = new Feed(id, epoch, turns)
+    // Who comes later does not wait for it
+    let awaitsText = firstTextOf(id) === null
     feeds.set(id, feed)
     feed.following = log.follow(
       id,
-      (firstSeq, records, of) => feed.push(firstSeq, records, of),
+      (firstSeq, records, of) => {
+        feed.push(firstSeq, records, of)
+        if (awaitsText && feed.isRead) awaitsText = !tellFirst(job, dialect)
+      },
       (of) => feed.restart(of),
     )
     return feed
@@ -53,10 +81,11 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     dialect: string,
     make: (feed: Feed, left: (complete: boolean) => void) => R,
   ): R {
-    const feed = feedOf(job)
+    const feed = feedOf(job, dialect)
     const n = ++opened
     const reader: R = make(feed, (complete) => {
-      readers.delete(place, reader)
+      readers.delete(place, open)
+      sweepWhileNeeded()
       feed.delete(reader.subscription)
       if (feed.isEmpty && feeds.get(job.id) === feed) {
         feed.following?.stop()
@@ -64,19 +93,39 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       }
       emit({ ...aboutJob(job), type: 'reader-closed', dialect, reader: n, complete, seq: reader.subscription.seq })
     })
-    const place = readers.add(reader)
+    const open: Open = { reader, job, dialect, n, toldSeq: 0 }
+    const place = readers.add(open)
+    sweepWhileNeeded()
     feed.add(reader.subscription)
     emit({ ...aboutJob(job), type: 'reader-opened', dialect, reader: n })
     return reader
   }
 
+  /** A live reader has got what just came. False: there is no text in it yet, as far as is known. */
+  function tellFirst(job: Job, dialect: string): boolean {
+    const first = firstTextOf(job.id)
+    if (first === null) return false
+    const parts = { ...first.parts, delivery: Math.max(0, clock.monoMs() - first.receivedMono) }
+    emit({ ...aboutJob(job), type: 'first-token-delivered', dialect, ttftMs: ttftOfParts(parts), parts })
+    return true
+  }
+
   function sweep(): void {
     const now = clock.monoMs()
     for (const response of responses) response.beat(now)
+    if (++swept % TELL_EVERY === 0) for (const open of readers) tellProgress(open)
+  }
+
+  function tellProgress(open: Open): void {
+    const { reader, job, dialect, n, toldSeq } = open
+    const { seq } = reader.subscription
+    if (seq === toldSeq) return
+    open.toldSeq = seq
+    emit({ ...aboutJob(job), type: 'reader-progressed', dialect, reader: n, seq })
   }
 
   function sweepWhileNeeded(): void {
-    if (responses.size > 0) stopSweep ??= clock.every(SWEEP_MS, sweep)
+    if (readers.size > 0) stopSweep ??= clock.every(SWEEP_MS, sweep)
     else {
       stopSweep?.()
       stopSweep = null
@@ -126,13 +175,11 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
       const reader = read(request.job, request.form.name, (feed, left) => {
         const response: EventReader = new EventReader(request, feed, log, clock, options, (complete) => {
           responses.delete(place, response)
-          sweepWhileNeeded()
           left(complete)
         })
         return response
       })
       const place = responses.add(reader)
-      sweepWhileNeeded()
       if (closed) reader.stop()
     },
     follow(request) {
@@ -161,7 +208,7 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     },
     close() {
       closed = true
-      for (const reader of readers) reader.stop()
+      for (const { reader } of readers) reader.stop()
     },
   }
 }

@@ -92,6 +92,11 @@ export class Feed {
     return this.#readers.length === 0
   }
 
+  /** Has a reader just got all there is? */
+  get isRead(): boolean {
+    return this.#readers.some(({ live, seq }) => live && seq === this.head)
+  }
+
   view(job: Rendering, form: StreamForm): View {
     const shownAs = job.shownAs === undefined ? '' : `${job.dialect} ${JSON.stringify(job.shownAs)}`
     return this.#views.find((view) => view.is(form, shownAs)) ?? new View(form, shownAs)

@@ -5,6 +5,7 @@ import type { Ids } from '../core/ids.ts'
 import type { JobKind, TenantId } from '../core/job.ts'
 import type { JsonRecord } from '../core/json.ts'
 import type { LimitSettings } from '../core/limits.ts'
+import type { Role } from '../core/live.ts'
 import type { Metric } from '../core/numbers.ts'
 import type { Admission } from '../core/ports/admission.ts'
 import type { Audit } from '../core/ports/audit.ts'
@@ -15,6 +16,7 @@ import type { Engine } from '../core/ports/engine.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Keys } from '../core/ports/keys.ts'
 import type { UsageReports } from '../core/ports/ledger.ts'
+import type { Live } from '../core/ports/live.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import type { Operations } from '../core/ports/operations.ts'
 import type { Presence } from '../core/ports/presence.ts'
@@ -169,6 +171,9 @@ export interface GatewayDeps {
     readonly needsRestart: readonly string[]
   }>
   readonly models: Models
+  /** What the dashboard shows, and where its files are. */
+  readonly live: Live
+  readonly pageFolder: string
   readonly delivery: Delivery
   readonly dialects: Dialects
   readonly clock: Clock
@@ -189,6 +194,8 @@ export interface Gateway {
   /** Port 0 = any free one. Rejects with the system's error (EADDRINUSE). */
   listenPublic(host: string, port: number): Promise<Address>
   listenAdmin(host: string, port: number): Promise<Address>
+  /** The path of a new link into the dashboard, good for one sign-in. */
+  link(role: Role): string
   /** Stored jobs are back in line: from now on all requests are answered, not only probes. */
   ready(): void
   /**

@@ -1,7 +1,9 @@
 /** How callers come in, by what their route asks of them. */
 import type { Admitted } from './caller/admitted.ts'
-import type { Auth } from './caller/auth.ts'
+import { type Auth, hasCredential } from './caller/auth.ts'
 import type { Caller } from './caller/caller.ts'
+import { roleOf } from './caller/roles.ts'
+import type { SignIn } from './caller/sign-in.ts'
 import { Aborted, type Exchange } from './http/exchange.ts'
 import type { AuthRule } from './http/route.ts'
 
@@ -16,7 +18,7 @@ export interface Entry {
 
 const nobody = (): null => null
 
-export function createEntries(auth: Auth, admitted: Admitted): Readonly<Record<AuthRule, Entry>> {
+export function createEntries(auth: Auth, admitted: Admitted, signIn: SignIn): Readonly<Record<AuthRule, Entry>> {
   function letIn(exchange: Exchange, caller: Caller): Caller {
     // It stays in as long as its caller is valid
     exchange.onClose(admitted.enter(caller, 'request', (error) => exchange.sendAway(error)))
@@ -42,8 +44,12 @@ export function createEntries(auth: Auth, admitted: Admitted): Readonly<Record<A
     operator: {
       isAlwaysOpen: false,
       isCounted: false,
-      enter({ request }) {
-        auth.operator(request)
+      enter(exchange) {
+        const { request, route } = exchange
+        const signed = hasCredential(request) ? null : signIn.find(request)
+        if (signed === null) auth.operator(request)
+        else if (route !== null) signIn.check(request, signed, roleOf(route))
+        exchange.role = signed?.role ?? 'admin'
         return null
       },
     },

@@ -6,19 +6,24 @@ import { Admitted } from './caller/admitted.ts'
 import { createAuth } from './caller/auth.ts'
 import { normalOrigins } from './caller/origin.ts'
 import { createSessions } from './caller/sessions.ts'
+import { SignIn } from './caller/sign-in.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createEntries } from './entry.ts'
 import { Inflow } from './http/inflow.ts'
 import { listen, stopListening } from './http/listener.ts'
 import { adminAdvice } from './http/no-route.ts'
 import { Owed } from './http/owed.ts'
+import { PageFiles } from './http/page-files.ts'
 import { Router } from './http/router.ts'
+import { LiveHub } from './live/hub.ts'
 import { Phase } from './phase.ts'
 import { pipeline } from './pipeline.ts'
 import { createAnswers } from './read/answers.ts'
 import { createJobs } from './read/jobs.ts'
 import { createWatching } from './read/watching.ts'
+import { pageRoutes } from './routes/dashboard.ts'
 import { createRoutes } from './routes/index.ts'
+import { finishRevocations } from './routes/stopping.ts'
 import { Hub } from './socket/hub.ts'
 import { createSubmits } from './submit/submit.ts'
 
@@ -61,9 +66,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const submits = createSubmits(deps, auth)
   const jobs = createJobs(deps, submits)
   const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow, owed, phase })
+  const signIn = new SignIn(clock, deps.ids)
+  const live = new LiveHub(deps, { auth, signIn, phase })
+  const page = pageRoutes(new PageFiles(deps.pageFolder))
   const watching = createWatching(deps)
-  const parts = { auth, sessions, admitted, submits, jobs, answers, watching, phase }
-  const routes = createRoutes(deps, { ...parts, socket: hub.route })
+  const parts = { auth, sessions, admitted, submits, jobs, answers, watching, phase, signIn }
+  const routes = createRoutes(deps, { ...parts, socket: hub.route, live: live.route, page })
   const servers: Server[] = []
   let publicServer: Server | null = null
   let publicPort = 0
@@ -76,7 +84,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     ),
   )
 
-  const entries = createEntries(auth, admitted)
+  const entries = createEntries(auth, admitted, signIn)
   const ways = { ...deps, owed, inflow, outflow, entries, check: auth.check, phase }
   const onUnreadable = ({ status, code }: SluiceError): void => emit({ type: 'request-ended', ...UNREAD, status, code })
 
@@ -85,12 +93,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
     host: string,
     port: number,
     origins: readonly string[],
-    sockets: Hub | null,
+    sockets: Hub | LiveHub,
   ): Promise<Address> {
     const serve = pipeline(router, normalOrigins(origins), ways)
     const server = await listen(host, port, options, { serve, owed, onUnreadable, sockets })
     servers.push(server)
-    if (sockets !== null) publicServer = server
+    if (sockets === hub) publicServer = server
     return { host, port: (server.address() as { port: number }).port }
   }
 
@@ -98,6 +106,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   return {
     metrics: [
       ...hub.metrics,
+      ...live.metrics,
       gauge('unfinished_bytes', 'Bodies and messages that are still arriving', () => inflow.bytes),
       gauge('unread_bytes', 'Large answers that are not read yet', () => outflow.bytes),
     ],
@@ -106,8 +115,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
       publicPort = address.port
       return address
     },
-    ready: () => phase.open(),
-    listenAdmin: (host, port) => open(operators, host, port, [], null),
+    ready() {
+      if (!phase.open()) return
+      finishRevocations(deps).catch((error: unknown) => deps.onFault(error, 'start'))
+    },
+    listenAdmin: (host, port) => open(operators, host, port, [], live),
+    link: (role) => `/#code=${signIn.code(role).code}`,
     drain() {
       if (phase.isStopping) return
       phase.stop()
@@ -128,10 +141,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
         answers.releaseAll()
         watching.endAll()
         hub.close()
+        live.close()
         const all = servers.map((server) => new Promise((done) => server.close(done)))
         for (const server of servers) server.closeIdleConnections()
         const cut = clock.after(withinMs, () => {
           hub.cut()
+          live.cut()
           for (const server of servers) server.closeAllConnections()
         })
         await Promise.all(all)

@@ -19,8 +19,11 @@ export class Phase {
     return this.#is === 'stopping'
   }
 
-  open(): void {
-    if (this.#is === 'starting') this.#is = 'open'
+  /** False: it was open before, or stops. */
+  open(): boolean {
+    if (this.#is !== 'starting') return false
+    this.#is = 'open'
+    return true
   }
 
   stop(): void {

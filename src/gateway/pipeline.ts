@@ -47,7 +47,8 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
     const fail = (thrown: unknown): void => exchange.fail(thrown, headersOf(thrown, exchange, router))
     const send = (answer: Answered): void => {
       try {
-        if (answer !== null) exchange.send(answer)
+        if (answer instanceof SluiceError) fail(answer)
+        else if (answer !== null) exchange.send(answer)
       } catch (error) {
         fail(error)
       }

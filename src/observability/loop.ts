@@ -1,11 +1,13 @@
 /** How long the event loop was held. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { histogram, type NumberSource } from '../core/numbers.ts'
+import { type Histogram, histogram, type NumberSource } from '../core/numbers.ts'
 
 /** The interval of the monitor's timer, which wakes even an idle process. */
 const RESOLUTION_MS = 20
 
 export interface LoopMonitor extends NumberSource {
+  readonly delay: Histogram
+  refresh(): void
   stop(): void
 }
 
@@ -14,6 +16,7 @@ export function watchLoop(): LoopMonitor {
   const delay = histogram('loop_delay_ms', 'How late timers ran: above 100 ms, the CPU is the bottleneck')
   loop.enable()
   return {
+    delay,
     metrics: [delay],
     refresh() {
       // Node lists percentiles, ever finer towards the maximum; values between two of them count as the upper one

@@ -2,7 +2,7 @@
  * Counts a job's tokens as they pass, by scanning: no token is parsed. What earlier attempts left in the log is counted
  * the same way, so a job's usage is the sum over its attempts, whichever process made them (M1).
  */
-import { chunkShows, isOpening, textBytes, usageOf } from '../core/delta.ts'
+import { chunkShows, chunkShowsOutput, isOpening, textBytes, usageOf } from '../core/delta.ts'
 import { parseDocument } from '../core/document.ts'
 import { BYTES_PER_TOKEN } from '../core/estimate.ts'
 import { isObject, type JsonObject } from '../core/fold.ts'
@@ -25,6 +25,14 @@ function hasUsage(chunk: Bytes): boolean {
   return chunk.charCodeAt(at) === 123
 }
 
+export interface FirstChunk {
+  /** Tokens of the answer that its usage told; null: it had none. */
+  readonly reported: number | null
+  /** Not reasoning alone: what was reasoned before it was never shown. */
+  readonly isOutput: boolean
+}
+const NO_CHUNK: FirstChunk = { reported: null, isOutput: false }
+
 const NOTHING: Usage = { promptTokens: 0, completionTokens: 0, estimated: false }
 
 export class Meter {
@@ -32,6 +40,8 @@ export class Meter {
   tokens = 0
   /** Has this attempt shown anything? */
   shown = false
+  /** Of its first chunk that showed something. */
+  first: FirstChunk = NO_CHUNK
   readonly #promptTokens: number
   readonly #requestBytes: number
   #earlier: Usage | null = null
@@ -70,6 +80,7 @@ export class Meter {
     this.#reported = null
     this.#seenThen = 0
     this.shown = false
+    this.first = NO_CHUNK
   }
 
   /** Looks at one chunk: `usage` is nothing but the upstream's usage, `opening` comes before anything is shown. */
@@ -89,6 +100,11 @@ export class Meter {
     if (!this.shown) {
       if (isOpening(parsed)) return 'opening'
       this.shown = chunkShows(parsed)
+      if (this.shown)
+        this.first = {
+          reported: isReport ? this.#reported!.completionTokens : null,
+          isOutput: chunkShowsOutput(parsed),
+        }
     }
     if (this.shown) this.#token(chunk)
     // Its own text is in its report

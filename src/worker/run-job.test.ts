@@ -40,10 +40,16 @@ interface Stage {
   readonly firstTexts: number[]
   /** The next prompt waits; `run` is the attempt that it is made for. */
   holdPrompt(): { readonly run: Promise<Run>; now(): void }
+  /** A connection takes the last call's request. */
+  sent(): void
   /** Takes its deployments out of the worker's catalogue. */
   remove(): void
   /** Begins the next attempt. */
   attempt(more?: Partial<Job>): Promise<{ readonly run: Run; readonly sink: ProviderSink }>
+}
+
+interface Wire {
+  sentMono: number | null
 }
 
 /** The coordinator is the real one. */
@@ -68,12 +74,22 @@ function setUp(
   const used: UsageRecord[] = []
   const firstTexts: number[] = []
   let sink!: ProviderSink
+  let lastWire: Wire = { sentMono: null }
   const provider = {
     continues: true,
     start(call: ProviderCall, to: ProviderSink) {
       calls.push(call)
       sink = to
-      return { abort: () => queueMicrotask(() => to.end({ kind: 'aborted' })), pause() {}, resume() {} }
+      const wire: Wire = { sentMono: null }
+      lastWire = wire
+      return {
+        get sentMono() {
+          return wire.sentMono
+        },
+        abort: () => queueMicrotask(() => to.end({ kind: 'aborted' })),
+        pause() {},
+        resume() {},
+      }
     },
   }
   const timeouts = { ttftMs: 1, interTokenMs: 1, totalMs: 1 }
@@ -150,6 +166,9 @@ function setUp(
     facts,
     used,
     firstTexts,
+    sent() {
+      lastWire.sentMono = clock.monoMs()
+    },
     remove: () => catalogue.replace([]),
     holdPrompt() {
       const held = Promise.withResolvers<void>()
@@ -822,3 +841,166 @@ describe('a store that is away while the log is read is not waited for', () => {
     }
   })
 })
+
+describe('the time to first token', () => {
+  const partsOf = (facts: readonly Happened[]) =>
+    facts.flatMap((fact) => (fact.type === 'first-token-received' ? [fact.parts] : []))
+
+  it('goes to line, prompt, connection and upstream', async () => {
+    const { clock, facts, outcomes, sent, holdPrompt, attempt } = setUp()
+    const prompt = holdPrompt()
+    clock.advance(100)
+    const begun = attempt({ admissionMs: 7 })
+    const run = await prompt.run
+    clock.advance(5)
+    prompt.now()
+    const { sink } = await begun
+    await turn()
+    clock.advance(30)
+    sent()
+    clock.advance(200)
+    sink.events([OPENING])
+    clock.advance(50)
+    sink.events([CHUNK])
+    clock.advance(40)
+    sink.end({ kind: 'done' })
+    await over(run)
+    const parts = { admission: 7, queue: 100, retries: 0, routing: 5, connect: 30, upstream: 250, delivery: 0 }
+    expect(partsOf(facts)).toEqual([parts])
+    expect(outcomes).toMatchObject([{ timing: { ttftMs: 385, parts } }])
+  })
+
+  it('adds up to it, over failed and handed back attempts, and is that of the attempt that gave it', async () => {
+    const random = mulberry(17)
+    const some = (most: number): number => Math.floor(random() * most * 1_000) / 1_000
+    for (let n = 0; n < 60; n++) {
+      const { clock, facts, outcomes, sent, attempt } = setUp([{}, {}, {}, {}])
+      let [queue, retries] = [0, 0]
+      for (let failures = Math.floor(random() * 4); ; failures--) {
+        const waited = 6_000 + some(300)
+        clock.advance(waited)
+        queue += waited
+        const { run, sink } = await attempt()
+        const connecting = random() < 0.5 ? some(40) : null
+        if (connecting !== null) {
+          clock.advance(connecting)
+          sent()
+        }
+        const answering = some(900)
+        clock.advance(answering)
+        if (failures > 0) {
+          retries += (connecting ?? 0) + answering
+          if (random() < 0.3) run.stop('released')
+          else sink.end({ kind: 'failed', error: new SluiceError('provider_error'), retry: true })
+          await over(run)
+          continue
+        }
+        sink.events([CHUNK])
+        sink.end({ kind: 'done' })
+        await over(run)
+        const { timing } = outcomes.at(-1) as Outcome & { kind: 'done' }
+        const [{ delivery: _none, ...parts }] = partsOf(facts)
+        const truth = { admission: 0, queue, retries, routing: 0, connect: connecting ?? 0, upstream: answering }
+        for (const [part, ms] of Object.entries(truth)) expect(parts[part as keyof typeof parts]).toBeCloseTo(ms, 2)
+        expect(Object.values(parts).reduce((sum, ms) => sum + ms)).toBeCloseTo(timing.ttftMs!, 2)
+        break
+      }
+    }
+  })
+
+  it('of an answer that is continued is that of its first attempt, which told it', async () => {
+    const { clock, facts, outcomes, attempt } = setUp()
+    clock.advance(10)
+    const first = await attempt()
+    clock.advance(20)
+    first.sink.events([CHUNK])
+    first.run.stop('released')
+    await over(first.run)
+    clock.advance(500)
+    const second = await attempt()
+    second.sink.events([CHUNK])
+    second.sink.end({ kind: 'done' })
+    await over(second.run)
+    expect(partsOf(facts)).toMatchObject([{ queue: 10, upstream: 20 }])
+    expect(outcomes[1]).toMatchObject({ timing: { ttftMs: 30 } })
+    expect((outcomes[1] as Outcome & { kind: 'done' }).timing).not.toHaveProperty('parts')
+  })
+})
+
+describe('the pace', () => {
+  const usage = (tokens: number, reasoning = 0): Bytes =>
+    JSON.stringify({
+      choices: [],
+      usage: {
+        prompt_tokens: 3,
+        completion_tokens: tokens,
+        completion_tokens_details: { reasoning_tokens: reasoning },
+      },
+    })
+  const THOUGHT = CHUNK.replace('"content"', '"reasoning_content"')
+
+  /** Three chunks, 100 ms apart, the first one alone. */
+  async function paced(first: Bytes, last: Bytes): Promise<number | undefined> {
+    const { clock, outcomes, attempt } = setUp()
+    const { run, sink } = await attempt()
+    clock.advance(300)
+    sink.events([first])
+    for (let i = 0; i < 2; i++) {
+      clock.advance(100)
+      sink.events([CHUNK])
+    }
+    clock.advance(70)
+    sink.events([last])
+    sink.end({ kind: 'done' })
+    await over(run)
+    return (outcomes[0] as Outcome & { kind: 'done' }).timing.tpotMs
+  }
+
+  it('is of tokens as they are reported, not of chunks; the usage ends nothing', async () => {
+    expect(await paced(CHUNK, usage(21))).toBe(10)
+  })
+
+  it('counts no reasoning that was never shown', async () => {
+    expect(await paced(CHUNK, usage(121, 100))).toBe(10)
+    expect(await paced(THOUGHT, usage(21, 10))).toBe(10)
+  })
+
+  it('knows how many tokens the first chunk brought where it tells them', async () => {
+    const first = CHUNK.replace(/\}$/, ',"usage":{"prompt_tokens":3,"completion_tokens":8}}')
+    expect(await paced(first, usage(28))).toBe(10)
+  })
+
+  it('tells a stall, and progress twice a second', async () => {
+    const { clock, facts, attempt } = setUp()
+    const { sink } = await attempt()
+    const SHORT = '{"choices":[{"delta":{"content":"x"}}]}'
+    clock.advance(5_000)
+    sink.events([OPENING])
+    clock.advance(5_000)
+    for (let i = 0; i < 20; i++) {
+      sink.events([SHORT])
+      clock.advance(100)
+    }
+    clock.advance(900)
+    sink.events([SHORT])
+    clock.advance(10)
+    sink.events([SHORT])
+    const told = facts.filter(({ type }) => type === 'attempt-progressed' || type === 'answer-stalled')
+    expect(told).toMatchObject([
+      ...[1, 6, 11, 16].map((tokens) => ({ type: 'attempt-progressed', attempt: 1, tokens })),
+      { type: 'answer-stalled', ms: 1_000, deployment: 'd0' },
+      { type: 'attempt-progressed', tokens: 21 },
+    ])
+  })
+})
+
+/** Numbers from 0 to 1, the same for the same seed. */
+function mulberry(seed: number): () => number {
+  let a = seed
+  return () => {
+    a = (a + 0x6d2b79f5) | 0
+    let t = Math.imul(a ^ (a >>> 15), 1 | a)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
+  }
+}

@@ -17,7 +17,7 @@ import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
 import type { JsonObject } from '../core/fold.ts'
 import type { Job, JobId, Timing, Usage } from '../core/job.ts'
 import type { Shortfall } from '../core/limits.ts'
-import type { TtftParts } from '../core/measure.ts'
+import { STALL_MS, type TtftParts } from '../core/measure.ts'
 import { Once } from '../core/once.ts'
 import type { AnswerGuards, Stage } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
@@ -35,8 +35,8 @@ import {
 } from '../core/record.ts'
 import type { Cost } from '../core/usage-record.ts'
 import { finishing } from './cut.ts'
+import { msPerToken, type Pace, ttftPartsOf, UNKNOWN } from './measured.ts'
 import { Meter } from './meter.ts'
-import { ttftPartsOf } from './parts.ts'
 import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
 
 /** A job and what it asks for. */
@@ -79,6 +79,8 @@ const FREE: ReadonlySet<SluiceError['code']> = new Set([
   'provider_error',
   'overloaded',
 ])
+/** Progress is told this often, at most. */
+const PROGRESS_MS = 500
 /** Of the log, read at once. */
 const PAGE_BYTES = 4 << 20
 
@@ -118,9 +120,11 @@ export class Run implements ProviderSink {
   #firstTokenMono: number | null
   /** Where the time until then went; null: an earlier attempt gave it. */
   #parts: TtftParts | null = null
+  /** 0: none came in this attempt. */
   #lastTokenMono = 0
+  #toldMono = 0
   /** Where the pace is measured from: the answer's first text, or this attempt's where nobody knows when that came. */
-  #pace: { readonly fromMono: number; readonly tokensBefore: number } | null
+  #pace: Pace | null
   #answerBytes = 0
   /** The upstream is left unread until the store has caught up. */
   #paused = false
@@ -134,7 +138,7 @@ export class Run implements ProviderSink {
     this.#leasedMono = deps.clock.monoMs()
     this.#acceptedMono = this.#leasedMono - sinceAcceptedMs
     this.#firstTokenMono = ttftMs === null ? null : this.#acceptedMono + ttftMs
-    this.#pace = this.#firstTokenMono === null ? null : { fromMono: this.#firstTokenMono, tokensBefore: 0 }
+    this.#pace = this.#firstTokenMono === null ? null : { ...UNKNOWN, fromMono: this.#firstTokenMono }
   }
 
   isUsing(provider: Provider): boolean {
@@ -275,12 +279,18 @@ export class Run implements ProviderSink {
     const { clock, emit, maxAnswerBytes, maxPendingBytes } = this.#deps
     const writer = this.#writer!
     const isFirst = !this.#textShown && this.#meter.shown
-    this.#lastTokenMono = clock.monoMs()
+    const now = clock.monoMs()
     if (isFirst || (this.#pace === null && this.#meter.shown))
-      this.#pace = { fromMono: this.#lastTokenMono, tokensBefore: this.#meter.tokens - tokens }
+      this.#pace = {
+        fromMono: now,
+        chunksBefore: this.#meter.tokens - tokens,
+        chunks: tokens,
+        first: this.#meter.first,
+      }
+    if (tokens > 0) this.#progressed(now)
     if (isFirst) {
       this.#textShown = true
-      this.#firstTokenMono = this.#lastTokenMono
+      this.#firstTokenMono = now
       this.#parts = ttftPartsOf(this.lease, {
         leasedMono: this.#leasedMono,
         calledMono: this.#calledMono,
@@ -312,6 +322,20 @@ export class Run implements ProviderSink {
         (thrown) => this.#giveUp(thrown, true), // what follows could not be kept
       )
     }
+  }
+
+  /** More of the answer came. */
+  #progressed(now: number): void {
+    const sinceMs = now - this.#lastTokenMono
+    const isStalled = sinceMs >= STALL_MS && this.#lastTokenMono > 0
+    this.#lastTokenMono = now
+    if (!isStalled && now - this.#toldMono < PROGRESS_MS) return
+    this.#toldMono = now
+    const { emit } = this.#deps
+    const { job, attempt, claim } = this.lease
+    const about = { ...aboutJob(job), attempt, deployment: claim.deployment }
+    if (isStalled) emit({ ...about, type: 'answer-stalled', ms: sinceMs })
+    emit({ ...about, type: 'attempt-progressed', tokens: this.#meter.tokens })
   }
 
   /** Nothing more of this answer can be taken: its call ends, and with it the attempt. */
@@ -547,11 +571,7 @@ export class Run implements ProviderSink {
   }
 
   #tpotMs(): number | null {
-    if (this.#pace === null) return null
-    const { fromMono, tokensBefore } = this.#pace
-    const tokens = this.#meter.tokens - tokensBefore
-    const tookMs = this.#lastTokenMono - fromMono
-    return tokens < 2 || tookMs <= 0 ? null : tookMs / (tokens - 1)
+    return this.#pace === null ? null : msPerToken(this.#pace, this.#lastTokenMono, this.#meter.usage())
   }
 
   #timing(): Timing {

@@ -12,7 +12,9 @@ import { type Answer, request, send } from './wire.ts'
 const deps = { dialects: DIALECTS } as GatewayDeps
 const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => null }
 const watching = createWatching(deps)
-const tables = createRoutes(deps, { socket, watching } as RouteParts)
+// The page's own files: dashboard.test.ts
+const parts = { socket, live: { ...socket, path: '/admin/live' }, page: [] as readonly Route[], watching }
+const tables = createRoutes(deps, parts as unknown as RouteParts)
 const doors = [
   ...tables.public.map((route) => ({ door: 'public' as const, route })),
   ...tables.admin.map((route) => ({ door: 'admin' as const, route })),

@@ -545,6 +545,39 @@ describe('tenants and keys', () => {
     ])
   })
 
+  it('what operators do to jobs is kept, whosever they are', async () => {
+    const { key } = await make()
+    const [failed, runs] = [await failing(key), await submit(key, 'Hi. demo: tokens=5000 delay=20')]
+    expect((await admin('POST', `/admin/jobs/${failed}/redrive`)).status).toBe(202)
+    expect((await admin('POST', `/admin/jobs/${runs}/cancel`)).status).toBe(202)
+    expect((await admin('POST', '/admin/jobs/job_x/cancel')).status).toBe(404)
+    const { body } = await admin('GET', '/admin/audit?limit=2')
+    expect(body['data']).toMatchObject([
+      { action: 'job-canceled', target: `job ${runs}`, tenant: 'acme', before: { state: expect.any(String) } },
+      { action: 'job-redriven', target: `job ${failed}`, tenant: 'acme', before: { state: 'failed' } },
+    ])
+  })
+
+  it('a pause needs names that are known, and tells those that are near', async () => {
+    await make()
+    for (const [selector, code, near] of [
+      [{ tenant: 'acne' }, 'tenant_not_found', 'acme'],
+      [{ model: 'demmo' }, 'model_not_found', 'demo'],
+      [{ tenant: 'acme', model: 'nothing-like-it' }, 'model_not_found', 'GET /v1/models'],
+    ] as const) {
+      const { body } = await admin('POST', '/admin/pause', selector)
+      expect(body['error']).toMatchObject({ code, message: expect.stringContaining(near) })
+    }
+    expect((await admin('GET', '/admin/pause')).body['data']).toEqual([])
+    // Lanes are their clients' own
+    expect((await admin('POST', '/admin/pause', { tenant: 'acme', lane: 'any', model: 'talks' })).status).toBe(200)
+    await app.reload({ models: [{ name: 'demo', provider: 'demo' }] })
+    // What is paused can be resumed, though its model is gone
+    const resumed = await admin('POST', '/admin/resume', { tenant: 'acme', lane: 'any', model: 'talks' })
+    expect([resumed.status, resumed.body['data']]).toEqual([200, []])
+    expect((await admin('POST', '/admin/resume', { tenant: 'acne' })).status).toBe(404)
+  })
+
   it('changes are kept and told, with what differs, and with no secret', async () => {
     const { id, key } = await make({ name: 'first' })
     await admin('PATCH', `/admin/keys/${id}`, { name: 'second' })

@@ -1,12 +1,9 @@
 /** Bounds how long an answer may be: what a request may ask for, and what it gets if it asks for nothing. */
 import { z } from 'zod'
 import { SluiceError } from '../../core/errors.ts'
+import { isOutputBound, OTHER_OUTPUT_BOUNDS, OUTPUT_BOUNDS } from '../../core/output-bounds.ts'
 import { count } from '../../settings/fields.ts'
 import { defineGuard } from './guard.ts'
-
-const MEMBERS = ['max_completion_tokens', 'max_tokens'] as const
-/** What some engines read instead, or before these: llama.cpp, Ollama, TGI and SGLang, Responses and Gemini. */
-const OTHERS = ['n_predict', 'num_predict', 'max_new_tokens', 'max_output_tokens'] as const
 
 export const maxOutput = defineGuard(
   'max-output',
@@ -20,7 +17,7 @@ export const maxOutput = defineGuard(
       .prefault('cap')
       .describe('What becomes of a request that asks for more: it is lowered, or blocked.'),
     member: z
-      .enum(MEMBERS)
+      .enum(OUTPUT_BOUNDS)
       .prefault('max_completion_tokens')
       .describe('What is set where a request has neither: some engines know only `max_tokens`.'),
   },
@@ -29,8 +26,10 @@ export const maxOutput = defineGuard(
       if (kind !== 'chat' || request === undefined) return null
       const asked = request()
       const isGiven = (name: string): boolean => asked[name] !== undefined && asked[name] !== null
-      const above = [...MEMBERS, ...OTHERS].filter((name) => isGiven(name) && !isWithin(asked[name], tokens))
-      const missing = MEMBERS.some(isGiven) ? {} : { [member]: String(tokens) }
+      const above = [...OUTPUT_BOUNDS, ...OTHER_OUTPUT_BOUNDS].filter(
+        (name) => isGiven(name) && !isWithin(asked[name], tokens),
+      )
+      const missing = OUTPUT_BOUNDS.some(isGiven) ? {} : { [member]: String(tokens) }
       if (above.length === 0)
         return member in missing ? { verdict: 'allow', rules: [], count: 0, members: missing } : null
       if (over === 'block')
@@ -43,5 +42,4 @@ export const maxOutput = defineGuard(
     },
 )
 
-/** Engines take -1, and some 0, for no bound at all. */
-const isWithin = (asked: unknown, tokens: number): boolean => typeof asked === 'number' && asked >= 1 && asked <= tokens
+const isWithin = (asked: unknown, tokens: number): boolean => isOutputBound(asked) && asked <= tokens

@@ -1,6 +1,7 @@
 /** From the log to readers: replay, then live. */
 import type { SluiceError } from '../errors.ts'
 import type { Job } from '../job.ts'
+import type { TtftParts } from '../measure.ts'
 import type { Bytes, Cursor } from '../record.ts'
 import type { Dialect, Rendering, Reply, StreamForm } from './dialect.ts'
 
@@ -85,6 +86,12 @@ export interface SocketReader {
 
 /** A job as it was found: with that, a log that was lost is told from one that was erased. */
 export type FoundJob = Pick<Job, 'id' | 'epoch' | 'state'>
+
+/** When a job's first text came to this process, and where the time until then went. */
+export interface FirstText {
+  readonly receivedMono: number
+  readonly parts: TtftParts
+}
 
 export interface Delivery {
   /** Writes the job's frames after the cursor to the sink until the end. */

@@ -10,6 +10,8 @@ export interface Disabled {
   /** For its clients; empty: none was given. */
   readonly reason: string
   readonly atMs: number
+  /** Of a key that is revoked: until its jobs are stopped, as `running` and `queued` ask. */
+  readonly isStopping?: true
 }
 
 export interface TenantRecord {

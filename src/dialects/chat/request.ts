@@ -5,7 +5,7 @@
 import { bad, boolean, type Check, checkMembers, isText } from '../../core/fields.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import type { CanonicalRequest, RequestForm } from '../../core/ports/dialect.ts'
-import { CLIENT_QUERY, userCheck } from '../openai.ts'
+import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
 import { hasReferenceLoop } from './references.ts'
 
 const MAX_MESSAGES = 10_000
@@ -32,12 +32,12 @@ export const completions: RequestForm = {
   query: CLIENT_QUERY,
   read(value, body): CanonicalRequest {
     check(value)
-    const { stream, stream_options: options, safety_identifier: identifier, user } = value
+    const { stream, stream_options: options } = value
     return {
       value,
       body,
       stream: typeof stream === 'boolean' ? stream : undefined,
-      user: identifier ?? user,
+      user: userIn(value),
       shownAs: isRecord(options) && options['include_usage'] === true ? USAGE : undefined,
     }
   },

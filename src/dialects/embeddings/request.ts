@@ -2,11 +2,14 @@
 import { bad, type Check, checkMembers, isText } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { CanonicalRequest, RequestForm } from '../../core/ports/dialect.ts'
-import { CLIENT_QUERY, userCheck } from '../openai.ts'
+import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
 
 /** As many vectors as the largest answer (http.max_answer_bytes) can hold. */
 const MAX_INPUTS = 2_048
-const CHECKS: ReadonlyMap<string, Check> = new Map([['user', userCheck]])
+const CHECKS: ReadonlyMap<string, Check> = new Map([
+  ['user', userCheck],
+  ['safety_identifier', userCheck],
+])
 
 export const request: RequestForm = {
   path: '/v1/embeddings',
@@ -15,8 +18,7 @@ export const request: RequestForm = {
   query: CLIENT_QUERY,
   read(value, body): CanonicalRequest {
     check(value)
-    const { safety_identifier: identifier, user } = value
-    return { value, body, stream: undefined, user: identifier ?? user, shownAs: undefined }
+    return { value, body, stream: undefined, user: userIn(value), shownAs: undefined }
   },
 }
 

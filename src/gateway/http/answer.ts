@@ -1,4 +1,5 @@
 /** What a handler answers with: a value, so that something can be done with it before it is sent, and after. */
+import type { SluiceError } from '../../core/errors.ts'
 import { type Bytes, toBytes } from '../../core/record.ts'
 
 export type Headers = Readonly<Record<string, string>>
@@ -14,8 +15,11 @@ export interface Answer {
   readonly headers: Headers
 }
 
-/** Null: the handler writes the response itself, or nobody is left to read one. */
-export type Answered = Answer | null
+/**
+ * Null: the handler writes the response itself, or nobody is left to read one. An error is answered as if it was
+ * thrown: what is refused often is returned, for a throw through async functions costs as much as the refusal.
+ */
+export type Answered = Answer | SluiceError | null
 
 export const json = (status: number, value: unknown, headers = NO_HEADERS): Answer =>
   bytes(status, toBytes(JSON.stringify(value)), headers)

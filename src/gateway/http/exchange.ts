@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
 import { retryHeaders, SluiceError } from '../../core/errors.ts'
+import type { Role } from '../../core/live.ts'
 import type { Dialect } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
@@ -47,8 +48,14 @@ export class Exchange {
   /** What it was answered with, or cut off for. */
   failure: SluiceError | null = null
   /** Once they are known; null if it was refused before. */
-  route: { readonly path: string; readonly errors?: Pick<Dialect, 'error' | 'errorType'> } | null = null
+  route: {
+    readonly method: string
+    readonly path: string
+    readonly errors?: Pick<Dialect, 'error' | 'errorType'>
+  } | null = null
   caller: Caller | null = null
+  /** Of an operator; null: it is none. */
+  role: Role | null = null
   readonly #deps: ExchangeDeps
   readonly #onClose: Array<() => void> = []
 
@@ -66,7 +73,7 @@ export class Exchange {
     this.startedMono = deps.clock.monoMs()
     this.trace = readTraceparent(request.headers['traceparent'])
     this.#deps = deps
-    response.once('close', () => {
+    response.on('close', () => {
       for (const fn of this.#onClose) fn()
     })
   }
@@ -156,7 +163,8 @@ export class Exchange {
     const form = this.route?.errors
     const body = form === undefined ? errorJson(error.wire) : form.error(error.wire)
     const type = form?.errorType
-    const headers = { ...errorHeaders(error), ...more }
+    const own = errorHeaders(error)
+    const headers = more === NO_HEADERS ? own : { ...own, ...more }
     const { socket } = response
     if (!hasLargeBodyToCome(request) || socket === null) {
       this.send(bytes(error.status, body, headers, type))
@@ -173,11 +181,11 @@ export class Exchange {
 export class Aborted extends Error {}
 
 /** May the request be tried again, and on this connection? What is left of what refused it? */
-export const errorHeaders = (error: SluiceError): Headers => ({
-  ...retryHeaders(error),
-  ...(error.limit !== undefined && refusalHeaders(error.limit)),
-  ...(error.code === 'draining' ? { connection: 'close' } : {}),
-})
+export function errorHeaders(error: SluiceError): Headers {
+  const headers = retryHeaders(error)
+  if (error.code === 'draining') return { ...headers, connection: 'close' }
+  return error.limit === undefined ? headers : { ...headers, ...refusalHeaders(error.limit) }
+}
 
 function hasLargeBodyToCome(request: IncomingMessage): boolean {
   if (request.complete) return false

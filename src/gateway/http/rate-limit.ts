@@ -14,21 +14,23 @@ export const RATE_LIMIT_HEADERS =
 /** Absent or empty: nothing limits it. */
 export function standingHeaders(standing: Standing | undefined): Headers {
   if (standing === undefined || standing.length === 0) return NO_HEADERS
-  const headers: Record<string, string> = {}
+  let requests: Room | null = null
   let tokens: Room | null = null
   let policies = ''
   let limits = ''
   for (const room of standing) {
-    if (room.unit === 'requests') openAi(headers, 'requests', room)
+    if (room.unit === 'requests') requests = room
     else if (isOfTokens(room.unit) && (tokens === null || shareOf(room) < shareOf(tokens))) tokens = room
     const comma = policies === '' ? '' : ', '
     policies += comma + policyOf(room)
     limits += comma + serviceLimitOf(room)
   }
-  if (tokens !== null) openAi(headers, 'tokens', tokens)
-  headers['ratelimit-policy'] = policies
-  headers['ratelimit'] = limits
-  return headers
+  return {
+    ...(requests !== null && ofRequests(requests)),
+    ...(tokens !== null && ofTokens(tokens)),
+    'ratelimit-policy': policies,
+    ratelimit: limits,
+  }
 }
 
 /** Of what refused a request; of a level that others use, too, nothing is told. */
@@ -46,11 +48,17 @@ const isOfTokens = (unit: Unit): boolean => unit.endsWith('tokens')
 const shareOf = ({ left, limit }: Room): number => (limit > 0 ? left / limit : 0)
 const whole = (amount: number): number => Math.max(0, Math.floor(amount))
 
-function openAi(headers: Record<string, string>, what: 'requests' | 'tokens', { limit, left, resetMs }: Room): void {
-  headers[`x-ratelimit-limit-${what}`] = String(whole(limit))
-  headers[`x-ratelimit-remaining-${what}`] = String(whole(left))
-  headers[`x-ratelimit-reset-${what}`] = durationText(resetMs)
-}
+/** OpenAI's. Names that are put together would cost each answer more than its values. */
+const ofRequests = ({ limit, left, resetMs }: Room): Headers => ({
+  'x-ratelimit-limit-requests': String(whole(limit)),
+  'x-ratelimit-remaining-requests': String(whole(left)),
+  'x-ratelimit-reset-requests': durationText(resetMs),
+})
+const ofTokens = ({ limit, left, resetMs }: Room): Headers => ({
+  'x-ratelimit-limit-tokens': String(whole(limit)),
+  'x-ratelimit-remaining-tokens': String(whole(left)),
+  'x-ratelimit-reset-tokens': durationText(resetMs),
+})
 
 /** The draft registers `requests`; units of a vendor bear its name. Money is in millionths: see MOST. */
 const UNITS: Readonly<Record<Unit, string>> = {

@@ -1,4 +1,5 @@
 /** Requests in any dialect, answered on their own connection: PROTOCOL.md section 3. */
+import { SluiceError } from '../../core/errors.ts'
 import type { Dialect, RequestForm } from '../../core/ports/dialect.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { json } from '../http/answer.ts'
@@ -36,6 +37,7 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
       })
     }
     const begun = await submits.begin(call.caller, draft)
+    if (begun instanceof SluiceError) return begun
     // It may be the first one of a retry; this request decides how it is shown
     const { shownAs } = draft.job
     const isAsAsked = begun.job.dialect === dialect.name && begun.job.shownAs === shownAs

@@ -2,6 +2,7 @@
 import type { Admitted } from '../caller/admitted.ts'
 import type { Auth } from '../caller/auth.ts'
 import type { Sessions } from '../caller/sessions.ts'
+import type { SignIn } from '../caller/sign-in.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Route } from '../http/route.ts'
 import type { Phase } from '../phase.ts'
@@ -10,6 +11,7 @@ import type { Jobs } from '../read/jobs.ts'
 import type { Watching } from '../read/watching.ts'
 import type { Submits } from '../submit/submit.ts'
 import { conversationRoutes } from './conversations.ts'
+import { signInRoutes } from './dashboard.ts'
 import { dialectRoutes } from './dialects.ts'
 import { estimateRoutes } from './estimates.ts'
 import { jobRoutes } from './jobs.ts'
@@ -34,6 +36,10 @@ export interface RouteParts {
   readonly phase: Phase
   /** Refuses what could not be upgraded. */
   readonly socket: Route
+  readonly live: Route
+  readonly signIn: SignIn
+  /** The dashboard's own files. */
+  readonly page: readonly Route[]
 }
 
 export interface Routes {
@@ -42,7 +48,7 @@ export interface Routes {
 }
 
 export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
-  const { auth, sessions, admitted, submits, jobs, answers, watching, phase, socket } = parts
+  const { auth, sessions, admitted, submits, jobs, answers, watching, phase, socket, live, signIn, page } = parts
   const probes = probeRoutes(deps, phase)
   const usage = usageRoutes(deps)
   return {
@@ -63,6 +69,9 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...keyRoutes(deps, admitted),
       ...tenantRoutes(deps, admitted),
       ...usage.admin,
+      ...signInRoutes(signIn),
+      live,
+      ...page,
       ...probes,
     ],
   }

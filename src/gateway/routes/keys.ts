@@ -1,4 +1,5 @@
 /** API keys, for the operator: PROTOCOL.md section 8. */
+import { crashpoint } from '../../core/crashpoint.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { bad, checkNames } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
@@ -13,7 +14,7 @@ import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { keyView } from '../read/views.ts'
 import { checkChange, modelList, oneOf, outcomeOf, shortText, tellChange, tenantId } from './changes.ts'
-import { stopJobs } from './stopping.ts'
+import { stopRevoked, withSwitch } from './stopping.ts'
 
 const MAX_KEY_MS = 100 * 365 * 86_400_000
 const MAX_OVERLAP_MS = 90 * 86_400_000
@@ -101,22 +102,18 @@ export function keyRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route
     const atMs = clock.wallMs()
     const revoking = keys.revoke(id, atMs)
     // Nothing of it starts while it is stopped: room that one job leaves would be the next one's
-    const holding = cut || cancel ? keys.change(id, (key) => withSwitch(key, key.disabled ?? stopping(atMs))) : null
+    const held = stopping(cut, cancel, atMs)
+    const holding = cut || cancel ? keys.change(id, (key) => withSwitch(key, key.disabled ?? held)) : null
     admitted.check()
     const [unstored, unheld] = await Promise.all([outcomeOf(revoking), holding === null ? null : outcomeOf(holding)])
     const after = keys.get(id)
     if (unstored !== null && after?.revokedAtMs === undefined) throw unstored
     if (unstored === null && !(await revoking)) throw new SluiceError('key_not_found')
     if (after !== null) await tell(call, 'key-revoked', before, withSwitch(after, before?.disabled))
-    if (holding !== null)
-      try {
-        await stopJobs(deps, { key: id }, { running: cut, queued: cancel })
-      } finally {
-        const released = keys.change(id, (key) =>
-          key.disabled?.atMs === atMs ? withSwitch(key, before?.disabled) : key,
-        )
-        await outcomeOf(released)
-      }
+    if (holding !== null) {
+      crashpoint('revocation-held')
+      await stopRevoked(deps, id, held)
+    }
     if (unstored !== null || unheld !== null) throw unstored ?? unheld
     return empty(204)
   }
@@ -144,11 +141,14 @@ export function keyRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route
   ]
 }
 
-const withSwitch = ({ disabled: _, ...key }: ApiKey, disabled: Disabled | undefined): ApiKey =>
-  disabled === undefined ? key : { ...key, disabled }
-
-/** Until its jobs are stopped; where the process dies in between, until an operator enables the key. */
-const stopping = (atMs: number): Disabled => ({ running: 'finish', queued: 'keep', reason: 'revoked', atMs })
+/** Until its jobs are stopped, if need be by the next start. */
+const stopping = (cut: boolean, cancel: boolean, atMs: number): Disabled => ({
+  running: cut ? 'cut' : 'finish',
+  queued: cancel ? 'cancel' : 'keep',
+  reason: 'revoked',
+  atMs,
+  isStopping: true,
+})
 
 const revoked = (): SluiceError =>
   new SluiceError('invalid_request', { message: 'This key is revoked, for good: make another one.' })

@@ -12,6 +12,7 @@ import type { Route } from '../http/route.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
 import { backlogView, deploymentView } from '../read/views.ts'
 import { tellChange } from './changes.ts'
+import { checkKnown } from './known.ts'
 
 type Done = 'queue-paused' | 'queue-resumed' | 'queue-purged'
 
@@ -60,6 +61,17 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
   const isPaused = async (selected: Selector): Promise<boolean> =>
     (await operations.paused()).some((one) => SELECTORS.every((name) => one[name] === selected[name]))
 
+  /** As `jobs` does it, kept in the audit. */
+  const change = (action: 'job-canceled' | 'job-redriven', verb: 'cancel' | 'redrive') => async (call: Call) => {
+    const { id } = call.params
+    const before = await deps.jobs.get(id)
+    const answer = await jobs[verb](call, id)
+    const tenant = before?.tenant ?? null
+    const state = before?.state ?? null
+    await tellChange(deps, call, { action, target: `job ${id}`, tenant, before: { state }, after: {} })
+    return answer
+  }
+
   const paused = async (): Promise<Answer> => json(200, { object: 'list', data: await operations.paused() })
 
   return [
@@ -74,13 +86,13 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
       method: 'POST',
       path: '/admin/jobs/:id/cancel',
       auth: 'operator',
-      run: (call) => jobs.cancel(call, call.params['id']),
+      run: change('job-canceled', 'cancel'),
     },
     {
       method: 'POST',
       path: '/admin/jobs/:id/redrive',
       auth: 'operator',
-      run: (call) => jobs.redrive(call, call.params['id']),
+      run: change('job-redriven', 'redrive'),
     },
     { method: 'GET', path: '/admin/pause', auth: 'operator', run: paused },
     ...(['pause', 'resume'] as const).map(
@@ -91,6 +103,7 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
         async run(call) {
           const selected = await selector(call)
           const before = { paused: await isPaused(selected) }
+          if (!before.paused) await checkKnown(deps, selected)
           await operations[verb](selected)
           await tell(call, `queue-${verb}d`, selected, { before, after: { paused: verb === 'pause' } })
           return paused()

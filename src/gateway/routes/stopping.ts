@@ -3,7 +3,10 @@ import { sleep } from '../../core/clock.ts'
 import { bad } from '../../core/fields.ts'
 import type { Job, JobId, JobState } from '../../core/job.ts'
 import { isWithin } from '../../core/model-index.ts'
+import type { ApiKey } from '../../core/ports/keys.ts'
+import type { Disabled } from '../../core/ports/tenants.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { outcomeOf } from './changes.ts'
 
 /** What a switch is for: one of these. */
 export interface Selected {
@@ -35,14 +38,19 @@ export function selectedOf(body: Readonly<Record<string, unknown>>): Selected {
   return { [name]: value }
 }
 
+type StopDeps = Pick<GatewayDeps, 'jobs' | 'operations' | 'clock' | 'options'>
+
+/** What runs; or what ran when the process died, and stands in line again. */
+type What = { readonly running: boolean; readonly queued: boolean; readonly begun?: boolean }
+
 /**
  * Resolves with how many were canceled; rejects where that can't be stored now, though it will be. That nothing of it
  * starts meanwhile is the caller's care.
  */
 export async function stopJobs(
-  deps: Pick<GatewayDeps, 'jobs' | 'operations' | 'clock' | 'options'>,
+  deps: StopDeps,
   selected: Selected,
-  { running, queued }: { readonly running: boolean; readonly queued: boolean },
+  { running, queued, begun = false }: What,
 ): Promise<{ readonly running: number; readonly queued: number }> {
   const { jobs, operations, clock, options } = deps
   const canceled = new Map<JobId, JobState>()
@@ -62,7 +70,9 @@ export async function stopJobs(
       states,
     }
     const isSelected = (job: Job): boolean =>
-      (key === undefined || job.keyId === key) && (model === undefined || isWithin(job.model, model))
+      (key === undefined || job.keyId === key) &&
+      (model === undefined || isWithin(job.model, model)) &&
+      (queued || job.state === 'leased' || job.attempts > 0)
     let isNew = false
     for (let before: JobId | undefined; ; ) {
       const page = await jobs.list({ ...filter, ...(before !== undefined && { before }), limit: PAGE })
@@ -80,7 +90,7 @@ export async function stopJobs(
     }
   }
 
-  const states = [...(running ? RUNNING : []), ...(queued ? QUEUED : [])]
+  const states = [...(running ? RUNNING : []), ...(queued || begun ? QUEUED : [])]
   if (states.length === 0) return { running: 0, queued: 0 }
   if (queued && selected.key === undefined && selected.model?.endsWith('*') !== true)
     await operations.purge(selected).then((n) => (purged = n), later)
@@ -92,3 +102,29 @@ export async function stopJobs(
   const ran = [...canceled.values()].filter((state) => state === 'leased').length
   return { running: ran, queued: purged + canceled.size - ran }
 }
+
+/** Stops the jobs of a revoked key, while `held` lets none start. What is left of them goes on then. */
+export async function stopRevoked(
+  deps: StopDeps & Pick<GatewayDeps, 'keys'>,
+  id: string,
+  held: Disabled,
+  begun = false,
+): Promise<void> {
+  const running = held.running === 'cut'
+  try {
+    await stopJobs(deps, { key: id }, { running, queued: held.queued === 'cancel', begun: running && begun })
+  } finally {
+    const release = (key: ApiKey): ApiKey =>
+      key.disabled?.isStopping === true && key.disabled.atMs === held.atMs ? withSwitch(key, undefined) : key
+    await outcomeOf(deps.keys.change(id, release))
+  }
+}
+
+/** Revocations that a process did not live to end. */
+export async function finishRevocations(deps: StopDeps & Pick<GatewayDeps, 'keys'>): Promise<void> {
+  const all = [...deps.keys.all()].filter(({ replacedAtMs }) => replacedAtMs === undefined)
+  for (const { id, disabled } of all) if (disabled?.isStopping === true) await stopRevoked(deps, id, disabled, true)
+}
+
+export const withSwitch = ({ disabled: _, ...key }: ApiKey, disabled: Disabled | undefined): ApiKey =>
+  disabled === undefined ? key : { ...key, disabled }

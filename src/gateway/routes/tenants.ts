@@ -3,7 +3,6 @@ import { isDeepStrictEqual } from 'node:util'
 import { SluiceError } from '../../core/errors.ts'
 import { checkNames } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
-import { isWithin } from '../../core/model-index.ts'
 import type { AuditEntry } from '../../core/ports/audit.ts'
 import type { Disabled, TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
 import type { Admitted } from '../caller/admitted.ts'
@@ -13,8 +12,8 @@ import { readJson } from '../http/body.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { disabledView } from '../read/views.ts'
-import { noModel } from '../submit/model.ts'
 import { checkChange, modelList, oneOf, outcomeOf, shortText, tellChange, tenantId } from './changes.ts'
+import { checkKnown, knownTenants, noTenant } from './known.ts'
 import { type Selected, selectedOf, stopJobs } from './stopping.ts'
 
 const AUDIT_LIST = 100
@@ -43,24 +42,16 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
     }
   }
 
-  /** Those of the file, of the API, and those that have keys. */
-  async function known(): Promise<ReadonlyMap<string, TenantRecord | null>> {
-    const all = new Map<string, TenantRecord | null>()
-    for (const id of limitRules.configured().keys()) all.set(id, null)
-    for (const key of await keys.list()) all.set(key.tenant, null)
-    for (const record of await tenants.list()) if (record.kind === 'tenant') all.set(record.id, record)
-    return all
-  }
-
   async function list(): Promise<Answer> {
-    const all = [...(await known())].sort(([a], [b]) => (a < b ? -1 : 1))
+    const all = [...(await knownTenants(deps))].sort(([a], [b]) => (a < b ? -1 : 1))
     return json(200, { object: 'list', data: all.map(([id, record]) => viewOf(id, record)) })
   }
 
   async function show(call: Call): Promise<Answer> {
     const id = call.params['id']
-    const record = (await known()).get(id)
-    if (record === undefined) throw new SluiceError('tenant_not_found')
+    const all = await knownTenants(deps)
+    const record = all.get(id)
+    if (record === undefined) throw noTenant(id, all.keys())
     return json(200, viewOf(id, record))
   }
 
@@ -101,19 +92,6 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
 
   // ---------------------------------------------------------------- switches
 
-  /** There is such a tenant, or model: a switch of a name that was misspelled stops nothing. Throws …_not_found. */
-  async function check({ tenant, model }: Selected): Promise<void> {
-    const all = await known()
-    if (tenant !== undefined && !all.has(tenant)) throw new SluiceError('tenant_not_found')
-    if (model === undefined || tenants.get('model', model) !== null) return
-    const { models } = deps
-    // One of the file, or several; its own names may be beginnings, too
-    const isServed = model.endsWith('*')
-      ? models.list().some(({ id }) => isWithin(id, model) || isWithin(model.slice(0, -1), id))
-      : models.resolve(model) !== null
-    if (!isServed) throw noModel(model, () => models.list())
-  }
-
   /** Stores it; `was` is told what it was before. Throws key_not_found, invalid_request. */
   async function put(
     { tenant, key: id, model }: Selected,
@@ -145,7 +123,7 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
 
   /** Resolves with why it can't be stored now, where it is in force all the same; null: it is stored. */
   async function turn(call: Call, selected: Selected, disabled: Disabled | null): Promise<unknown> {
-    await check(selected)
+    await checkKnown(deps, selected)
     const tenant = selected.tenant ?? (selected.key === undefined ? null : (keys.get(selected.key)?.tenant ?? null))
     let before: Disabled | null = null
     const unstored = await outcomeOf(put(selected, disabled, (known) => (before = known)))

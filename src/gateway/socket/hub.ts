@@ -1,6 +1,5 @@
 /** All WebSockets of this process: their upgrade, their heartbeat, what they share, and their farewell. */
 import type { IncomingMessage, Server } from 'node:http'
-import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 import type { WebSocketServer } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
@@ -16,6 +15,7 @@ import { errorHeaders, rawAnswer } from '../http/exchange.ts'
 import type { Route } from '../http/route.ts'
 import { Connection } from './connection.ts'
 import type { SocketContext, SocketParts } from './context.ts'
+import { createSocketServer } from './server.ts'
 import { checkUpgrade, type Entering, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.ts'
 
 const TICK_MS = 250
@@ -23,11 +23,6 @@ const TICK_MS = 250
 const TICKS_A_SWEEP = 4
 /** After such a silence the process itself was stopped: what peers sent meanwhile is yet to be read. */
 const STOPPED_MS = 2_000
-/** How long a peer may take to answer our close. */
-const CLOSE_TIMEOUT_MS = 2_000
-/** Of a message, and pieces in which one frame may come: each costs more than its bytes. */
-const MAX_FRAGMENTS = 1_000
-const MAX_PIECES = 2_048
 /** Reconnects a second that a start should have to take. */
 const RECONNECTS_PER_SECOND = 500
 const RECONNECT_FROM_MS = 200
@@ -91,6 +86,7 @@ export class Hub {
 
   listenOn(server: Server): void {
     server.on('upgrade', (request, socket, head) => {
+      if (!wantsSocket(request)) return
       const entering = this.#upgrades.get(request) ?? null
       if (!(entering instanceof Promise)) return this.#upgrade(request, socket as Socket, head, entering)
       const onError = (): void => void socket.destroy()
@@ -110,7 +106,7 @@ export class Hub {
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer, caller: Caller | null): void {
     const from = fromOf(request)
-    this.#wss ??= createServer(this.#deps.options.socket.maxMessageBytes)
+    this.#wss ??= createSocketServer(SUBPROTOCOL, this.#deps.options.socket.maxMessageBytes)
     this.#wss.handleUpgrade(request, socket, head, (ws) => {
       const id = this.#deps.ids.name('conn', 8)
       const connection = new Connection(this.#context, ws, socket, from, id, this.#onClosed)
@@ -215,21 +211,4 @@ export class Hub {
     this.#stopTicks?.()
     this.#stopTicks = null
   }
-}
-
-/** The package is loaded for the first connection: a start does not wait for it, and many servers never need it. */
-function createServer(maxMessageBytes: number): WebSocketServer {
-  const { WebSocketServer } = createRequire(import.meta.url)('ws') as typeof import('ws')
-  return new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    autoPong: false, // a ping is a message: it counts
-    // A little more than allowed can still be told why it is refused
-    maxPayload: maxMessageBytes * 2,
-    maxFragments: MAX_FRAGMENTS,
-    maxBufferedChunks: MAX_PIECES,
-    ...{ closeTimeout: CLOSE_TIMEOUT_MS }, // not in its types yet
-    handleProtocols: () => SUBPROTOCOL,
-  })
 }

@@ -13,8 +13,8 @@ const VERSION = '13'
 /** 16 bytes, base64: RFC 6455 section 4.1. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/
 
-export const wantsSocket = ({ url, headers }: IncomingMessage): boolean =>
-  headers.upgrade?.toLowerCase() === 'websocket' && (url === SOCKET_PATH || url?.startsWith(`${SOCKET_PATH}?`) === true)
+export const wantsSocket = ({ url, headers }: IncomingMessage, path = SOCKET_PATH): boolean =>
+  headers.upgrade?.toLowerCase() === 'websocket' && (url === path || url?.startsWith(`${path}?`) === true)
 
 /** As Auth.tenant tells; null: it will be known by the first frame. */
 export type Entering = Caller | null | Promise<Caller>
@@ -24,6 +24,14 @@ export type Entering = Caller | null | Promise<Caller>
  * and upgrade_required, invalid_request, origin_forbidden.
  */
 export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: ReadonlySet<string>): Entering {
+  checkHandshake(request, SUBPROTOCOL)
+  checkOrigin(request, origins)
+  refuseSecretInUrl(request)
+  return hasCredential(request) ? auth.tenant(request) : null
+}
+
+/** Throws what checkForm throws, and upgrade_required, invalid_request. */
+export function checkHandshake(request: IncomingMessage, subprotocol: string): void {
   checkForm(request)
   const { headers, method } = request
   if (method !== 'GET') throw new SluiceError('method_not_allowed')
@@ -36,18 +44,15 @@ export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: Read
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0)
     throw new SluiceError('invalid_request', { message: 'An upgrade has no body.' })
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
-  if (!offered.includes(SUBPROTOCOL))
+  if (!offered.includes(subprotocol))
     throw new SluiceError('invalid_request', {
       param: 'sec-websocket-protocol',
-      message: `Offer the subprotocol: "sec-websocket-protocol: ${SUBPROTOCOL}".`,
+      message: `Offer the subprotocol: "sec-websocket-protocol: ${subprotocol}".`,
     })
-  checkOrigin(request, origins)
-  refuseSecretInUrl(request)
-  return hasCredential(request) ? auth.tenant(request) : null
 }
 
 /** Browsers let any page open a WebSocket, and send its origin. */
-function checkOrigin({ headers }: IncomingMessage, origins: ReadonlySet<string>): void {
+export function checkOrigin({ headers }: IncomingMessage, origins: ReadonlySet<string>): void {
   const { origin, host } = headers
   if (origin === undefined || isListed(origin, origins) || isOwnOrigin(origin, host)) return
   throw foreignOrigin(origin)

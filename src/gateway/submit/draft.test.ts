@@ -172,9 +172,20 @@ describe('what else is noted', () => {
   it('the end user, the strongest name first', () => {
     const body = (more: string): string => `{"model":"demo",${MESSAGES}${more}}`
     expect(plain(body(''), { 'sluice-user': 'h' }).user).toBe('h')
-    expect(plain(body(',"user":"u"'), { 'sluice-user': 'h' }).user).toBe('u')
+    expect(plain(body(',"user":"u"'), { 'sluice-user': 'u' }).user).toBe('u')
+    for (const nobody of ['""', 'null']) {
+      expect(plain(body(`,"user":${nobody}`), { 'sluice-user': 'h' }).user).toBe('h')
+      expect(plain(body(`,"user":"u","safety_identifier":${nobody}`)).user).toBe('u')
+    }
     expect(plain(body(',"user":"u","safety_identifier":"s"')).user).toBe('s')
     expect(plain(body('')).user).toBe(undefined)
+  })
+  it('nobody passes as nobody by a user that is none', () => {
+    const body = (more: string): string => `{"model":"demo",${MESSAGES},${more}}`
+    for (const odd of ['12345', 'true', '["u"]', '{"id":1}'])
+      for (const name of ['user', 'safety_identifier'])
+        expect(() => plain(body(`"${name}":${odd}`))).toThrow(`"${name}" must be a string of at most 512 characters`)
+    expect(() => plain(body('"user":"u"'), { 'sluice-user': 'h' })).toThrow('name different users')
   })
   it('what its prompt weighs, with the conversation that it continues', () => {
     weighed.length = 0
@@ -193,7 +204,13 @@ describe('what else is noted', () => {
     const most = (more: string): number | null => plain(`{"model":"demo",${MESSAGES}${more}}`).maxOutputTokens ?? null
     expect(most('')).toBe(null)
     expect(most(',"max_tokens":50')).toBe(50)
-    expect(most(',"max_tokens":50,"max_completion_tokens":40,"n":3')).toBe(120)
+    expect(most(',"max_tokens":50,"n":3')).toBe(150)
+    // Whichever of them its engine reads
+    expect(most(',"max_tokens":100000,"max_completion_tokens":1')).toBe(100_000)
+    expect(most(',"max_tokens":1,"num_predict":7,"max_new_tokens":9')).toBe(9)
+    expect(most(',"max_tokens":1,"n_predict":-1')).toBe(null)
+    expect(most(',"max_tokens":0')).toBe(null)
+    expect(most(',"max_tokens":50,"n":0')).toBe(50)
     expect(most(',"max_tokens":9007199254740991,"n":128')).toBe(Number.MAX_SAFE_INTEGER)
     expect(most(',"max_tokens":null')).toBe(null)
     expect(most(',"max_tokens":"50"')).toBe(null)

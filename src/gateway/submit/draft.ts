@@ -178,7 +178,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (caller.session !== null) checkTimes(options, deps.options, asked.at)
   const own = userOf(caller)
   if (own !== null) checkOwnUser(own, asked)
-  const user = own ?? read.user ?? headers['user']
+  const user = own ?? namedUser(read.user, headers['user'])
   if (typeof user === 'string' && user.length > 512)
     throw new SluiceError('invalid_request', {
       param: 'sluice-user',
@@ -233,6 +233,19 @@ const userReader = (form: RequestForm) => (request: JsonRecord, body: Uint8Array
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
+/**
+ * A backend that adds the header to what its pages send must not have to trust them: a body can't name somebody else.
+ * Throws invalid_request.
+ */
+function namedUser(inBody: unknown, inHeader: unknown): unknown {
+  if (inBody && inHeader && inBody !== inHeader)
+    throw new SluiceError('invalid_request', {
+      param: 'sluice-user',
+      message: 'The header "sluice-user" and the body name different users: leave one of them out.',
+    })
+  return inBody || inHeader
+}
 
 /** Throws forbidden for a request that names somebody else than its session's user. */
 function checkOwnUser(own: string, { request, headers }: Request): void {

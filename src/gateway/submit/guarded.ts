@@ -13,8 +13,9 @@ export function edited(job: JobDraft, edit: NonNullable<Decision['edit']>, userI
   const body = edit(job.body)
   const request = JSON.parse(Buffer.from(body).toString('utf8')) as JsonRecord
   const user = userIn?.(request, body)
-  const most = maxOutputTokens(job.kind, request)
-  return { ...job, body, ...(user !== undefined && { user }), ...(most !== null && { maxOutputTokens: most }) }
+  const most = job.kind === 'embedding' ? null : maxOutputTokens(job.kind, request)
+  const { maxOutputTokens: _before, ...rest } = job
+  return { ...rest, body, ...(user !== undefined && { user }), ...(most !== null && { maxOutputTokens: most }) }
 }
 
 /** `request`: read only where a guard looks at it. */

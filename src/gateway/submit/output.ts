@@ -1,13 +1,18 @@
 /** The most that a request lets its model answer. */
 import type { JobKind } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
+import { isOutputBound, OTHER_OUTPUT_BOUNDS, OUTPUT_BOUNDS } from '../../core/output-bounds.ts'
 
-/** In tokens, of all its choices together; null: it names no limit. */
+const BOUNDS = [...OUTPUT_BOUNDS, ...OTHER_OUTPUT_BOUNDS]
+
+/**
+ * In tokens, of all its choices together; null: it names no limit. Engines differ in which bound they read, so the
+ * loosest that is named counts: a tight one that its engine ignores would let a long answer pass as a short one.
+ */
 export function maxOutputTokens(kind: JobKind, request: JsonRecord): number | null {
   if (kind === 'embedding') return 0
-  const { max_completion_tokens: max, max_tokens: older, n } = request
-  const each = max ?? older
-  return isCount(each) ? Math.min(Number.MAX_SAFE_INTEGER, each * (isCount(n) ? Math.max(1, n) : 1)) : null
+  const named = BOUNDS.map((name) => request[name]).filter((value) => value !== undefined && value !== null)
+  if (named.length === 0 || !named.every(isOutputBound)) return null
+  const { n } = request
+  return Math.min(Number.MAX_SAFE_INTEGER, Math.max(...named) * (isOutputBound(n) ? n : 1))
 }
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0

@@ -4,13 +4,15 @@
  */
 import { bad } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
+import { OTHER_OUTPUT_BOUNDS, OUTPUT_BOUNDS } from '../../core/output-bounds.ts'
 
 /** A caller never chooses where a request goes, nor with whose key. */
 export const REFUSED = ['api_base', 'base_url', 'api_key', 'headers', 'extra_headers', 'api_version', 'organization']
 /** Members of a request that we act on, whether here, in a worker, or in a provider's adapter. */
 const READ = new Set([
-  ...['model', 'messages', 'input', 'stream', 'stream_options', 'n', 'max_tokens', 'max_completion_tokens'],
-  ...['n_predict', 'num_predict', 'max_new_tokens', 'max_output_tokens'],
+  ...['model', 'messages', 'input', 'stream', 'stream_options', 'n'],
+  ...OUTPUT_BOUNDS,
+  ...OTHER_OUTPUT_BOUNDS,
   ...['tools', 'functions', 'plugins', 'modalities', 'response_format'],
   ...['web_search_options', 'search_parameters', 'enable_search'],
   ...['user', 'safety_identifier', 'metadata', 'sluice'],

@@ -33,9 +33,14 @@ const draft: Draft = { job: DRAFT, startedMono: 0, weight: WEIGHT, value: {}, us
 const jobOf = (user: string): Job => ({ ...DRAFT, id: 'job_1', state: 'failed', user }) as unknown as Job
 
 const ACCEPTED: Submitted = { kind: 'accepted', job: jobOf('ann'), place: PLACE }
+/** What it was refused for is returned there. */
+function orThrown<T>(result: T | SluiceError): T {
+  if (result instanceof SluiceError) throw result
+  return result
+}
 const DOORS: ReadonlyArray<readonly [string, (submits: Submits) => Promise<unknown>]> = [
   ['one', (submits) => submits.one(ann, draft)],
-  ['a plain POST', (submits) => submits.begin(ann, draft)],
+  ['a plain POST', (submits) => submits.begin(ann, draft).then(orThrown)],
   ['again', (submits) => submits.again(ann, 'job_1')],
 ]
 

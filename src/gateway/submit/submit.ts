@@ -41,8 +41,11 @@ export interface Submits {
   all(caller: Caller, drafts: ReadonlyArray<Draft | SluiceError>): Promise<readonly Submitted[]>
   /** The same for one. Throws what it was refused for. */
   one(caller: Caller, draft: Draft): Promise<Taken>
-  /** A job whose answer is sent at once; nothing that names it may be shown before `power`. Throws as `one`. */
-  begin(caller: Caller, draft: Draft): Promise<Started>
+  /**
+   * A job whose answer is sent at once; nothing that names it may be shown before `power`. What it is refused for is
+   * returned. Throws as `all`.
+   */
+  begin(caller: Caller, draft: Draft): Promise<Started | SluiceError>
   /**
    * The job again, as the caller's; null: the operator asks, and it stays that of its own key. Throws as `one`, and
    * invalid_request for a job that can't be.
@@ -123,9 +126,9 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     return told
   }
 
-  function refuse(caller: Caller | null, job: JobDraft | Job, { error, rulings }: Blocked): never {
+  function blocked(caller: Caller | null, job: JobDraft | Job, { error, rulings }: Blocked): SluiceError {
     outcome(caller, job, refusal(error), rulings)
-    throw error
+    return error
   }
 
   async function all(caller: Caller, drafts: ReadonlyArray<Draft | SluiceError>): Promise<readonly Submitted[]> {
@@ -146,10 +149,10 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     async begin(caller, draft) {
       auth.check(caller)
       const now = guarded(draft)
-      if ('error' in now) refuse(caller, draft.job, now)
+      if ('error' in now) return blocked(caller, draft.job, now)
       const { result, power } = await submissions.begin(now.job)
-      const { job, standing } = taken(taking(caller, draft, result, now.rulings))
-      return { job, standing, power }
+      const told = taking(caller, draft, result, now.rulings)
+      return told.kind === 'refused' ? told.error : { job: told.job, standing: told.standing, power }
     },
     async again(caller, id) {
       const job = await jobs.get(id)
@@ -167,7 +170,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
         error ??
         refusedUnpriced(deps.limits(), asked) ??
         (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
-      if (refused !== null) refuse(caller, asked, { error: refused, rulings })
+      if (refused !== null) throw blocked(caller, asked, { error: refused, rulings })
       const result = await submissions.redrive(id, by, price)
       if (result === null) throw notAgain()
       return taken(outcome(caller, asked, result, rulings))

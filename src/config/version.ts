@@ -1,7 +1,7 @@
 /** The version, as in package.json. */
 import { readFileSync } from 'node:fs'
 
-/** What was built from src/cli is in dist/src/cli. */
+/** What was built from src/config is in dist/src/config. */
 const isSource = import.meta.url.endsWith('.ts')
 
 export const version: string = (

@@ -1,0 +1,3 @@
+import { Head } from '../../parts/head.tsx'
+
+export const Jobs = () => <Head title="Jobs" />

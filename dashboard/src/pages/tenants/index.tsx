@@ -1,0 +1,3 @@
+import { Head } from '../../parts/head.tsx'
+
+export const Tenants = () => <Head title="Tenants" />

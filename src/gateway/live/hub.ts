@@ -1,0 +1,144 @@
+/** All open pages of the dashboard: `/admin/live`, on the admin listener. */
+import type { IncomingMessage, Server } from 'node:http'
+import type { Socket } from 'node:net'
+import type { WebSocketServer } from 'ws'
+import { SluiceError } from '../../core/errors.ts'
+import type { Role } from '../../core/live.ts'
+import { gauge, type Metric } from '../../core/numbers.ts'
+import { type Auth, hasCredential, refuseSecretInUrl } from '../caller/auth.ts'
+import type { Signed, SignIn } from '../caller/sign-in.ts'
+import type { GatewayDeps } from '../deps.ts'
+import type { Route } from '../http/route.ts'
+import type { Phase } from '../phase.ts'
+import { createSocketServer } from '../socket/server.ts'
+import { checkHandshake, checkOrigin, wantsSocket } from '../socket/upgrade.ts'
+import { MAX_ASK_BYTES, Page } from './page.ts'
+
+const LIVE_PATH = '/admin/live'
+const SUBPROTOCOL = 'sluice.live.v1'
+export const MAX_PAGES = 32
+const LOOK_MS = 1_000
+const SILENT_MS = 20_000
+const UNANSWERED_MS = 10_000
+const NO_ORIGINS: ReadonlySet<string> = new Set()
+
+interface Entering {
+  readonly role: Role
+  readonly signed: Signed | null
+}
+
+export interface LiveParts {
+  readonly auth: Pick<Auth, 'operator'>
+  readonly signIn: SignIn
+  readonly phase: Phase
+}
+
+export class LiveHub {
+  readonly #deps: Pick<GatewayDeps, 'clock' | 'live' | 'onFault'>
+  readonly #parts: LiveParts
+  readonly #pages = new Set<Page>()
+  /** Why a request was not upgraded; its route answers with that. */
+  readonly #refused = new WeakMap<IncomingMessage, unknown>()
+  readonly #entering = new WeakMap<IncomingMessage, Entering>()
+  #wss: WebSocketServer | null = null
+  #stopLooking: (() => void) | null = null
+
+  constructor(deps: Pick<GatewayDeps, 'clock' | 'live' | 'onFault'>, parts: LiveParts) {
+    this.#deps = deps
+    this.#parts = parts
+  }
+
+  readonly metrics: readonly Metric[] = [
+    gauge('dashboard_pages', 'Open pages of the dashboard', () => this.#pages.size),
+  ]
+
+  /** Answers what was not upgraded. */
+  readonly route: Route = {
+    method: 'GET',
+    path: LIVE_PATH,
+    query: 'any',
+    auth: 'ticket',
+    run: ({ exchange }) => {
+      throw this.#refused.get(exchange.request) ?? new SluiceError('upgrade_required')
+    },
+  }
+
+  readonly shouldUpgrade = (request: IncomingMessage): boolean => {
+    if (!wantsSocket(request, LIVE_PATH)) return false
+    try {
+      this.#entering.set(request, this.#enter(request))
+      return true
+    } catch (error) {
+      this.#refused.set(request, error)
+      return false
+    }
+  }
+
+  #enter(request: IncomingMessage): Entering {
+    const { auth, signIn, phase } = this.#parts
+    const refusal = phase.unready()
+    if (refusal !== null) throw refusal
+    checkHandshake(request, SUBPROTOCOL)
+    // A cookie goes along with what any page of this host starts, whatever its port
+    checkOrigin(request, NO_ORIGINS)
+    refuseSecretInUrl(request)
+    const signed = hasCredential(request) ? null : signIn.find(request)
+    if (signed === null) auth.operator(request)
+    else if (request.headers.origin === undefined) throw new SluiceError('origin_forbidden')
+    if (this.#pages.size >= MAX_PAGES)
+      throw new SluiceError('too_many_connections', {
+        message: `${MAX_PAGES} pages of the dashboard are open: close one.`,
+      })
+    return { role: signed?.role ?? 'admin', signed }
+  }
+
+  listenOn(server: Server): void {
+    server.on('upgrade', (request, socket, head) => {
+      const entering = this.#entering.get(request)
+      if (entering !== undefined) this.#upgrade(request, socket as Socket, head, entering)
+    })
+  }
+
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer, { role, signed }: Entering): void {
+    const { clock, live, onFault } = this.#deps
+    this.#wss ??= createSocketServer(SUBPROTOCOL, MAX_ASK_BYTES)
+    this.#wss.handleUpgrade(request, socket, head, (ws) => {
+      const deps = { clock, live, onFault: (error: unknown) => onFault(error, LIVE_PATH) }
+      this.#pages.add(new Page(ws, socket, deps, role, signed, this.#onClosed))
+      this.#stopLooking ??= clock.every(LOOK_MS, () => this.#look())
+    })
+  }
+
+  readonly #onClosed = (page: Page): void => {
+    this.#pages.delete(page)
+    if (this.#pages.size === 0) this.#stop()
+  }
+
+  #stop(): void {
+    this.#stopLooking?.()
+    this.#stopLooking = null
+  }
+
+  #look(): void {
+    const now = this.#deps.clock.monoMs()
+    const { signIn, phase } = this.#parts
+    for (const page of this.#pages) {
+      const { signed } = page
+      if (phase.isStopping) page.close(new SluiceError('draining'))
+      else if (signed !== null && !signIn.isStillSigned(signed)) page.close(new SluiceError('invalid_token'))
+      else if (now - page.pingedMono >= UNANSWERED_MS) page.cut()
+      else if (now - page.heardMono >= SILENT_MS && page.pingedMono === Infinity) page.ping(now)
+      if (signed !== null) signIn.keep(signed)
+    }
+  }
+
+  close(): void {
+    for (const page of this.#pages) page.close(new SluiceError('draining'))
+  }
+
+  /** Whoever did not answer our close. */
+  cut(): void {
+    for (const page of this.#pages) page.cut()
+    this.#stop()
+  }
+}

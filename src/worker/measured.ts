@@ -1,0 +1,73 @@
+/** Where the time of an answer went, by the marks of the attempt that gave it. */
+import type { Usage } from '../core/job.ts'
+import { openingOf, type TtftParts, tpotOf } from '../core/measure.ts'
+import type { Lease } from '../core/ports/work.ts'
+import type { FirstChunk } from './meter.ts'
+
+export interface FirstTokenMarks {
+  /** When this attempt's lease came here. */
+  readonly leasedMono: number
+  readonly calledMono: number
+  /** When its request was on its way; null: nobody knows, so there was no connecting. */
+  readonly sentMono: number | null
+  readonly firstTokenMono: number
+}
+
+/**
+ * All but `admission` and `delivery` add up to the time since acceptance, in whole microseconds. What is not in line
+ * before this lease was spent by earlier attempts.
+ */
+export function ttftPartsOf(
+  { job, sinceAcceptedMs, queuedMs }: Pick<Lease, 'sinceAcceptedMs' | 'queuedMs'> & { readonly job: Admitted },
+  { leasedMono, calledMono, sentMono, firstTokenMono }: FirstTokenMarks,
+): TtftParts {
+  const queue = micros(Math.min(queuedMs, sinceAcceptedMs))
+  const retries = micros(sinceAcceptedMs) - queue
+  const routing = micros(calledMono - leasedMono)
+  const connect = micros((sentMono ?? calledMono) - leasedMono) - routing
+  const upstream = micros(firstTokenMono - leasedMono) - routing - connect
+  return {
+    admission: job.admissionMs ?? 0,
+    queue: queue / 1_000,
+    retries: retries / 1_000,
+    routing: routing / 1_000,
+    connect: connect / 1_000,
+    upstream: upstream / 1_000,
+    delivery: 0,
+  }
+}
+
+interface Admitted {
+  readonly admissionMs?: number
+}
+
+const micros = (ms: number): number => Math.round(ms * 1_000)
+
+/** What an answer's pace is measured from. */
+export interface Pace {
+  /** Its first text, or the first of this attempt where nobody knows when that came. */
+  readonly fromMono: number
+  /** Chunks with text that came before that. */
+  readonly chunksBefore: number
+  /** Chunks with text that came with it, in one read. */
+  readonly chunks: number
+  readonly first: FirstChunk
+}
+
+/** Of a first text that an earlier attempt gave; when it came follows. */
+export const UNKNOWN: Omit<Pace, 'fromMono'> = {
+  chunksBefore: 0,
+  chunks: 1,
+  first: { reported: null, isOutput: false },
+}
+
+/** Time per output token; null where that is no number. `usage`: of the job. */
+export function msPerToken(
+  { fromMono, chunksBefore, chunks, first: { reported, isOutput } }: Pace,
+  lastTokenMono: number,
+  { completionTokens, reasoningTokens = 0 }: Pick<Usage, 'completionTokens' | 'reasoningTokens'>,
+): number | null {
+  const tokens = completionTokens - chunksBefore
+  const { firstTokens } = openingOf({ tokens, reported, hidden: isOutput ? reasoningTokens : 0 })
+  return tpotOf({ firstTokenMono: fromMono, lastTokenMono, tokens, firstTokens: firstTokens + chunks - 1 })
+}
