@@ -26,6 +26,8 @@ import type { Role } from './core/live.ts'
 import type { Engine } from './core/ports/engine.ts'
 import { watchLoop } from './observability/loop.ts'
 import { depthOf, ownProcess } from './observability/numbers.ts'
+import { UNKNOWN } from './observability/recorded/recorded.ts'
+import { createRecorder } from './observability/recorder.ts'
 import { createRegistry } from './observability/registry.ts'
 import { Catalogue } from './routing/catalogue.ts'
 import type { Drained } from './worker/pool.ts'
@@ -78,6 +80,9 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const settings = await Settings.open(config, runtime)
   const catalogue = new Catalogue(settings.routes())
   const goalsOf = (model: string): Goals => catalogue.resolve(model)?.goals ?? settings.config.goals
+  const modelOf = (asked: string): string | null => catalogue.resolve(asked)?.name ?? null
+  const recorder = createRecorder({ modelOf, tenantLabel: config.telemetry.tenantLabel })
+  recorder.observers.forEach(runtime.observe)
   const judged = { ...runtime, emit: judging(goalsOf, runtime.emit) }
   const engine = await closingOnError([settings], () => openEngine(settings, judged, advises))
   followStored(settings, engine)
@@ -88,7 +93,8 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const loop = watchLoop()
   const numbers = createRegistry()
   const reload = reloader(settings, { catalogue, engine, worker }, { ...options, advises })
-  const own: Own = { numbers: () => numbers.read(), reload, health: engine.health }
+  const turn = (): Promise<void> => new Promise((next) => clock.soon(next))
+  const own: Own = { numbers: () => numbers.read(turn), reload, health: engine.health }
   const isSeeded = keyOnStart !== undefined
   // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
   const dates = withWall(clock, () => engine.wallMs())
@@ -98,7 +104,15 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     { engine, catalogue, loop, node: ids.name('node', 4), publicUrl: () => publicUrl },
     runtime,
   )
-  const parts = { ...ofAll(own, siblings), engine, catalogue, vocabulary: tokens, adminKey: ownKey, isSeeded, live }
+  const parts = {
+    ...ofAll(own, siblings, turn),
+    engine,
+    catalogue,
+    vocabulary: tokens,
+    adminKey: ownKey,
+    isSeeded,
+    live,
+  }
   const gateway = startGateway(settings, parts, { ...runtime, clock: dates })
 
   const shutDown = async (): Promise<Drained> => {
@@ -119,8 +133,8 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const stop = (): Promise<Drained> => (stopped ??= shutDown())
 
   try {
-    const depth = depthOf(engine.operations, clock)
-    numbers.add(runtime.recorder, depth, engine, worker, settings, gateway, loop, ownProcess)
+    const depth = depthOf(engine.operations, clock, (asked) => modelOf(asked) ?? UNKNOWN)
+    numbers.add(recorder, depth, engine, worker, settings, gateway, loop, ownProcess)
     if (keyOnStart !== undefined)
       for (const note of await givenKey(engine.keys, keyOnStart, dates, ids)) log.warn({}, note)
     signal?.throwIfAborted()

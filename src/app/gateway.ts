@@ -30,7 +30,7 @@ export const LAST_WORDS_MS = 1_000
 /** Other processes may serve the same jobs, and run them. */
 export const isOneOfMany = ({ engine }: Pick<Config, 'engine'>): boolean => engine !== 'embedded'
 
-export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload' | 'health'> {
+export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'reload' | 'health'> {
   readonly engine: Engine
   readonly catalogue: Catalogue
   readonly vocabulary: Vocabulary
@@ -41,7 +41,7 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'reload' | 'he
 }
 
 export function startGateway(settings: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
-  const { engine, catalogue, vocabulary, adminKey, isSeeded, health, stats, reload, live } = parts
+  const { engine, catalogue, vocabulary, adminKey, isSeeded, health, stats, metrics, reload, live } = parts
   const { clock, ids, emit, observe, log } = runtime
   const { http, queue, sessions, websocket, workers } = settings.config
   const created = Math.floor(clock.wallMs() / 1000)
@@ -83,6 +83,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     eraseTenant: engine.eraseTenant,
     backup: engine.backup,
     stats,
+    metrics,
     reload,
     models: {
       resolve: (model) => catalogue.resolve(model),
@@ -99,6 +100,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     options: {
       ...http,
       ...queue,
+      openMetrics: settings.config.telemetry.openMetrics,
       adminKeyDigest: digestOf(adminKey),
       sessions: { ...sessions, secret },
       socket: { ...websocket, drainMs: workers.drainMs + LAST_WORDS_MS },

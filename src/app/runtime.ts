@@ -2,9 +2,7 @@
 import { type Clock, systemClock, Wheel } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import { type Ids, systemIds } from '../core/ids.ts'
-import type { NumberSource } from '../core/numbers.ts'
 import { createEmit, type Observe } from '../observability/emit.ts'
-import { createRecorder } from '../observability/recorder.ts'
 import { createReporter, type Log } from '../observability/report.ts'
 
 export interface Runtime {
@@ -15,15 +13,12 @@ export interface Runtime {
   readonly emit: Emit
   /** Has the facts from now on handed to one more observer. */
   readonly observe: (observe: Observe) => void
-  /** Counts the facts. */
-  readonly recorder: NumberSource
 }
 
 export function createRuntime(log: Log): Runtime {
   const clock = systemClock
-  const recorder = createRecorder()
-  const observers = [createReporter(log, clock), ...recorder.observers]
+  const observers = [createReporter(log, clock)]
   const emit = createEmit(clock, observers, (err, fact) => log.error({ err, fact }, 'a fact could not be recorded'))
   const observe = (observe: Observe): void => void observers.push(observe)
-  return { clock, ids: systemIds(), wheel: new Wheel(clock), log, emit, observe, recorder }
+  return { clock, ids: systemIds(), wheel: new Wheel(clock), log, emit, observe }
 }

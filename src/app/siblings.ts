@@ -1,6 +1,7 @@
 /** Several processes may share the ports of a server: what one of them is asked holds for all. */
 import type { SluiceError } from '../core/errors.ts'
 import type { GatewayDeps } from '../gateway/deps.ts'
+import { CONTENT_TYPES, exposition, formOf } from '../observability/prometheus/text.ts'
 import { type Reading, statsOf, sum } from '../observability/registry.ts'
 import type { Reloaded } from './in-force.ts'
 
@@ -25,10 +26,23 @@ export interface Own extends Pick<GatewayDeps, 'health'> {
 }
 
 /** What the gateway answers: each request may reach any of the processes. */
-export function ofAll(own: Own, siblings: Siblings | undefined): Pick<GatewayDeps, 'health' | 'stats' | 'reload'> {
-  if (siblings === undefined) return { ...own, stats: async () => statsOf(await own.numbers()) }
+export function ofAll(
+  own: Own,
+  siblings: Siblings | undefined,
+  turn: () => Promise<void>,
+): Pick<GatewayDeps, 'health' | 'stats' | 'metrics' | 'reload'> {
+  const read = async (): Promise<readonly Reading[]> =>
+    siblings === undefined ? own.numbers() : sum((await siblings.ask('numbers')) as ReadonlyArray<readonly Reading[]>)
+  const numbers = {
+    stats: async () => statsOf(await read()),
+    metrics: async (accept: string | undefined) => {
+      const form = formOf(accept)
+      return { type: CONTENT_TYPES[form], text: exposition(await read(), form, turn) }
+    },
+  }
+  if (siblings === undefined) return { ...own, ...numbers }
   return {
-    stats: async () => statsOf(sum((await siblings.ask('numbers')) as ReadonlyArray<readonly Reading[]>)),
+    ...numbers,
     async reload() {
       const [reloaded] = (await siblings.ask('reload')) as readonly Reloaded[]
       return reloaded

@@ -413,6 +413,18 @@ export const settings = z.strictObject({
     .prefault({})
     .describe('What is kept, and for how long.'),
 
+  telemetry: z
+    .strictObject({
+      tenant_label: flag()
+        .prefault(false)
+        .describe('Whether metrics of jobs, tokens and costs are told apart by tenant: at most 200 series each.'),
+      open_metrics: flag()
+        .prefault(false)
+        .describe('Whether `GET /metrics` on the admin listener needs no admin key, for scrapers that have none.'),
+    })
+    .prefault({})
+    .describe('What is told to monitoring.'),
+
   log: z
     .strictObject({
       level: z

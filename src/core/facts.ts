@@ -4,7 +4,7 @@
  * and numbers, never text of users and never a key.
  */
 import type { ErrorCode, SluiceError } from './errors.ts'
-import type { Job, JobDraft, JobId, JobKind, JobState, TenantId, Timing, Usage } from './job.ts'
+import type { Cached, Job, JobDraft, JobId, JobKind, JobState, TenantId, Timing, Usage } from './job.ts'
 import type { LevelKind, Unit, Window } from './limits.ts'
 import type { TtftParts } from './measure.ts'
 import type { AuditEntry } from './ports/audit.ts'
@@ -97,7 +97,12 @@ interface RequestFact extends Asker {
 
 /** From the gateway: the outcome of a submit. */
 type SubmitFact =
-  | (AboutJob & { readonly type: 'job-submitted'; readonly kind: JobKind; readonly joined: boolean })
+  | (AboutJob & {
+      readonly type: 'job-submitted'
+      readonly kind: JobKind
+      readonly joined: boolean
+      readonly cached?: Cached
+    })
   | (Asker & { readonly type: 'job-refused'; readonly code: ErrorCode })
   /** After that: a budget limits it, and nobody knows its price; `detail` is what the operator can do. */
   | (Asker & { readonly type: 'price-missing'; readonly detail: string })
@@ -143,7 +148,12 @@ type JobFact = AboutJob &
 
 /** From the worker. */
 type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: string } & (
-    | { readonly type: 'attempt-started'; readonly mode: 'first' | 'continue' | 'restart' }
+    | {
+        readonly type: 'attempt-started'
+        readonly mode: 'first' | 'continue' | 'restart'
+        /** On another deployment than the attempt before it. */
+        readonly isFallback: boolean
+      }
     /** The first text of the answer arrived, so long after the job was accepted. `parts.delivery` is still 0. */
     | { readonly type: 'first-token-received'; readonly ttftMs: number; readonly parts: TtftParts }
     /** At most twice a second while it runs: tokens of its answer so far, chunks with text counted as one. */
@@ -163,8 +173,12 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
         readonly usage?: Usage
         /** Absent: it never called. */
         readonly cost?: Cost
-        /** Of the call, until its end; absent: it never called. */
+        /** From the call to its end; absent, as all below: it never called. */
         readonly calledMs?: number
+        /** What Sluice itself took, neither line nor provider: admission (of the first attempt), opening, end. */
+        readonly overheadMs?: number
+        /** Chunks with text, of this attempt. */
+        readonly chunks?: number
       })
   )
 

@@ -63,6 +63,11 @@ export const gauge = (name: string, help: string, read: () => number, over: Gaug
   read,
 })
 
+/** A gauge that is told its value. */
+export interface Told extends Gauge {
+  set(value: number): void
+}
+
 /** Four buckets per power of two: a value read from them is at most 25 % too large. */
 const PER_OCTAVE = 4
 const OCTAVE_BITS = 2
@@ -139,6 +144,32 @@ export const counters = (name: string, help: string, ...labels: readonly string[
 
 export const histograms = (name: string, help: string, ...labels: readonly string[]): Family<Histogram> =>
   family(name, labels, (told) => new Histogram(name, help, told))
+
+/** Its members are told anew at each reading: those that are told nothing are gone. */
+export interface Gauges extends Family<Told> {
+  clear(): void
+}
+
+export function gauges(name: string, help: string, over: Gauge['over'], ...labels: readonly string[]): Gauges {
+  const create = (told: Labels): Told => {
+    let value = 0
+    const set = (to: number): void => {
+      value = to
+    }
+    return { ...gauge(name, help, () => value, over), labels: told, set }
+  }
+  let current = family(name, labels, create)
+  return {
+    name,
+    get members() {
+      return current.members
+    },
+    of: (...values) => current.of(...values),
+    clear() {
+      current = family(name, labels, create)
+    },
+  }
+}
 
 function family<M extends Metric>(name: string, labels: readonly string[], create: (labels: Labels) => M): Family<M> {
   const members: M[] = []

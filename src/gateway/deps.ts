@@ -90,6 +90,8 @@ export interface GatewayOptions {
   readonly jobDeadlineMs: number
   /** SHA-256 of the admin key, base64url; null: there is no operator. */
   readonly adminKeyDigest: string | null
+  /** /metrics needs no key. */
+  readonly openMetrics: boolean
   readonly sessions: SessionOptions & SessionQuotas
   readonly socket: SocketOptions
   /** A connection with more unread bytes than this is not written to until its peer reads. */
@@ -164,6 +166,10 @@ export interface GatewayDeps {
   readonly backup: Engine['backup']
   /** All numbers of this server, as JSON. */
   readonly stats: () => Promise<object>
+  /** The same for Prometheus, in the form that its `accept` asks for. */
+  readonly metrics: (
+    accept: string | undefined,
+  ) => Promise<{ readonly type: string; readonly text: AsyncIterable<Uint8Array> }>
   /** Reads the configuration again. Throws config_invalid, and nothing has changed. */
   readonly reload: () => Promise<{
     readonly models: readonly string[]

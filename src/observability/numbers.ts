@@ -1,7 +1,7 @@
 /** Numbers that belong to no single part. */
 import type { Clock } from '../core/clock.ts'
-import { gauge, type NumberSource } from '../core/numbers.ts'
-import type { Backlog, Operations, QueueDepth } from '../core/ports/operations.ts'
+import { gauge, gauges, type NumberSource } from '../core/numbers.ts'
+import type { Backlog, DeploymentStatus, Operations, QueueDepth } from '../core/ports/operations.ts'
 
 export const ownProcess: NumberSource = {
   metrics: [
@@ -13,8 +13,36 @@ export const ownProcess: NumberSource = {
 /** The other numbers are wanted most while the store is away. */
 const DEPTH_MS = 1_000
 
-/** All processes of a fleet report the same values, so these are not added up. */
-export function depthOf(operations: Pick<Operations, 'depth' | 'backlog'>, clock: Clock): NumberSource {
+/**
+ * All processes of a fleet report the same values, so these are not added up. `modelOf`: the configured name of a
+ * model as clients ask for it.
+ */
+export function depthOf(
+  operations: Pick<Operations, 'depth' | 'backlog' | 'deployments'>,
+  clock: Clock,
+  modelOf: (asked: string) => string,
+): NumberSource {
+  const waiting = gauges('backlog_jobs', 'Jobs that could start now, were there room', 'max', 'model')
+  const tokens = gauges('backlog_tokens', 'Tokens of work that could start now, were there room', 'max', 'model')
+  const active = gauges('deployment_calls', 'Calls of a deployment now', 'max', 'deployment')
+  const limit = gauges('deployment_limit', 'Calls that it may have at once, where that is limited', 'max', 'deployment')
+  const cools = gauges('deployment_cools_seconds', 'No call starts there for this long', 'max', 'deployment')
+  const failures = gauges('deployment_failures_in_row', 'Failures there without a success since', 'max', 'deployment')
+
+  function tell(backlog: readonly Backlog[], deployments: readonly DeploymentStatus[]): void {
+    for (const family of [waiting, tokens, active, limit, cools, failures]) family.clear()
+    for (const [model, pools] of Map.groupBy(backlog, ({ model }) => modelOf(model))) {
+      waiting.of(model).set(pools.reduce((sum, { jobs }) => sum + jobs, 0))
+      tokens.of(model).set(tokensOf(pools))
+    }
+    for (const { deployment, active: calls, concurrent, unwell } of deployments) {
+      active.of(deployment).set(calls)
+      if (concurrent !== Infinity) limit.of(deployment).set(concurrent)
+      cools.of(deployment).set(Math.max(0, ...unwell.map(({ coolsForMs }) => coolsForMs)) / 1_000)
+      failures.of(deployment).set(Math.max(0, ...unwell.map(({ failuresInRow }) => failuresInRow)))
+    }
+  }
+
   let depth: QueueDepth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
   let backlog: readonly Backlog[] = []
   return {
@@ -31,13 +59,17 @@ export function depthOf(operations: Pick<Operations, 'depth' | 'backlog'>, clock
         'max',
       ),
     ],
+    families: [waiting, tokens, active, limit, cools, failures],
     async refresh() {
       let inTime = (): void => {}
       const late = new Promise<never>((_, fail) => {
         inTime = clock.after(DEPTH_MS, () => fail(new Error('the store does not answer')))
       })
-      const asked = Promise.all([operations.depth(), operations.backlog()])
-      ;[depth, backlog] = await Promise.race([asked, late]).finally(inTime)
+      const asked = Promise.all([operations.depth(), operations.backlog(), operations.deployments()])
+      const [nowDepth, nowBacklog, deployments] = await Promise.race([asked, late]).finally(inTime)
+      depth = nowDepth
+      backlog = nowBacklog
+      tell(backlog, deployments)
     },
   }
 }

@@ -15,7 +15,7 @@ const FACTS: readonly Fact[] = [
   { type: 'job-leased', ...attempt, queuedMs: 8 },
   { type: 'job-returned', ...about, attempt: 1, delayMs: 100 },
   { type: 'job-leased', ...attempt, attempt: 2, queuedMs: 12 },
-  { type: 'attempt-started', ...attempt, mode: 'first' },
+  { type: 'attempt-started', ...attempt, mode: 'first', isFallback: false },
   { type: 'attempt-ended', ...attempt, code: 'provider_cut' },
   {
     type: 'attempt-ended',
@@ -41,7 +41,7 @@ const FACTS: readonly Fact[] = [
 ]
 
 it('counts what facts tell, each by itself', async () => {
-  const recorder = createRecorder()
+  const recorder = createRecorder({ modelOf: (asked) => (asked === 'm' ? 'm' : null), tenantLabel: false })
   for (const fact of FACTS) for (const observe of recorder.observers) observe(fact)
   expect(statsOf(await createRegistry([recorder]).read())).toMatchObject({
     requests: 2,

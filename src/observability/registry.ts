@@ -14,15 +14,19 @@ export interface Registry {
    * a source may replace its metrics, but what reads numbers counts on their names.
    */
   add(...sources: readonly NumberSource[]): void
-  read(): Promise<readonly Reading[]>
+  /** Reads all; `turn`, where it is given, lets the event loop do other work in between. */
+  read(turn?: () => Promise<void>): Promise<readonly Reading[]>
 }
+
+/** Numbers that are read in one turn of the event loop. */
+const READ_AT_ONCE = 100
 
 export function createRegistry(first: readonly NumberSource[] = []): Registry {
   const sources: NumberSource[] = []
   const names = new Set<string>()
 
   /** None rather than stale ones, if they could not be fetched. */
-  async function readingsOf(source: NumberSource): Promise<readonly Reading[]> {
+  async function readingsOf(source: NumberSource, turn?: () => Promise<void>): Promise<readonly Reading[]> {
     try {
       await source.refresh?.()
     } catch {
@@ -30,7 +34,14 @@ export function createRegistry(first: readonly NumberSource[] = []): Registry {
     }
     const { metrics, families = [] } = source
     for (const { name } of metrics) if (!names.has(name)) throw new Error(`"${name}" is no number of the start`)
-    return [...metrics, ...families.flatMap(({ members }) => members)].map(readingOf)
+    const all = [...metrics, ...families.flatMap(({ members }) => members)]
+    if (turn === undefined) return all.map(readingOf)
+    const readings: Reading[] = []
+    for (const metric of all) {
+      readings.push(readingOf(metric))
+      if (readings.length % READ_AT_ONCE === 0) await turn()
+    }
+    return readings
   }
 
   const registry: Registry = {
@@ -42,7 +53,7 @@ export function createRegistry(first: readonly NumberSource[] = []): Registry {
       }
       sources.push(...added)
     },
-    read: async () => (await Promise.all(sources.map(readingsOf))).flat(),
+    read: async (turn) => (await Promise.all(sources.map((source) => readingsOf(source, turn)))).flat(),
   }
   registry.add(...first)
   return registry

@@ -138,6 +138,11 @@ export class Meter {
     return true
   }
 
+  /** With text, of this attempt. */
+  get chunks(): number {
+    return this.#text()
+  }
+
   /** Of the attempts before this one; null: nothing came of them. */
   get earlier(): Usage | null {
     return this.#earlier

@@ -3,6 +3,7 @@ import { type Answer, foldAnswer } from '../core/answer.ts'
 import { type Json, showsSomething } from '../core/fold.ts'
 import type { Job } from '../core/job.ts'
 import { type Bytes, kindOf } from '../core/record.ts'
+import { attemptOf } from '../core/seen.ts'
 
 /** What readers have been shown, since the last reset. */
 export interface Shown {
@@ -40,6 +41,12 @@ function prefixOf({ choices: [choice, ...others] }: Answer): string | null {
   const { role: _role, content, refusal, ...rest } = choice.message
   const onlyText = typeof content === 'string' && content !== '' && (refusal ?? null) === null && !showsSomething(rest)
   return onlyText ? content : null
+}
+
+/** Where the last attempt of a log ran; null: it has none. */
+export function lastDeployment(records: readonly Bytes[]): string | null {
+  const last = records.findLast((record) => kindOf(record) === 'attempt')
+  return last === undefined ? null : (attemptOf(last)?.deployment ?? null)
 }
 
 export type Beginning =

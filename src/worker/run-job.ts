@@ -37,7 +37,7 @@ import type { Cost } from '../core/usage-record.ts'
 import { finishing } from './cut.ts'
 import { msPerToken, type Pace, ttftPartsOf, UNKNOWN } from './measured.ts'
 import { Meter } from './meter.ts'
-import { beginAttempt, type Identity, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
+import { beginAttempt, type Identity, lastDeployment, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
 
 /** A job and what it asks for. */
 export type JobRequest = Pick<Lease, 'job' | 'body'>
@@ -93,6 +93,10 @@ export class Run implements ProviderSink {
   readonly #acceptedMono: number
   readonly #leasedMono: number
   #calledMono = 0
+  /** When the provider had ended; 0: it has not. */
+  #endedMono = 0
+  /** Where the attempt before this one ran; null: there was none. */
+  #before: string | null = null
   #writer: LogWriter | null = null
   #call: ProviderRun | null = null
   #price: ((usage: Usage) => Cost) | null = null
@@ -185,7 +189,9 @@ export class Run implements ProviderSink {
       this.#textShown = false
     }
     this.#writer!.append(opening, 0, false)
-    emit({ ...aboutJob(job), type: 'attempt-started', attempt, deployment: claim.deployment, mode: begin.mode })
+    const isFallback = this.#before !== null && this.#before !== deployment.name
+    const about = { ...aboutJob(job), attempt, deployment: claim.deployment }
+    emit({ ...about, type: 'attempt-started', mode: begin.mode, isFallback })
     const prefix = begin.mode === 'continue' ? begin.prefix : undefined
     const body = prompt(this.lease, deployment)
     if (body instanceof Promise) this.#after(body, (made) => this.#ask(deployment, made, prefix))
@@ -217,6 +223,7 @@ export class Run implements ProviderSink {
   /** Takes up what earlier attempts left. */
   #resume(records: readonly Bytes[]): Shown {
     const shown = shownBy(records)
+    this.#before = lastDeployment(records)
     this.#meter.replay(records)
     this.#textShown = shown.text
     this.#identity = shown.identity
@@ -345,6 +352,7 @@ export class Run implements ProviderSink {
   }
 
   end(end: ProviderEnd): void {
+    this.#endedMono = this.#deps.clock.monoMs()
     let outcome: Outcome | typeof LOST | Promise<Outcome | typeof LOST>
     try {
       outcome = this.#outcomeOf(end)
@@ -470,7 +478,7 @@ export class Run implements ProviderSink {
 
   #tellEnd(outcome: Outcome): void {
     const { job, attempt, claim } = this.lease
-    const { attemptUsage: usage } = outcome
+    const { attemptUsage: usage, cost } = outcome
     this.#deps.emit({
       ...aboutJob(job),
       type: 'attempt-ended',
@@ -478,6 +486,8 @@ export class Run implements ProviderSink {
       deployment: claim.deployment,
       ...failureOf(outcome.kind === 'failed' ? outcome.error : null),
       ...(usage && { usage }),
+      ...(cost && { cost }),
+      ...(this.#call !== null && this.#took()),
     })
   }
 
@@ -564,6 +574,14 @@ export class Run implements ProviderSink {
     if (this.#call === null) return {}
     const attemptUsage = this.#meter.attemptUsage()
     return { attemptUsage, ...(this.#price !== null && { cost: this.#price(attemptUsage) }) }
+  }
+
+  #took(): { readonly calledMs: number; readonly overheadMs: number; readonly chunks: number } {
+    const { job, attempt } = this.lease
+    const now = this.#deps.clock.monoMs()
+    const calledMs = (this.#endedMono || now) - this.#calledMono
+    const admissionMs = attempt === 1 ? (job.admissionMs ?? 0) : 0
+    return { calledMs, overheadMs: admissionMs + now - this.#leasedMono - calledMs, chunks: this.#meter.chunks }
   }
 
   #ttft(): { readonly ttftMs?: number } {

@@ -87,6 +87,7 @@ it('whatever happens, neither is told', async () => {
     log: app.log.join('\n'),
     errors: errors.join('\n'),
     stats: await operators('/admin/stats'),
+    metrics: await operators('/metrics'),
     deployments: await operators('/admin/deployments'),
     usage: await operators('/admin/usage?group_by=tenant,user,key,model'),
   }

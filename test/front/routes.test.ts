@@ -9,7 +9,7 @@ import { createRoutes, type RouteParts } from '../../src/gateway/routes/index.ts
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, send } from './wire.ts'
 
-const deps = { dialects: DIALECTS } as GatewayDeps
+const deps = { dialects: DIALECTS, options: {} } as GatewayDeps
 const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => null }
 const watching = createWatching(deps)
 // The page's own files: dashboard.test.ts

@@ -126,7 +126,9 @@ export class Dispatch {
 
   #book(live: LiveJob | undefined, record: UsageRecord): void {
     this.#parts.bookings.add(record, live?.isUnbooked === true ? live.log.order : null)
-    if (live !== undefined) live.isUnbooked = false
+    if (live === undefined) return
+    live.isUnbooked = false
+    live.spent.add(record)
   }
 
   #tell(notice: Notice): void {

@@ -87,7 +87,7 @@ export class Ending implements Write {
 
   #tell(): void {
     const { live: all, logs, conversations, emit, onEnded } = this.#parts
-    const { job, log, attempts, ended } = this.#live
+    const { job, log, attempts, ended, spent } = this.#live
     const { state, error, usage, timing, deployment } = this.#ended
     all.delete(this.#live)
     onEnded(job, log)
@@ -98,7 +98,7 @@ export class Ending implements Write {
         type: 'ended',
         job: { ...job, attempts, state, endedAtMs: this.#endedAtMs, ...(error !== null && { error: error.wire }) },
       })
-    emit({ ...aboutJob(job), type: 'job-ended', deployment, state, ...failureOf(error), usage, timing })
+    emit({ ...aboutJob(job), type: 'job-ended', deployment, state, ...failureOf(error), usage, timing, ...spent.told })
     ended.tell(null)
   }
 }

@@ -149,5 +149,19 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
       auth: 'operator',
       run: async () => json(200, await deps.stats()),
     },
+    {
+      method: 'GET',
+      path: '/metrics',
+      // Scrapers choose by parameters what they want of many
+      query: 'any',
+      auth: options.openMetrics ? 'none' : 'operator',
+      async run(call: Call) {
+        const { exchange } = call
+        const { type, text } = await deps.metrics(call.header('accept'))
+        const failed = (error: unknown): void => deps.onFault(error, exchange.requestId)
+        await sendBytes(exchange, text, failed, { 'content-type': type })
+        return null
+      },
+    },
   ]
 }

@@ -5,7 +5,7 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import { aboutDraft, aboutJob } from '../../core/facts.ts'
-import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
+import type { Cached, Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { Standing } from '../../core/limits.ts'
 import type { Decision } from '../../core/ports/admission.ts'
@@ -109,7 +109,14 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
       }
       if (limit !== undefined)
         emit({ ...aboutDraft(job), type: 'limit-refused', code, limitLevel: limit.level, unit: limit.unit })
-    } else emit({ ...aboutJob(told.job), type: 'job-submitted', kind: job.kind, joined: told.kind === 'joined' })
+    } else
+      emit({
+        ...aboutJob(told.job),
+        type: 'job-submitted',
+        kind: job.kind,
+        joined: told.kind === 'joined',
+        ...cachedOf(told.job),
+      })
     return told
   }
 
@@ -194,6 +201,9 @@ interface Blocked {
   readonly error: SluiceError
   readonly rulings: readonly Ruling[]
 }
+
+/** How it gets its answer, where it shares one. */
+const cachedOf = ({ cached }: Job): { readonly cached?: Cached } => (cached === undefined ? {} : { cached })
 
 const NO_RULINGS: readonly Ruling[] = []
 

@@ -1,21 +1,47 @@
-import { counter } from '../../core/numbers.ts'
-import type { Recorded } from './recorded.ts'
+import { counter, counters, histograms } from '../../core/numbers.ts'
+import { type By, NONE, type Recorded } from './recorded.ts'
 
-export function attempts(): Recorded {
+export function attempts(by: By): Recorded {
   const ended = counter('attempts', 'Attempts that ended')
   const failed = counter('attempts_failed', 'Attempts that failed')
-  const prompt = counter('prompt_tokens', 'Tokens of prompts, of all attempts')
-  const completion = counter('completion_tokens', 'Tokens that were generated, of all attempts')
   const cut = counter('answers_cut', 'Answers that a limit ended')
+  const started = counters(
+    'attempts_started',
+    'Attempts at providers: the first of a job, a retry there, or a fallback to another deployment',
+    'model',
+    'deployment',
+    'as',
+  )
+  const byCode = counters('attempts_ended', 'Attempts that ended, by error', 'model', 'deployment', 'code')
+  const stalls = counters('stalls', 'Pauses of a second or more between two chunks', 'model', 'deployment')
+  const overhead = histograms('overhead_ms', 'What Sluice itself took: neither line nor provider', 'model')
+  const chunk = histograms('tokens_per_chunk', 'Tokens of an answer for each chunk that brought some', 'model')
   return {
-    metrics: [ended, failed, prompt, completion, cut],
+    metrics: [ended, failed, cut],
+    families: [started, byCode, stalls, overhead, chunk],
     observe(fact) {
-      if (fact.type === 'answer-cut') return cut.add()
-      if (fact.type !== 'attempt-ended') return
-      ended.add()
-      if (fact.code !== null) failed.add()
-      prompt.add(fact.usage?.promptTokens ?? 0)
-      completion.add(fact.usage?.completionTokens ?? 0)
+      switch (fact.type) {
+        case 'answer-cut':
+          return cut.add()
+        case 'attempt-started': {
+          const as = fact.attempt === 1 ? 'first' : fact.isFallback ? 'fallback' : 'retry'
+          return started.of(by.model(fact.model), fact.deployment, as).add()
+        }
+        case 'answer-stalled':
+          return stalls.of(by.model(fact.model), fact.deployment).add()
+        case 'attempt-ended': {
+          const { code, usage, overheadMs, chunks = 0 } = fact
+          const model = by.model(fact.model)
+          ended.add()
+          if (code !== null) failed.add()
+          byCode.of(model, fact.deployment, code ?? NONE).add()
+          if (overheadMs !== undefined) overhead.of(model).record(overheadMs)
+          const tokens = usage?.completionTokens ?? 0
+          if (chunks > 0 && tokens > 0) chunk.of(model).record(tokens / chunks)
+          return
+        }
+        default:
+      }
     },
   }
 }

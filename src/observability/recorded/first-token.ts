@@ -1,12 +1,36 @@
-import { histogram } from '../../core/numbers.ts'
-import type { Recorded } from './recorded.ts'
+import { ttftOfParts } from '../../core/goals.ts'
+import type { TtftParts } from '../../core/measure.ts'
+import { histogram, histograms } from '../../core/numbers.ts'
+import type { By, Recorded } from './recorded.ts'
 
-export function firstToken(): Recorded {
+/** Of means, parts add up to the whole; of percentiles they do not. */
+export function firstToken(by: By): Recorded {
   const shown = histogram('first_token_shown_ms', 'From submit to the first text, as clients report it')
+  const ttft = histograms('ttft_ms', 'From a request’s head to the first text of its answer', 'model', 'deployment')
+  const parts = histograms('ttft_part_ms', 'Where the time to the first text went', 'model', 'part')
+  const client = histograms('client_ttft_ms', 'From submit to the first text, as clients report it', 'model')
   return {
     metrics: [shown],
+    families: [ttft, parts, client],
     observe(fact) {
-      if (fact.type === 'first-token-shown') shown.record(fact.ttftMs)
+      switch (fact.type) {
+        case 'first-token-received': {
+          const model = by.model(fact.model)
+          ttft.of(model, fact.deployment).record(ttftOfParts(fact.parts))
+          for (const part of RECEIVED) parts.of(model, part).record(fact.parts[part])
+          return
+        }
+        case 'first-token-delivered':
+          return parts.of(by.model(fact.model), 'delivery').record(fact.parts.delivery)
+        case 'first-token-shown':
+          shown.record(fact.ttftMs)
+          return client.of(by.model(fact.model)).record(fact.ttftMs)
+        default:
+      }
     },
   }
 }
+
+const RECEIVED = ['admission', 'queue', 'retries', 'routing', 'connect', 'upstream'] as const satisfies ReadonlyArray<
+  keyof TtftParts
+>

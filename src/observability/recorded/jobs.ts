@@ -1,11 +1,8 @@
 import type { Timing } from '../../core/job.ts'
-import { counter, histogram } from '../../core/numbers.ts'
-import type { Recorded } from './recorded.ts'
+import { counter, counters, histogram, histograms } from '../../core/numbers.ts'
+import { type By, NONE, type Recorded } from './recorded.ts'
 
-export function jobs(): Recorded {
-  const submitted = counter('jobs_submitted', 'Jobs that were accepted')
-  const joined = counter('jobs_joined', 'Submits that joined a job that was there already')
-  const refused = counter('jobs_refused', 'Submits that were refused')
+export function jobs(by: By): Recorded {
   const ended = {
     done: counter('jobs_done', 'Jobs that ended well'),
     failed: counter('jobs_failed', 'Jobs that failed'),
@@ -16,6 +13,11 @@ export function jobs(): Recorded {
   const ttft = histogram('job_ttft_ms', 'From a job’s acceptance to its first text')
   const tpot = histogram('job_tpot_ms', 'For each token of a job after the first')
   const total = histogram('job_total_ms', 'From a job’s acceptance to the end of its last attempt')
+  const byModel = counters('ended_jobs', 'Jobs that ended, by state and error', 'model', 'state', 'code', ...by.names)
+  const e2e = histograms('e2e_ms', 'From acceptance to the end of the last attempt', 'model', 'state')
+  const pace = histograms('tpot_ms', 'Time per output token after the first', 'model', 'deployment')
+  const judged = counters('judged_jobs', 'Jobs that ended, but for canceled ones', 'model', ...by.names)
+  const good = counters('good_jobs', 'Of those, the ones that were done within the goals', 'model', ...by.names)
 
   function took({ queuedMs, ttftMs, tpotMs, totalMs }: Timing): void {
     queued.record(queuedMs)
@@ -25,21 +27,21 @@ export function jobs(): Recorded {
   }
 
   return {
-    metrics: [submitted, joined, refused, ...Object.values(ended), queued, ttft, tpot, total],
+    metrics: [...Object.values(ended), queued, ttft, tpot, total],
+    families: [byModel, e2e, pace, judged, good],
     observe(fact) {
-      switch (fact.type) {
-        case 'job-submitted':
-          return fact.joined ? joined.add() : submitted.add()
-        case 'job-refused':
-          return refused.add()
-        case 'job-ended': {
-          const { state, timing } = fact
-          if (state in ended) ended[state as keyof typeof ended].add()
-          if (timing !== undefined) took(timing)
-          return
-        }
-        default:
-      }
+      if (fact.type !== 'job-ended') return
+      const { state, timing, code, deployment, good: isGood = null } = fact
+      const model = by.model(fact.model)
+      const who = by.values(fact)
+      if (state in ended) ended[state as keyof typeof ended].add()
+      byModel.of(model, state, code ?? NONE, ...who).add()
+      if (isGood !== null) judged.of(model, ...who).add()
+      if (isGood === true) good.of(model, ...who).add()
+      if (timing === undefined) return
+      took(timing)
+      e2e.of(model, state).record(timing.totalMs)
+      if (timing.tpotMs !== undefined) pace.of(model, deployment ?? NONE).record(timing.tpotMs)
     },
   }
 }

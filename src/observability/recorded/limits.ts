@@ -1,5 +1,5 @@
 import type { LevelKind, Unit } from '../../core/limits.ts'
-import { type Counter, counter } from '../../core/numbers.ts'
+import { type Counter, counter, counters } from '../../core/numbers.ts'
 import type { Recorded } from './recorded.ts'
 
 /** By level, and by what ran out. Whose it was is in the log: names are callers' own. */
@@ -23,13 +23,16 @@ export function limits(): Recorded {
     running: counter('limit_refusals_of_running', 'Submits refused as no more may run at once'),
   }
   const trips = counter('velocity_trips', 'Levels that spent their budget so fast that their breaker tripped')
+  const byLimit = counters('limit_refusals', 'Submits that a limit refused', 'level', 'unit')
   return {
     metrics: [...Object.values(levels), ...Object.values(units), trips],
+    families: [byLimit],
     observe(fact) {
       if (fact.type === 'velocity-tripped') return trips.add()
       if (fact.type !== 'limit-refused') return
       levels[fact.limitLevel].add()
       units[fact.unit].add()
+      byLimit.of(fact.limitLevel, fact.unit).add()
     },
   }
 }

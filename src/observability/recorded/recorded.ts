@@ -7,3 +7,19 @@ export interface Recorded {
   readonly families?: readonly Family[]
   readonly observe: Observe
 }
+
+/**
+ * What numbers are told apart by. Labels come from the configuration and from fixed lists alone: a client that makes
+ * names up makes no series.
+ */
+export interface By {
+  /** The configured name (maybe "gpt-*") of a model that a client asked for; UNKNOWN: it is none. */
+  model(asked: string | null): string
+  /** Labels of those numbers that may be told apart by tenant, where the operator wants that: one, or none. */
+  readonly names: readonly string[]
+  values(of: { readonly tenant: string | null }): readonly string[]
+}
+
+export const UNKNOWN = 'unknown'
+/** In place of an error's code, or of a deployment. */
+export const NONE = 'none'

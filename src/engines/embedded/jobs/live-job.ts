@@ -5,6 +5,7 @@ import type { Amounts } from '../../../core/limits.ts'
 import { Once } from '../../../core/once.ts'
 import type { Coordinator } from '../../../core/ports/coordinator.ts'
 import { Table } from '../../../core/table.ts'
+import { Spent } from '../../shared/spent.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { NO_BODY } from './jobs.ts'
 
@@ -46,6 +47,7 @@ export class LiveJob {
   /** What its worker had of the request when it ended it, and the assistant's message. */
   leasedBody: Uint8Array | null = null
   answer: string | null = null
+  readonly spent: Spent
 
   constructor(
     job: Job,
@@ -61,6 +63,7 @@ export class LiveJob {
     this.isBrief = isBrief
     this.log = log
     this.attempts = job.attempts
+    this.spent = new Spent(job.attempts === 0)
     this.body = body
   }
 }

@@ -4,6 +4,7 @@ import type { JobId, TenantId } from '../../../core/job.ts'
 import type { Change, FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import { Table } from '../../../core/table.ts'
+import { Spent } from '../../shared/spent.ts'
 import { type Ceded, type LiveRow, type RunRow, writeRun } from '../protocol/rows.ts'
 
 /** Who is told when it has ended. */
@@ -34,9 +35,11 @@ export class HeldJob {
   /** The last attempt that its worker ended without ending the job. */
   ceded: Ceded | undefined
   waiting: Waiting[] = []
+  readonly spent: Spent
 
   constructor(row: LiveRow, run: RunRow | null = null) {
     this.row = row
+    this.spent = new Spent(run === null || run.tally.attempts === 0)
     if (run === null) return
     this.attempt = run.attempt
     this.worker = run.worker

@@ -23,6 +23,7 @@ export function absorb(term: Term, split = true): void {
   const mayBeSplit = split && !changes.some(({ type }) => type === 'used')
   for (const change of changes) {
     if (change.type === 'used') {
+      held.get(change.id)?.spent.add(change.record)
       journal.draft.used.add(change.record, time.atMs(term.now()), term.rules.usageSums)
       continue
     }
@@ -140,6 +141,14 @@ function ended(term: Term, job: HeldJob, { id, state, error, usage, timing, cut,
   for (const { from, n } of job.waiting) draft.tell(from, { type: 'answer', n, is: 'ended' })
   held.delete(job)
   attendance.delete(id)
-  const fact = { ...job.about(), type: 'job-ended', deployment, state, ...failureOf(error), ...measured } as const
+  const fact = {
+    ...job.about(),
+    type: 'job-ended',
+    deployment,
+    state,
+    ...failureOf(error),
+    ...measured,
+    ...job.spent.told,
+  } as const
   draft.afterwards(() => emit(fact))
 }

@@ -1,0 +1,68 @@
+/** What Prometheus scrapes: who may, and what labels can be. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
+import { request, send } from './wire.ts'
+
+const MODELS = [
+  { name: 'demo', provider: 'demo', goals: { ttft_ms: 1 } },
+  { name: 'easy', provider: 'demo', goals: { ttft_ms: 60_000, tpot_ms: 60_000 } },
+  { name: 'any-*', provider: 'demo' },
+]
+let app: TestApp
+beforeAll(async () => {
+  app = await startTestApp({}, { models: MODELS, telemetry: { tenant_label: true } })
+})
+afterAll(() => app?.stop())
+
+const scrape = async (headers: Record<string, string> = { authorization: `Bearer ${ADMIN_KEY}` }) =>
+  send(app.adminPort, request('GET', '/metrics?name[]=x', headers))
+const ask = (model: string, stream = false): Promise<{ status: number }> =>
+  send(
+    app.port,
+    request(
+      'POST',
+      '/v1/chat/completions',
+      { authorization: `Bearer ${app.key}` },
+      JSON.stringify({ model, stream, messages: [{ role: 'user', content: '!tokens 3' }] }),
+    ),
+  )
+
+it('needs the admin key', async () => {
+  expect((await scrape({})).status).toBe(401)
+  expect((await scrape({ authorization: `Bearer ${app.key}` })).status).toBe(403)
+  const { status, headers } = await scrape()
+  expect(status).toBe(200)
+  expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
+})
+
+it('tells models apart by their configured names alone, and tenants where that is wanted', async () => {
+  await Promise.all([ask('demo', true), ask('easy'), ask('any-canary-1'), ask('any-canary-2'), ask('no-such-canary')])
+  const { body } = await scrape()
+  expect(body).not.toContain('canary')
+  const submits = 'sluice_submits_total{model="any-*",outcome="accepted",code="none",tenant="default"}'
+  expect(body).toContain(`${submits} 2\n`)
+  expect(body).toContain('sluice_judged_jobs_total{model="demo",tenant="default"} 1\n')
+  expect(body).not.toContain('sluice_good_jobs_total{model="demo"')
+  expect(body).toContain('sluice_good_jobs_total{model="easy",tenant="default"} 1\n')
+  expect(body).toContain('sluice_ttft_part_seconds_count{model="demo",part="delivery"} 1\n')
+  expect(body).toContain('sluice_http_requests_total{route="/v1/chat/completions",status="200"} 4\n')
+  expect(body).toContain('sluice_http_refusals_total{code="model_not_found"} 1\n')
+  expect(body).toContain('sluice_tokens_total{model="easy",kind="completion",source="reported",tenant="default"} ')
+  expect(body).toMatch(/sluice_deployment_calls\{deployment="any-\*@demo"\} 0\n/)
+})
+
+it('is open where the operator opens it', async () => {
+  const open = await startTestApp({}, { telemetry: { open_metrics: true } })
+  try {
+    const { status, body } = await send(
+      open.adminPort,
+      request('GET', '/metrics', { accept: 'application/openmetrics-text' }),
+    )
+    expect(status).toBe(200)
+    expect(body).toContain('# EOF')
+    expect((await send(open.adminPort, request('GET', '/admin/stats'))).status).toBe(401)
+    expect((await send(open.port, request('GET', '/metrics'))).status).toBe(404)
+  } finally {
+    await open.stop()
+  }
+})
