@@ -20,6 +20,7 @@ import { limitRules } from './limit-rules.ts'
 import { PAGE_FOLDER } from './live.ts'
 import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
+import { servedModels } from './served.ts'
 import { withStored } from './stored-limits.ts'
 
 /** Of the log, read at once for a reader that catches up. */
@@ -58,6 +59,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     ? hearingEnds(engine.log, (job, end) => weights.ended(job, end))
     : engine.log
   const delivery = createDelivery(told, clock, emit, { ...http, pageBytes: PAGE_BYTES }, firstTexts(observe, clock))
+  const prices = pricesOf(settings, catalogue)
   const gateway = createGateway({
     admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
     weights,
@@ -65,7 +67,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       const cache = settings.tenant(tenant)?.cache
       return cache !== undefined && (cache.coalesce || cache.ttlMs > 0) ? cache : null
     },
-    prices: pricesOf(settings, catalogue),
+    prices,
     usage: createReports(engine.ledger, clock),
     limits: withStored(() => ({ limits: settings.limits(), stored: settings.stored })),
     submissions: engine.submissions,
@@ -88,6 +90,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     models: {
       resolve: (model) => catalogue.resolve(model),
       list: () => catalogue.models.map(({ name: id }) => ({ id, created, ownedBy: 'sluice' })),
+      served: () => servedModels(settings, catalogue, prices, clock.wallMs()),
     },
     live,
     pageFolder: PAGE_FOLDER,

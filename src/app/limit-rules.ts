@@ -2,12 +2,13 @@
 import { levelSettings, tenantLimitSettings } from '../coordinator/limits/settings.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { JsonRecord } from '../core/json.ts'
+import { modelLevel } from '../core/limits.ts'
 import type { LimitRules } from '../gateway/deps.ts'
 import type { Settings } from './in-force.ts'
 
 const SCHEMAS = { tenant: tenantLimitSettings, key: levelSettings } as const
 
-export const limitRules = (settings: Pick<Settings, 'config'>): LimitRules => ({
+export const limitRules = (settings: Pick<Settings, 'config' | 'limits'>): LimitRules => ({
   check(of, given) {
     const { data, error } = SCHEMAS[of].safeParse(given)
     if (data !== undefined) return asGiven(given, data) as JsonRecord
@@ -17,6 +18,17 @@ export const limitRules = (settings: Pick<Settings, 'config'>): LimitRules => ({
   },
   configured: () =>
     new Map(settings.config.tenants.map(({ name, limits }) => [name, limits === null ? null : spelled(limits)])),
+  eachTenant() {
+    const { eachTenant } = settings.config.limits
+    return eachTenant === null ? null : spelled(eachTenant)
+  },
+  model(model) {
+    const level = modelLevel(settings.limits(), null, model)
+    const found = settings.config.limits.models.find(({ name }) => name === level)
+    if (found === undefined) return null
+    const { name: _, ...own } = spelled(found)
+    return own
+  },
 })
 
 /** What was given, as it was read ("60" is 60), without what says nothing. */

@@ -2,6 +2,7 @@
 import { systemClock } from '../core/clock.ts'
 import { ADMIN_OPTIONS, adminClient } from './client.ts'
 import { type Args, EXIT, type Group, type Output, UsageError } from './command.ts'
+import { limitsText } from './limits-text.ts'
 import { durationOf, LIMITS_OPTION, limitsOf, listOf, MODELS_OPTION, SHOWN, switches } from './switches.ts'
 import { columns } from './table.ts'
 
@@ -14,6 +15,8 @@ interface KeyInfo {
   readonly created_at: number
   readonly expires_at: number | null
   readonly revoked_at: number | null
+  readonly models?: readonly string[] | null
+  readonly limits?: Readonly<Record<string, unknown>> | null
   readonly disabled?: object | null
   readonly replaced_at?: number | null
   readonly previous_expires_at?: number
@@ -167,8 +170,12 @@ async function list(args: Args, out: Output): Promise<number> {
             : key.expires_at <= now
               ? 'expired'
               : `until ${day(key.expires_at)}`
-  const rows = answer.data.map((key) => [key.id, key.tenant, key.hint, day(key.created_at), state(key), key.name])
-  for (const line of columns([['ID', 'TENANT', 'KEY', 'CREATED', 'STATE', 'NAME'], ...rows])) out.print(line)
+  const rows = answer.data.map((key) => [
+    ...[key.id, key.tenant, key.hint, day(key.created_at), state(key)],
+    ...[key.models == null ? 'all' : key.models.join(','), limitsText(key.limits), key.name],
+  ])
+  const head = ['ID', 'TENANT', 'KEY', 'CREATED', 'STATE', 'MODELS', 'LIMITS', 'NAME']
+  for (const line of columns([head, ...rows])) out.print(line)
   return EXIT.ok
 }
 

@@ -271,7 +271,9 @@ describe('against a server', () => {
       out: 'sk-sluice-new\n',
       err: 'Key key_1 of tenant default. It will not be shown again.\n',
     })
-    expect((await call(['keys', 'list'])).out).toMatch(/\nkey_1 +default +sk-sluice-abcd… +1970-01-01 +valid +ci\n$/)
+    expect((await call(['keys', 'list'])).out).toMatch(
+      /\nkey_1 +default +sk-sluice-abcd… +1970-01-01 +valid +all +- +ci\n$/,
+    )
     expect(await call(['keys', 'revoke', 'key_1'])).toMatchObject({ code: 0, err: 'Key key_1 is revoked.\n' })
     expect(asked.at(-1)).toBe('DELETE /admin/keys/key_1')
   })

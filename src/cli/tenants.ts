@@ -2,6 +2,7 @@
 import { systemClock } from '../core/clock.ts'
 import { ADMIN_OPTIONS, adminClient } from './client.ts'
 import { type Args, type Command, EXIT, type Group, type Output, UsageError, wholeNumber } from './command.ts'
+import { limitChanges, limitsText } from './limits-text.ts'
 import { LIMITS_OPTION, limitsOf, listOf, MODELS_OPTION, SHOWN, switches } from './switches.ts'
 import { ago, columns } from './table.ts'
 
@@ -9,8 +10,12 @@ interface TenantInfo {
   readonly id: string
   readonly label: string
   readonly models: readonly string[] | null
-  readonly limits: object | null
+  /** Those in force. */
+  readonly limits: Readonly<Record<string, unknown>> | null
+  /** `config`, `api`: its own; `each_tenant`: those that the configuration has for all without. */
   readonly limits_source: string | null
+  /** Of a change of its limits. */
+  readonly before?: Pick<TenantInfo, 'limits'>
   readonly source: string
   readonly disabled: { readonly reason: string } | null
 }
@@ -70,12 +75,12 @@ async function list(args: Args, out: Output): Promise<number> {
     out.print(JSON.stringify(data))
     return EXIT.ok
   }
-  const rows = data.map(({ id, source, disabled, models, limits_source: limits, label }) => [
+  const rows = data.map(({ id, source, disabled, models, limits, limits_source: limitsSource, label }) => [
     id,
     source,
     disabled === null ? 'active' : 'disabled',
     models === null ? 'all' : models.join(','),
-    limits ?? '-',
+    limits === null ? '-' : `${limitsText(limits)} (${limitsSource})`,
     label,
   ])
   for (const line of columns([['ID', 'SOURCE', 'STATE', 'MODELS', 'LIMITS', 'LABEL'], ...rows])) out.print(line)
@@ -100,8 +105,14 @@ async function set(args: Args, out: Output): Promise<number> {
   }
   if (Object.keys(body).length === 0) throw new UsageError('Give --label, --models or --limits.')
   const answer = await adminClient(args).call('PATCH', `/admin/tenants/${encodeURIComponent(id)}`, { body })
-  if (args.has('json')) out.print(JSON.stringify(await answer.json()))
-  else out.note(`Tenant ${id} is changed.`)
+  const tenant = (await answer.json()) as TenantInfo
+  if (args.has('json')) out.print(JSON.stringify(tenant))
+  else {
+    out.note(`Tenant ${id} is changed.`)
+    const changes = limits === undefined ? [] : limitChanges(tenant.before?.limits ?? null, tenant.limits)
+    for (const line of changes) out.note(line)
+    if (limits !== undefined && changes.length === 0) out.note('Its limits are as they were.')
+  }
   return EXIT.ok
 }
 

@@ -44,6 +44,35 @@ export interface Models {
   /** By the public name; null when there is none. */
   resolve(name: string): PublicRoute | null
   list(): readonly PublicModel[]
+  /** For the operator. */
+  served(): readonly ServedModel[]
+}
+
+export interface ServedModel {
+  /** What clients ask for; a trailing "*" stands for any ending. */
+  readonly name: string
+  readonly pool: string
+  readonly kinds: readonly JobKind[]
+  readonly deployments: ReadonlyArray<{
+    readonly name: string
+    readonly provider: string
+    /** Null: as clients call it. */
+    readonly upstreamModel: string | null
+    /** Infinity: any number. */
+    readonly concurrent: number
+    /** Lower ones are tried first. */
+    readonly order: number
+  }>
+  /** At the dearest of them; null: nobody knows it, or the models of this name differ. */
+  readonly price: DollarPrice | null
+}
+
+/** For a million tokens; and for each request. */
+export interface DollarPrice {
+  readonly source: string
+  readonly input: number
+  readonly output: number
+  readonly request: number
 }
 
 /** What the operator may set of limits, and what the file has set. */
@@ -52,6 +81,10 @@ export interface LimitRules {
   check(of: 'tenant' | 'key', given: unknown): JsonRecord
   /** Tenants of the file, with the limits that it sets of them; null: none. */
   configured(): ReadonlyMap<string, JsonRecord | null>
+  /** Of tenants that have none of their own; null: none. */
+  eachTenant(): JsonRecord | null
+  /** Of all tenants together for this model, or for all that begin as it does; null: none. */
+  model(name: string): JsonRecord | null
 }
 
 export interface GatewayOptions {

@@ -58,12 +58,51 @@ it('makes a key that works until it is revoked', async () => {
     (await sluice(['keys', 'create', '--tenant', 'team', '--name', 'ci', '--expires-days', '1', '--json'])).out,
   ) as { id: string; key: string }
   expect((await sluice(['keys', 'list'])).out).toMatch(
-    new RegExp(`${made.id} +team +sk-sluice-.{4}… +[0-9-]+ +until [0-9-]+ +ci`),
+    new RegExp(`${made.id} +team +sk-sluice-.{4}… +[0-9-]+ +until [0-9-]+ +all +- +ci`),
   )
   expect(await sluice(['jobs', 'list'], made.key)).toMatchObject({ code: 0 })
   expect(await sluice(['keys', 'revoke', made.id])).toMatchObject({ code: 0 })
   expect(await sluice(['jobs', 'list'], made.key)).toMatchObject({ code: 4, out: '' })
   expect((await sluice(['keys', 'list'])).out).toMatch(new RegExp(`${made.id}.* revoked `))
+})
+
+it('shows limits, of keys, tenants and models, and what a change of them was', async () => {
+  const limits = (value: object): string[] => ['--limits', JSON.stringify(value)]
+  const made = JSON.parse(
+    (
+      await sluice([
+        'keys',
+        'create',
+        '--tenant',
+        'bounded',
+        '--models',
+        'demo,x*',
+        ...limits({ concurrent: 2 }),
+        '--json',
+      ])
+    ).out,
+  ) as { id: string }
+  expect((await sluice(['keys', 'list'])).out).toMatch(/^ID +TENANT +KEY +CREATED +STATE +MODELS +LIMITS +NAME\n/)
+  expect((await sluice(['keys', 'list'])).out).toMatch(new RegExp(`${made.id}.* valid +demo,x\\* +2 at once\n`))
+  const set = (value: object) => sluice(['tenants', 'set', 'bounded', ...limits(value)])
+  expect((await set({ tokens_per_minute: 400_000 })).err).toContain('no limit -> 400k tokens a minute')
+  const changed = await set({ tokens_per_minute: 600_000, each_user: { requests_per_minute: 5 } })
+  expect(changed.err.split('\n')).toEqual([
+    'Tenant bounded is changed.',
+    '400k -> 600k tokens a minute',
+    'each user: no limit -> 5 requests a minute',
+    '',
+  ])
+  expect((await sluice(['tenants', 'list'])).out).toMatch(
+    /bounded +api +active +all +600k tokens a minute, each user: 5 requests a minute \(api\)/,
+  )
+  expect((await set({ tokens_per_minute: 600_000, each_user: { requests_per_minute: 5 } })).err).toContain(
+    'as they were',
+  )
+  const models = (await sluice(['models', 'list'])).out
+  expect(models).toMatch(/^MODEL +STATE +DEPLOYMENTS +PROVIDER +PRICE +LIMITS\n/)
+  expect(models).toMatch(/\ndemo +active +\S+ +demo +0 \/ 0 +-\n/)
+  expect(JSON.parse((await sluice(['models', 'list', '--json'])).out)).toMatchObject([{ id: 'demo', disabled: null }])
 })
 
 /** A way to the server that tells when somebody asks for events. */

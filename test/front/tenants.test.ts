@@ -374,6 +374,71 @@ describe('tenants and keys', () => {
     expect((await ask(key, 'mystery')).body['error'].code).toBe('provider_unreachable')
   })
 
+  it("limits are told with where they come from: each tenant's, those of the API, of the file", async () => {
+    await make()
+    const limits = { each_tenant: { requests_per_minute: 30, each_user: { concurrent: 1 } } }
+    await app.reload({ limits, tenants: [{ name: 'free' }, { name: 'own', limits: { concurrent: 7 } }] })
+    const shown = async (id: string): Promise<unknown[]> => {
+      const { body } = await admin('GET', `/admin/tenants/${id}`)
+      return [body['limits_source'], body['limits']?.requests_per_minute, body['limits']?.concurrent]
+    }
+    expect(await shown('acme')).toEqual(['each_tenant', 30, undefined])
+    expect(await shown('free')).toEqual(['each_tenant', 30, undefined])
+    expect(await shown('own')).toEqual(['config', undefined, 7])
+    const { body } = await admin('PATCH', '/admin/tenants/acme', { limits: { requests_per_minute: 9 } })
+    expect(body).toMatchObject({
+      limits_source: 'api',
+      before: { limits_source: 'each_tenant', limits: { requests_per_minute: 30 } },
+    })
+    expect(await shown('acme')).toEqual(['api', 9, undefined])
+    expect((await admin('PATCH', '/admin/tenants/acme', { label: 'A' })).body).not.toHaveProperty('before')
+    await admin('PATCH', '/admin/tenants/acme', { limits: null })
+    expect(await shown('acme')).toEqual(['each_tenant', 30, undefined])
+    await app.reload({ limits: {} })
+    expect(await shown('acme')).toEqual([null, undefined, undefined])
+  })
+
+  it('models are listed with who serves them, at what price, within which limits, and switched off or not', async () => {
+    await app.reload({
+      models: [
+        { name: 'demo', provider: 'demo', limits: { concurrent: 3 } },
+        {
+          name: 'big-*',
+          provider: 'openai-compatible',
+          base_url: 'http://127.0.0.1:9/v1',
+          price: { input: 3, output: 15 },
+        },
+      ],
+      limits: { models: [{ name: 'big*', tokens_per_minute: 1000 }] },
+    })
+    await admin('POST', '/admin/disable', { model: 'demo' })
+    const { body } = await admin('GET', '/admin/models')
+    expect(body['data']).toMatchObject([
+      {
+        id: 'demo',
+        object: 'model',
+        deployments: [{ provider: 'demo', upstream_model: null, concurrent: 3 }],
+        limits: null,
+        price: { dollars_per_million_input_tokens: 0, dollars_per_million_output_tokens: 0 },
+        disabled: { running: 'finish' },
+      },
+      {
+        id: 'big-*',
+        deployments: [{ provider: 'openai-compatible', concurrent: null }],
+        limits: { tokens_per_minute: 1000 },
+        price: {
+          source: 'settings',
+          dollars_per_million_input_tokens: 3,
+          dollars_per_million_output_tokens: 15,
+          dollars_per_request: 0,
+        },
+        disabled: null,
+      },
+    ])
+    expect(body['data'][1].limits).not.toHaveProperty('name')
+    expect((await call(app.key, '/admin/models')).status).toBe(404)
+  })
+
   it('what the file says of a tenant can be changed there alone', async () => {
     const tenants = [
       { name: 'acme', limits: { requests_per_minute: 1, each_user: { concurrent: 2 } } },

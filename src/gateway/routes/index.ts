@@ -19,6 +19,7 @@ import { keyRoutes } from './keys.ts'
 import { modelRoutes } from './models.ts'
 import { operatorRoutes } from './operator.ts'
 import { probeRoutes } from './probes.ts'
+import { servedRoutes } from './served.ts'
 import { sessionRoutes } from './sessions.ts'
 import { tenantRoutes } from './tenants.ts'
 import { usageRoutes } from './usage.ts'
@@ -66,6 +67,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
     ],
     admin: [
       ...operatorRoutes(deps, jobs),
+      ...servedRoutes(deps),
       ...keyRoutes(deps, admitted),
       ...tenantRoutes(deps, admitted),
       ...usage.admin,

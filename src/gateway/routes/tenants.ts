@@ -28,13 +28,15 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
   function viewOf(id: string, record: TenantRecord | null): JsonRecord {
     const configured = limitRules.configured()
     const ofFile = configured.get(id) ?? null
+    const own = ofFile ?? record?.limits ?? null
+    const limits = own ?? limitRules.eachTenant()
     return {
       id,
       object: 'tenant',
       label: record?.label ?? '',
       models: record?.models ?? null,
-      limits: ofFile ?? record?.limits ?? null,
-      limits_source: ofFile !== null ? 'config' : record?.limits == null ? null : 'api',
+      limits,
+      limits_source: limits === null ? null : own === null ? 'each_tenant' : ofFile === null ? 'api' : 'config',
       source: configured.has(id) ? 'config' : record !== null ? 'api' : 'key',
       disabled: disabledView(record?.disabled ?? null),
       created_at: record === null ? null : Math.floor(record.createdAtMs / 1000),
@@ -82,7 +84,9 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
       before: before === null ? {} : viewOf(id, before),
       after: viewOf(id, record),
     })
-    return json(200, viewOf(id, record))
+    const { limits: limitsBefore, limits_source: sourceBefore } = viewOf(id, before)
+    const told = limits === undefined ? {} : { before: { limits: limitsBefore, limits_source: sourceBefore } }
+    return json(200, { ...viewOf(id, record), ...told })
   }
 
   const fresh = (kind: TenantKind, id: string): TenantRecord => {
