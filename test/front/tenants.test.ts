@@ -398,7 +398,7 @@ describe('tenants and keys', () => {
     expect(await shown('acme')).toEqual([null, undefined, undefined])
   })
 
-  it('models are listed with who serves them, at what price, within which limits, and switched off or not', async () => {
+  it('models are listed with who serves them, at what price, within which limits, and their switch', async () => {
     await app.reload({
       models: [
         { name: 'demo', provider: 'demo', limits: { concurrent: 3 } },
