@@ -8,6 +8,7 @@ export type {
   WirePlace,
   WireRoom,
   WireTiming,
+  WireTtft,
   WireUsage,
 } from '../../src/core/frames.ts'
 export { type ConnectOptions, connect, type Sluice } from './connect.ts'

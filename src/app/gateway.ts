@@ -58,6 +58,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
   const told = isOneOfMany(settings.config)
     ? hearingEnds(engine.log, (job, end) => weights.ended(job, end))
     : engine.log
+  const firstText = firstTexts(observe, clock)
   const delivery = createDelivery(told, clock, emit, { ...http, pageBytes: PAGE_BYTES }, firstTexts(observe, clock))
   const prices = pricesOf(settings, catalogue)
   const gateway = createGateway({
@@ -95,6 +96,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     live,
     pageFolder: PAGE_FOLDER,
     delivery,
+    firstText,
     dialects: DIALECTS,
     clock,
     ids,

@@ -250,6 +250,18 @@ export interface WireTiming {
   readonly tpot_ms: number | null
   readonly total_ms: number | null
   readonly attempts: number
+  /** Where the time to the first text went; absent: nobody knows. */
+  readonly ttft?: WireTtft
+}
+
+export interface WireTtft {
+  readonly admission_ms: number
+  readonly queue_ms: number
+  readonly retries_ms: number
+  readonly routing_ms: number
+  readonly connect_ms: number
+  readonly upstream_ms: number
+  readonly delivery_ms: number
 }
 
 /** The job's last record. Nothing follows. */

@@ -23,4 +23,22 @@ export function readTraceparent(given: unknown): Traceparent | null {
   return `00-${trace}-${parent}-0${Number.parseInt(flags, 16) & 1}`
 }
 
+/** The span of something that has a name of its own (a request's id, "job_….2"): whoever knows the name knows it. */
+export function spanIdOf(name: string): string {
+  // Two 32-bit FNV-1a, one of them of the name in reverse
+  let [a, b] = [0x811c9dc5, 0x811c9dc5]
+  for (let i = 0; i < name.length; i++) {
+    a = Math.imul(a ^ name.charCodeAt(i), 0x01000193)
+    b = Math.imul(b ^ name.charCodeAt(name.length - 1 - i), 0x01000193)
+  }
+  const id = hex(a) + hex(b)
+  return id === NO_PARENT ? `${id.slice(1)}1` : id
+}
+
+const hex = (n: number): string => (n >>> 0).toString(16).padStart(8, '0')
+
+/** Of what is done within a span of that trace. */
+export const childOf = (trace: Traceparent, spanId: string): Traceparent =>
+  `${trace.slice(0, 36)}${spanId}${trace.slice(52)}`
+
 export const traceIdOf = (trace: Traceparent): string => trace.slice(3, 35)

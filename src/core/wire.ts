@@ -1,6 +1,8 @@
 /** Usage, timing and errors as they are spelled on the wire: OpenAI's names and forms, snake_case, milliseconds. */
 import type { WireError } from './errors.ts'
+import type { WireTiming, WireTtft } from './frames.ts'
 import type { Timing, Usage } from './job.ts'
+import type { TtftParts } from './measure.ts'
 import { type Bytes, toBytes } from './record.ts'
 
 /** OpenAI's error body, and that of Sluice's own API. */
@@ -27,12 +29,40 @@ function details(name: string, parts: Readonly<Record<string, number | undefined
   return told.length === 0 ? {} : { [name]: Object.fromEntries(told) }
 }
 
-const round = (ms: number | undefined): number | null => (ms === undefined ? null : Math.round(ms * 100) / 100)
+const round = (ms: number | undefined): number | null => (ms === undefined ? null : hundredths(ms))
 
-export const wireTiming = (timing: Timing): Record<string, unknown> => ({
+export const wireTiming = (timing: Timing): WireTiming => ({
   queued_ms: round(timing.queuedMs),
   ttft_ms: round(timing.ttftMs),
   tpot_ms: round(timing.tpotMs),
   total_ms: round(timing.totalMs),
   attempts: timing.attempts,
+  ...(timing.parts !== undefined && { ttft: wireTtft(timing.parts) }),
 })
+
+export const wireTtft = (parts: TtftParts): WireTtft => ({
+  admission_ms: hundredths(parts.admission),
+  queue_ms: hundredths(parts.queue),
+  retries_ms: hundredths(parts.retries),
+  routing_ms: hundredths(parts.routing),
+  connect_ms: hundredths(parts.connect),
+  upstream_ms: hundredths(parts.upstream),
+  delivery_ms: hundredths(parts.delivery),
+})
+
+/** As the header `server-timing` has it. */
+export const partsText = ({ admission, queue, retries, routing, connect, upstream, delivery }: TtftParts): string =>
+  `admission;dur=${hundredths(admission)}, queue;dur=${hundredths(queue)}, retries;dur=${hundredths(retries)}, ` +
+  `routing;dur=${hundredths(routing)}, connect;dur=${hundredths(connect)}, upstream;dur=${hundredths(upstream)}, ` +
+  `delivery;dur=${hundredths(delivery)}`
+
+/** The same of a job that has ended, without its total. */
+export function timingText({ queuedMs, ttftMs, tpotMs, parts }: Timing): string {
+  const first =
+    parts !== undefined
+      ? partsText(parts)
+      : `queue;dur=${hundredths(queuedMs)}${ttftMs === undefined ? '' : `, ttft;dur=${hundredths(ttftMs)}`}`
+  return tpotMs === undefined ? first : `${first}, tpot;dur=${hundredths(tpotMs)}`
+}
+
+export const hundredths = (ms: number): number => Math.round(ms * 100) / 100

@@ -1,10 +1,12 @@
 /** A reader with a response of its own: a stream whose status is held back until there is something to send. */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
+import type { Timing } from '../core/job.ts'
 import type { ReaderRequest } from '../core/ports/delivery.ts'
-import { type Reply, SSE } from '../core/ports/dialect.ts'
+import { type Reply, SSE, type StreamWire } from '../core/ports/dialect.ts'
 import type { TokenLog } from '../core/ports/log.ts'
 import { type Bytes, parseEnd } from '../core/record.ts'
+import { hundredths, timingText } from '../core/wire.ts'
 import type { Feed } from './feed.ts'
 import { type Outlet, Subscription } from './subscription.ts'
 
@@ -110,7 +112,7 @@ export class EventReader implements Outlet {
       // Reading an ended job again changes nothing; submitting it again may
       sink.reply(submits ? reply : { ...reply, headers: ENDED })
     } else if (!sink.started && events === '' && cursor !== null) sink.reply(NOTHING_LEFT)
-    else sink.end(events)
+    else sink.end(ended?.timing === undefined ? events : withTiming(events, ended.timing, form.wire ?? SSE))
     this.#finish(true)
   }
 
@@ -155,6 +157,15 @@ export class EventReader implements Outlet {
     if (complete) this.#request.onDone()
     else this.#request.onGone()
   }
+}
+
+/** Where the time went, as a comment before the last event. */
+function withTiming(events: Bytes, timing: Timing, { comment, endsWith }: StreamWire): Bytes {
+  if (comment === '' || !events.endsWith(endsWith)) return events
+  const before = events.lastIndexOf(endsWith, events.length - endsWith.length - 1)
+  const at = before < 0 ? 0 : before + endsWith.length
+  const line = `${comment}server-timing ${timingText(timing)}, total;dur=${hundredths(timing.totalMs)}\n`
+  return events.slice(0, at) + line + events.slice(at)
 }
 
 const isOneEvent = (events: Bytes, endsWith: Bytes): boolean =>

@@ -7,7 +7,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { FoundJob } from '../core/ports/delivery.ts'
 import type { Dialect, Rendering, Reply, WholeAnswer } from '../core/ports/dialect.ts'
 import type { LogPage, TokenLog } from '../core/ports/log.ts'
-import { type Bytes, isEnd } from '../core/record.ts'
+import { type Bytes, isEnd, parseEnd } from '../core/record.ts'
 import { Table } from '../core/table.ts'
 import { back } from './absent.ts'
 
@@ -76,7 +76,7 @@ export class Results {
     if (seen?.whole !== true) return this.#ofLog(job, dialect)
     const answer = dialect.whole(job)
     answer.take(seen.records)
-    return answer.reply()
+    return withTiming(answer.reply(), seen.records)
   }
 
   async #ofLog(job: Asked, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply> {
@@ -85,7 +85,7 @@ export class Results {
     const answer = dialect.whole(job)
     if (first.records.length < first.head) return this.#long(job, dialect.name, first, answer)
     answer.take(first.records)
-    return answer.reply()
+    return withTiming(answer.reply(), first.records)
   }
 
   #long(job: Asked, dialect: string, first: LogPage, answer: WholeAnswer): Promise<Reply> {
@@ -136,4 +136,10 @@ export class Results {
       await back(this.#log, job)
     }
   }
+}
+
+/** Where its time went, as its end tells. */
+function withTiming(reply: Reply, records: readonly Bytes[]): Reply {
+  const { timing } = parseEnd(records[records.length - 1])
+  return timing === undefined ? reply : { ...reply, timing }
 }

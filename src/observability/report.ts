@@ -5,6 +5,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Fact } from '../core/facts.ts'
 import { type Traceparent, traceIdOf } from '../core/trace.ts'
+import { hundredths, wireTtft } from '../core/wire.ts'
 import type { Observe } from './emit.ts'
 
 export interface Log {
@@ -29,7 +30,7 @@ export function createReporter(log: Log, clock: Clock): Observe {
   const prices = new Throttle(clock)
 
   function jobEnded(fact: JobEnded): void {
-    const { state, deployment, usage, timing } = fact
+    const { state, deployment, usage, timing, good, nanoDollars } = fact
     const line = {
       ...about(fact),
       deployment,
@@ -44,8 +45,12 @@ export function createReporter(log: Log, clock: Clock): Observe {
       ...(timing && {
         queued_ms: Math.round(timing.queuedMs),
         ttft_ms: timing.ttftMs === undefined ? null : Math.round(timing.ttftMs),
+        ...(timing.parts && wireTtft(timing.parts)),
+        ...(timing.tpotMs !== undefined && { tpot_ms: hundredths(timing.tpotMs) }),
         total_ms: Math.round(timing.totalMs),
       }),
+      ...(typeof good === 'boolean' && { good }),
+      ...(typeof nanoDollars === 'number' && { dollars: nanoDollars / 1e9 }),
     }
     if (state === 'failed' || state === 'expired') log.warn(line, `job ${state}`)
     else log.info(line, `job ${state}`)
@@ -96,6 +101,9 @@ export function createReporter(log: Log, clock: Clock): Observe {
 
   return (fact) => {
     switch (fact.type) {
+      case 'attempt-progressed':
+      case 'reader-progressed':
+        return // for those who watch a job
       case 'price-missing':
         return priceMissing(fact)
       case 'limit-refused':

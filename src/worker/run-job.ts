@@ -33,6 +33,7 @@ import {
   toText,
   usageRecord,
 } from '../core/record.ts'
+import { childOf, spanIdOf } from '../core/trace.ts'
 import type { Cost } from '../core/usage-record.ts'
 import { finishing } from './cut.ts'
 import { msPerToken, type Pace, ttftPartsOf, UNKNOWN } from './measured.ts'
@@ -212,7 +213,7 @@ export class Run implements ProviderSink {
         body: stage?.body ?? body,
         stream: asksForStream(deployment, job),
         requestId: `${job.id}.${attempt}`,
-        trace: job.trace,
+        trace: job.trace === undefined ? undefined : childOf(job.trace, spanIdOf(`${job.id}.${attempt}`)),
         timeouts: deployment.timeouts,
         prefix: stage === null ? prefix : stage.prefix,
       },

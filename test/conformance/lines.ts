@@ -36,7 +36,7 @@ function lineOf(record: Bytes): Bytes {
 /** Clients count lines; what they have is told by that count. */
 const stream: StreamForm<number> = {
   name: 'lines',
-  wire: { type: TYPE, heartbeat: '', endsWith: '\n' },
+  wire: { type: TYPE, heartbeat: '', comment: '', endsWith: '\n' },
   takesBack: false,
   begin: () => 0,
   render({ records }, told, known) {

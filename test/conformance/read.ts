@@ -9,7 +9,7 @@ export interface Told {
 /** WHATWG HTML, section 9.2.6. Throws where the last event is not whole. */
 export function readSse(bytes: Bytes): readonly Told[] {
   const blocks = toText(bytes)
-    .replace(/^: hb\n/gm, '')
+    .replace(/^: (hb|server-timing .*)\n/gm, '')
     .split('\n\n')
   if (blocks.pop() !== '') throw new Error('The last event is not whole.')
   return blocks.map((block) => ({

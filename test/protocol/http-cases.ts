@@ -89,6 +89,18 @@ export function describeHttp(reach: () => Promise<Target> | Target): void {
     })
   })
 
+  describe('server-timing', () => {
+    it('is on an answer and on an error, and in the last event of a stream', async () => {
+      for (const body of [chat(prompt(3, 0)), { model: target.model, messages: 'none' }]) {
+        const response = await post('/v1/chat/completions', body)
+        expect(response.headers.get('server-timing')).toMatch(/(^|, )total;dur=[\d.]+$/)
+        await response.body?.cancel()
+      }
+      const stream = await post('/v1/chat/completions', chat(prompt(3, 0), { stream: true }))
+      expect(await stream.text()).toMatch(/\n: server-timing .*upstream;dur=[\d.]+.*\nid: .*\ndata: \[DONE\]\n\n$/)
+    })
+  })
+
   describe('where an answer goes on', () => {
     it.each([false, true])(
       'H1 location of a chat stream: GET it with Last-Event-ID and nothing else (usage asked: %s)',

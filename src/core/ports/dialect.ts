@@ -3,7 +3,7 @@
  * start, and the same log gives the same events, however often a reader is cut and wherever it resumes.
  */
 import type { SluiceError, WireError } from '../errors.ts'
-import type { Job, JobId, JobKind } from '../job.ts'
+import type { Job, JobId, JobKind, Timing } from '../job.ts'
 import type { JsonRecord } from '../json.ts'
 import type { Bytes, End } from '../record.ts'
 
@@ -34,6 +34,8 @@ export interface StreamWire {
   readonly type: string
   /** Written into a long silence, between events. '': nothing. */
   readonly heartbeat: Bytes
+  /** Before the text of a comment that is a part of the event after it. '': there are none. */
+  readonly comment: Bytes
   /** What each event ends with, and has nowhere else. */
   readonly endsWith: Bytes
 }
@@ -42,6 +44,7 @@ export interface StreamWire {
 export const SSE: StreamWire = {
   type: 'text/event-stream; charset=utf-8',
   heartbeat: ': hb\n',
+  comment: ': ',
   endsWith: '\n\n',
 }
 
@@ -91,6 +94,8 @@ export interface Reply {
   readonly body: Bytes
   /** content-type; absent: JSON. */
   readonly type?: string
+  /** Of the job, where it is known. */
+  readonly timing?: Timing
 }
 
 /** An answer in one piece, made of a log. */

@@ -14,7 +14,7 @@ export interface ProviderCall {
   readonly stream: boolean
   /** For the upstream's correlation. */
   readonly requestId: string
-  /** Of the request that the job came with. */
+  /** Of the request that the job came with, with the attempt as its parent. */
   readonly trace?: Traceparent | undefined
   readonly timeouts: Timeouts
   /** The assistant's text so far, to be continued; only if `continues`. */

@@ -6,7 +6,7 @@ import type { Role } from '../../core/live.ts'
 import type { Dialect } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
-import { errorJson } from '../../core/wire.ts'
+import { errorJson, hundredths } from '../../core/wire.ts'
 import type { Caller } from '../caller/caller.ts'
 import { type Answer, bytes, type Headers, JSON_TYPE, NO_HEADERS } from './answer.ts'
 import type { Inflow } from './inflow.ts'
@@ -54,6 +54,8 @@ export class Exchange {
     readonly errors?: Pick<Dialect, 'error' | 'errorType'>
   } | null = null
   caller: Caller | null = null
+  /** Where the time until now went, for `server-timing`; '': nobody knows. */
+  timing: () => string = () => ''
   /** Of an operator; null: it is none. */
   role: Role | null = null
   readonly #deps: ExchangeDeps
@@ -92,10 +94,23 @@ export class Exchange {
     return this.#deps.clock.monoMs() - this.startedMono
   }
 
+  get #serverTiming(): string {
+    const known = this.timing()
+    const total = `total;dur=${hundredths(this.tookMs)}`
+    return known === '' ? total : `${known}, ${total}`
+  }
+
   /** `more`, and those that every answer carries. */
   headers(more: Headers = NO_HEADERS): Record<string, string> {
     const { requestId, trace } = this
-    return { 'x-request-id': requestId, ...(trace !== null && { traceparent: trace }), ...this.cors, ...more }
+    const timing = this.#serverTiming
+    return {
+      'x-request-id': requestId,
+      'server-timing': timing,
+      ...(trace !== null && { traceparent: trace }),
+      ...this.cors,
+      ...more,
+    }
   }
 
   /** Does nothing if there is an answer already, or nobody left to read it. */
@@ -117,6 +132,8 @@ export class Exchange {
       'no-store',
       'x-request-id',
       this.requestId,
+      'server-timing',
+      this.#serverTiming,
     ]
     if (this.trace !== null) head.push('traceparent', this.trace)
     for (const name in this.cors) head.push(name, this.cors[name])

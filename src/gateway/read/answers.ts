@@ -4,6 +4,7 @@ import { isTerminal, type Job } from '../../core/job.ts'
 import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
 import type { Cursor } from '../../core/record.ts'
 import { Slots } from '../../core/table.ts'
+import { hundredths, partsText, timingText } from '../../core/wire.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answered, bytes, type Headers } from '../http/answer.ts'
 import type { KeyCall } from '../http/call.ts'
@@ -59,10 +60,18 @@ export function createAnswers(deps: GatewayDeps): Answers {
     return null
   }
 
+  /** Of where a stream's time went, when its headers go out. */
+  function knownOf({ id, admissionMs }: Job): string {
+    const first = deps.firstText(id)
+    if (first === null) return admissionMs === undefined ? '' : `admission;dur=${hundredths(admissionMs)}`
+    return partsText({ ...first.parts, delivery: Math.max(0, clock.monoMs() - first.receivedMono) })
+  }
+
   return {
     stream(call, job, form, { cursor, submits, ready, headers }) {
       const leave = enter(call, job)
       if (leave === null) return null
+      if (submits) call.exchange.timing = () => knownOf(job)
       delivery.stream({
         job,
         form,
@@ -101,14 +110,14 @@ export function createAnswers(deps: GatewayDeps): Answers {
           resolve(null)
         })
         // The end is power-safe before it is told, and so is the job
-        delivery.result(job, dialect).then(({ status, headers, body, type }) => {
+        delivery.result(job, dialect).then(({ status, headers, body, type, timing }) => {
           over(true)
+          if (timing !== undefined) exchange.timing = () => timingText(timing)
           const all = {
             location: resultOf(job.id),
             'sluice-job': job.id,
             ...limits,
             ...headers,
-            'server-timing': `total;dur=${exchange.tookMs.toFixed(1)}`,
           }
           resolve(bytes(status, body, all, type))
         }, fail)

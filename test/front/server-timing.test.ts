@@ -1,0 +1,77 @@
+/** Where the time went, as each answer tells it: header, comment, and the job's timing. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { readServerTiming } from '../../src/bench/server-timing.ts'
+import { type MockServer, startMock } from '../../src/mock/server.ts'
+import { startTestApp, type TestApp } from './app.ts'
+import { request, send } from './wire.ts'
+
+let mock: MockServer
+let app: TestApp
+beforeAll(async () => {
+  mock = await startMock({ port: 0 })
+  app = await startTestApp(
+    {},
+    { models: [{ name: '*', provider: 'openai-compatible', base_url: `${mock.url}/v1`, limits: { concurrent: 1 } }] },
+  )
+})
+afterAll(async () => {
+  await app?.stop()
+  await mock?.close()
+})
+
+const ask = (path: string, body: object) =>
+  send(app.port, request('POST', path, { authorization: `Bearer ${app.key}` }, JSON.stringify(body)))
+const get = (path: string, more: Record<string, string> = {}) =>
+  send(app.port, request('GET', path, { authorization: `Bearer ${app.key}`, ...more }))
+const chat = (model: string, more: object = {}) => ({ model, messages: [{ role: 'user', content: 'hi' }], ...more })
+const sumOf = (parts: object): number => Object.values(parts as Record<string, number>).reduce((sum, ms) => sum + ms, 0)
+
+it('each answer tells how long it took, a refusal, too', async () => {
+  for (const answer of [await get('/v1/models'), await get('/v1/none'), await ask('/v1/chat/completions', {})]) {
+    const { total } = readServerTiming(String(answer.headers['server-timing']))
+    expect(total).toBeGreaterThanOrEqual(0)
+  }
+})
+
+it('a document tells all of its time, as its job does', async () => {
+  const answer = await ask('/v1/chat/completions', chat('mock-n5-d1'))
+  const { parts = {}, total = 0 } = readServerTiming(String(answer.headers['server-timing']))
+  expect(Object.keys(parts)).toHaveLength(7)
+  expect(sumOf(parts)).toBeLessThanOrEqual(total + 0.1)
+  const job = JSON.parse((await get(`/v1/jobs/${answer.headers['sluice-job']}`)).body) as {
+    timing: { ttft_ms: number; ttft: Record<string, number> }
+  }
+  const { admission_ms, delivery_ms, ...rest } = job.timing.ttft
+  expect(sumOf(rest)).toBeCloseTo(job.timing.ttft_ms, 1)
+  expect(admission_ms).toBeGreaterThan(0)
+  expect(delivery_ms).toBe(0)
+})
+
+it('a stream tells what is known with its headers, and all of it in a comment of its last event', async () => {
+  const answer = await ask('/v1/chat/completions', chat('mock-n9-d5', { stream: true }))
+  const { parts: first = {}, total = 0 } = readServerTiming(String(answer.headers['server-timing']))
+  expect(sumOf(first)).toBeLessThanOrEqual(total + 0.1)
+  expect(first.delivery).toBeGreaterThanOrEqual(0)
+  const [, comment] = /\n\n: server-timing ([^\n]*)\nid: [^\n]*\ndata: \[DONE\]\n\n$/.exec(answer.body) ?? []
+  const { parts, tpot = 0 } = readServerTiming(comment)
+  expect(parts).toEqual({ ...first, delivery: 0 })
+  expect(tpot).toBeGreaterThan(1)
+  // Whoever resumes reads the same
+  const again = await get(String(answer.headers['location']).replace(/^https?:\/\/[^/]*/, ''))
+  expect(again.body.slice(again.body.indexOf('\n\n: server-timing '))).toBe(
+    answer.body.slice(answer.body.indexOf('\n\n: server-timing ')),
+  )
+})
+
+it('what waits for a slot has waited in line, not at the model', async () => {
+  const [slow, waited] = await Promise.all([
+    ask('/v1/chat/completions', chat('mock-n30-d10', { stream: true })),
+    new Promise<Awaited<ReturnType<typeof ask>>>((resolve, reject) =>
+      setTimeout(() => ask('/v1/chat/completions', chat('mock-n2-d1', { stream: true })).then(resolve, reject), 60),
+    ),
+  ])
+  const partsOf = (answer: typeof slow) => readServerTiming(String(answer.headers['server-timing'])).parts!
+  expect(partsOf(waited).queue).toBeGreaterThan(100)
+  expect(partsOf(waited).upstream).toBeLessThan(partsOf(waited).queue!)
+  expect(partsOf(slow).queue).toBeLessThan(60)
+})
