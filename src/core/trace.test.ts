@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { readTraceparent } from './trace.ts'
+import { childOf, readTraceparent, spanIdOf } from './trace.ts'
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
 const PARENT = '00f067aa0ba902b7'
@@ -34,4 +34,12 @@ it.each([
   ['a text without end', `cc-${TRACE}-${PARENT}-01-${'x'.repeat(100_000)}`],
 ])('ignores %s', (_what, given) => {
   expect(readTraceparent(given)).toBeNull()
+})
+
+it('names a span by its name, and makes what is done within it a part of the trace', () => {
+  const names = Array.from({ length: 2_000 }, (_, i) => `job_${i % 500}.${i >> 2}`)
+  const ids = new Set([...names, 'ab', 'ba', ''].map(spanIdOf))
+  expect(ids.size).toBe(new Set(names).size + 3)
+  for (const id of ids) expect(id).toMatch(/^[0-9a-f]{16}$/)
+  expect(childOf(GOOD, spanIdOf('job_1.2'))).toBe(`00-${TRACE}-${spanIdOf('job_1.2')}-01`)
 })

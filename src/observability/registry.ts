@@ -19,7 +19,7 @@ export interface Registry {
 }
 
 /** Numbers that are read in one turn of the event loop. */
-const READ_AT_ONCE = 100
+const READ_AT_ONCE = 25
 
 export function createRegistry(first: readonly NumberSource[] = []): Registry {
   const sources: NumberSource[] = []

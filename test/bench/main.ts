@@ -7,7 +7,7 @@
  * of Sluice into the same rounds: the only fair way to compare two versions. `--short` takes less than a minute;
  * `--profile LOAD` tells where the time goes instead (profile.ts). Without the C tools a small load of our own is
  * used instead, with a note. `fleet`: the figures of a fleet on Redis instead (fleet/main.ts); `limits`: of
- * limits (limits/main.ts).
+ * limits (limits/main.ts); `recorder`: of recording (recorder/main.ts).
  */
 import { spawn } from 'node:child_process'
 import { resolve } from 'node:path'
@@ -39,6 +39,7 @@ if (process.argv[2] === 'fleet') {
   process.exit(0)
 }
 if (process.argv[2] === 'limits') await import('./limits/main.ts')
+if (process.argv[2] === 'recorder') await import('./recorder/main.ts')
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string' },
@@ -57,6 +58,7 @@ if (values.help) {
   process.stdout.write(`npm run bench [-- options]
 npm run bench -- fleet [options]   a fleet on Redis: see test/bench/fleet/main.ts
 npm run bench -- limits [options]  what limits and refusals cost: see test/bench/limits/main.ts
+npm run bench -- recorder [options]  what recording costs: see test/bench/recorder/main.ts
 
   --short              in less than a minute: one short round, nginx and Sluice
   --rounds N           of each target, interleaved (3)

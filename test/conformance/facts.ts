@@ -5,8 +5,8 @@ import type { Happened } from '../../src/core/facts.ts'
 import { type Case, DONE, eventually, type Opened, submit, TestWorker } from './harness.ts'
 
 const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
-const CAME_WITH = { requestId: 'req_1', trace: TRACE }
-const ABOUT = { tenant: 'acme', keyId: 'key_1', model: 'm', ...CAME_WITH }
+const CAME_WITH = { requestId: 'req_1', trace: TRACE, admissionMs: 2.5 }
+const ABOUT = { tenant: 'acme', keyId: 'key_1', model: 'm', requestId: 'req_1', trace: TRACE }
 
 type JobFact = Extract<Happened, { type: 'job-leased' | 'job-returned' | 'job-ended' }>
 
@@ -47,6 +47,39 @@ export const factCases: readonly Case[] = [
       // Both waits, without the attempt between them
       expect(second.queuedMs).toBeGreaterThanOrEqual(65_000)
       expect(second.queuedMs).toBeLessThan(70_000)
+    },
+  },
+  {
+    name: 'an end tells what all attempts cost, and where the time to the first text went',
+    async run(open) {
+      const opened = await open()
+      const { engine, clock } = opened
+      const worker = new TestWorker(engine)
+      const cost = (nanoDollars: number | null) => ({
+        cost: { nanoDollars, priceVersion: nanoDollars === null ? null : 'p' },
+        attemptUsage: DONE.usage,
+      })
+      const parts = { admission: 2.5, queue: 9, retries: 3, routing: 0.5, connect: 0, upstream: 80, delivery: 0 }
+      const ends: Array<Extract<Happened, { type: 'job-ended' }>> = []
+      for (const prices of [[7, 5], [7, null], []] as const) {
+        const job = await submit(engine, CAME_WITH)
+        if (prices.length === 0) await engine.jobs.cancel(job.id)
+        else {
+          const lease = await worker.one(job)
+          // What its submit took is stored with it
+          expect(lease.job.admissionMs).toBe(2.5)
+          await engine.work.finish(lease, { ...FAILED, ...cost(prices[0]) })
+          clock.leap(60_000)
+          await eventually(async () => expect((await engine.jobs.get(job.id))?.state).toBe('queued'))
+          const done = { ...DONE, ...cost(prices[1]), timing: { ...DONE.timing, parts } }
+          await engine.work.finish(await worker.one(job), done)
+        }
+        await eventually(() => expect(toldOf(opened, job.id).at(-1)?.type).toBe('job-ended'))
+        ends.push(toldOf(opened, job.id).at(-1) as (typeof ends)[number])
+        if (prices.length > 0) expect((await engine.jobs.get(job.id))?.timing?.parts).toEqual(parts)
+      }
+      expect(ends.map(({ nanoDollars }) => nanoDollars)).toEqual([12, null, undefined])
+      expect(ends[0].timing?.parts).toEqual(parts)
     },
   },
   {

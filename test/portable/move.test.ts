@@ -39,7 +39,12 @@ async function populate(engine: Engine): Promise<void> {
     Array.from({ length: 300 }, (_, i) => chunk(`word ${i}`)),
   )
   await runJob(engine, worker, { options: { idempotencyKey: 'once' }, metadata: { b: '1', a: '2' } }, ['{"a":1}'])
-  const failed = await submit(engine, { user: 'ü', requestId: 'req_1', shownAs: { include_usage: true } })
+  const failed = await submit(engine, {
+    user: 'ü',
+    requestId: 'req_1',
+    admissionMs: 1.25,
+    shownAs: { include_usage: true },
+  })
   await engine.work.finish(await worker.one(failed), { ...sent, error: new SluiceError('provider_rejected') })
   const canceled = await submit(engine)
   await engine.jobs.cancel(canceled.id)

@@ -73,7 +73,8 @@ const LISTS: Readonly<Record<string, readonly number[]>> = {
 
 /** The bounds of a histogram, and for each of our buckets the first of them that holds all of it. */
 export interface Bounds {
-  readonly upper: readonly number[]
+  /** "0.001"; with a point, as OpenMetrics wants them. */
+  readonly upper: readonly string[]
   readonly of: Uint8Array
 }
 
@@ -88,7 +89,8 @@ export function boundsOf(name: string, scale: number): Bounds {
     const at = upper.findIndex((bound) => bucketBound(bucket) * scale <= bound * (1 + 1e-9))
     return at < 0 ? upper.length : at
   })
-  const bounds = { upper, of }
+  const text = (bound: number): string => (Number.isInteger(bound) ? `${bound}.0` : String(bound))
+  const bounds = { upper: upper.map(text), of }
   known.set(name, bounds)
   return bounds
 }

@@ -38,7 +38,7 @@ it('writes names with base units, and escapes labels', async () => {
   expect(text).toContain('sluice_ttft_seconds_sum{model="m"} 1001.2175\nsluice_ttft_seconds_count{model="m"} 5\n')
   expect(text).toContain('sluice_ttft_seconds_bucket{model="m",le="0.001"} 1\n')
   expect(text).toContain('sluice_ttft_seconds_bucket{model="m",le="0.25"} 3\n')
-  expect(text).toContain('sluice_ttft_seconds_bucket{model="m",le="120"} 4\n')
+  expect(text).toContain('sluice_ttft_seconds_bucket{model="m",le="120.0"} 4\n')
   expect(text).toContain('sluice_ttft_seconds_bucket{model="m",le="+Inf"} 5\n')
 })
 

@@ -68,7 +68,7 @@ function histogramLines({ name, scale }: Exposed, ours: string, reading: Histogr
   let count = 0
   for (let i = 0; i < upper.length; i++) {
     count += counts[i]
-    lines += `${opening}${numberOf(upper[i], form)}"} ${count}\n`
+    lines += `${opening}${upper[i]}"} ${count}\n`
   }
   count += counts[upper.length]
   const own = members === '' ? '' : `{${members}}`
@@ -85,9 +85,9 @@ const escapeValue = (value: string): string =>
   /["\\\n]/.test(value) ? value.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n') : value
 const escapeHelp = (help: string): string => help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
 
-/** Without the noise of binary fractions. OpenMetrics has bounds as floats: "1.0". */
+/** Without the noise of binary fractions. */
 function numberOf(value: number, form: Form): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf'
-  const text = Number.isSafeInteger(value) ? String(value) : String(Number(value.toPrecision(12)))
-  return form === 'openmetrics' && /^-?\d+$/.test(text) ? `${text}.0` : text
+  if (Number.isSafeInteger(value)) return form === 'openmetrics' ? `${value}.0` : String(value)
+  return String(Number(value.toPrecision(12)))
 }

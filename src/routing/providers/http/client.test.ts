@@ -55,6 +55,37 @@ it('and for less than a minute if it says nothing, or more', async () => {
   }
 })
 
+it('a request is on its way once its connection stands, at once on one that is kept', async () => {
+  upstream.says(ANSWER)
+  for (const isKept of [false, true]) {
+    const began = systemClock.monoMs()
+    let atEnd: number | null = null
+    await new Promise<void>((done) => {
+      const run = upstream.provider.start(
+        {
+          kind: 'chat',
+          body: Buffer.from('{"model":"m","messages":[]}'),
+          stream: true,
+          requestId: 'r',
+          timeouts: { ttftMs: 9_000, interTokenMs: 9_000, totalMs: 9_000 },
+        },
+        {
+          events() {},
+          document() {},
+          end() {
+            atEnd = run.sentMono
+            done()
+          },
+        },
+      )
+      if (isKept) expect(run.sentMono).toBeGreaterThanOrEqual(began)
+      else expect(run.sentMono).toBeNull()
+    })
+    expect(atEnd).toBeGreaterThanOrEqual(began)
+  }
+  expect(upstream.sockets.length).toBe(1)
+})
+
 it('a request whose answer had begun is not sent again', async () => {
   upstream.says(ANSWER)
   await called()
