@@ -117,9 +117,10 @@ const told = (emit: (happened: Happened) => void) => (): void => {
 const all = least(told(emitTo([createReporter(log, systemClock), ...recorder.observers])))
 const made = least(told(emitTo([])))
 const share = (ms: number): string => `${(ms / 10).toFixed(2)} % of a core`
-process.stdout.write(`${tokensPerSecond} tokens/s: ${streams} streams, ${requests} requests/s
+const facts = requests * REQUEST.length + 2 * streams * PROGRESS.length
+process.stdout.write(`${tokensPerSecond} tokens/s: ${streams} streams, ${requests} requests/s, ${facts} facts/s
   facts are told        ${share(made)}
-  and recorded          ${share(all)} (${(((all - made) * 1e6) / (requests * REQUEST.length + 4 * streams)) | 0} ns a fact)
+  and recorded          ${share(all)} (${Math.round(((all - made) * 1e6) / facts)} ns a fact)
 `)
 
 // ---------------------------------------------------------------- scrape
