@@ -169,6 +169,26 @@ describe('wrong bytes', () => {
     for (const job of [bad, ended]) expect(await engine.jobs.erase(job.id)).toBe(true)
   })
 
+  test('in what is set of a tenant leave it out, and are gone once it is erased', async () => {
+    const dir = join(temporary(), 'data')
+    const first = await start(dir)
+    const times = { createdAtMs: 1, changedAtMs: 1 }
+    const record = { kind: 'tenant', label: '', models: null, limits: null, disabled: null, ...times } as const
+    for (const id of ['bad', 'good']) await first.engine.tenants.change('tenant', id, () => ({ ...record, id }))
+    await first.engine.close()
+    const db = new DatabaseSync(join(dir, 'sluice.db'))
+    db.exec("UPDATE tenants SET facts = '{' WHERE facts LIKE '%bad%'")
+    db.close()
+    const second = await start(dir)
+    const known = async ({ engine }: Opened) => (await engine.tenants.list()).map(({ id }) => id)
+    const warned = ({ facts }: Opened) => facts.filter((fact) => fact.type === 'store-warned').length
+    expect([await known(second), warned(second)]).toEqual([['good'], 1])
+    await second.engine.eraseTenant('bad')
+    await second.engine.close()
+    const third = await start(dir)
+    expect([await known(third), warned(third)]).toEqual([['good'], 0])
+  })
+
   test('in the log of a job that ended are not served; other jobs are', async () => {
     const dir = join(temporary(), 'data')
     const first = await start(dir)
