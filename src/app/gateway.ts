@@ -13,7 +13,6 @@ import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import { createReports } from '../ledger/reports.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
-import { firstTexts } from './first-texts.ts'
 import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
 import { limitRules } from './limit-rules.ts'
@@ -58,8 +57,10 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
   const told = isOneOfMany(settings.config)
     ? hearingEnds(engine.log, (job, end) => weights.ended(job, end))
     : engine.log
-  const firstText = firstTexts(observe, clock)
-  const delivery = createDelivery(told, clock, emit, { ...http, pageBytes: PAGE_BYTES }, firstTexts(observe, clock))
+  const delivery = createDelivery(told, clock, emit, { ...http, pageBytes: PAGE_BYTES })
+  observe((fact) => {
+    if (fact.type === 'first-token-received') delivery.received(fact.job, fact.parts)
+  })
   const prices = pricesOf(settings, catalogue)
   const gateway = createGateway({
     admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
@@ -96,7 +97,6 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     live,
     pageFolder: PAGE_FOLDER,
     delivery,
-    firstText,
     dialects: DIALECTS,
     clock,
     ids,

@@ -171,12 +171,29 @@ export function gauges(name: string, help: string, over: Gauge['over'], ...label
   }
 }
 
+/** Values lead to a member one by one: to put them together would cost more than to look them up. */
+interface Node<M> {
+  readonly next: Map<string, Node<M>>
+  member: M | null
+}
+
 function family<M extends Metric>(name: string, labels: readonly string[], create: (labels: Labels) => M): Family<M> {
   const members: M[] = []
-  const known = new Map<string, M>()
+  const root: Node<M> = { next: new Map(), member: null }
+  const find = (values: readonly string[]): M | null => {
+    let node: Node<M> | undefined = root
+    for (let i = 0; i < values.length && node !== undefined; i++) node = node.next.get(values[i])
+    return node?.member ?? null
+  }
   const add = (values: readonly string[]): M => {
     const made = create(labels.map((label, i) => [label, values[i]]))
-    known.set(values.join('\n'), made)
+    let node = root
+    for (const value of values) {
+      const next = node.next.get(value) ?? { next: new Map<string, Node<M>>(), member: null }
+      node.next.set(value, next)
+      node = next
+    }
+    node.member = made
     members.push(made)
     return made
   }
@@ -184,11 +201,11 @@ function family<M extends Metric>(name: string, labels: readonly string[], creat
     name,
     members,
     of(...values) {
-      const found = known.get(values.length === 1 ? values[0] : values.join('\n'))
-      if (found !== undefined) return found
+      const found = find(values)
+      if (found !== null) return found
       if (members.length < MAX_SERIES) return add(values)
       const rest = labels.map(() => OVERFLOW)
-      return known.get(rest.join('\n')) ?? add(rest)
+      return find(rest) ?? add(rest)
     },
   }
 }

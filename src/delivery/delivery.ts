@@ -36,16 +36,7 @@ interface Open {
   toldSeq: number
 }
 
-/** Null: it has none yet, or another process got it. */
-export type FirstTexts = (job: JobId) => FirstText | null
-
-export function createDelivery(
-  log: TokenLog,
-  clock: Clock,
-  emit: Emit,
-  options: ReaderOptions,
-  firstTextOf: FirstTexts = () => null,
-): Delivery {
+export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options: ReaderOptions): Delivery {
   const feeds = new Table<JobId, Feed>()
   const readers = new Slots<Open>()
   const responses = new Slots<EventReader>()
@@ -61,14 +52,12 @@ export function createDelivery(
     const open = feeds.get(id)
     if (open) return open
     const feed = new Feed(id, epoch, turns)
-    // Who comes later does not wait for it
-    let awaitsText = firstTextOf(id) === null
     feeds.set(id, feed)
     feed.following = log.follow(
       id,
       (firstSeq, records, of) => {
         feed.push(firstSeq, records, of)
-        if (awaitsText && feed.isRead) awaitsText = !tellFirst(job, dialect)
+        if (feed.first !== null && !feed.isFirstTold && feed.isRead) tellFirst(feed, feed.first, job, dialect)
       },
       (of) => feed.restart(of),
     )
@@ -101,13 +90,11 @@ export function createDelivery(
     return reader
   }
 
-  /** A live reader has got what just came. False: there is no text in it yet, as far as is known. */
-  function tellFirst(job: Job, dialect: string): boolean {
-    const first = firstTextOf(job.id)
-    if (first === null) return false
-    const parts = { ...first.parts, delivery: Math.max(0, clock.monoMs() - first.receivedMono) }
+  /** A live reader has got what just came. */
+  function tellFirst(feed: Feed, { receivedMono, parts: before }: FirstText, job: Job, dialect: string): void {
+    feed.isFirstTold = true
+    const parts = { ...before, delivery: Math.max(0, clock.monoMs() - receivedMono) }
     emit({ ...aboutJob(job), type: 'first-token-delivered', dialect, ttftMs: ttftOfParts(parts), parts })
-    return true
   }
 
   function sweep(): void {
@@ -171,6 +158,11 @@ export function createDelivery(
   }
 
   return {
+    received(job, parts) {
+      const feed = feeds.get(job)
+      if (feed !== undefined) feed.first ??= { receivedMono: clock.monoMs(), parts }
+    },
+    firstText: (job) => feeds.get(job)?.first ?? null,
     stream(request) {
       const reader = read(request.job, request.form.name, (feed, left) => {
         const response: EventReader = new EventReader(request, feed, log, clock, options, (complete) => {

@@ -4,6 +4,7 @@
  * and joins when it has caught up. So a slow reader costs a cursor, not a queue (S3).
  */
 import type { JobId } from '../core/job.ts'
+import type { FirstText } from '../core/ports/delivery.ts'
 import type { Rendered, Rendering, Run, StreamForm } from '../core/ports/dialect.ts'
 import type { Following } from '../core/ports/log.ts'
 import { type Bytes, isEnd } from '../core/record.ts'
@@ -79,6 +80,9 @@ export class Feed {
   /** In which its last record was written, or will be. */
   epoch: number
   following: Following | null = null
+  /** Of its answer, where that came while it was read here. */
+  first: FirstText | null = null
+  isFirstTold = false
   /** It is another log than the one that was followed: what there was then says nothing. */
   isRewritten = false
 

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { manualClock } from '../../test/manual-clock.ts'
 import type { Happened } from '../core/facts.ts'
 import type { Job } from '../core/job.ts'
-import type { FirstText, FrameSink } from '../core/ports/delivery.ts'
+import type { FrameSink } from '../core/ports/delivery.ts'
 import type { LogListener, TokenLog } from '../core/ports/log.ts'
 import type { Bytes } from '../core/record.ts'
 import { DIALECTS } from '../dialects/index.ts'
@@ -19,7 +19,6 @@ function setUp() {
   const stored: Bytes[] = []
   const facts: Happened[] = []
   let listener: LogListener = () => {}
-  let first: FirstText | null = null
   const log = {
     follow(_job: string, fn: LogListener) {
       listener = fn
@@ -35,20 +34,12 @@ function setUp() {
     }),
   } as unknown as TokenLog
   const options = { heartbeatMs: 60_000, maxReaderBufferBytes: 1_000, pageBytes: 1_000 }
-  const delivery = createDelivery(
-    log,
-    clock,
-    (fact) => facts.push(fact),
-    options,
-    () => first,
-  )
+  const delivery = createDelivery(log, clock, (fact) => facts.push(fact), options)
   const sink: FrameSink = { write() {}, full: false, claim: (most) => most, release() {} }
   return {
     clock,
     told: (type: Happened['type']) => facts.filter((fact) => fact.type === type),
-    received: () => {
-      first = { receivedMono: clock.monoMs(), parts: PARTS }
-    },
+    received: () => delivery.received('job_1', PARTS),
     push(...records: Bytes[]) {
       stored.push(...records)
       listener(stored.length - records.length + 1, records, 1)

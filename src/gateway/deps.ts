@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
-import type { JobId, JobKind, TenantId } from '../core/job.ts'
+import type { JobKind, TenantId } from '../core/job.ts'
 import type { JsonRecord } from '../core/json.ts'
 import type { LimitSettings } from '../core/limits.ts'
 import type { Role } from '../core/live.ts'
@@ -10,7 +10,7 @@ import type { Metric } from '../core/numbers.ts'
 import type { Admission } from '../core/ports/admission.ts'
 import type { Audit } from '../core/ports/audit.ts'
 import type { Conversations } from '../core/ports/conversations.ts'
-import type { Delivery, FirstText } from '../core/ports/delivery.ts'
+import type { Delivery } from '../core/ports/delivery.ts'
 import type { Dialects } from '../core/ports/dialect.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
@@ -214,8 +214,6 @@ export interface GatewayDeps {
   readonly live: Live
   readonly pageFolder: string
   readonly delivery: Delivery
-  /** Of a job that runs in this process; null: it has no text yet, or runs elsewhere. */
-  readonly firstText: (job: JobId) => FirstText | null
   readonly dialects: Dialects
   readonly clock: Clock
   readonly ids: Ids

@@ -1,6 +1,6 @@
 /** From the log to readers: replay, then live. */
 import type { SluiceError } from '../errors.ts'
-import type { Job } from '../job.ts'
+import type { Job, JobId } from '../job.ts'
 import type { TtftParts } from '../measure.ts'
 import type { Bytes, Cursor } from '../record.ts'
 import type { Dialect, Rendering, Reply, StreamForm } from './dialect.ts'
@@ -94,6 +94,10 @@ export interface FirstText {
 }
 
 export interface Delivery {
+  /** A job's first text came to this process; its first live reader is told how long it took from there. */
+  received(job: JobId, parts: TtftParts): void
+  /** Of a job that is read here; null: it has none yet, it came before its reader, or it runs elsewhere. */
+  firstText(job: JobId): FirstText | null
   /** Writes the job's frames after the cursor to the sink until the end. */
   follow(reader: SocketReaderRequest): SocketReader
   /** Streams the job's events to the sink until the end. What fails before the first event is an answer of its own. */

@@ -62,7 +62,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
 
   /** Of where a stream's time went, when its headers go out. */
   function knownOf({ id, admissionMs }: Job): string {
-    const first = deps.firstText(id)
+    const first = delivery.firstText(id)
     if (first === null) return admissionMs === undefined ? '' : `admission;dur=${hundredths(admissionMs)}`
     return partsText({ ...first.parts, delivery: Math.max(0, clock.monoMs() - first.receivedMono) })
   }
