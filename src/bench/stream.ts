@@ -67,6 +67,9 @@ export class StreamMeasure {
   #chunks = 0
   #chars = 0
   #bytes = 0
+  /** Of the read of the first token; and of those the ones after the last usage. */
+  #firstChunks = 0
+  #reportedAfter = 0
   #firstChars = 0
   #firstReported: number | null = null
   #isReasoningShown = false
@@ -171,7 +174,7 @@ export class StreamMeasure {
   /** Sluice began the answer anew, and told so: what was shown before does not count. */
   #reset(): void {
     this.#firstTokenMono = this.#firstOutputMono = this.#lastTokenMono = this.#stallMaxMs = null
-    this.#chunks = this.#chars = this.#bytes = this.#firstChars = 0
+    this.#chunks = this.#chars = this.#bytes = this.#firstChars = this.#firstChunks = this.#reportedAfter = 0
     this.#firstReported = null
     this.#isReasoningShown = false
     this.#choices.clear()
@@ -194,11 +197,14 @@ export class StreamMeasure {
     })
     if (!chunkShows(chunk)) return
     const chars = sizeOf(choices, textChars)
-    if (this.#firstTokenMono === null) {
-      this.#firstTokenMono = atMono
-      this.#firstChars = chars
-      this.#firstReported = usage === null ? null : countOf(usage['completion_tokens'])
-    } else this.#stallMaxMs = Math.max(this.#stallMaxMs ?? 0, atMono - this.#lastTokenMono!)
+    this.#firstTokenMono ??= atMono
+    if (this.#firstTokenMono === atMono) {
+      this.#firstChunks++
+      this.#firstChars += chars
+      if (usage !== null) this.#firstReported = countOf(usage['completion_tokens'])
+      this.#reportedAfter = usage === null ? this.#reportedAfter + 1 : 0
+    }
+    if (this.#lastTokenMono !== null) this.#stallMaxMs = Math.max(this.#stallMaxMs ?? 0, atMono - this.#lastTokenMono)
     if (this.#firstOutputMono === null && chunkShowsOutput(chunk)) this.#firstOutputMono = atMono
     this.#isReasoningShown ||= choices.some(({ delta }) => isObject(delta) && reasons(delta))
     this.#lastTokenMono = atMono
@@ -219,6 +225,9 @@ export class StreamMeasure {
       tokens,
       reported: this.#firstReported,
       hidden: this.#isReasoningShown ? 0 : (reasoningTokens ?? 0),
+      chunks: this.#chunks,
+      firstChunks: this.#firstReported === null ? this.#firstChunks : 1 + this.#reportedAfter,
+      share: this.#chars === 0 ? 0 : this.#firstChars / this.#chars,
     })
     const marks: AnswerMarks = {
       scheduledMono: this.#scheduledMono,

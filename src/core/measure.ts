@@ -35,27 +35,41 @@ export interface AnswerMarks {
   readonly endMono: number
   /** All of the answer, reasoning included. */
   readonly tokens: number
-  /** Tokens that were there when the first chunk was: `openingOf`. Later ones are what the pace is measured by. */
+  /** Tokens that were there with the first one: `openingOf`. Later ones are what the pace is measured by. */
   readonly firstTokens: number
 }
 
-/** What is known of the first chunk with a token. */
+/** What is known of the chunks with a token, and of those that came at once with the first. */
 export interface Opening {
   /** All of the answer, reasoning included. */
   readonly tokens: number
-  /** By the usage in that chunk, where upstreams send one with each; null: it had none. */
+  /** By the usage in the first chunk, where upstreams send one with each; null: it had none. */
   readonly reported: number | null
   /** Reasoning that was counted but never shown: it came before the first token. */
   readonly hidden: number
+  readonly chunks: number
+  /** Of them, those in the read of the first token: at least 1. */
+  readonly firstChunks: number
+  /** Their part of the answer's text, 0 to 1. */
+  readonly share: number
 }
 
+/** Above this chunks are bundles of tokens: how many the first one has is told by its text. */
+export const BUNDLED = 1.5
+
 /**
- * Tokens that were there when the first chunk was. Exact where the chunk told it; else one, and what was made unseen. A
- * usage that is that of the whole answer already (some upstreams repeat it in each chunk) tells nothing of the first.
+ * Tokens that were there with the first one. Exact where the first chunk told it; else one a chunk, or what their text
+ * amounts to, and what was made unseen. A usage that is that of the whole answer already (some upstreams repeat it in
+ * each chunk) tells nothing of the first.
  */
-export function openingOf({ tokens, reported, hidden }: Opening): { firstTokens: number; isExact: boolean } {
-  if (reported !== null && reported > 0 && reported < tokens) return { firstTokens: reported, isExact: true }
-  return { firstTokens: Math.max(1, Math.min(hidden + 1, tokens)), isExact: false }
+export function openingOf(opening: Opening): { readonly firstTokens: number; readonly isExact: boolean } {
+  const { tokens, reported, hidden, chunks, firstChunks, share } = opening
+  if (reported !== null && reported > 0 && reported < tokens)
+    return { firstTokens: Math.min(tokens, reported + firstChunks - 1), isExact: firstChunks === 1 }
+  const unseen = Math.min(hidden, tokens)
+  const shown = tokens - unseen
+  const first = shown > chunks * BUNDLED ? Math.max(1, Math.round(shown * share)) : firstChunks
+  return { firstTokens: Math.max(1, Math.min(unseen + first, tokens)), isExact: false }
 }
 
 /**

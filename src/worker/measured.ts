@@ -61,13 +61,19 @@ export const UNKNOWN: Omit<Pace, 'fromMono'> = {
   first: { reported: null, isOutput: false },
 }
 
-/** Time per output token; null where that is no number. `usage`: of the job. */
+/**
+ * Time per output token; null where that is no number. `usage`: of the job; `allChunks`: with text, of it. No chunk is
+ * parsed for its text here: bundles are taken to be of one size.
+ */
 export function msPerToken(
-  { fromMono, chunksBefore, chunks, first: { reported, isOutput } }: Pace,
+  { fromMono, chunksBefore, chunks: firstChunks, first: { reported, isOutput } }: Pace,
   lastTokenMono: number,
   { completionTokens, reasoningTokens = 0 }: Pick<Usage, 'completionTokens' | 'reasoningTokens'>,
+  allChunks: number,
 ): number | null {
   const tokens = completionTokens - chunksBefore
-  const { firstTokens } = openingOf({ tokens, reported, hidden: isOutput ? reasoningTokens : 0 })
-  return tpotOf({ firstTokenMono: fromMono, lastTokenMono, tokens, firstTokens: firstTokens + chunks - 1 })
+  const chunks = Math.max(firstChunks, allChunks - chunksBefore)
+  const hidden = isOutput ? reasoningTokens : 0
+  const { firstTokens } = openingOf({ tokens, reported, hidden, chunks, firstChunks, share: firstChunks / chunks })
+  return tpotOf({ firstTokenMono: fromMono, lastTokenMono, tokens, firstTokens })
 }

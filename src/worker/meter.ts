@@ -143,6 +143,11 @@ export class Meter {
     return this.#text()
   }
 
+  /** The same, of all attempts. */
+  get allChunks(): number {
+    return this.tokens - this.#seen + this.#text()
+  }
+
   /** Of the attempts before this one; null: nothing came of them. */
   get earlier(): Usage | null {
     return this.#earlier

@@ -590,7 +590,8 @@ export class Run implements ProviderSink {
   }
 
   #tpotMs(): number | null {
-    return this.#pace === null ? null : msPerToken(this.#pace, this.#lastTokenMono, this.#meter.usage())
+    const meter = this.#meter
+    return this.#pace === null ? null : msPerToken(this.#pace, this.#lastTokenMono, meter.usage(), meter.allChunks)
   }
 
   #timing(): Timing {
