@@ -1,3 +1,109 @@
+/** Is it well? If not: what, since when, why, who suffers? */
+import { useEffect, useState } from 'preact/hooks'
+import type { RowKind } from '../../../../src/core/live.ts'
+import { sameRange } from '../../feed.ts'
 import { Head } from '../../parts/head.tsx'
+import { TheLine } from '../../parts/line/index.tsx'
+import { address, RANGE_MS, RANGE_WORDS, rangeOf, setParams } from '../../router.ts'
+import { changes, chart, hello, jobs, line, liveError, now, serverNow, tick } from '../../socket.ts'
+import { First } from '../first/index.tsx'
+import { Brief } from './brief.tsx'
+import { GoodChart, OutcomeChart, TokenChart, TpotChart, TtftChart } from './charts.tsx'
+import { Figures } from './figures.tsx'
+import { Deployments, LatestJobs, WhatChanged } from './lists.tsx'
+import './now.css'
 
-export const Now = () => <Head title="Now" hasSearch hasRange />
+/** Old data stays; it is dimmed when new data takes longer. */
+const DIM_MS = 1_000
+
+export function Now() {
+  const told = hello.value
+  const latest = now.value
+  if (told !== null && latest?.briefs[0]?.kind === 'new') return <First />
+  return (
+    <>
+      <Head title="Now" hasSearch hasRange />
+      {liveError.value !== null && (
+        <p class="bar bar-bad" role="alert">
+          {liveError.value.message}
+        </p>
+      )}
+      {told === null || latest === null ? (
+        <Skeleton />
+      ) : (
+        <>
+          <Brief briefs={latest.briefs} />
+          <Figures now={latest} goals={told.goals} glossary={told.glossary} />
+          {line.value !== null && (
+            <TheLine
+              line={line.value}
+              onRows={(rows: RowKind) => setParams({ rows: rows === 'tenant' ? null : rows })}
+            />
+          )}
+          <Charts />
+          <div class="columns now-lists">
+            <Deployments rows={latest.deployments} rangeMs={rangeMs()} />
+            <WhatChanged changes={changes.value} nowMs={serverNow()} />
+          </div>
+          <Latest />
+        </>
+      )}
+    </>
+  )
+}
+
+function Latest() {
+  // Ages go on while nothing happens
+  void tick.value
+  return <LatestJobs jobs={jobs.value} nowMs={serverNow()} />
+}
+
+function rangeMs(): number {
+  const range = rangeOf(address.value.params)
+  return typeof range === 'string' ? RANGE_MS[range] : range.toMs - range.fromMs
+}
+
+function Charts() {
+  const drawn = chart.value
+  const told = hello.value
+  const range = rangeOf(address.value.params)
+  const isLoading = drawn === null || !sameRange(drawn.range, range)
+  const [isDim, setDim] = useState(false)
+  useEffect(() => {
+    setDim(false)
+    if (!isLoading) return
+    const timer = setTimeout(() => setDim(true), DIM_MS)
+    return () => clearTimeout(timer)
+  }, [isLoading])
+  if (told === null || drawn === null) return <div class="skeleton skeleton-charts" aria-hidden="true" />
+  const { goals, glossary } = told
+  const both = { chart: drawn, changes: changes.value }
+  return (
+    <div class={`charts ${isDim ? 'is-dim' : ''}`} aria-busy={isLoading}>
+      {isDim && (
+        <p class="loading" role="status">
+          loading {typeof range === 'string' ? RANGE_WORDS[range] : 'the range'}
+        </p>
+      )}
+      <div class="columns now-two">
+        <TtftChart {...both} goals={goals} meaning={glossary['ttft']} />
+        <TpotChart {...both} goals={goals} meaning={glossary['tpot']} />
+      </div>
+      <div class="columns now-three">
+        <OutcomeChart {...both} />
+        <TokenChart {...both} />
+        <GoodChart {...both} goals={goals} />
+      </div>
+    </div>
+  )
+}
+
+/** On the first paint only. */
+const Skeleton = () => (
+  <div aria-busy="true">
+    <p class="for-readers">Loading</p>
+    <div class="skeleton skeleton-brief" aria-hidden="true" />
+    <div class="skeleton skeleton-figures" aria-hidden="true" />
+    <div class="skeleton skeleton-charts" aria-hidden="true" />
+  </div>
+)

@@ -1,0 +1,294 @@
+/** Where TTFT went, whether the model is slow, how requests ended, tokens, good answers. */
+import { useState } from 'preact/hooks'
+import type { ChangeRow, Chart, Goals } from '../../../../src/core/live.ts'
+import { count, duration, percent, short } from '../../format.ts'
+import { TimeChart } from '../../parts/chart.tsx'
+import { Heatmap } from '../../parts/heatmap.tsx'
+import { Mark } from '../../parts/mark.tsx'
+import { Panel, Swatch, Term } from '../../parts/panel.tsx'
+import { axisOf, groupsOf, marksOf, spread, sumOf } from '../../parts/time.ts'
+import { burnOf, lastOf, partOf, perMinute, perSecond, STACK, shareGood, ttftWords } from './series.ts'
+
+interface ChartProps {
+  readonly chart: Chart
+  readonly changes: readonly ChangeRow[]
+}
+
+const BARS = 45
+const HEIGHT = 216
+const LOW = 150
+const LABEL_GAP = 17
+
+/** 0, 500 ms, 1.5 s: the unit once, at the top. */
+const ticksOf =
+  (most: number) =>
+  (value: number): string => {
+    if (value === 0) return '0'
+    if (most < 1_000) return `${count(value)}`
+    return count(value / 1_000)
+  }
+
+export function TtftChart({
+  chart,
+  changes,
+  goals,
+  meaning,
+}: ChartProps & { goals: Goals; meaning: string | undefined }) {
+  const axis = axisOf(chart)
+  const { stepMs, groups } = groupsOf(axis, BARS)
+  const [yOf, setYOf] = useState<{ readonly of: (value: number) => number } | null>(null)
+  const last = lastOf(chart.ttftP95)
+  const tail = { startMs: 0, from: Math.max(0, last - Math.max(1, Math.ceil(chart.buckets / 30)) + 1), to: last + 1 }
+  const most = Math.max(...chart.ttftP95.map((value) => value ?? 0), goals.ttftMs)
+  const isSeconds = most >= 1_000
+  const p95 = last === -1 ? null : chart.ttftP95[last]
+  const parts = STACK.map((part) => ({ ...part, ms: last === -1 ? null : partOf(chart, part, tail) })).filter(
+    ({ id, ms }) => id !== 'retries' || (ms ?? 0) > 1,
+  )
+  // Labels at the right end stand where what they name does
+  let below = 0
+  const stacked = parts.map((part) => {
+    const middle = below + (part.ms ?? 0) / 2
+    below += part.ms ?? 0
+    return {
+      key: part.id,
+      swatch: part.swatch as string | null,
+      word: part.word as string,
+      value: duration(part.ms),
+      at: middle,
+    }
+  })
+  const labels = [{ key: 'p95', swatch: null, word: 'p95', value: duration(p95), at: p95 ?? 0 }, ...stacked.reverse()]
+  const places =
+    yOf === null
+      ? labels.map((_, at) => 30 + at * LABEL_GAP)
+      : spread(
+          labels.map(({ at }, index) => yOf.of(at) + index * 0.01),
+          LABEL_GAP,
+          26,
+          HEIGHT - 34,
+        )
+  return (
+    <Panel
+      title={<Term of={meaning}>Time to first token</Term>}
+      sub={ttftWords(chart) ?? 'How long until a user sees something, and why?'}
+      right="mean, by where it went · line: p95"
+    >
+      <div class="with-labels">
+        <TimeChart
+          axis={axis}
+          height={HEIGHT}
+          label={`Time to first token: p95 is ${duration(p95)}, the goal ${duration(goals.ttftMs)}.`}
+          bars={{
+            stepMs,
+            startsMs: groups.map(({ startMs }) => startMs),
+            stack: STACK.map((part) => ({
+              tone: part.tone,
+              values: groups.map((group) => partOf(chart, part, group)),
+            })),
+          }}
+          lines={[{ values: chart.ttftP95, tone: '--text' }]}
+          goal={{ value: goals.ttftMs, words: `goal ${duration(goals.ttftMs)}` }}
+          marks={marksOf(changes, axis)}
+          hasWords
+          ticks={(value) => {
+            const text = ticksOf(isSeconds ? 1_000 : 0)(value)
+            return value === 0 ? text : isSeconds ? `${text} s` : `${text}`
+          }}
+          onScale={(of) => {
+            const key = `${of(0)} ${of(most)}`
+            if (key !== scaled) {
+              scaled = key
+              setYOf({ of })
+            }
+          }}
+          read={(bucket) => [
+            { name: 'p95', value: duration(chart.ttftP95[bucket]) },
+            { name: 'p50', value: duration(chart.ttftP50[bucket]) },
+            ...[...STACK].reverse().map((part) => ({
+              name: part.word,
+              swatch: part.swatch,
+              value: duration(partOf(chart, part, { startMs: 0, from: bucket, to: bucket + 1 })),
+            })),
+          ]}
+        />
+        <ul class="chart-labels" style={{ '--height': `${HEIGHT}px` }} aria-label="Now">
+          {labels.map(({ key, swatch, word, value }, at) => (
+            <li key={key} class={key === 'p95' ? 'is-strong' : ''} style={{ '--y': `${places[at] - 9}px` }}>
+              {swatch === null ? <span>{word}</span> : <Swatch of={swatch}>{word}</Swatch>}
+              <span>{value}</span>
+            </li>
+          ))}
+        </ul>
+      </div>
+    </Panel>
+  )
+}
+
+/** The last scale that labels were placed by: what hasn't moved is not drawn again. */
+let scaled = ''
+
+export function TpotChart({
+  chart,
+  changes,
+  goals,
+  meaning,
+}: ChartProps & { goals: Goals; meaning: string | undefined }) {
+  const axis = axisOf(chart)
+  const last = lastOf(chart.tpotP95)
+  const p50 = last === -1 ? null : chart.tpotP50[last]
+  const p95 = last === -1 ? null : chart.tpotP95[last]
+  const stalls = chart.stalls.reduce((sum, value) => sum + value, 0)
+  return (
+    <Panel
+      title={<Term of={meaning}>Time per token</Term>}
+      sub={p50 === null ? 'Is the model slow?' : `p50 ${duration(p50)}, p95 ${duration(p95)}`}
+      right="ms · heat: streams"
+    >
+      <Heatmap
+        chart={chart}
+        goalMs={goals.tpotMs}
+        marks={marksOf(changes, axis)}
+        height={HEIGHT}
+        label={`Time per token: p95 is ${duration(p95)}, the goal ${duration(goals.tpotMs)}; ${count(stalls)} stalls.`}
+      />
+    </Panel>
+  )
+}
+
+const OUTCOMES = [
+  ['done', '--water', 'water', 'done'],
+  ['canceled', '--muted', 'hatched', 'canceled'],
+  ['expired', '--sand', 'sand', 'expired'],
+  ['refused', '--warn', 'warn', 'refused'],
+  ['failed', '--bad', 'bad', 'failed'],
+] as const
+
+export function OutcomeChart({ chart, changes }: ChartProps) {
+  const axis = axisOf(chart)
+  const { stepMs, groups } = groupsOf(axis, 26)
+  const latest = groups.at(-2) ?? groups.at(-1)
+  return (
+    <Panel title="Requests by outcome" right="a minute">
+      <TimeChart
+        axis={axis}
+        height={LOW}
+        label={`Requests by outcome: ${OUTCOMES.map(([id, , , word]) => `${count(sumOf(chart.outcomes[id], { startMs: 0, from: 0, to: chart.buckets }))} ${word}`).join(', ')} in this range.`}
+        bars={{
+          stepMs,
+          startsMs: groups.map(({ startMs }) => startMs),
+          stack: OUTCOMES.map(([id, tone]) => ({
+            tone,
+            isHatched: id === 'canceled',
+            values: groups.map((group) => perMinute(chart.outcomes[id], group, chart.stepMs)),
+          })),
+        }}
+        marks={marksOf(changes, axis)}
+        ticks={(value) => short(value)}
+        read={(bucket) =>
+          OUTCOMES.map(([id, , swatch, word]) => ({
+            name: word,
+            swatch,
+            value: count(chart.outcomes[id][bucket] ?? 0),
+          }))
+        }
+      />
+      <p class="legend">
+        {OUTCOMES.map(([id, , swatch, word]) => {
+          const value = latest === undefined ? 0 : Math.round(perMinute(chart.outcomes[id], latest, chart.stepMs))
+          if (id === 'expired' && sumOf(chart.outcomes[id], { startMs: 0, from: 0, to: chart.buckets }) === 0)
+            return null
+          return (
+            <Swatch key={id} of={swatch}>
+              {word} {count(value)}
+            </Swatch>
+          )
+        })}
+      </p>
+    </Panel>
+  )
+}
+
+export function TokenChart({ chart, changes }: ChartProps) {
+  const axis = axisOf(chart)
+  const out = perSecond(chart.tokensOut, chart.stepMs)
+  const read = perSecond(chart.tokensIn, chart.stepMs)
+  const last = Math.max(0, chart.buckets - 2)
+  const sum = chart.tokensIn.reduce((so, value) => so + value, 0)
+  const cached = chart.tokensCached.reduce((so, value) => so + value, 0)
+  return (
+    <Panel title="Tokens a second" right="out · in">
+      <TimeChart
+        axis={axis}
+        height={LOW}
+        label={`Tokens a second: ${count(Math.round(out[last] ?? 0))} out, ${count(Math.round(read[last] ?? 0))} in.`}
+        lines={[
+          { values: out, tone: '--water', isFilled: true },
+          { values: read, tone: '--muted', isDashed: true },
+        ]}
+        marks={marksOf(changes, axis)}
+        ticks={(value) => short(value)}
+        read={(bucket) => [
+          { name: 'out', swatch: 'line', value: count(Math.round(out[bucket] ?? 0)) },
+          { name: 'in', swatch: 'dash', value: count(Math.round(read[bucket] ?? 0)) },
+          { name: 'cached', value: count(Math.round((chart.tokensCached[bucket] * 1_000) / chart.stepMs)) },
+        ]}
+      />
+      <p class="legend">
+        <Swatch of="line">out {count(Math.round(out[last] ?? 0))}</Swatch>
+        <Swatch of="dash">in {count(Math.round(read[last] ?? 0))}</Swatch>
+        {sum > 0 && <span>of it cached {percent(cached / sum)}</span>}
+      </p>
+    </Panel>
+  )
+}
+
+const MONTH_MS = 30 * 86_400_000
+
+export function GoodChart({ chart, changes, goals }: ChartProps & { readonly goals: Goals }) {
+  const axis = axisOf(chart)
+  const shares = shareGood(chart)
+  const known = shares.filter((share) => share !== null)
+  const low = Math.min(100, ...known)
+  const min = low >= 96.5 ? 96 : low >= 90 ? 90 : 0
+  const burn = burnOf(chart, goals.good)
+  const isBad = burn !== null && burn > 1
+  const last = lastOf(shares)
+  return (
+    <Panel
+      title="Good answers"
+      sub={`first token in ${duration(goals.ttftMs)}, then ${duration(goals.tpotMs)} a token`}
+      right={`goal ${percent(goals.good)}`}
+      class="one-line"
+    >
+      <TimeChart
+        axis={axis}
+        height={LOW}
+        label={`Good answers: ${last === -1 ? 'none judged' : `${percent((shares[last] ?? 0) / 100)}`}, the goal ${percent(goals.good)}.`}
+        lines={[{ values: shares, tone: isBad ? '--warn' : '--water' }]}
+        goal={{ value: goals.good * 100 }}
+        min={min}
+        max={100}
+        marks={marksOf(changes, axis)}
+        ticks={(value) => count(value)}
+        read={(bucket) => [
+          { name: 'good', value: shares[bucket] == null ? '–' : percent((shares[bucket] ?? 0) / 100) },
+          { name: 'judged', value: count(chart.judged[bucket] ?? 0) },
+        ]}
+      />
+      <p class="legend">
+        {burn === null ? (
+          <span>No answer was judged in this range.</span>
+        ) : isBad ? (
+          <span class="state">
+            <Mark shape="warn" />
+            {count(Math.round(burn * 10) / 10)} × what the goal allows; at this rate a month’s is gone in{' '}
+            {duration(MONTH_MS / burn)}
+          </span>
+        ) : (
+          <span>Burns {count(Math.round(burn * 10) / 10)} × what the goal allows.</span>
+        )}
+      </p>
+    </Panel>
+  )
+}

@@ -1,0 +1,97 @@
+/** Six figures, each with its goal, its sparkline and a link. */
+import type { Goals, Now } from '../../../../src/core/live.ts'
+import { type Amount, count, durationOf, money, NOTHING, percent, short } from '../../format.ts'
+import { Figure } from '../../parts/figure.tsx'
+import { hrefOf } from '../../router.ts'
+
+const percentOf = (value: number | null): Amount => {
+  if (value === null) return NOTHING
+  return { value: percent(value).replace('%', ''), unit: '%' }
+}
+
+const withUnit = (value: number | null, unit: string): Amount =>
+  value === null ? NOTHING : { value: count(Math.round(value)), unit }
+
+interface FiguresProps {
+  readonly now: Now
+  readonly goals: Goals
+  readonly glossary: Readonly<Record<string, string>>
+}
+
+export function Figures({ now, goals, glossary }: FiguresProps) {
+  const { ttftP95Ms, tpotP95Ms, tokensPerSecond, waitingJobs, waitingTokens, good, spentNanoUsd, isSpentEstimated } =
+    now
+  const goalOf = (ms: number): string => {
+    const { value, unit } = durationOf(ms)
+    return `goal ${value} ${unit}`
+  }
+  return (
+    <section class="figures" aria-label="Figures">
+      <Figure
+        label="TTFT p95"
+        meaning={glossary['ttft']}
+        note={goalOf(ttftP95Ms.goal ?? goals.ttftMs)}
+        amount={durationOf(ttftP95Ms.value)}
+        isWell={ttftP95Ms.isWell}
+        spark={ttftP95Ms.spark}
+        goal={ttftP95Ms.goal}
+        to={hrefOf('/jobs?kind=late')}
+      />
+      <Figure
+        label="TPOT p95"
+        meaning={glossary['tpot']}
+        note={goalOf(tpotP95Ms.goal ?? goals.tpotMs)}
+        amount={durationOf(tpotP95Ms.value)}
+        isWell={tpotP95Ms.isWell}
+        spark={tpotP95Ms.spark}
+        goal={tpotP95Ms.goal}
+        to={hrefOf('/models')}
+      />
+      <Figure
+        label="Tokens out"
+        note="last 10 s"
+        amount={withUnit(tokensPerSecond.value, '/s')}
+        spark={tokensPerSecond.spark}
+        to={hrefOf('/models')}
+      />
+      <Figure
+        label="Waiting"
+        note={waitingTokens > 0 ? `${short(waitingTokens)} tokens` : 'in line'}
+        amount={withUnit(waitingJobs.value, waitingJobs.value === 1 ? 'job' : 'jobs')}
+        isWell={waitingJobs.isWell}
+        spark={waitingJobs.spark}
+        tone="sand"
+        to={hrefOf('/jobs?state=waiting')}
+      />
+      <Figure
+        label="Good answers"
+        meaning={glossary['goodput']}
+        note={`goal ${percent(good.goal ?? goals.good)}`}
+        amount={percentOf(good.value)}
+        isWell={good.isWell}
+        spark={good.spark}
+        goal={good.goal}
+        min={lowestOf(good.spark) < 0.9 ? 0 : 0.9}
+        to={hrefOf('/jobs?kind=late')}
+      />
+      <Figure
+        label="Spend today"
+        note={
+          spentNanoUsd.goal !== null
+            ? `of ${money(spentNanoUsd.goal).replace(/\.00$/, '')} a day`
+            : isSpentEstimated
+              ? 'estimated in part'
+              : 'by the ledger'
+        }
+        amount={{ value: money(spentNanoUsd.value ?? 0), unit: '' }}
+        isWell={spentNanoUsd.isWell}
+        spark={spentNanoUsd.spark}
+        tone="slate"
+        to={hrefOf('/tenants')}
+      />
+    </section>
+  )
+}
+
+const lowestOf = (values: readonly (number | null)[]): number =>
+  values.reduce<number>((low, value) => Math.min(low, value ?? 1), 1)
