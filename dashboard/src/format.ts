@@ -22,7 +22,7 @@ export function durationOf(ms: number | null | undefined): Amount {
     return { value: `−${value}`, unit }
   }
   if (ms === 0) return { value: '0', unit: 'ms' }
-  if (ms < 9.95) return { value: fixed(ms, 1), unit: 'ms' }
+  if (ms < 9.95) return { value: trimmed(ms, 1), unit: 'ms' }
   if (ms < 999.5) return { value: fixed(ms, 0), unit: 'ms' }
   for (const [unit, size, next] of UNITS)
     if (ms < next)

@@ -91,7 +91,7 @@ function Bars() {
   const isLost = lost.value
   const isPaused = paused.value
   return (
-    <div role="status">
+    <div class="bars" role="status">
       {isLost !== null && (
         <p class="bar bar-bad">
           <Mark shape="bad" />
@@ -131,7 +131,7 @@ function Health({ onHelp }: { readonly onHelp: () => void }) {
               {id} silent for {duration(silentMs)}
             </li>
           ))}
-          <li>{nodesOf(now.nodes, told.durability)}</li>
+          <li>{durableOf(now, told.durability)}</li>
           {now.logBytes !== null && (
             <li>
               Log {bytes(now.logBytes)}
@@ -182,8 +182,13 @@ function worst({ storeError, deployments, nodes }: Foot, engine: string): Compon
   )
 }
 
-const nodesOf = (nodes: readonly NodeRow[], durability: keyof typeof DURABLE): string =>
-  `${counted(nodes.length, 'node')}, ${DURABLE[durability]}`
+/** Where something needs care the first line has not told how many nodes there are. */
+function durableOf({ storeError, deployments, nodes }: Foot, durability: keyof typeof DURABLE): string {
+  const words = DURABLE[durability]
+  if (storeError !== null || deployments.out > 0 || nodes.some(isSilent))
+    return `${counted(nodes.length, 'node')}, ${words}`
+  return words[0].toUpperCase() + words.slice(1)
+}
 
 const NoSession = () => {
   const { value } = session

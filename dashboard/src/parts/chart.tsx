@@ -1,8 +1,8 @@
 /** uPlot in a TimePlot: stacked bars, lines, areas over one axis. It draws; all that answers a hand is TimePlot's. */
 import { useLayoutEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
-import { minute } from '../format.ts'
 import { colour, theme } from '../theme.ts'
+import { niceMost, timeLabel, timeSplits } from './ticks.ts'
 import { type Axis, type AxisMark, endOf } from './time.ts'
 import { type PlotBox, type Reading, TimePlot } from './time-plot.tsx'
 
@@ -48,7 +48,8 @@ export interface ChartProps {
   /** Of the y axis; it starts at 0 unless told. */
   readonly min?: number
   readonly max?: number
-  readonly ticks: (value: number) => string
+  /** `isTop`: the highest one, which has the unit. */
+  readonly ticks: (value: number, isTop: boolean) => string
   readonly read: (bucket: number) => readonly Reading[]
   /** Told where a value is drawn, after each drawing: for labels beside it. */
   readonly onScale?: (yOf: (value: number) => number) => void
@@ -81,13 +82,14 @@ export function TimeChart(props: ChartProps) {
 
 /** Columns for uPlot on one x: bars at their middles, lines at theirs. */
 function dataOf({ axis, bars, lines = [] }: ChartProps): uPlot.AlignedData {
-  const points = new Map<number, (number | null)[]>()
+  const points = new Map<number, (number | null | undefined)[]>()
   const width = (bars?.stack.length ?? 0) + lines.length
-  const at = (ms: number): (number | null)[] => {
+  // Null is a gap; undefined, where another column has its points
+  const at = (ms: number): (number | null | undefined)[] => {
     const x = ms / 1_000
     let row = points.get(x)
     if (row === undefined) {
-      row = Array.from<null>({ length: width }).fill(null)
+      row = Array.from({ length: width })
       points.set(x, row)
     }
     return row
@@ -108,7 +110,7 @@ function dataOf({ axis, bars, lines = [] }: ChartProps): uPlot.AlignedData {
     for (let bucket = 0; bucket < axis.buckets; bucket++)
       at(axis.startMs + (bucket + 0.5) * axis.stepMs)[first + line] = values[bucket] ?? null
   const xs = [...points.keys()].sort((one, other) => one - other)
-  return [xs, ...Array.from({ length: width }, (_, column) => xs.map((x) => points.get(x)?.[column] ?? null))]
+  return [xs, ...Array.from({ length: width }, (_, column) => xs.map((x) => points.get(x)?.[column]))]
 }
 
 function Drawn(props: ChartProps & { readonly box: PlotBox; readonly top: number }) {
@@ -184,7 +186,7 @@ function optionsOf(latest: {
         gap: 6,
         space: 30,
         grid,
-        values: (_, splits) => splits.map((value) => latest.current.ticks(value)),
+        values: (_, splits) => splits.map((value, at) => latest.current.ticks(value, at === splits.length - 1)),
       },
     ],
     series: [
@@ -259,6 +261,7 @@ function drawGoal(u: uPlot, value: number, words: string | undefined): void {
   ctx.globalAlpha = 1
   if (words !== undefined) {
     ctx.font = `500 ${11.5 * ratio}px Inter, system-ui, sans-serif`
+    ctx.textAlign = 'left'
     ctx.textBaseline = 'bottom'
     const wide = ctx.measureText(words).width
     ctx.fillStyle = colour('--ground')
@@ -298,32 +301,3 @@ export function hatched(ctx: CanvasRenderingContext2D, tone: string): CanvasPatt
   }
   return pattern ?? tone
 }
-
-/** The least nice number from `most` on: 1, 1.5, 2, 3, 4, 5, 6, 8 × 10^n. */
-export function niceMost(most: number): number {
-  if (most <= 0) return 1
-  const size = 10 ** Math.floor(Math.log10(most))
-  const found = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((nice) => nice * size >= most * 1.02)
-  return (found ?? 10) * size
-}
-
-const SPLITS_MS = [60, 120, 180, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400].map(
-  (seconds) => seconds * 1_000,
-)
-const LABEL_PX = 84
-
-/** Round local times, as many as there is room for. */
-export function timeSplits(fromMs: number, toMs: number, width: number): readonly number[] {
-  const most = Math.max(2, Math.floor(width / LABEL_PX))
-  const step =
-    SPLITS_MS.find((ms) => (toMs - fromMs) / ms <= most) ??
-    (toMs - fromMs < 180_000 ? 30_000 : Math.ceil((toMs - fromMs) / most / 86_400_000) * 86_400_000)
-  const zone = new Date(fromMs).getTimezoneOffset() * 60_000
-  const splits: number[] = []
-  for (let at = Math.ceil((fromMs - zone) / step) * step + zone; at < toMs; at += step) splits.push(at)
-  return splits
-}
-
-const DAY = new Intl.DateTimeFormat('en', { weekday: 'short', day: 'numeric' })
-export const timeLabel = (atMs: number, spanMs: number): string =>
-  spanMs > 2 * 86_400_000 ? DAY.format(atMs) : minute(atMs)

@@ -3,7 +3,8 @@ import { useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import type { Chart } from '../../../src/core/live.ts'
 import { count } from '../format.ts'
 import { colour, theme } from '../theme.ts'
-import { timeLabel, timeSplits } from './chart.tsx'
+import { cellsOf, rowOf } from './heat.ts'
+import { timeLabel, timeSplits } from './ticks.ts'
 import { type AxisMark, axisOf, endOf, type Group, groupsOf, sumOf } from './time.ts'
 import { type PlotBox, type Reading, TimePlot } from './time-plot.tsx'
 
@@ -22,27 +23,6 @@ const STALLS = 22
 /** A cell is about so wide. */
 const CELL_PX = 9
 const TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000]
-
-/** Streams by row, of each group of buckets. */
-export const cellsOf = (heat: Chart['heat'], groups: readonly Group[]): readonly ReadonlyMap<number, number>[] =>
-  groups.map(({ from, to }) => {
-    const rows = new Map<number, number>()
-    for (let at = from; at < to; at++) {
-      const cells = heat[at] ?? []
-      for (let pair = 0; pair + 1 < cells.length; pair += 2)
-        rows.set(cells[pair], (rows.get(cells[pair]) ?? 0) + cells[pair + 1])
-    }
-    return rows
-  })
-
-/** Where a value stands among the rows, as a row with its fraction: 2.5 is the middle of the third. */
-export function rowOf(bounds: readonly number[], value: number): number {
-  const at = bounds.findIndex((bound) => value <= bound)
-  if (at === -1) return bounds.length
-  const high = bounds[at]
-  const low = at === 0 ? high * (high / (bounds[1] ?? high * 1.4)) : bounds[at - 1]
-  return at + Math.max(0, Math.log(value / low) / Math.log(high / low))
-}
 
 export function Heatmap({ chart, goalMs, marks, label, height }: HeatmapProps) {
   const axis = axisOf(chart)

@@ -118,6 +118,7 @@ export function TimePlot(props: TimePlotProps) {
   }
 
   let wordsFrom = Number.NEGATIVE_INFINITY
+  const shown = apart(marks, xOf)
   return (
     <>
       <div
@@ -135,7 +136,7 @@ export function TimePlot(props: TimePlotProps) {
         onKeyDown={onKeyDown}
       >
         {width > 0 && children({ width, height })}
-        {marks.map(({ atMs, shape, words }) => {
+        {shown.map(({ atMs, shape, words }) => {
           const x = xOf(atMs)
           const hasRoom = hasWords && x - wordsFrom > WORDS_PX && width - right - x > WORDS_PX - 20
           if (hasRoom) wordsFrom = x
@@ -159,6 +160,19 @@ export function TimePlot(props: TimePlotProps) {
       {isTable && <PlotTable axis={axis} label={label} read={read} />}
     </>
   )
+}
+
+const MARK_PX = 9
+
+/** Of marks that would cover each other the worse one is drawn: what went out, not what followed from it. */
+function apart(marks: readonly AxisMark[], xOf: (atMs: number) => number): readonly AxisMark[] {
+  const shown: AxisMark[] = []
+  for (const mark of marks) {
+    const last = shown.at(-1)
+    if (last === undefined || xOf(mark.atMs) - xOf(last.atMs) >= MARK_PX) shown.push(mark)
+    else if (mark.shape === 'bad' && last.shape !== 'bad') shown[shown.length - 1] = mark
+  }
+  return shown
 }
 
 interface CrosshairProps extends Pick<TimePlotProps, 'axis' | 'read' | 'top' | 'bottom' | 'left' | 'right'> {

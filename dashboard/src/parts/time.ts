@@ -1,4 +1,4 @@
-/** What all time axes share: the crosshair, and grouping of buckets into bars that can be seen. Pure but for the signal. */
+/** What all time axes share: the crosshair, and buckets grouped into bars that can be seen. Pure but for the signal. */
 import { signal } from '@preact/signals'
 import type { ChangeRow, Chart } from '../../../src/core/live.ts'
 import type { Shape } from './mark.tsx'

@@ -19,15 +19,6 @@ const HEIGHT = 216
 const LOW = 150
 const LABEL_GAP = 17
 
-/** 0, 500 ms, 1.5 s: the unit once, at the top. */
-const ticksOf =
-  (most: number) =>
-  (value: number): string => {
-    if (value === 0) return '0'
-    if (most < 1_000) return `${count(value)}`
-    return count(value / 1_000)
-  }
-
 export function TtftChart({
   chart,
   changes,
@@ -43,7 +34,7 @@ export function TtftChart({
   const isSeconds = most >= 1_000
   const p95 = last === -1 ? null : chart.ttftP95[last]
   const parts = STACK.map((part) => ({ ...part, ms: last === -1 ? null : partOf(chart, part, tail) })).filter(
-    ({ id, ms }) => id !== 'retries' || (ms ?? 0) > 1,
+    ({ id, ms }) => id !== 'retries' || (ms ?? 0) >= 10,
   )
   // Labels at the right end stand where what they name does
   let below = 0
@@ -91,10 +82,9 @@ export function TtftChart({
           goal={{ value: goals.ttftMs, words: `goal ${duration(goals.ttftMs)}` }}
           marks={marksOf(changes, axis)}
           hasWords
-          ticks={(value) => {
-            const text = ticksOf(isSeconds ? 1_000 : 0)(value)
-            return value === 0 ? text : isSeconds ? `${text} s` : `${text}`
-          }}
+          ticks={(value, isTop) =>
+            isSeconds ? `${count(value / 1_000)}${isTop ? ' s' : ''}` : `${count(value)}${isTop ? ' ms' : ''}`
+          }
           onScale={(of) => {
             const key = `${of(0)} ${of(most)}`
             if (key !== scaled) {
@@ -257,7 +247,7 @@ export function GoodChart({ chart, changes, goals }: ChartProps & { readonly goa
   return (
     <Panel
       title="Good answers"
-      sub={`first token in ${duration(goals.ttftMs)}, then ${duration(goals.tpotMs)} a token`}
+      sub={`first token in ${duration(goals.ttftMs)}, then ${duration(goals.tpotMs)} each`}
       right={`goal ${percent(goals.good)}`}
       class="one-line"
     >
@@ -280,9 +270,8 @@ export function GoodChart({ chart, changes, goals }: ChartProps & { readonly goa
         {burn === null ? (
           <span>No answer was judged in this range.</span>
         ) : isBad ? (
-          <span class="state">
-            <Mark shape="warn" />
-            {count(Math.round(burn * 10) / 10)} × what the goal allows; at this rate a month’s is gone in{' '}
+          <span>
+            <Mark shape="warn" /> {count(Math.round(burn * 10) / 10)} × what the goal allows: a month’s budget lasts{' '}
             {duration(MONTH_MS / burn)}
           </span>
         ) : (

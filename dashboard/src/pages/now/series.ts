@@ -6,13 +6,13 @@ import type { Group } from '../../parts/time.ts'
 import { meanOf, sumOf } from '../../parts/time.ts'
 
 /**
- * TTFT bottom up: in the order of the path, but for what Sluice itself takes, which lies at the bottom as one: its parts
- * are thin, and slate may not touch water.
+ * TTFT bottom up: in the order of the path, but for what Sluice itself takes, which lies at the bottom as one: its
+ * parts are thin, and slate may not touch water.
  */
 export const STACK = [
   { id: 'sluice', tone: '--slate', swatch: 'slate', word: 'Sluice', parts: ['admission', 'routing', 'delivery'] },
   { id: 'queue', tone: '--sand', swatch: 'sand', word: 'queue', parts: ['queue'] },
-  { id: 'retries', tone: '--bad', swatch: 'bad', word: 'failed attempts', parts: ['retries'] },
+  { id: 'retries', tone: '--bad', swatch: 'bad', word: 'retries', parts: ['retries'] },
   { id: 'connect', tone: '--plum', swatch: 'plum', word: 'connect', parts: ['connect'] },
   { id: 'upstream', tone: '--blue', swatch: 'blue', word: 'upstream', parts: ['upstream'] },
 ] as const satisfies readonly {

@@ -74,7 +74,7 @@ export function draw(
   pen.fillStyle = look.now
   pen.fill(edges)
   for (const block of fading) single(pen, block, blockHeight, look)
-  fadeOut(pen, geometry, rows, look)
+  fadeOut(pen, geometry, rows)
   gate(pen, { gateX, top, rowHeight, blockHeight, rows, next, isFull }, look)
   if (ring !== null) {
     pen.strokeStyle = look.text
@@ -135,24 +135,20 @@ function single(pen: CanvasRenderingContext2D, block: Drawn, height: number, loo
 }
 
 /** A long queue fades out at the left: its count stands in the column. And what runs, at the right edge. */
-function fadeOut(
-  pen: CanvasRenderingContext2D,
-  { width, top, rowHeight, blockHeight }: Geometry,
-  rows: number,
-  { ground }: Palette,
-): void {
+function fadeOut(pen: CanvasRenderingContext2D, { width, top, rowHeight, blockHeight }: Geometry, rows: number): void {
   const height = top + (rows - 1) * rowHeight + blockHeight + 4
-  const clear = `color-mix(in srgb, ${ground} 0%, transparent)`
+  pen.globalCompositeOperation = 'destination-out'
   for (const [from, to] of [
     [0, FADE],
     [width, width - 24],
   ]) {
     const fade = pen.createLinearGradient(from, 0, to, 0)
-    fade.addColorStop(0, ground)
-    fade.addColorStop(1, clear)
+    fade.addColorStop(0, '#000')
+    fade.addColorStop(1, '#0000')
     pen.fillStyle = fade
     pen.fillRect(Math.min(from, to), 0, Math.abs(to - from), height)
   }
+  pen.globalCompositeOperation = 'source-over'
 }
 
 interface Gate {
