@@ -5,7 +5,7 @@ import type { Lease } from '../core/ports/work.ts'
 import type { FirstChunk } from './meter.ts'
 
 export interface FirstTokenMarks {
-  /** When this attempt's lease came here. */
+  /** When this attempt's lease came here, committed. */
   readonly leasedMono: number
   readonly calledMono: number
   /** When its request was on its way; null: nobody knows, so there was no connecting. */
@@ -14,18 +14,25 @@ export interface FirstTokenMarks {
 }
 
 /**
- * All but `admission` and `delivery` add up to the time since acceptance, in whole microseconds. What is not in line
- * before this lease was spent by earlier attempts.
+ * All but `admission` and `delivery` add up to the time since acceptance, in whole microseconds. What was not in
+ * line before this lease was decided was spent by earlier attempts; its commit is a part of `routing`.
  */
 export function ttftPartsOf(
-  { job, sinceAcceptedMs, queuedMs }: Pick<Lease, 'sinceAcceptedMs' | 'queuedMs'> & { readonly job: Admitted },
+  {
+    job,
+    sinceAcceptedMs,
+    queuedMs,
+    leasingMs = 0,
+  }: Pick<Lease, 'sinceAcceptedMs' | 'queuedMs' | 'leasingMs'> & { readonly job: Admitted },
   { leasedMono, calledMono, sentMono, firstTokenMono }: FirstTokenMarks,
 ): TtftParts {
-  const queue = micros(Math.min(queuedMs, sinceAcceptedMs))
-  const retries = micros(sinceAcceptedMs) - queue
-  const routing = micros(calledMono - leasedMono)
-  const connect = micros((sentMono ?? calledMono) - leasedMono) - routing
-  const upstream = micros(firstTokenMono - leasedMono) - routing - connect
+  const decidedMono = leasedMono - leasingMs
+  const decidedMs = Math.max(0, sinceAcceptedMs - leasingMs)
+  const queue = micros(Math.min(queuedMs, decidedMs))
+  const retries = micros(decidedMs) - queue
+  const routing = micros(calledMono - decidedMono)
+  const connect = micros((sentMono ?? calledMono) - decidedMono) - routing
+  const upstream = micros(firstTokenMono - decidedMono) - routing - connect
   return {
     admission: job.admissionMs ?? 0,
     queue: queue / 1_000,

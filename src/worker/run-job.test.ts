@@ -44,8 +44,8 @@ interface Stage {
   sent(): void
   /** Takes its deployments out of the worker's catalogue. */
   remove(): void
-  /** Begins the next attempt. */
-  attempt(more?: Partial<Job>): Promise<{ readonly run: Run; readonly sink: ProviderSink }>
+  /** Begins the next attempt; its commit takes so long. */
+  attempt(more?: Partial<Job>, leasingMs?: number): Promise<{ readonly run: Run; readonly sink: ProviderSink }>
 }
 
 interface Wire {
@@ -177,13 +177,14 @@ function setUp(
       onRun = begun.resolve
       return { run: begun.promise, now: held.resolve }
     },
-    async attempt(more = {}) {
+    async attempt(more = {}, leasingMs = 0) {
       coordinator.changes()
       coordinator.lease(clock.monoMs())
       const [leased] = coordinator.changes()
       if (leased?.type !== 'leased') throw new Error('not leased')
       const { attempt, crashes, claim, sinceAcceptedMs, queuedMs, ttftMs } = leased
-      const times = { sinceAcceptedMs, queuedMs, ttftMs }
+      clock.advance(leasingMs)
+      const times = { sinceAcceptedMs: sinceAcceptedMs + leasingMs, queuedMs, leasingMs, ttftMs }
       const log = { epoch: 1, head: stored.length }
       const run = new Run(
         { job: { ...job, ...more }, body: Buffer.from(body), attempt, crashes, claim, ...times, log },
@@ -850,7 +851,7 @@ describe('the time to first token', () => {
     const { clock, facts, outcomes, sent, holdPrompt, attempt } = setUp()
     const prompt = holdPrompt()
     clock.advance(100)
-    const begun = attempt({ admissionMs: 7 })
+    const begun = attempt({ admissionMs: 7 }, 11)
     const run = await prompt.run
     clock.advance(5)
     prompt.now()
@@ -865,9 +866,9 @@ describe('the time to first token', () => {
     clock.advance(40)
     sink.end({ kind: 'done' })
     await over(run)
-    const parts = { admission: 7, queue: 100, retries: 0, routing: 5, connect: 30, upstream: 250, delivery: 0 }
+    const parts = { admission: 7, queue: 100, retries: 0, routing: 16, connect: 30, upstream: 250, delivery: 0 }
     expect(partsOf(facts)).toEqual([parts])
-    expect(outcomes).toMatchObject([{ timing: { ttftMs: 385, parts } }])
+    expect(outcomes).toMatchObject([{ timing: { queuedMs: 100, ttftMs: 396, parts } }])
   })
 
   it('adds up to it, over failed and handed back attempts, and is that of the attempt that gave it', async () => {
@@ -880,7 +881,8 @@ describe('the time to first token', () => {
         const waited = 6_000 + some(300)
         clock.advance(waited)
         queue += waited
-        const { run, sink } = await attempt()
+        const committing = some(30)
+        const { run, sink } = await attempt({}, committing)
         const connecting = random() < 0.5 ? some(40) : null
         if (connecting !== null) {
           clock.advance(connecting)
@@ -889,7 +891,7 @@ describe('the time to first token', () => {
         const answering = some(900)
         clock.advance(answering)
         if (failures > 0) {
-          retries += (connecting ?? 0) + answering
+          retries += committing + (connecting ?? 0) + answering
           if (random() < 0.3) run.stop('released')
           else sink.end({ kind: 'failed', error: new SluiceError('provider_error'), retry: true })
           await over(run)
@@ -900,7 +902,14 @@ describe('the time to first token', () => {
         await over(run)
         const { timing } = outcomes.at(-1) as Outcome & { kind: 'done' }
         const [{ delivery: _none, ...parts }] = partsOf(facts)
-        const truth = { admission: 0, queue, retries, routing: 0, connect: connecting ?? 0, upstream: answering }
+        const truth = {
+          admission: 0,
+          queue,
+          retries,
+          routing: committing,
+          connect: connecting ?? 0,
+          upstream: answering,
+        }
         for (const [part, ms] of Object.entries(truth)) expect(parts[part as keyof typeof parts]).toBeCloseTo(ms, 2)
         expect(Object.values(parts).reduce((sum, ms) => sum + ms)).toBeCloseTo(timing.ttftMs!, 2)
         break

@@ -27,6 +27,12 @@ export const factCases: readonly Case[] = [
       const job = await submit(engine, CAME_WITH)
       clock.leap(5_000)
       const lease = await worker.one(job)
+      // One number: what came after it was decided is no part of the line
+      const inLine = (): number | undefined => {
+        const [first] = toldOf(opened, job.id)
+        return first?.type === 'job-leased' ? first.queuedMs : undefined
+      }
+      await eventually(() => expect(inLine()).toBe(lease.queuedMs))
       clock.leap(7_000)
       expect((await engine.work.finish(lease, FAILED)).kind).toBe('again')
       await eventually(() => expect(toldOf(opened, job.id).length).toBe(2))

@@ -52,8 +52,10 @@ export interface Lease {
   /** Where it is to run. The engine gives it back when the lease ends. */
   readonly claim: Claim
   readonly sinceAcceptedMs: number
-  /** Of these, the time in line, over all its waits. */
+  /** Of these, the time in line, over all its waits: until this lease was decided. */
   readonly queuedMs: number
+  /** Of these, the time since: until its commit, when it was told. Absent: nobody knows. */
+  readonly leasingMs?: number
   /** Acceptance to the first text of an earlier attempt, ms; null: there was none, or nobody knows when. */
   readonly ttftMs: number | null
   /** The log as earlier attempts left it; `head`: its last seq. */

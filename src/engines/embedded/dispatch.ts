@@ -200,7 +200,8 @@ export class Dispatch {
       crashes,
       claim,
       sinceAcceptedMs: sinceAcceptedMs + tookMs,
-      queuedMs: queuedMs + tookMs,
+      queuedMs,
+      leasingMs: tookMs,
       ttftMs,
       log: { epoch: log.epoch, head: log.taken },
     }
