@@ -310,3 +310,70 @@ export interface ReaderSpan {
   readonly toMs: number | null
   readonly complete: boolean
 }
+
+// ---------------------------------------------------------------- asked for by GET, one at a time
+
+/** `GET /admin/jobs/:id/text?part=answer`: a look, which is recorded where texts are shown on demand alone. */
+export interface AnswerText {
+  /** The text of each chunk, in order; void ones (before a restart) too. */
+  readonly chunks: readonly string[]
+  /** Where attempts begin: before which chunk. */
+  readonly attempts: ReadonlyArray<{
+    readonly attempt: number
+    readonly deployment: string | null
+    readonly mode: AttemptSpan['mode']
+    readonly chunk: number
+  }>
+  /** To ask for what came after it: `after`. */
+  readonly seq: number
+  readonly ended: boolean
+  /** It is longer than what is shown here. */
+  readonly isCut: boolean
+}
+
+/** `GET /admin/jobs/:id/text?part=request`: a look, which is recorded. */
+export interface RequestText {
+  /** Where it was posted. */
+  readonly endpoint: string
+  /** As its client sent it, at most 1 MB of it. */
+  readonly request: string
+  readonly isCut: boolean
+}
+
+/** Records of one kind in a row, of `GET /admin/jobs/:id/records`: no text. */
+export interface RecordGroup {
+  readonly fromSeq: number
+  readonly toSeq: number
+  readonly type: string
+  /** "first, vllm-b"; "role, then text; finish_reason “stop”" */
+  readonly note: string
+  /** Of an attempt's record. */
+  readonly attempt: number | null
+}
+
+/** Why a tenant's requests were refused in the last 24 hours, of `GET /admin/tenants/:id/refusals`. */
+export interface RefusalRow {
+  /** Error code; of a limit also whose it is and what it counts. */
+  readonly code: string
+  readonly level: string | null
+  readonly unit: string | null
+  readonly refused: number
+  /** Who was refused most; null: no user was named. */
+  readonly user: string | null
+  readonly ofUser: number
+  readonly lastAtMs: number
+}
+
+/** What a tenant has of one limit, of `GET /admin/tenants/:id/standing`. Money is in nano-dollars. */
+export interface StandingRow {
+  readonly level: 'run' | 'key' | 'user' | 'tenant' | 'tenant_model'
+  /** Of a key, a user, a model, a run. */
+  readonly name: string
+  readonly unit: string
+  readonly window: 'hour' | 'day' | 'month' | null
+  readonly limit: number
+  readonly used: number
+  readonly held: number
+  /** Until nothing of it is used, if nothing more comes; of a budget, until its window ends. Null: nobody knows. */
+  readonly resetMs: number | null
+}
