@@ -46,8 +46,8 @@ export function useLoad<T>(path: string | null, everyMs: number | null = null): 
       }
     }
     void ask.current()
-    if (everyMs === null) return () => void (isOver = true)
-    const timer = setInterval(() => document.visibilityState === 'visible' && void ask.current(), everyMs)
+    const again = (): void => void (document.visibilityState === 'visible' && ask.current())
+    const timer = everyMs === null ? undefined : setInterval(again, everyMs)
     return () => {
       isOver = true
       clearInterval(timer)

@@ -74,7 +74,12 @@ function Known({ trace }: { readonly trace: JobTrace }) {
     void attempt(async () => {
       const isYes = await confirm({
         title: `Cancel ${shortId(row.job)}?`,
-        body: <p>{row.state === 'leased' ? 'It runs: its text so far stays.' : 'It loses its place in line.'} This can’t be undone.</p>,
+        body: (
+          <p>
+            {row.state === 'leased' ? 'It runs: its text so far stays.' : 'It loses its place in line.'} This can’t be
+            undone.
+          </p>
+        ),
         yes: 'Cancel the job',
       })
       if (!isYes) return
@@ -87,7 +92,11 @@ function Known({ trace }: { readonly trace: JobTrace }) {
       go(`/jobs/${encodeURIComponent(id)}`)
     })
   const noCancel = isOver ? 'It has ended.' : null
-  const noAgain = canRunAgain(row) ? null : isOver ? 'Only a failed or expired job can be run again.' : 'It hasn’t ended.'
+  const noAgain = canRunAgain(row)
+    ? null
+    : isOver
+      ? 'Only a failed or expired job can be run again.'
+      : 'It hasn’t ended.'
   useKey('c', 'cancel the job', cancel, noCancel === null && forbids('operator') === null)
   useKey('r', 'run the job again', again, noAgain === null && forbids('operator') === null)
   const none = counts.stored === 0 && !isOver
@@ -163,7 +172,11 @@ function CurlButton({ job }: { readonly job: string }) {
         void attempt(async () => {
           const text = await get<RequestText>(pathOf(job, 'request'))
           await navigator.clipboard.writeText(curlOf(text, hello.value?.publicUrl ?? null))
-          toast(text.isCut ? 'Copied, but the request is too long to be whole.' : 'Copied, with $SLUICE_API_KEY for the key.')
+          toast(
+            text.isCut
+              ? 'Copied, but the request is too long to be whole.'
+              : 'Copied, with $SLUICE_API_KEY for the key.',
+          )
         })
       }
     >
@@ -190,7 +203,12 @@ function Facts({ trace }: { readonly trace: JobTrace }) {
             </div>
           )
         })}
-        {facts.length === 0 && <div><dt>Total</dt><dd>{duration(row.totalMs)}</dd></div>}
+        {facts.length === 0 && (
+          <div>
+            <dt>Total</dt>
+            <dd>{duration(row.totalMs)}</dd>
+          </div>
+        )}
         <div>
           <dt>Job</dt>
           <dd class="job-full">
@@ -216,7 +234,13 @@ function Records({ trace }: { readonly trace: JobTrace }) {
     <Panel
       title="Records"
       sub="what the log holds, grouped"
-      right={records.data === null ? undefined : <>cursor <code>{records.data.cursor}</code></>}
+      right={
+        records.data === null ? undefined : (
+          <>
+            cursor <code>{records.data.cursor}</code>
+          </>
+        )
+      }
       class="job-records"
     >
       {records.error !== null && <Trouble error={records.error} />}
@@ -233,7 +257,11 @@ function Records({ trace }: { readonly trace: JobTrace }) {
           <tbody>
             {groups.map((group) => (
               <tr key={group.fromSeq}>
-                <td>{group.fromSeq === group.toSeq ? count(group.fromSeq) : `${count(group.fromSeq)}–${count(group.toSeq)}`}</td>
+                <td>
+                  {group.fromSeq === group.toSeq
+                    ? count(group.fromSeq)
+                    : `${count(group.fromSeq)}–${count(group.toSeq)}`}
+                </td>
                 <td>
                   <strong>
                     {group.type}
@@ -293,9 +321,7 @@ function Request({ job }: { readonly job: string }) {
             To <code>{text.data.endpoint}</code>
             {text.data.isCut && `, its first ${counted(text.data.request.length, 'character')}`}
           </p>
-          <pre class="code job-json" tabIndex={0}>
-            {pretty(text.data.request)}
-          </pre>
+          <pre class="code job-json">{pretty(text.data.request)}</pre>
         </>
       )}
     </Panel>

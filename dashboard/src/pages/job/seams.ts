@@ -42,7 +42,8 @@ export function piecesOf(answer: AnswerText, trace: JobTrace | null): readonly P
   const writes = cuts.flatMap((cut) => writeOf(cut, chunks.length, trace?.counts.stored ?? 0))
   for (const [at, { first, end }] of writes.entries()) {
     seams.push({ kind: 'cut', chunk: first, text: `✂ cut · ${count(cuts[at].atToken)}` })
-    if (end !== null) seams.push({ kind: 'back', chunk: end, text: `back · ${count(cuts[at].atToken + cuts[at].tokens)}` })
+    if (end !== null)
+      seams.push({ kind: 'back', chunk: end, text: `back · ${count(cuts[at].atToken + cuts[at].tokens)}` })
   }
   const own = seams.filter(({ chunk }) => chunk >= from).sort((one, other) => one.chunk - other.chunk)
   const places = [...new Set([from, ...own.map(({ chunk }) => chunk)])].sort((one, other) => one - other)

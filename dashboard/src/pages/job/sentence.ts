@@ -58,7 +58,8 @@ function running(trace: JobTrace, took: string): Told {
   const { attempts, counts } = trace
   const last = attempts.at(-1)
   const where = last === undefined ? '' : ` at ${last.deployment}`
-  if (counts.stored === 0) return { title: `Waits for its first token${where}, ${took} after it came.`, detail: story(trace) }
+  if (counts.stored === 0)
+    return { title: `Waits for its first token${where}, ${took} after it came.`, detail: story(trace) }
   return {
     title: sentences(`Runs${where}, for ${took} now: ${counted(counts.stored, 'token')} so far`, happened(trace)),
     detail: story(trace),
@@ -117,7 +118,9 @@ function went(failed: AttemptSpan, next: AttemptSpan | undefined, stopped: numbe
   const first = next.spans.find(({ part }) => part === 'tokens') ?? next.spans.at(-1)
   const later = endMs == null || first === undefined ? '' : `, ${duration(Math.max(0, first.fromMs - endMs))} later`
   if (next.mode === 'restart') return `; ${next.deployment} began anew${later}`
-  return failed.tokens === 0 ? `; ${next.deployment} was asked${later}` : `; ${next.deployment} went on at ${count(stopped + 1)}${later}`
+  return failed.tokens === 0
+    ? `; ${next.deployment} was asked${later}`
+    : `; ${next.deployment} went on at ${count(stopped + 1)}${later}`
 }
 
 const WORDS = ['no', 'one', 'two', 'three', 'four', 'five', 'six']
@@ -125,4 +128,5 @@ const words = (value: number): string => WORDS[value] ?? count(value)
 
 const upper = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1)
 const full = (text: string): string => (/[.?]$/.test(text) ? text : `${text}.`)
-const sentences = (first: string, second: string): string => (second === '' ? full(first) : `${full(first)} ${upper(full(second))}`)
+const sentences = (first: string, second: string): string =>
+  second === '' ? full(first) : `${full(first)} ${upper(full(second))}`

@@ -192,7 +192,15 @@ function Attempt({ attempt, axis }: { readonly attempt: AttemptSpan; readonly ax
 }
 
 /** Solid while somebody reads, dotted where nobody did. */
-function Readers({ trace, axis, cuts }: { readonly trace: JobTrace; readonly axis: Axis; readonly cuts: readonly Cut[] }) {
+function Readers({
+  trace,
+  axis,
+  cuts,
+}: {
+  readonly trace: JobTrace
+  readonly axis: Axis
+  readonly cuts: readonly Cut[]
+}) {
   const { readers } = trace
   if (readers.length === 0) return null
   const kinds = [...new Set(readers.map(({ by }) => by))].join(', ')
@@ -227,7 +235,15 @@ function Readers({ trace, axis, cuts }: { readonly trace: JobTrace; readonly axi
 }
 
 /** Two curves on the same axis: where the reader was away they part, and meet again. */
-function Curves({ trace, axis, cuts }: { readonly trace: JobTrace; readonly axis: Axis; readonly cuts: readonly Cut[] }) {
+function Curves({
+  trace,
+  axis,
+  cuts,
+}: {
+  readonly trace: JobTrace
+  readonly axis: Axis
+  readonly cuts: readonly Cut[]
+}) {
   const { stored, shown, row } = trace
   const most = Math.max(1, stored.at(-1)?.[1] ?? 0)
   const storedPath = pathOf(stored, axis, most)

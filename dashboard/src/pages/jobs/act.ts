@@ -15,8 +15,7 @@ export interface Outcome {
 export async function actOn(
   verb: Verb,
   jobs: readonly string[],
-  send: (job: string) => Promise<unknown> = (job) =>
-    call('POST', `/admin/jobs/${encodeURIComponent(job)}/${verb}`),
+  send: (job: string) => Promise<unknown> = (job) => call('POST', `/admin/jobs/${encodeURIComponent(job)}/${verb}`),
 ): Promise<Outcome> {
   const refused = new Map<string, number>()
   let done = 0

@@ -1,7 +1,8 @@
 /** The rows of the jobs' list: which are shown, which wait out of sight, what can be done to those that are chosen. */
-import type { JobFilter, JobRow } from '../../../../src/core/live.ts'
-import type { JobState } from '../../../../src/core/job.ts'
+
 import type { WireError } from '../../../../src/core/errors.ts'
+import type { JobState } from '../../../../src/core/job.ts'
+import type { JobFilter, JobRow } from '../../../../src/core/live.ts'
 import type { Shape } from '../../parts/mark.tsx'
 
 /** The words and shapes of states: jobs wait, run, are done. */
