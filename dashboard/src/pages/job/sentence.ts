@@ -48,7 +48,8 @@ function waiting({ row, place }: JobTrace, took: string): Told {
     return { title: `Waits for its time, for ${took} now.`, detail: row.waitsFor === null ? '' : full(row.waitsFor) }
   const title = `${place === null ? 'Waits in line' : `${ordinal(place.position)} in line`}, for ${took} now.`
   if (place === null) return { title, detail: row.waitsFor === null ? '' : `It waits for ${full(row.waitsFor)}` }
-  const ahead = `${counted(place.tokensAhead, 'token')} ${place.tokensAhead === 1 ? 'is' : 'are'} to be served before it`
+  const verb = place.tokensAhead === 1 ? 'is' : 'are'
+  const ahead = `${counted(place.tokensAhead, 'token')} ${verb} to be served before it`
   const eta = place.etaMs === null ? 'how long that takes isn’t known yet' : `about ${duration(place.etaMs)} more`
   const why = row.waitsFor === null || / in line/.test(row.waitsFor) ? '' : ` It waits for ${full(row.waitsFor)}`
   return { title, detail: `${ahead}, ${eta}.${why}` }
@@ -106,7 +107,8 @@ function story(trace: JobTrace): string {
     told.push(
       toMs === null
         ? `Nobody reads since; ${counted(tokens, 'token')} wait${tokens === 1 ? 's' : ''} in the log.`
-        : `It came back after ${duration(toMs - fromMs)}, and the ${counted(tokens, 'token')} made meanwhile came in one write.`,
+        : `It came back after ${duration(toMs - fromMs)}, and the ${counted(tokens, 'token')} made meanwhile ` +
+            'came in one write.',
     )
   }
   return told.join(' ')
