@@ -1,4 +1,5 @@
 /** Is it well? If not: what, since when, why, who suffers? */
+import { computed } from '@preact/signals'
 import { useEffect, useState } from 'preact/hooks'
 import type { RowKind } from '../../../../src/core/live.ts'
 import { sameRange } from '../../feed.ts'
@@ -17,9 +18,7 @@ import './now.css'
 const DIM_MS = 1_000
 
 export function Now() {
-  const told = hello.value
-  const latest = now.value
-  if (told !== null && latest?.briefs[0]?.kind === 'new') return <First />
+  if (isFirstStart.value) return <First />
   return (
     <>
       <Head title="Now" hasSearch hasRange />
@@ -28,29 +27,46 @@ export function Now() {
           {liveError.value.message}
         </p>
       )}
-      {told === null || latest === null ? (
-        <Skeleton />
-      ) : (
+      {hasData.value ? (
         <>
-          <Brief briefs={latest.briefs} />
-          <Figures now={latest} goals={told.goals} glossary={told.glossary} />
-          {line.value !== null && (
-            <TheLine
-              line={line.value}
-              onRows={(rows: RowKind) => setParams({ rows: rows === 'tenant' ? null : rows })}
-            />
-          )}
+          <Top />
+          <Middle />
           <Charts />
-          <div class="columns now-lists">
-            <Deployments rows={latest.deployments} rangeMs={rangeMs()} />
-            <WhatChanged changes={changes.value} nowMs={serverNow()} />
-          </div>
+          <Lists />
           <Latest />
         </>
+      ) : (
+        <Skeleton />
       )}
     </>
   )
 }
+
+// Each part is drawn again by what it shows alone: the line four times a second, the rest once
+const isFirstStart = computed(() => hello.value !== null && now.value?.briefs[0]?.kind === 'new')
+const hasData = computed(() => hello.value !== null && now.value !== null)
+
+function Top() {
+  const told = hello.value
+  const latest = now.value
+  if (told === null || latest === null) return null
+  return (
+    <>
+      <Brief briefs={latest.briefs} />
+      <Figures now={latest} goals={told.goals} glossary={told.glossary} />
+    </>
+  )
+}
+
+const setRows = (rows: RowKind): void => setParams({ rows: rows === 'tenant' ? null : rows })
+const Middle = () => (line.value === null ? null : <TheLine line={line.value} onRows={setRows} />)
+
+const Lists = () => (
+  <div class="columns now-lists">
+    <Deployments rows={now.value?.deployments ?? []} rangeMs={rangeMs()} />
+    <WhatChanged changes={changes.value} nowMs={serverNow()} />
+  </div>
+)
 
 function Latest() {
   // Ages go on while nothing happens
