@@ -14,6 +14,7 @@ const ENGINES: ReadonlyArray<{
     names: [
       ['queue', 'queue_time_ms', 1],
       ['prefill', 'time_to_first_token_ms', 1],
+      ['decode', 'generation_time_ms', 1],
       ['itl', 'mean_itl_ms', 1],
     ],
   },

@@ -34,7 +34,7 @@ export type Outcome =
   | 'ok'
   /** Refused, failed, or cut off. */
   | 'error'
-  /** Given up by the benchmark: too late, or the run was broken off. */
+  /** Given up, as the run was broken off. */
   | 'aborted'
 
 export interface BenchRecord {

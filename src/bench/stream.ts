@@ -147,7 +147,7 @@ export class StreamMeasure {
     }
     const chunk = documentOf(this.#api, value)
     this.#error ??= errorIn(chunk, '')
-    this.#take(chunk, atMono)
+    this.#chunk(chunk, atMono)
     this.#firstTokenMono = this.#firstOutputMono = null
   }
 
@@ -162,13 +162,18 @@ export class StreamMeasure {
       this.#error ??= { code: 'garbage', message: 'An event is no JSON.' }
       return
     }
-    if (!isObject(chunk)) return
-    const told = this.#read(chunk, name)
+    this.take(chunk as Json, name, atMono)
+  }
+
+  /** The same, parsed. */
+  take(value: Json, name: string, atMono: number): void {
+    if (!isObject(value)) return
+    const told = this.#read(value, name)
     if (told.isReset === true) this.#reset()
     if (told.attempt !== undefined) this.#attempt = told.attempt
     if (told.timing !== undefined) this.#server = joined(this.#server, partsOfTiming(told.timing))
     this.#error ??= errorIn(told.chunk, name)
-    this.#take(told.chunk, atMono)
+    this.#chunk(told.chunk, atMono)
   }
 
   /** Sluice began the answer anew, and told so: what was shown before does not count. */
@@ -181,7 +186,7 @@ export class StreamMeasure {
     this.#ended.clear()
   }
 
-  #take(chunk: JsonObject, atMono: number): void {
+  #chunk(chunk: JsonObject, atMono: number): void {
     const usage = usageOf(chunk)
     if (usage !== null) this.#usage = this.#usage === null ? usage : { ...this.#usage, ...told(usage) }
     const engine = engineTimings(chunk)

@@ -4,7 +4,7 @@ import { listenError } from './listen.ts'
 import { onSignal } from './signals.ts'
 
 export const command: Command = {
-  usage: 'mock [--port N] [--slots N]',
+  usage: 'mock [--port N] [--slots N] [--serves N]',
   about:
     'An OpenAI-compatible upstream. The model name sets how it behaves: mock-n200-d20-f50 answers with 200 tokens, ' +
     '20 ms apart, the first after 50 ms.',
@@ -12,6 +12,7 @@ export const command: Command = {
     host: { value: 'HOST', help: 'address (default: 127.0.0.1)' },
     port: { value: 'N', help: 'port (default: 4110; 0 takes a free one)' },
     slots: { value: 'N', help: 'concurrent calls; further ones get HTTP 429 (default: no limit)' },
+    serves: { value: 'N', help: 'calls worked on at once; the others wait in line (default: no limit)' },
   },
   tables: [
     {
@@ -20,6 +21,9 @@ export const command: Command = {
         ['-nN', 'answer with N tokens (default: 10)'],
         ['-dMS', 'time between tokens (default: 0)'],
         ['-fMS', 'time to the first token (default: 0)'],
+        ['-qMS', 'time in the queue of the engine before that (default: 0)'],
+        ['-pMS', 'time to read the prompt, after the queue (default: 0)'],
+        ['-m1', "tell queue, prefill and pace in the last chunk, as vLLM's --enable-per-request-metrics"],
         ['-bN', 'tokens per write (default: 1)'],
         ['-eSTATUS', 'fail with this HTTP status'],
         ['-kN', 'drop the connection after N tokens'],
@@ -35,11 +39,13 @@ export const command: Command = {
   async run(args, out) {
     const { startMock } = await import('../mock/server.ts')
     const slots = args.option('slots')
+    const serves = args.option('serves')
     const host = args.option('host') ?? '127.0.0.1'
     const mock = await startMock({
       host,
       port: wholeNumber(args.option('port') ?? '4110', 'port', 65_535),
       ...(slots === undefined ? {} : { slots: wholeNumber(slots, 'slots', 1_000_000) }),
+      ...(serves === undefined ? {} : { serves: wholeNumber(serves, 'serves', 1_000_000) }),
     }).catch((error: unknown) => {
       throw listenError(error, host, '--port')
     })

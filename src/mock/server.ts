@@ -5,7 +5,8 @@
  *   mock-n200-d20-f50   200 tokens (10), 20 ms apart (0), the first after 50 ms (0)
  *   eN answer with status N    kN drop the connection after N tokens    sN fall silent after N    gN garbage after N
  *   hN an error event after N  x0 no [DONE]    u0 usage only if asked for    bN tokens a write (1)
- *   cN of the prompt's 19 tokens N were cached
+ *   cN of the prompt's 19 tokens N were cached    qN N ms in the engine's queue    pN N ms to read the prompt
+ *   m1 the last chunk tells queue, prefill and pace, as vLLM does with --enable-per-request-metrics
  *
  * Token i reads " tok00000i.TTTTTTTTTTTTT": its index, and the monotonic microsecond of its sending.
  */
@@ -19,6 +20,8 @@ export interface MockOptions {
   readonly host?: string
   /** 429 above this many concurrent calls. */
   readonly slots?: number
+  /** So many are worked on at once; the others wait in line, as they do in an engine. */
+  readonly serves?: number
   /** Keep the bodies received, for `bodies()`. */
   readonly keepBodies?: boolean
   /** Keep which user was answered when, for `GET /calls`. */
@@ -33,6 +36,11 @@ export interface MockCall {
   readonly user: string
   readonly path: string
   readonly startMs: number
+  /** Out of the line, by `serves` and "-q". */
+  readonly servedMs: number | null
+  /** The prompt is read, and the first token is sent. */
+  readonly firstTokenMs: number | null
+  readonly lastTokenMs: number | null
   /** Null while it runs. */
   readonly endMs: number | null
   /** What a provider would charge: the prompt, and all that was generated, whether it was read or not. */
@@ -75,6 +83,9 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
   const stats = { requests: 0, refused: 0, active: 0, peak: 0, aborted: 0, tokens: 0, reportedTokens: 0 }
   const bodies: string[] = []
   const calls: OpenCall[] = []
+  /** Worked on now, and who waits. */
+  let serving = 0
+  const line: Array<() => void> = []
 
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]
@@ -134,6 +145,9 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       user: body.user ?? '',
       path,
       startMs: clock.monoMs(),
+      servedMs: null,
+      firstTokenMs: null,
+      lastTokenMs: null,
       endMs: null,
       promptTokens: script['e'] === undefined ? PROMPT_TOKENS : 0,
       cachedTokens: script['e'] === undefined ? (script['c'] ?? 0) : 0,
@@ -146,7 +160,23 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       over = true
       record.endMs = clock.monoMs()
       stats.active--
+      if (isServed) serving--
+      nextInLine()
       if (!response.writableFinished) stats.aborted++
+    }
+    let isServed = false
+    const serve = (then: () => void): void => {
+      const begin = (): void => {
+        if (over) return nextInLine()
+        isServed = true
+        serving++
+        clock.after(script['q'] ?? 0, () => {
+          record.servedMs = clock.monoMs()
+          clock.after(script['p'] ?? 0, then)
+        })
+      }
+      if (options.serves === undefined || serving < options.serves) begin()
+      else line.push(begin)
     }
     response.on('close', leave)
     response.on('finish', leave)
@@ -159,8 +189,14 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       return
     }
     if (path.endsWith('/embeddings')) return embeddings(response, body)
-    if (body.stream === true) stream(response, body.model ?? 'mock', script, record, sendsUsage(script, body))
-    else whole(response, body.model ?? 'mock', script, record)
+    serve(() => {
+      if (body.stream === true) stream(response, body.model ?? 'mock', script, record, sendsUsage(script, body))
+      else whole(response, body.model ?? 'mock', script, record)
+    })
+  }
+
+  function nextInLine(): void {
+    if (options.serves === undefined || serving < options.serves) line.shift()?.()
   }
 
   const head = (model: string): string =>
@@ -201,6 +237,8 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
         text += event(`{"content":"${token(next++)}"}`)
         stats.tokens++
         record.tokens++
+        record.lastTokenMs = clock.monoMs()
+        record.firstTokenMs ??= record.lastTokenMs
       }
       if (next < count) {
         response.write(text)
@@ -209,7 +247,9 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       }
       if (sayUsage) stats.reportedTokens += count
       record.reported = sayUsage
-      const last = sayUsage ? `data: ${start}],"usage":${JSON.stringify(usage(count, record.cachedTokens))}}\n\n` : ''
+      const told = script['m'] === 1 ? `,"metrics":${JSON.stringify(metricsOf(record))}` : ''
+      const counts = JSON.stringify(usage(count, record.cachedTokens))
+      const last = sayUsage ? `data: ${start}],"usage":${counts}${told}}\n\n` : ''
       response.end(`${text}${event('{}', '"stop"')}${last}${script['x'] === 0 ? '' : 'data: [DONE]\n\n'}`)
     }
     clock.after(script['f'] ?? 0, begin)
@@ -274,6 +314,14 @@ const sendsUsage = (
   script: Script,
   body: { readonly stream_options?: { readonly include_usage?: boolean } },
 ): boolean => script['u'] !== 0 || body.stream_options?.include_usage === true
+
+/** As vLLM calls them: the time to the first token is from when it was scheduled. */
+const metricsOf = ({ startMs, servedMs, firstTokenMs, lastTokenMs, tokens }: MockCall): object => ({
+  queue_time_ms: (servedMs ?? startMs) - startMs,
+  time_to_first_token_ms: (firstTokenMs ?? 0) - (servedMs ?? startMs),
+  generation_time_ms: (lastTokenMs ?? 0) - (firstTokenMs ?? 0),
+  mean_itl_ms: tokens < 2 ? null : ((lastTokenMs ?? 0) - (firstTokenMs ?? 0)) / (tokens - 1),
+})
 
 const parseScript = (model: string): Script =>
   Object.fromEntries(
