@@ -108,23 +108,34 @@ function errorsOf(records: readonly BenchRecord[]): Array<readonly [string, numb
 
 const GATEWAY = ['admission', 'routing', 'retries', 'delivery'] as const satisfies Array<keyof TtftParts>
 
-/** Null where fewer than half tell of themselves: a mean of the others would be of another load. */
+/**
+ * By what the gateway tells of its phases, and the engine of its queue; of an engine alone, by its queue and prefill.
+ * Null where fewer than half tell: a mean of those would be of another load.
+ */
 export function makeupOf(ok: readonly BenchRecord[]): TtftMakeup | null {
-  const told = ok.filter((record) => record.server?.parts !== undefined && ttft(record) !== null)
+  const told = ok.map(partsOf).filter((parts) => parts !== null)
   if (told.length === 0 || told.length < ok.length / 2) return null
   const sums = { queue: 0, connect: 0, gateway: 0, prefill: 0, network: 0 }
-  for (const record of told) {
-    const { queue = 0, connect = 0, upstream = 0, ...parts } = record.server!.parts!
-    const gateway = GATEWAY.reduce((sum, name) => sum + (parts[name] ?? 0), 0)
-    const engineQueue = Math.min(record.server!.engine?.queue ?? 0, upstream)
-    sums.queue += queue + engineQueue
-    sums.connect += connect
-    sums.gateway += gateway
-    sums.prefill += upstream - engineQueue
-    sums.network += ttft(record)! - queue - connect - upstream - gateway
-  }
-  for (const name of Object.keys(sums) as Array<keyof typeof sums>) sums[name] /= told.length
+  for (const name of Object.keys(sums) as Array<keyof typeof sums>)
+    sums[name] = told.reduce((sum, parts) => sum + parts[name], 0) / told.length
   return sums
+}
+
+function partsOf(record: BenchRecord): TtftMakeup | null {
+  const { parts, engine } = record.server ?? {}
+  const all = ttft(record)
+  if (all === null) return null
+  if (parts === undefined) {
+    if (engine?.prefill === undefined) return null
+    const { queue = 0, prefill } = engine
+    const connect = record.connected === null ? 0 : record.connected - record.sent
+    return { queue, connect, gateway: 0, prefill, network: all - queue - prefill - connect }
+  }
+  const { queue = 0, connect = 0, upstream = 0 } = parts
+  const gateway = GATEWAY.reduce((sum, name) => sum + (parts[name] ?? 0), 0)
+  const inEngine = Math.min(engine?.queue ?? 0, upstream)
+  const network = all - queue - connect - upstream - gateway
+  return { queue: queue + inEngine, connect, gateway, prefill: upstream - inEngine, network }
 }
 
 /** Goals of single requests: TTFT, TPOT and E2E. All must hold. */

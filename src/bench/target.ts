@@ -1,6 +1,6 @@
 /** What a target tells of itself: who it is, how far away, and its engine's own sums. */
 import { connect } from 'node:net'
-import type { Clock } from '../core/clock.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
 import { isRecord } from '../core/json.ts'
 import { ascending, quantile } from './quantile.ts'
 import type { EngineSums, Fingerprint } from './run.ts'
@@ -42,11 +42,15 @@ function modelsIn(text: string): string[] {
 }
 
 async function get(url: string, headers: Readonly<Record<string, string>>) {
-  const answer = await fetch(url, { headers, signal: AbortSignal.timeout(ANSWER_MS) }).catch((error: unknown) => {
+  const late = new AbortController()
+  const answered = systemClock.after(ANSWER_MS, () => late.abort(new DOMException('late', 'TimeoutError')))
+  const answer = await fetch(url, { headers, signal: late.signal }).catch((error: unknown) => {
+    answered()
     const { cause, message } = error as Error & { cause?: NodeJS.ErrnoException }
     throw new TargetError(`no answer from ${new URL(url).origin} (${cause?.code ?? message}): is the server running?`)
   })
-  return { status: answer.status, headers: answer.headers, text: (await answer.text()).slice(0, MAX_TEXT) }
+  const text = await answer.text().finally(answered)
+  return { status: answer.status, headers: answer.headers, text: text.slice(0, MAX_TEXT) }
 }
 
 /** By fresh TCP connections: the way there and back, without TLS and without the server's own work. */

@@ -35,6 +35,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   migrate: { about: 'move everything from the embedded engine to Redis, or back', load: () => import('./migrate.ts') },
   backup: { about: 'save everything that a running server stores in a file', load: () => import('./backup.ts') },
   restore: { about: 'fill an empty store from a backup', load: () => import('./restore.ts') },
+  bench: {
+    about: 'measure a server: time to first token, time per output token, and why',
+    load: () => import('./bench.ts'),
+  },
   mock: {
     about: 'run an OpenAI-compatible upstream with scripted latency and faults',
     load: () => import('./mock.ts'),
