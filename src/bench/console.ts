@@ -62,10 +62,13 @@ export function consoleText({ run, rounds, idle, summary }: Findings): string[] 
   const count = run.rounds.length
   const each = count === 0 ? 0 : Math.round(rounds.length / count)
   const alone = { ttft: spreadOf(idle.filter(isOk).map(ttft)), tpot: spreadOf(idle.filter(isOk).map(tpot)) }
-  const row = (name: string, spread: Spread, floor: number | null, more: string): string =>
-    ` ${name.padEnd(6)}${[spread.p50, spread.p95, spread.p99, floor].map((ms) => milliseconds(ms).padStart(CELL)).join('')}    ${more}`.trimEnd()
+  const row = (name: string, spread: Spread, floor: number | null, more: string): string => {
+    const cells = [spread.p50, spread.p95, spread.p99, floor].map((ms) => milliseconds(ms).padStart(CELL))
+    return ` ${name.padEnd(6)}${cells.join('')}    ${more}`.trimEnd()
+  }
   const estimated = summary.estimatedShare > 0 ? '~' : ''
-  const pace = `${estimated}${figure(summary.msPerChar.p50)} ms/char, ${estimated}${figure(summary.tokensAChunk)} tok/chunk`
+  const bundled = `${estimated}${figure(summary.tokensAChunk)} tok/chunk`
+  const pace = `${estimated}${figure(summary.msPerChar.p50)} ms/char, ${bundled}`
   const shares = [
     ...(summary.goodput === null ? [] : [`goodput ${percent(summary.goodput)}`]),
     `errors ${percent(summary.errorShare)}`,

@@ -2,10 +2,13 @@
 import { createServer } from 'node:http'
 import { parentPort } from 'node:worker_threads'
 
+const event = (more: string): string =>
+  `data: {"id":"floor","object":"chat.completion.chunk","created":0,"model":"floor",${more}}\n\n`
 const chunk = (delta: string, finish = 'null'): string =>
-  `data: {"id":"floor","object":"chat.completion.chunk","created":0,"model":"floor","choices":[{"index":0,"delta":${delta},"finish_reason":${finish}}]}\n\n`
+  event(`"choices":[{"index":0,"delta":${delta},"finish_reason":${finish}}]`)
+const USAGE = event('"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}')
 const HEAD = chunk('{"role":"assistant","content":""}') + chunk('{"content":" a"}')
-const REST = `${chunk('{"content":" b"}')}${chunk('{}', '"stop"')}data: {"id":"floor","object":"chat.completion.chunk","created":0,"model":"floor","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}\n\ndata: [DONE]\n\n`
+const REST = `${chunk('{"content":" b"}')}${chunk('{}', '"stop"')}${USAGE}data: [DONE]\n\n`
 
 const server = createServer((request, response) => {
   request.resume()

@@ -55,7 +55,7 @@ export function openLoop(clock: Clock, timesMs: readonly number[], control: Loop
 /** So often it is seen that the loop was stopped. */
 const LOOK_MS = 250
 
-/** Closed loop: `concurrency` at once; when one has ended, the next is sent, until `count` were, or `untilMs` is over. */
+/** Closed loop: `concurrency` at once; when one has ended, the next is sent: `count` in all, none after `untilMs`. */
 export async function closedLoop(
   clock: Clock,
   { concurrency, count, untilMs }: { concurrency: number; count: number; untilMs: number },

@@ -16,7 +16,9 @@ export const RUN_OPTIONS: Readonly<Record<string, OptionHelp>> = {
   stream: { help: 'ask for streams (default); --no-stream: whole answers, which have no TTFT' },
   workload: {
     value: 'NAME',
-    help: 'chat (default), rag, agent, code, FILE.jsonl, trace:mooncake=FILE, trace:azure=FILE, trace:burstgpt=FILE, prod:FILE or prod:LAST_24H',
+    help:
+      'chat (default), rag, agent, code, FILE.jsonl, trace:mooncake=FILE, trace:azure=FILE, trace:burstgpt=FILE, ' +
+      'prod:FILE or prod:LAST_24H',
   },
   rate: { value: 'N', help: 'open loop: requests a second (default: 2)' },
   arrivals: { value: 'KIND', help: 'poisson (default), constant, gamma:SHAPE (below 1: bursts), trace or trace:SPEED' },

@@ -4,7 +4,7 @@ import { figure, milliseconds } from '../format.ts'
 import { quantile } from '../quantile.ts'
 import type { BenchRecord } from '../record.ts'
 import { fromSchedule, isOk, summarize, type TtftMakeup, tpot, ttft } from '../summary.ts'
-import { chart, dot, figureOf, line, round, safe, thinned } from './svg.ts'
+import { bar, chart, dot, drawing, figureOf, label, line, round, safe, thinned } from './svg.ts'
 
 const POINTS = 400
 
@@ -15,7 +15,8 @@ export function cdf(title: string, findings: Findings, of: (record: BenchRecord)
   if (loaded.length < 2) return ''
   // The slowest of a hundred would squeeze all others
   const max = Math.max(quantile(loaded, 0.99)! * 1.1, quantile(alone, 0.99) ?? 0)
-  const about = `p50 ${milliseconds(quantile(loaded, 0.5))}, p95 ${milliseconds(quantile(loaded, 0.95))}, p99 ${milliseconds(quantile(loaded, 0.99))}`
+  const at = (q: number): string => milliseconds(quantile(loaded, q))
+  const about = `p50 ${at(0.5)}, p95 ${at(0.95)}, p99 ${at(0.99)}`
   const idle = alone.length < 2 ? '' : `; alone p50 ${milliseconds(quantile(alone, 0.5))} (dashed)`
   return chart(
     title,
@@ -61,24 +62,26 @@ export function makeup({ rounds, run, summary }: Findings): string {
   const most = Math.max(...rows.map(([, parts]) => PARTS.reduce((sum, [part]) => sum + Math.max(0, parts[part]), 0)))
   const bars = rows.map(([name, parts], i) => {
     let at = 88
-    const pieces = PARTS.map(([part, label]) => {
+    const pieces = PARTS.map(([part, what]) => {
       const width = (Math.max(0, parts[part]) / most) * 560
-      const piece = `<rect class="part-${part}" x="${round(at)}" y="${i * 26 + 4}" width="${round(width)}" height="16"><title>${safe(`${label}: ${milliseconds(parts[part])}`)}</title></rect>`
+      const piece = bar(`part-${part}`, at, i * 26 + 4, width, 16, `${what}: ${milliseconds(parts[part])}`)
       at += width
       return piece
     })
     const total = PARTS.reduce((sum, [part]) => sum + parts[part], 0)
-    return `<text class="tick" x="80" y="${i * 26 + 16}" text-anchor="end">${name}</text>${pieces.join('')}<text class="tick" x="${round(at) + 6}" y="${i * 26 + 16}">${milliseconds(total)}</text>`
+    return (
+      label(80, i * 26 + 16, 'end', name) + pieces.join('') + label(at + 6, i * 26 + 16, 'start', milliseconds(total))
+    )
   })
   const legend = PARTS.map(
-    ([part, label]) => `<li><i class="key part-${part}"></i>${safe(label)} ${milliseconds(summary.makeup![part])}</li>`,
+    ([part, what]) => `<li><i class="key part-${part}"></i>${safe(what)} ${milliseconds(summary.makeup![part])}</li>`,
   )
   const about = 'Means add up exactly; percentiles do not.'
   const height = rows.length * 26 + 4
   return figureOf(
     'What the mean TTFT is made of',
     about,
-    `<svg viewBox="0 0 720 ${height}" role="img" aria-label="${safe(about)}">${bars.join('')}</svg><ul class="legend">${legend.join('')}</ul>`,
+    `${drawing(height, about, bars)}<ul class="legend">${legend.join('')}</ul>`,
   )
 }
 
@@ -206,15 +209,12 @@ export function waterfall({ rounds, run }: Findings): string {
     const firstToken = record.firstToken ?? record.end
     const wait = Math.max(2, x(firstToken) - begin)
     const made = record.lastToken === null ? 0 : Math.max(0, x(record.lastToken) - x(firstToken))
-    const title = `${record.id}: TTFT ${milliseconds(ttft(record))}, TPOT ${milliseconds(tpot(record))}, ${record.outcome}`
+    const times = `TTFT ${milliseconds(ttft(record))}, TPOT ${milliseconds(tpot(record))}`
     const kind = record.outcome === 'ok' ? 'wait' : 'failed'
-    return `<g><title>${safe(title)}</title><rect class="${kind}" x="${begin}" y="${y}" width="${wait}" height="8"/><rect class="made" x="${x(firstToken)}" y="${y}" width="${made}" height="8"/></g>`
+    const title = `${record.id}: ${times}, ${record.outcome}`
+    return bar(kind, begin, y, wait, 8, title) + bar('made', x(firstToken), y, made, 8, title)
   })
-  const about = `The first ${shown.length} requests of the first round: until the first token, then tokens. ${milliseconds(max)} in all.`
-  const height = shown.length * 12 + 4
-  return figureOf(
-    'Single requests',
-    about,
-    `<svg viewBox="0 0 720 ${height}" role="img" aria-label="${safe(about)}">${rows.join('')}</svg>`,
-  )
+  const which = `The first ${shown.length} requests of the first round`
+  const about = `${which}: until the first token, then tokens. ${milliseconds(max)} in all.`
+  return figureOf('Single requests', about, drawing(shown.length * 12 + 4, about, rows))
 }

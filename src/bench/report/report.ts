@@ -23,27 +23,40 @@ export function reportOf(findings: Findings): string {
   ]
   const goals = options.slo.map((term) => {
     const met = isMet(term, rounds, summary)
-    return `<li>${mark(met === true)} goal ${safe(term.text)}: ${met === null ? 'not known' : met ? 'met' : 'missed'}</li>`
+    const word = met === null ? 'not known' : met ? 'met' : 'missed'
+    return `<li>${mark(met === true)} goal ${safe(term.text)}: ${word}</li>`
   })
+  const facts = [
+    `errors ${percent(summary.errorShare)}`,
+    ...(summary.goodput === null ? [] : [`goodput ${percent(summary.goodput)}`]),
+    `${figure(summary.requestsPerSecond)} requests a second`,
+    `${whole(summary.tokensPerSecond)} tokens a second`,
+    `${figure(summary.msPerChar.p50)} ms a character`,
+    `${figure(summary.tokensAChunk)} tokens a chunk`,
+  ].map((fact) => `<li>${fact}</li>`)
+  const day = new Date(run.startedAtMs).toISOString().slice(0, 16).replace('T', ' ')
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="content-security-policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>${safe(title)}</title><style>${STYLE}</style></head><body><main>
-<header><p class="meta">Sluice benchmark · ${safe(new Date(run.startedAtMs).toISOString().slice(0, 16).replace('T', ' '))} UTC</p>
+<header><p class="meta">Sluice benchmark · ${day} UTC</p>
 <h1>${safe(title)}</h1>
 <p class="verdict ${isWell ? 'well' : 'bad'}">${mark(isWell)} ${safe(sentence(run))}</p></header>
-<section aria-labelledby="found"><h2 id="found">What was found</h2>${table(findings)}
-<ul class="facts"><li>errors ${percent(summary.errorShare)}</li>${summary.goodput === null ? '' : `<li>goodput ${percent(summary.goodput)}</li>`}
-<li>${figure(summary.requestsPerSecond)} requests a second</li><li>${whole(summary.tokensPerSecond)} tokens a second</li>
-<li>${figure(summary.msPerChar.p50)} ms a character</li><li>${figure(summary.tokensAChunk)} tokens a chunk</li>${goals.join('')}</ul></section>
-<section aria-labelledby="counts"><h2 id="counts">Does it count?</h2><ul class="checks">${checks(run)}</ul></section>
-<section aria-labelledby="pictures"><h2 id="pictures">Pictures</h2>${sections.join('')}</section>
-<section aria-labelledby="where"><h2 id="where">What was run, and where</h2>${environment(run)}</section>
-<section aria-labelledby="text"><h2 id="text">As text</h2><pre tabindex="0">${safe(consoleText(findings).join('\n'))}</pre>
-<p class="meta">Every number is computed from <a href="records.jsonl">records.jsonl</a>; options and phases are in <a href="run.json">run.json</a>.</p></section>
+${section('found', 'What was found', `${table(findings)}<ul class="facts">${[...facts, ...goals].join('')}</ul>`)}
+${section('counts', 'Does it count?', `<ul class="checks">${checks(run)}</ul>`)}
+${section('pictures', 'Pictures', sections.join(''))}
+${section('where', 'What was run, and where', environment(run))}
+${section('text', 'As text', `<pre tabindex="0">${safe(consoleText(findings).join('\n'))}</pre>${SOURCE}`)}
 </main></body></html>
 `
 }
+
+const SOURCE =
+  '<p class="meta">Every number is computed from <a href="records.jsonl">records.jsonl</a>; ' +
+  'options and phases are in <a href="run.json">run.json</a>.</p>'
+
+const section = (id: string, title: string, content: string): string =>
+  `<section aria-labelledby="${id}"><h2 id="${id}">${title}</h2>${content}</section>`
 
 const mark = (isWell: boolean): string =>
   isWell ? '<span class="well" aria-hidden="true">●</span>' : '<span class="bad" aria-hidden="true">■</span>'
@@ -68,7 +81,9 @@ function table({ summary, idle }: Findings): string {
     return `<tr><th scope="row">${name}</th>${numbers.join('')}</tr>`
   })
   const names = ['p50', 'p95', 'p99', 'mean', 'alone, p50'].map((name) => `<th scope="col">${name}</th>`)
-  return `<div class="scroll" tabindex="0" role="region" aria-label="Figures"><table><thead><tr><td></td>${names.join('')}</tr></thead><tbody>${cells.join('')}</tbody></table></div>`
+  const head = `<thead><tr><td></td>${names.join('')}</tr></thead>`
+  const body = `<tbody>${cells.join('')}</tbody>`
+  return `<div class="scroll" tabindex="0" role="region" aria-label="Figures"><table>${head}${body}</table></div>`
 }
 
 function checks(run: BenchRun): string {
@@ -81,16 +96,15 @@ function checks(run: BenchRun): string {
 }
 
 function environment({ options, fingerprint, client, phases, rounds, saturation, costUsd, id }: BenchRun): string {
+  const { roundRequests, roundMs } = options
+  const size = roundRequests === null ? milliseconds(roundMs) : `${roundRequests} requests`
   const rows: Array<readonly [string, string | null]> = [
     ['target', options.target],
     ['model', options.model],
     ['API', `${options.api}${options.stream ? ', streamed' : ''}`],
     ['workload', options.workload],
     ['load', loadText(options.load)],
-    [
-      'rounds',
-      `${rounds.length} of ${options.roundRequests ?? milliseconds(options.roundMs)}${options.roundRequests === null ? '' : ' requests'}`,
-    ],
+    ['rounds', `${rounds.length} of ${size}`],
     ['seed', String(options.seed)],
     ['server', fingerprint.server],
     ['region', fingerprint.region],
@@ -109,7 +123,7 @@ function environment({ options, fingerprint, client, phases, rounds, saturation,
       'client adds',
       client === null
         ? null
-        : `${milliseconds(client.ttftP50Ms)} (p99 ${milliseconds(client.ttftP99Ms)}), measured against a thread that answers at once`,
+        : `${milliseconds(client.ttftP50Ms)} (p99 ${milliseconds(client.ttftP99Ms)}), by a thread that answers at once`,
     ],
     [
       'phases',

@@ -35,11 +35,10 @@ export function chart(title: string, about: string, x: Axis, y: Axis, draw: (plo
   const lines = ticks(from.y, y.max).map(
     (value) =>
       `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${plot.y(value)}" y2="${plot.y(value)}"/>` +
-      `<text class="tick" x="${LEFT - 8}" y="${plot.y(value) + 4}" text-anchor="end">${(y.format ?? figure)(value)}</text>`,
+      label(LEFT - 8, plot.y(value) + 4, 'end', (y.format ?? figure)(value)),
   )
-  const below = ticks(from.x, x.max).map(
-    (value) =>
-      `<text class="tick" x="${plot.x(value)}" y="${HEIGHT - BOTTOM + 16}" text-anchor="middle">${(x.format ?? figure)(value)}</text>`,
+  const below = ticks(from.x, x.max).map((value) =>
+    label(plot.x(value), HEIGHT - BOTTOM + 16, 'middle', (x.format ?? figure)(value)),
   )
   return figureOf(
     title,
@@ -50,6 +49,17 @@ export function chart(title: string, about: string, x: Axis, y: Axis, draw: (plo
       `<text class="axis" x="${LEFT}" y="${TOP - 1}">${safe(y.name)}</text>${draw(plot)}</svg>`,
   )
 }
+
+export const label = (x: number, y: number, anchor: 'start' | 'middle' | 'end', text: string): string =>
+  `<text class="tick" x="${round(x)}" y="${round(y)}" text-anchor="${anchor}">${safe(text)}</text>`
+
+export const bar = (kind: string, x: number, y: number, width: number, height: number, title: string): string =>
+  `<rect class="${kind}" x="${round(x)}" y="${y}" width="${round(width)}" height="${height}">` +
+  `<title>${safe(title)}</title></rect>`
+
+/** A picture without axes. */
+export const drawing = (height: number, about: string, marks: readonly string[]): string =>
+  `<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${safe(about)}">${marks.join('')}</svg>`
 
 export const figureOf = (title: string, about: string, content: string): string =>
   `<figure><figcaption><h3>${safe(title)}</h3><p>${safe(about)}</p></figcaption>${content}</figure>`

@@ -61,7 +61,8 @@ const rag: Draw = (round, index, seed) => {
     .sort((a, b) => a - b)
     .map((each) => {
       const shared = seedOf(seed, SHARED, each + 1)
-      return `Document ${each + 1}\n${text(draw(random(shared), { median: 700, sigma: 0.4, min: 200, max: 2_000 }), shared)}`
+      const length = draw(random(shared), { median: 700, sigma: 0.4, min: 200, max: 2_000 })
+      return `Document ${each + 1}\n${text(length, shared)}`
     })
   const question = text(draw(drawn, { median: 25, sigma: 0.6, min: 6, max: 120 }), of)
   return {

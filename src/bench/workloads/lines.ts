@@ -6,7 +6,7 @@ import { type Prompt, type Workload, WorkloadError } from './workload.ts'
 const MAX_LINES = 1_000_000
 const ROLES: readonly unknown[] = ['system', 'user', 'assistant']
 
-/** `{"messages": […]}`, `{"prompt": "…"}` or a request as it was posted; `max_tokens` where the length is to be that. */
+/** `{"messages": […]}`, `{"prompt": "…"}`, or a request as it was posted; `max_tokens`: the length of the answer. */
 export function promptLines(text: string, name = 'file'): Workload {
   const prompts = jsonLines(text).map(({ value, number }) => promptOf(value, number))
   return listed(name, prompts)
