@@ -125,7 +125,7 @@ function detailsOf(deciding: readonly Effect[], method: Comparison['method']): s
       : `${rounds} unpaired rounds of ${requestsPerRound} requests (${note}): only larger differences can be seen.`
   const steady = deciding.filter(({ outcome }) => outcome === 'no-change')
   const seen = steady.map(({ name, unit, detectable }) =>
-    detectable === null ? name : `${name} (${valueText(detectable, unit)} would have been seen)`,
+    detectable === null || detectable === 0 ? name : `${name} (${valueText(detectable, unit)} would have been seen)`,
   )
   return [how, ...(seen.length === 0 ? [] : [`Unchanged, within ${percentText(margin)}: ${seen.join(', ')}.`])]
 }

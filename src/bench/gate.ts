@@ -113,7 +113,8 @@ function load(before: BenchRun, after: BenchRun): Check {
 /** "chat, 5 a second (poisson)" */
 export function describeLoad({ options }: BenchRun): string {
   const whole = options.stream ? '' : ', not streamed'
-  return `${options.api}, ${options.workload}${whole}, ${loadText(options.load)}`
+  const api = options.api === 'chat' ? '' : ` by ${options.api}`
+  return `${options.workload}${api}${whole}, ${loadText(options.load)}`
 }
 
 function loadText(load: Load): string {

@@ -41,7 +41,7 @@ export const paceText = (ms: number): string => withSign(ms, `${digits(ms)} ms`)
 
 export const percentText = (share: number): string => {
   const size = Math.abs(share) * 100
-  const text = `${size >= 10 || size === 0 ? size.toFixed(0) : size.toFixed(1)}%`
+  const text = `${size >= 10 ? size.toFixed(0) : size.toFixed(1).replace('.0', '')}%`
   return withSign(share, text)
 }
 

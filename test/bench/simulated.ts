@@ -69,8 +69,8 @@ export function simulate(trial: Trial): MeasuredRun {
   const sums: BenchRun['rounds'][number][] = []
   for (let round = 0; round < rounds; round++) {
     const next = seeded(seed * 104_729 + round)
-    const holds = (trial.loadOf ?? system).prefillMs + MEAN_TOKENS * (trial.loadOf ?? system).paceMs
-    const gapMs = holds / (trial.load * system.slots)
+    const { prefillMs, paceMs, slots } = trial.loadOf ?? system
+    const gapMs = (prefillMs + MEAN_TOKENS * paceMs) / (trial.load * slots)
     let at = 0
     const asked = Array.from({ length: requests }, () => {
       at += exponential(next) * gapMs
