@@ -1,4 +1,4 @@
-/** A comparison as one offline page: no script, no request; its charts are SVG, and each is a table or a sentence too. */
+/** A comparison as one offline page: no script, no request; its charts are SVG, and each is told in words too. */
 import type { Attribution, Comparison, Effect, Part } from '../core/comparison.ts'
 import { attributionText } from './compare-text.ts'
 import { intervalText, pText, shiftText, valueText } from './words.ts'
@@ -56,13 +56,14 @@ function intervalSvg(effect: Effect, reach: number): string {
   const whisker =
     low === null || high === null
       ? ''
-      : `<path d="M${x(low)} 13H${x(high)}M${x(low)} 8v10M${x(high)} 8v10" stroke="${color}" stroke-width="2" fill="none"/>`
-  const band0 = `<rect x="${x(-band)}" width="${Math.max(2, x(band) - x(-band))}" height="${ROW_HEIGHT}" fill="var(--band)"/>`
+      : `<path d="M${x(low)} 13H${x(high)}M${x(low)} 8v10M${x(high)} 8v10" stroke="${color}" stroke-width="2"/>`
+  const width = Math.max(2, x(band) - x(-band))
+  const same = `<rect x="${x(-band)}" width="${width}" height="${ROW_HEIGHT}" fill="var(--band)"/>`
   const zero = `<path d="M${x(0)} 0v${ROW_HEIGHT}" stroke="var(--slate)"/>`
   const text = `${shiftText(shift, unit)} ${intervalText(low, high, unit)}`
   return (
     `<svg width="${CHART_WIDTH}" height="${ROW_HEIGHT}" role="img" aria-label="${escaped(text)}">` +
-    `${band0}${zero}${whisker}<circle cx="${x(shift)}" cy="13" r="4.5" fill="${color}"/></svg>`
+    `${same}${zero}${whisker}<circle cx="${x(shift)}" cy="13" r="4.5" fill="${color}"/></svg>`
   )
 }
 
@@ -105,7 +106,8 @@ function slopes({ name, unit, rounds, outcome }: Effect, isPaired: boolean): str
   return (
     `<h2>Round by round: ${name}</h2><p>${text}; the axis begins at 0 and ends at ${valueText(top, unit)}.</p>` +
     `<svg width="400" height="216" role="img" aria-label="${escaped(`${name}: ${text}`)}">` +
-    `<path d="M40 190H360M40 20H360" stroke="var(--line)"/>${lines}${dots(rounds.before, 60)}${dots(rounds.after, 340)}` +
+    `<path d="M40 190H360M40 20H360" stroke="var(--line)"/>` +
+    `${lines}${dots(rounds.before, 60)}${dots(rounds.after, 340)}` +
     `<text x="40" y="210">before</text><text x="328" y="210">after</text></svg>`
   )
 }
@@ -116,7 +118,8 @@ function makeup(attribution: Attribution): string {
   const bars = attribution.parts
     .map(({ part, deltaMs }) => {
       const width = (Math.abs(deltaMs) / size) * 680
-      const bar = `<rect x="${x.toFixed(1)}" width="${Math.max(0, width - 1).toFixed(1)}" height="22" fill="${COLOR[part]}"/>`
+      const shown = Math.max(0, width - 1).toFixed(1)
+      const bar = `<rect x="${x.toFixed(1)}" width="${shown}" height="22" fill="${COLOR[part]}"/>`
       x += width
       return bar
     })
