@@ -42,6 +42,8 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
   const responses = new Slots<EventReader>()
   const turns = new Turns(clock)
   const results = new Results(log, clock, options.pageBytes)
+  /** Of whole answers that are waited for, the first caller of each. */
+  const asked = new Table<JobId, Seen>()
   let opened = 0
   let swept = 0
   let stopSweep: (() => void) | null = null
@@ -161,6 +163,8 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     received(job, parts) {
       const feed = feeds.get(job)
       if (feed !== undefined) feed.first ??= { receivedMono: clock.monoMs(), parts }
+      const seen = asked.get(job)
+      if (seen !== undefined) seen.parts ??= parts
     },
     firstText: (job) => feeds.get(job)?.first ?? null,
     stream(request) {
@@ -188,14 +192,23 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
     result(job, dialect) {
       return new Promise((resolve, reject) => {
         const seen = new Seen(SEEN_BYTES)
+        if (asked.get(job.id) === undefined) asked.set(job.id, seen)
+        const over = (): void => {
+          if (asked.get(job.id) === seen) asked.delete(job.id)
+        }
         const tell = (): void => {
+          over()
           try {
             resolve(results.of(job, dialect, seen))
           } catch (thrown) {
             reject(thrown as Error)
           }
         }
-        ended(job, tell, reject, seen)
+        const fail = (thrown: unknown): void => {
+          over()
+          reject(thrown as Error)
+        }
+        ended(job, tell, fail, seen)
       })
     },
     close() {

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
+import type { TtftParts } from '../core/measure.ts'
 import type { FoundJob } from '../core/ports/delivery.ts'
 import type { Dialect, Rendering, Reply, WholeAnswer } from '../core/ports/dialect.ts'
 import type { LogPage, TokenLog } from '../core/ports/log.ts'
@@ -28,6 +29,8 @@ interface Made {
 /** A log as it is told to who follows it. Where that was all of it, and not much, it need not be read again. */
 export class Seen {
   readonly records: Bytes[] = []
+  /** Where the time to its first text went, if this process was told. */
+  parts: TtftParts | null = null
   readonly #maxBytes: number
   #bytes = 0
   #isWhole = true
@@ -76,7 +79,8 @@ export class Results {
     if (seen?.whole !== true) return this.#ofLog(job, dialect)
     const answer = dialect.whole(job)
     answer.take(seen.records)
-    return withTiming(answer.reply(), seen.records)
+    const reply = answer.reply()
+    return seen.parts === null ? withTiming(reply, seen.records) : { ...reply, parts: seen.parts }
   }
 
   async #ofLog(job: Asked, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply> {

@@ -586,7 +586,7 @@ export class Run implements ProviderSink {
   }
 
   #ttft(): { readonly ttftMs?: number } {
-    return this.#firstTokenMono === null ? {} : { ttftMs: this.#firstTokenMono - this.#acceptedMono }
+    return this.#firstTokenMono === null ? {} : { ttftMs: thousandths(this.#firstTokenMono - this.#acceptedMono) }
   }
 
   #tpotMs(): number | null {
@@ -597,11 +597,11 @@ export class Run implements ProviderSink {
   #timing(): Timing {
     const tpotMs = this.#tpotMs()
     return {
-      queuedMs: this.lease.queuedMs,
+      queuedMs: thousandths(this.lease.queuedMs),
       ...this.#ttft(),
       ...(this.#parts !== null && { parts: this.#parts }),
-      ...(tpotMs !== null && { tpotMs }),
-      totalMs: this.#deps.clock.monoMs() - this.#acceptedMono,
+      ...(tpotMs !== null && { tpotMs: thousandths(tpotMs) }),
+      totalMs: thousandths(this.#deps.clock.monoMs() - this.#acceptedMono),
       attempts: this.lease.attempt,
     }
   }
@@ -612,6 +612,9 @@ interface Spent {
   readonly attemptUsage?: Usage
   readonly cost?: Cost
 }
+
+/** Times are stored with each job: to the microsecond, as more digits would only be longer. */
+const thousandths = (ms: number): number => Math.round(ms * 1_000) / 1_000
 
 /** No outcome: nothing may be stored of it. */
 const LOST = null

@@ -5,6 +5,7 @@
 import type { SluiceError, WireError } from '../errors.ts'
 import type { Job, JobId, JobKind, Timing } from '../job.ts'
 import type { JsonRecord } from '../json.ts'
+import type { TtftParts } from '../measure.ts'
 import type { Bytes, End } from '../record.ts'
 
 /** Consecutive records of a log. */
@@ -94,8 +95,9 @@ export interface Reply {
   readonly body: Bytes
   /** content-type; absent: JSON. */
   readonly type?: string
-  /** Of the job, where it is known. */
+  /** Of the job, where it is known; or of it where the time to its first text went. */
   readonly timing?: Timing
+  readonly parts?: TtftParts
 }
 
 /** An answer in one piece, made of a log. */

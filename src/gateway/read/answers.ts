@@ -110,9 +110,10 @@ export function createAnswers(deps: GatewayDeps): Answers {
           resolve(null)
         })
         // The end is power-safe before it is told, and so is the job
-        delivery.result(job, dialect).then(({ status, headers, body, type, timing }) => {
+        delivery.result(job, dialect).then(({ status, headers, body, type, timing, parts }) => {
           over(true)
-          if (timing !== undefined) exchange.timing = () => timingText(timing)
+          if (parts !== undefined) exchange.timing = () => partsText(parts)
+          else if (timing !== undefined) exchange.timing = () => timingText(timing)
           const all = {
             location: resultOf(job.id),
             'sluice-job': job.id,
