@@ -191,11 +191,18 @@ type ReaderFact = AboutJob &
         readonly dialect: string
         readonly reader: number
         readonly complete: boolean
-        /** The last record that was written to it. */
+        /** The last record that was written to it, and how many it had before it came; null: not known. */
         readonly seq: number
+        readonly from: number | null
       }
     /** At most twice a second while it reads. */
-    | { readonly type: 'reader-progressed'; readonly dialect: string; readonly reader: number; readonly seq: number }
+    | {
+        readonly type: 'reader-progressed'
+        readonly dialect: string
+        readonly reader: number
+        readonly seq: number
+        readonly from: number | null
+      }
     /** Once a job: its first text was handed to the socket of its first live reader. `ttftMs`: the sum of the parts. */
     | {
         readonly type: 'first-token-delivered'

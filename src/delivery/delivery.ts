@@ -82,7 +82,8 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
         feed.following?.stop()
         feeds.delete(job.id)
       }
-      emit({ ...aboutJob(job), type: 'reader-closed', dialect, reader: n, complete, seq: reader.subscription.seq })
+      const { seq, began: from } = reader.subscription
+      emit({ ...aboutJob(job), type: 'reader-closed', dialect, reader: n, complete, seq, from })
     })
     const open: Open = { reader, job, dialect, n, toldSeq: 0 }
     const place = readers.add(open)
@@ -107,10 +108,10 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
 
   function tellProgress(open: Open): void {
     const { reader, job, dialect, n, toldSeq } = open
-    const { seq } = reader.subscription
+    const { seq, began: from } = reader.subscription
     if (seq === toldSeq) return
     open.toldSeq = seq
-    emit({ ...aboutJob(job), type: 'reader-progressed', dialect, reader: n, seq })
+    emit({ ...aboutJob(job), type: 'reader-progressed', dialect, reader: n, seq, from })
   }
 
   function sweepWhileNeeded(): void {

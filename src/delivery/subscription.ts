@@ -39,6 +39,8 @@ export class Subscription implements FeedReader {
   seq = 0
   state: unknown
   live = false
+  /** Records before the first one that it shows; null: not known, as events of a record may be shown already. */
+  began: number | null = null
   /** The client has the events up to this number. */
   #known = 0
   /** Last seq there was when the feed began; what came later it was pushed. Null: not known, or the log tells. */
@@ -88,6 +90,7 @@ export class Subscription implements FeedReader {
         const found = cursor === null ? 'ok' : await this.#seek(cursor)
         if (reading === this.#readings) {
           this.#seeking = false
+          this.began = this.#beginning()
           return found
         }
       } catch (thrown) {
@@ -158,6 +161,11 @@ export class Subscription implements FeedReader {
     }
     this.#known = n
     return form.count(this.state) < n ? 'ahead' : this.seq
+  }
+
+  #beginning(): number | null {
+    if (this.view.form.count === undefined) return Math.max(this.seq, this.#known)
+    return this.#known === 0 || this.view.form.count(this.state) === this.#known ? this.seq : null
   }
 
   #toStart(): void {

@@ -1,0 +1,129 @@
+/** A small history of each deployment: sixty buckets a range, made when it is first used. */
+import { CELLS, cellOf, quantileIn } from './marks.ts'
+
+/** Of what is shown as 15 min, 1 h, 6 h, 24 h, 7 d. */
+const STEPS_MS = [15_000, 60_000, 360_000, 1_440_000, 10_080_000]
+export const SPARK = 60
+/** Beyond them, none is begun: about 300 KB each. */
+export const MAX_DEPLOYMENTS = 48
+/** Two of the cells of marks.ts in one: 64 of them, from half a millisecond to a minute and a half. */
+const SMALL = 64
+const MERGED = 2
+
+interface Ring {
+  readonly stepMs: number
+  readonly held: Float64Array
+  readonly ttft: Uint16Array
+  readonly tpot: Uint16Array
+  /** Attempts that ended, those that failed, and nano-dollars: three a bucket. */
+  readonly sums: Float64Array
+}
+
+export interface DeploymentHistory {
+  readonly ttftP95Ms: number | null
+  readonly tpotP50Ms: number | null
+  readonly ttftSpark: readonly (number | null)[]
+  readonly tpotSpark: readonly (number | null)[]
+  readonly attempts: number
+  readonly failed: number
+  readonly nanoUsd: number
+}
+
+const ring = (stepMs: number): Ring => ({
+  stepMs,
+  held: new Float64Array(SPARK).fill(-1),
+  ttft: new Uint16Array(SPARK * SMALL),
+  tpot: new Uint16Array(SPARK * SMALL),
+  sums: new Float64Array(SPARK * 3),
+})
+
+export class Deployments {
+  readonly #rings = new Map<string, { readonly rings: readonly Ring[]; lastError: string | null }>()
+
+  #of(deployment: string) {
+    const known = this.#rings.get(deployment)
+    if (known !== undefined || this.#rings.size >= MAX_DEPLOYMENTS) return known ?? null
+    const made = { rings: STEPS_MS.map(ring), lastError: null }
+    this.#rings.set(deployment, made)
+    return made
+  }
+
+  ttft(deployment: string, atMs: number, ms: number): void {
+    this.#mark(deployment, atMs, 'ttft', ms)
+  }
+
+  tpot(deployment: string, atMs: number, ms: number): void {
+    this.#mark(deployment, atMs, 'tpot', ms)
+  }
+
+  #mark(deployment: string, atMs: number, of: 'ttft' | 'tpot', ms: number): void {
+    const cell = Math.min(SMALL - 1, Math.floor(cellOf(ms) / MERGED))
+    for (const each of this.#of(deployment)?.rings ?? []) {
+      const at = slotAt(each, atMs) * SMALL + cell
+      if (each[of][at] < 0xffff) each[of][at]++
+    }
+  }
+
+  ended(deployment: string, atMs: number, error: string | null, nanoUsd: number): void {
+    const found = this.#of(deployment)
+    if (found === null) return
+    if (error !== null) found.lastError = error
+    for (const each of found.rings) {
+      const at = slotAt(each, atMs) * 3
+      each.sums[at]++
+      if (error !== null) each.sums[at + 1]++
+      each.sums[at + 2] += nanoUsd
+    }
+  }
+
+  lastError(deployment: string): string | null {
+    return this.#rings.get(deployment)?.lastError ?? null
+  }
+
+  /** `range`: which of the five. */
+  read(deployment: string, range: number, nowMs: number): DeploymentHistory {
+    const found = this.#rings.get(deployment)?.rings[range]
+    const sum = { ttft: new Float64Array(CELLS), tpot: new Float64Array(CELLS) }
+    const sparks: Record<'ttft' | 'tpot', Array<number | null>> = { ttft: [], tpot: [] }
+    const totals = [0, 0, 0]
+    const last = Math.floor(nowMs / STEPS_MS[range])
+    for (let bucket = last - SPARK + 1; bucket <= last; bucket++) {
+      const slot = bucket % SPARK
+      const isThere = found !== undefined && found.held[slot] === bucket
+      for (const of of ['ttft', 'tpot'] as const) {
+        const here = new Float64Array(CELLS)
+        if (isThere)
+          for (let i = 0; i < SMALL; i++) {
+            // As if they all were in the first of the two
+            here[i * MERGED] = found[of][slot * SMALL + i]
+            sum[of][i * MERGED] += here[i * MERGED]
+          }
+        sparks[of].push(rounded(quantileIn(here, of === 'ttft' ? 0.95 : 0.5)))
+      }
+      if (isThere) for (let i = 0; i < 3; i++) totals[i] += found.sums[slot * 3 + i]
+    }
+    return {
+      ttftP95Ms: rounded(quantileIn(sum.ttft, 0.95)),
+      tpotP50Ms: rounded(quantileIn(sum.tpot, 0.5)),
+      ttftSpark: sparks.ttft,
+      tpotSpark: sparks.tpot,
+      attempts: totals[0],
+      failed: totals[1],
+      nanoUsd: totals[2],
+    }
+  }
+}
+
+function slotAt({ stepMs, held, ttft, tpot, sums }: Ring, atMs: number): number {
+  const bucket = Math.floor(atMs / stepMs)
+  const slot = bucket % SPARK
+  if (held[slot] === bucket) return slot
+  held[slot] = bucket
+  ttft.fill(0, slot * SMALL, (slot + 1) * SMALL)
+  tpot.fill(0, slot * SMALL, (slot + 1) * SMALL)
+  sums.fill(0, slot * 3, (slot + 1) * 3)
+  return slot
+}
+
+/** To a tenth of a millisecond: it is drawn. */
+export const rounded = (ms: number | null): number | null => (ms === null ? null : Math.round(ms * 10) / 10)

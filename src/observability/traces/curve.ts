@@ -1,0 +1,58 @@
+/** How a number grew over time: at most 120 points, the first and the last among them. */
+const MAX_POINTS = 120
+const FIRST_POINTS = 8
+
+export class Curve {
+  /** Pairs: ms, value. */
+  #points = new Float32Array(2 * FIRST_POINTS)
+  #size = 0
+  /** A point is kept only so long after the one before it. */
+  #apartMs = 0
+
+  get size(): number {
+    return this.#size
+  }
+
+  get last(): number {
+    return this.#size === 0 ? 0 : this.#points[2 * this.#size - 1]
+  }
+
+  /** Times never fall. One that comes too soon takes the place of the last. */
+  add(ms: number, value: number): void {
+    const isClose = this.#size > 1 && ms - this.#points[2 * this.#size - 4] < this.#apartMs
+    if (!isClose) {
+      if (this.#size === MAX_POINTS) this.#thin()
+      this.#size++
+      this.#grow()
+    }
+    this.#points[2 * this.#size - 2] = ms
+    this.#points[2 * this.#size - 1] = value
+  }
+
+  #grow(): void {
+    if (2 * this.#size <= this.#points.length) return
+    const larger = new Float32Array(2 * Math.min(MAX_POINTS, this.#points.length))
+    larger.set(this.#points)
+    this.#points = larger
+  }
+
+  /** Keeps every other point. */
+  #thin(): void {
+    const tookMs = this.#points[2 * this.#size - 2] - this.#points[0]
+    this.#apartMs = (2 * tookMs) / MAX_POINTS
+    let kept = 0
+    for (let i = 0; i < this.#size; i += 2, kept++) {
+      this.#points[2 * kept] = this.#points[2 * i]
+      this.#points[2 * kept + 1] = this.#points[2 * i + 1]
+    }
+    this.#size = kept
+  }
+
+  /** `scale`: of the values, which are rounded. */
+  pairs(scale = 1): ReadonlyArray<readonly [number, number]> {
+    return Array.from({ length: this.#size }, (_, i) => [
+      Math.round(this.#points[2 * i]),
+      Math.round(this.#points[2 * i + 1] * scale),
+    ])
+  }
+}

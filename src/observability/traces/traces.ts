@@ -1,0 +1,299 @@
+/**
+ * What became of the last 2,000 jobs, from facts: marks and curves, never text. About 2 KB a job, 4 MB in all at most;
+ * of older jobs only what is stored with them is known.
+ */
+import type { Fact } from '../../core/facts.ts'
+import { type Goals, ttftOfParts } from '../../core/goals.ts'
+import { isTerminal, type JobId, type JobState } from '../../core/job.ts'
+import type { TtftParts } from '../../core/measure.ts'
+import { traceIdOf } from '../../core/trace.ts'
+import type { Observe } from '../emit.ts'
+import { Curve } from './curve.ts'
+
+export const MAX_TRACES = 2_000
+/** Of one job: later ones take the place of the last. */
+const MAX_ATTEMPTS = 16
+const MAX_READERS = 32
+const MAX_STALLS = 16
+
+export interface AttemptMarks {
+  readonly attempt: number
+  deployment: string
+  mode: 'first' | 'continue' | 'restart'
+  readonly leasedAtMs: number
+  calledAtMs: number | null
+  firstTokenAtMs: number | null
+  /** Of its call, until its first token. */
+  connectMs: number
+  endedAtMs: number | null
+  /** Of the whole answer, when it began and when it ended. */
+  fromTokens: number
+  tokens: number
+  error: string | null
+  readonly stalls: Array<{ readonly atMs: number; readonly ms: number }>
+}
+
+export interface ReaderMarks {
+  readonly reader: number
+  readonly dialect: string
+  readonly openedAtMs: number
+  closedAtMs: number | null
+  complete: boolean
+  /** Records that it had when it came, and those it has; null: nothing was told yet. */
+  from: number | null
+  seq: number
+}
+
+export class Trace {
+  readonly job: JobId
+  readonly tenant: string
+  readonly model: string
+  readonly keyId: string
+  readonly requestId: string | null
+  readonly traceId: string | null
+  readonly acceptedAtMs: number
+  /** Was it there from its acceptance on? */
+  readonly isWhole: boolean
+  state: JobState = 'queued'
+  /** Grows with each change, over all jobs. */
+  version = 0
+  parts: TtftParts | null = null
+  ttftMs: number | null = null
+  tpotMs: number | null = null
+  totalMs: number | null = null
+  queuedMs: number | null = null
+  endedAtMs: number | null = null
+  tokens = 0
+  promptTokens: number | null = null
+  cachedTokens: number | null = null
+  nanoUsd: number | null = null
+  isEstimated = false
+  error: { readonly code: string; readonly message: string } | null = null
+  good: boolean | null = null
+  /** A reader left before the end. */
+  isCut = false
+  readonly attempts: AttemptMarks[] = []
+  readonly readers: ReaderMarks[] = []
+  readonly stored = new Curve()
+  /** Records, not tokens: of the reader that is furthest. */
+  readonly shown = new Curve()
+
+  constructor(fact: Extract<Fact, { job: JobId }> & { tenant: string; model: string; keyId: string }, isWhole: boolean) {
+    this.job = fact.job
+    this.tenant = fact.tenant
+    this.model = fact.model
+    this.keyId = fact.keyId
+    this.requestId = fact.requestId
+    this.traceId = fact.trace === null ? null : traceIdOf(fact.trace)
+    this.acceptedAtMs = fact.atMs
+    this.isWhole = isWhole
+  }
+}
+
+type OfJob = Extract<Fact, { job: JobId; keyId: string; tenant: string; model: string }>
+
+export class Traces {
+  /** The oldest first. */
+  readonly #traces = new Map<JobId, Trace>()
+  readonly #goals: (model: string) => Pick<Goals, 'ttftMs'>
+  #version = 0
+
+  constructor(goals: (model: string) => Pick<Goals, 'ttftMs'>) {
+    this.#goals = goals
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  get(job: JobId): Trace | null {
+    return this.#traces.get(job) ?? null
+  }
+
+  /** Newest first. */
+  *newest(): Iterable<Trace> {
+    const all = [...this.#traces.values()]
+    for (let i = all.length - 1; i >= 0; i--) yield all[i]
+  }
+
+  /** Does its first token come later than its goal, or has it? */
+  isLate({ parts, ttftMs, model, state, acceptedAtMs }: Trace, nowMs: number): boolean {
+    const took = parts !== null ? ttftOfParts(parts) : (ttftMs ?? (isTerminal(state) ? 0 : nowMs - acceptedAtMs))
+    return took > this.#goals(model).ttftMs
+  }
+
+  readonly observe: Observe = (fact) => {
+    switch (fact.type) {
+      case 'job-submitted':
+        // A shared answer, or a retry: the job has its own already
+        if (!this.#traces.has(fact.job)) this.#add(new Trace(fact, true))
+        return
+      case 'job-leased':
+      case 'job-returned':
+      case 'job-ended':
+      case 'attempt-started':
+      case 'first-token-received':
+      case 'attempt-progressed':
+      case 'answer-stalled':
+      case 'attempt-ended':
+      case 'reader-opened':
+      case 'reader-closed':
+      case 'reader-progressed':
+      case 'first-token-delivered':
+        return this.#mark(fact)
+      default:
+    }
+  }
+
+  #add(trace: Trace): void {
+    this.#touch(trace)
+    this.#traces.set(trace.job, trace)
+    if (this.#traces.size <= MAX_TRACES) return
+    for (const [job] of this.#traces) {
+      this.#traces.delete(job)
+      return
+    }
+  }
+
+  #touch(trace: Trace): void {
+    trace.version = ++this.#version
+  }
+
+  #mark(fact: OfJob): void {
+    let trace = this.#traces.get(fact.job)
+    if (trace === undefined) {
+      // Only one that runs is worth it: a job of before the start, or of another node
+      if (fact.type !== 'job-leased') return
+      trace = new Trace(fact, false)
+      this.#add(trace)
+    }
+    this.#touch(trace)
+    mark(trace, fact)
+  }
+}
+
+function mark(trace: Trace, fact: OfJob): void {
+  const { atMs } = fact
+  const sinceMs = atMs - trace.acceptedAtMs
+  switch (fact.type) {
+    case 'job-leased': {
+      trace.state = 'leased'
+      trace.queuedMs = fact.queuedMs
+      if (trace.attempts.length === MAX_ATTEMPTS) trace.attempts.pop()
+      trace.attempts.push({
+        attempt: fact.attempt,
+        deployment: fact.deployment,
+        mode: 'first',
+        leasedAtMs: atMs,
+        calledAtMs: null,
+        firstTokenAtMs: null,
+        connectMs: 0,
+        endedAtMs: null,
+        fromTokens: trace.tokens,
+        tokens: 0,
+        error: null,
+        stalls: [],
+      })
+      return
+    }
+    case 'job-returned':
+      trace.state = fact.delayMs > 0 ? 'delayed' : 'queued'
+      return
+    case 'attempt-started':
+      change(trace, fact.attempt, (attempt) => {
+        attempt.mode = fact.mode
+        attempt.calledAtMs = atMs
+      })
+      return
+    case 'first-token-received':
+      trace.parts ??= fact.parts
+      trace.ttftMs ??= fact.ttftMs
+      trace.stored.add(sinceMs, trace.tokens)
+      change(trace, fact.attempt, (attempt) => {
+        attempt.firstTokenAtMs = atMs
+        attempt.connectMs = fact.parts.connect
+      })
+      return
+    case 'attempt-progressed':
+      change(trace, fact.attempt, (attempt) => {
+        attempt.firstTokenAtMs ??= atMs
+        attempt.tokens = fact.tokens
+        trace.tokens = attempt.fromTokens + fact.tokens
+      })
+      trace.stored.add(sinceMs, trace.tokens)
+      return
+    case 'answer-stalled':
+      change(trace, fact.attempt, ({ stalls }) => {
+        if (stalls.length < MAX_STALLS) stalls.push({ atMs: atMs - fact.ms, ms: fact.ms })
+      })
+      return
+    case 'attempt-ended':
+      change(trace, fact.attempt, (attempt) => {
+        attempt.endedAtMs = atMs
+        attempt.error = fact.code
+        if (fact.usage === undefined) return
+        attempt.tokens = fact.usage.completionTokens
+        trace.tokens = Math.max(trace.tokens, attempt.fromTokens + attempt.tokens)
+      })
+      return
+    case 'job-ended':
+      return end(trace, fact)
+    case 'reader-opened':
+      if (trace.readers.length === MAX_READERS) return
+      trace.readers.push({
+        reader: fact.reader,
+        dialect: fact.dialect,
+        openedAtMs: atMs,
+        closedAtMs: null,
+        complete: false,
+        from: null,
+        seq: 0,
+      })
+      return
+    case 'reader-progressed':
+    case 'reader-closed': {
+      const reader = trace.readers.find((each) => each.reader === fact.reader)
+      if (reader === undefined) return
+      reader.from = fact.from
+      reader.seq = fact.seq
+      if (fact.seq > (fact.from ?? 0) && fact.seq >= trace.shown.last) trace.shown.add(sinceMs, fact.seq)
+      if (fact.type === 'reader-progressed') return
+      reader.closedAtMs = atMs
+      reader.complete = fact.complete
+      if (!fact.complete) trace.isCut = true
+      return
+    }
+    case 'first-token-delivered':
+      trace.parts = fact.parts
+      return
+    default:
+  }
+}
+
+function end(trace: Trace, fact: Extract<Fact, { type: 'job-ended' }>): void {
+  const { state, usage, timing, atMs } = fact
+  trace.state = state
+  trace.endedAtMs = atMs
+  trace.good = fact.good ?? null
+  trace.nanoUsd = fact.nanoDollars ?? null
+  trace.error = fact.code === null ? null : { code: fact.code, message: '' }
+  if (usage !== undefined) {
+    trace.tokens = usage.completionTokens
+    trace.promptTokens = usage.promptTokens
+    trace.cachedTokens = usage.cachedTokens ?? null
+    trace.isEstimated = usage.estimated
+  }
+  if (timing !== undefined) {
+    trace.queuedMs = timing.queuedMs
+    trace.totalMs = timing.totalMs
+    trace.tpotMs = timing.tpotMs ?? null
+    trace.ttftMs ??= timing.ttftMs ?? null
+    trace.parts ??= timing.parts ?? null
+  }
+  if (trace.stored.size > 0) trace.stored.add(trace.totalMs ?? atMs - trace.acceptedAtMs, trace.tokens)
+}
+
+function change(trace: Trace, attempt: number, fn: (marks: AttemptMarks) => void): void {
+  const found = trace.attempts.findLast((each) => each.attempt === attempt)
+  if (found !== undefined) fn(found)
+}

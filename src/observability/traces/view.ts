@@ -1,0 +1,277 @@
+/** A job as the dashboard shows it: a row of a list, and its waterfall. Pure. */
+import { isTerminal, type Job, type Place } from '../../core/job.ts'
+import type { AttemptSpan, JobRow, JobTrace, ReaderSpan, Span } from '../../core/live.ts'
+import { type TtftParts, STALL_MS } from '../../core/measure.ts'
+import { coverageOf } from './coverage.ts'
+import type { AttemptMarks, ReaderMarks, Trace } from './traces.ts'
+
+/** What no fact tells. */
+export interface Beside {
+  readonly nowMs: number
+  /** Null: it is not in line, or nobody asked. */
+  readonly place: Place | null
+  /** The last words of its text; null: they may not be shown. */
+  readonly words: string | null
+  /** Of its error, as its client was told it; null: it has none. */
+  readonly error: JobRow['error']
+}
+
+export function rowOf(trace: Trace, { nowMs, place, words, error }: Beside): JobRow {
+  const { state, parts, acceptedAtMs } = trace
+  return {
+    job: trace.job,
+    state,
+    tenant: trace.tenant,
+    model: trace.model,
+    acceptedAtMs,
+    ttft: parts ?? soFar(trace, nowMs),
+    ttftMs: trace.ttftMs,
+    totalMs: trace.totalMs ?? (trace.endedAtMs === null ? null : trace.endedAtMs - acceptedAtMs),
+    attempts: trace.attempts.at(-1)?.attempt ?? 0,
+    tokens: trace.tokens,
+    nanoUsd: trace.nanoUsd,
+    isEstimated: trace.isEstimated,
+    error,
+    words,
+    waitsFor: place === null ? null : waitsFor(place),
+    isCut: trace.isCut,
+  }
+}
+
+/** Where its time went until now, while it has no first token. */
+function soFar({ state, acceptedAtMs, attempts }: Trace, nowMs: number): Partial<TtftParts> | null {
+  if (isTerminal(state)) return null
+  const attempt = attempts.at(-1)
+  if (attempt === undefined || state !== 'leased') return { queue: Math.max(0, nowMs - acceptedAtMs) }
+  const queue = Math.max(0, attempt.leasedAtMs - acceptedAtMs)
+  if (attempt.calledAtMs === null) return { queue, routing: Math.max(0, nowMs - attempt.leasedAtMs) }
+  return { queue, upstream: Math.max(0, nowMs - attempt.calledAtMs) }
+}
+
+const ORDINALS: Readonly<Record<string, string>> = { one: 'st', two: 'nd', few: 'rd', other: 'th' }
+const rules = new Intl.PluralRules('en', { type: 'ordinal' })
+const nth = (n: number): string => `${n}${ORDINALS[rules.select(n)]}`
+
+const UNITS: Readonly<Record<string, string>> = {
+  tokens: 'tokens',
+  input_tokens: 'input tokens',
+  output_tokens: 'output tokens',
+  requests: 'requests',
+  nano_dollars: 'money',
+  running: 'jobs at once',
+  spend_velocity: 'money',
+}
+
+/** Null: it is not in line. */
+export function waitsFor({ position, waitingFor }: Place): string | null {
+  if (position === 0) return null
+  if (waitingFor === undefined) return position === 1 ? 'next in line' : `${nth(position)} in line`
+  const { level, unit } = waitingFor
+  return `room for ${UNITS[unit] ?? unit} (limit of its ${level.replaceAll('_', ' ')})`
+}
+
+/** Of a job that was here before the marks began. */
+export const rowOfStored = (job: Job, place: Place | null, words: string | null): JobRow => ({
+  job: job.id,
+  state: job.state,
+  tenant: job.tenant,
+  model: job.model,
+  acceptedAtMs: job.acceptedAtMs,
+  ttft: job.timing?.parts ?? null,
+  ttftMs: job.timing?.ttftMs ?? null,
+  totalMs: job.timing?.totalMs ?? null,
+  attempts: job.attempts,
+  tokens: job.usage?.completionTokens ?? 0,
+  nanoUsd: null,
+  isEstimated: job.usage?.estimated ?? false,
+  error: job.error ?? null,
+  words,
+  waitsFor: place === null ? null : waitsFor(place),
+  isCut: false,
+})
+
+/** `stored`: the job as the store has it; null: nobody asked, or it is gone. */
+export function traceOf(trace: Trace, beside: Beside & { readonly stored: Job | null }): JobTrace {
+  const { acceptedAtMs } = trace
+  const at = (ms: number): number => Math.max(0, Math.round(ms - acceptedAtMs))
+  return {
+    row: rowOf(trace, beside),
+    spans: trace.isWhole ? spansOf(trace, at) : null,
+    attempts: trace.attempts.map((attempt) => attemptSpan(attempt, at)),
+    readers: trace.readers.map((reader) => readerSpan(reader, at)),
+    stored: trace.stored.pairs(),
+    shown: trace.shown.pairs(tokensPerRecord(trace)),
+    counts: countsOf(trace),
+    place: placeOf(beside.place),
+    facts: factsOf(trace, beside.stored),
+  }
+}
+
+/** What is stored of a job whose marks are gone. */
+export function traceOfStored(job: Job, place: Place | null): JobTrace {
+  return {
+    row: rowOfStored(job, place, null),
+    spans: storedSpans(job.timing?.parts ?? null),
+    attempts: [],
+    readers: [],
+    stored: [],
+    shown: [],
+    counts: { stored: job.usage?.completionTokens ?? 0, shown: null, lost: null, shownTwice: null },
+    place: placeOf(place),
+    facts: [...storedFacts(job), ...timingFacts(job.timing?.ttftMs ?? null, job.timing?.tpotMs ?? null)],
+  }
+}
+
+const placeOf = (place: Place | null): JobTrace['place'] =>
+  place === null || place.position === 0
+    ? null
+    : { position: place.position, tokensAhead: place.tokensAhead, etaMs: place.etaMs ?? null }
+
+/** One after the other, as the first token passed them. Its admission came before it was accepted. */
+function storedSpans(parts: TtftParts | null): Span[] | null {
+  if (parts === null) return null
+  const spans: Span[] = [{ part: 'admission', fromMs: -parts.admission, toMs: 0 }]
+  let fromMs = 0
+  for (const part of ['queue', 'routing', 'connect', 'upstream'] as const) {
+    // Earlier attempts are a part of the wait here
+    const toMs = fromMs + parts[part] + (part === 'queue' ? parts.retries : 0)
+    if (toMs > fromMs) spans.push({ part, fromMs, toMs })
+    fromMs = toMs
+  }
+  return spans
+}
+
+/** What is no attempt's: its admission, and its waits. */
+function spansOf({ parts, attempts, state, endedAtMs }: Trace, at: (ms: number) => number): Span[] {
+  const spans: Span[] = []
+  if (parts !== null && parts.admission > 0) spans.push({ part: 'admission', fromMs: -parts.admission, toMs: 0 })
+  let fromMs: number | null = 0
+  for (const { leasedAtMs, endedAtMs } of attempts) {
+    if (fromMs !== null && at(leasedAtMs) > fromMs) spans.push({ part: 'queue', fromMs, toMs: at(leasedAtMs) })
+    fromMs = endedAtMs === null ? null : at(endedAtMs)
+  }
+  if (fromMs === null || state === 'leased') return spans
+  const toMs = endedAtMs === null ? null : at(endedAtMs)
+  if (!isTerminal(state) || attempts.length === 0) spans.push({ part: 'queue', fromMs, toMs })
+  return spans
+}
+
+function attemptSpan(marks: AttemptMarks, at: (ms: number) => number): AttemptSpan {
+  const { leasedAtMs, calledAtMs, firstTokenAtMs, connectMs, endedAtMs, stalls } = marks
+  const end = endedAtMs === null ? null : at(endedAtMs)
+  const leased = at(leasedAtMs)
+  const spans: Span[] = []
+  const add = (part: Span['part'], fromMs: number, toMs: number | null): void => {
+    if (toMs === null || toMs > fromMs) spans.push({ part, fromMs, toMs })
+  }
+  const called = calledAtMs === null ? end : at(calledAtMs)
+  add('routing', leased, called)
+  if (calledAtMs !== null) {
+    const connected = at(calledAtMs) + connectMs
+    if (connectMs > 0) add('connect', at(calledAtMs), connected)
+    const first = firstTokenAtMs === null ? end : at(firstTokenAtMs)
+    add('upstream', connected, first)
+    if (firstTokenAtMs !== null) {
+      let fromMs = at(firstTokenAtMs)
+      for (const stall of stalls) {
+        const stallFrom = Math.max(fromMs, at(stall.atMs))
+        add('tokens', fromMs, stallFrom)
+        add('pause', stallFrom, at(stall.atMs + Math.max(stall.ms, STALL_MS)))
+        fromMs = at(stall.atMs + stall.ms)
+      }
+      add('tokens', fromMs, end)
+    }
+  }
+  const { attempt, deployment, mode, tokens, error } = marks
+  return { attempt, deployment, mode, spans, tokens, error }
+}
+
+const TRANSPORTS: Readonly<Record<string, string>> = { frames: 'WebSocket', socket: 'WebSocket' }
+
+const readerSpan = (reader: ReaderMarks, at: (ms: number) => number): ReaderSpan => ({
+  by: TRANSPORTS[reader.dialect] ?? 'SSE',
+  fromMs: at(reader.openedAtMs),
+  toMs: reader.closedAtMs === null ? null : at(reader.closedAtMs),
+  complete: reader.complete,
+})
+
+/** Readers' cursors count records, of which nearly each is a token. */
+function tokensPerRecord({ tokens, shown, readers }: Trace): number {
+  const records = readers.reduce((most, { seq }) => Math.max(most, seq), shown.last)
+  return records === 0 || tokens === 0 ? 0 : tokens / records
+}
+
+/** By readers' cursors. Whoever has everything has all tokens; what is not certain is null. */
+function countsOf(trace: Trace): JobTrace['counts'] {
+  const { tokens, readers, state } = trace
+  const known = readers.flatMap(({ from, seq }) => (from === null ? [] : [{ from, to: seq }]))
+  if (readers.length === 0 || known.length < readers.length || !trace.isWhole)
+    return { stored: tokens, shown: null, lost: null, shownTwice: null }
+  const { shown, lost, twice } = coverageOf(known)
+  const scale = tokensPerRecord(trace)
+  const hasAll = lost === 0 && readers.some(({ complete }) => complete)
+  const inTokens = (records: number): number => Math.round(records * scale)
+  return {
+    stored: tokens,
+    shown: hasAll ? tokens : Math.min(tokens, inTokens(shown)),
+    // What somebody may still get is not lost
+    lost: isTerminal(state) ? (lost === 0 ? 0 : Math.max(1, inTokens(lost))) : null,
+    shownTwice: twice === 0 ? 0 : Math.max(1, inTokens(twice)),
+  }
+}
+
+type JobFact = JobTrace['facts'][number]
+
+function factsOf(trace: Trace, stored: Job | null): JobFact[] {
+  const { parts, queuedMs, tokens, promptTokens, cachedTokens, nanoUsd, isEstimated, attempts, traceId } = trace
+  const facts: JobFact[] = [...timingFacts(trace.ttftMs, trace.tpotMs)]
+  if (parts !== null) facts.push({ name: 'Upstream', value: msText(parts.upstream), of: 'First token' })
+  if (queuedMs !== null) facts.push({ name: 'In line', value: msText(queuedMs) })
+  const pauses = attempts.flatMap(({ stalls }) => stalls.map(({ ms }) => ms))
+  if (pauses.length > 0) facts.push({ name: 'Longest pause', value: msText(Math.max(...pauses)) })
+  if (promptTokens !== null) {
+    const cached = cachedTokens === null ? '' : `, ${cachedTokens} cached`
+    facts.push({ name: 'Tokens in', value: `${promptTokens}${cached}` })
+  }
+  facts.push({ name: 'Tokens out', value: `${tokens}${isEstimated ? ', estimated' : ''}` })
+  if (nanoUsd !== null) facts.push({ name: 'Cost', value: moneyText(nanoUsd) })
+  if (stored !== null) facts.push(...storedFacts(stored))
+  facts.push({ name: 'Key', value: trace.keyId })
+  if (trace.requestId !== null) facts.push({ name: 'Request', value: trace.requestId })
+  if (traceId !== null) facts.push({ name: 'Trace', value: traceId })
+  return facts
+}
+
+function timingFacts(ttftMs: number | null, tpotMs: number | null): JobFact[] {
+  const facts: JobFact[] = []
+  if (ttftMs !== null) facts.push({ name: 'First token', value: msText(ttftMs) })
+  if (tpotMs !== null) facts.push({ name: 'Per token', value: msText(tpotMs) })
+  return facts
+}
+
+function storedFacts({ options, user, run, cached, redriveOf }: Job): JobFact[] {
+  const { lane, conversation, pool, priority } = options
+  const named: ReadonlyArray<readonly [string, string | undefined]> = [
+    ['Conversation', conversation],
+    ['Lane', lane],
+    ['User', user],
+    ['Run', run],
+    ['Pool', pool],
+    ['Priority', priority === 'normal' ? undefined : priority],
+    ['Shared answer', cached],
+    ['Repeats', redriveOf],
+  ]
+  return named.flatMap(([name, value]) => (value === undefined ? [] : [{ name, value: value.slice(0, 200) }]))
+}
+
+export function msText(ms: number): string {
+  if (ms < 100) return `${Math.round(ms * 10) / 10} ms`
+  if (ms < 1_000) return `${Math.round(ms)} ms`
+  if (ms < 120_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 2 : 1)} s`
+  return `${Math.round(ms / 60_000)} min`
+}
+
+export function moneyText(nanoUsd: number): string {
+  const dollars = nanoUsd / 1e9
+  return dollars !== 0 && dollars < 0.01 ? `$${dollars.toPrecision(2)}` : `$${dollars.toFixed(2)}`
+}
