@@ -96,10 +96,7 @@ function each<T>(first: number, last: number, fn: (bucket: number) => T): T[] {
 }
 
 /** At most SPARK points over the span: of as many buckets each as it takes, the last one included. */
-export function spark(
-  { first, last }: Span,
-  of: (from: number, to: number) => number | null,
-): Figure['spark'] {
+export function spark({ first, last }: Span, of: (from: number, to: number) => number | null): Figure['spark'] {
   const wide = Math.ceil((last - first + 1) / SPARK)
   const points: Array<number | null> = []
   for (let to = last; to >= first; to -= wide) points.unshift(of(Math.max(first, to - wide + 1), to))

@@ -78,7 +78,10 @@ export class Trace {
   /** Records, not tokens: of the reader that is furthest. */
   readonly shown = new Curve()
 
-  constructor(fact: Extract<Fact, { job: JobId }> & { tenant: string; model: string; keyId: string }, isWhole: boolean) {
+  constructor(
+    fact: Extract<Fact, { job: JobId }> & { tenant: string; model: string; keyId: string },
+    isWhole: boolean,
+  ) {
     this.job = fact.job
     this.tenant = fact.tenant
     this.model = fact.model

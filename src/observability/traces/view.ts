@@ -1,7 +1,7 @@
 /** A job as the dashboard shows it: a row of a list, and its waterfall. Pure. */
 import { isTerminal, type Job, type Place } from '../../core/job.ts'
 import type { AttemptSpan, JobRow, JobTrace, ReaderSpan, Span } from '../../core/live.ts'
-import { type TtftParts, STALL_MS } from '../../core/measure.ts'
+import { STALL_MS, type TtftParts } from '../../core/measure.ts'
 import { coverageOf } from './coverage.ts'
 import type { AttemptMarks, ReaderMarks, Trace } from './traces.ts'
 

@@ -1,0 +1,304 @@
+/**
+ * What a person should know at a glance: the state, its cause and the harm, by rules over what was measured. A cause is
+ * named only where one part explains most of it; else the brief says that it is not clear, and shows the split. Pure.
+ */
+import type { Brief, Words } from '../../core/live.ts'
+import type { TtftParts } from '../../core/measure.ts'
+import { causeOfDelay, PART_NAMES } from './causes.ts'
+import type { Counted, Situation, Trouble } from './situation.ts'
+import { duration, link, listed, percent, plural, say, strong } from './words.ts'
+
+/** What a cause must explain. */
+export const EXPLAINS = 0.6
+/** Fewer answers than these prove nothing. */
+const MIN_ANSWERS = 5
+/** Of all that ended, or were submitted: from this share on it is a trouble. */
+const MANY = 0.05
+const STUCK_MS = 10_000
+
+/** The worst first; never empty. */
+export function briefsOf(now: Situation): readonly Brief[] {
+  const troubles = [stuck(now), failing(now), late(now), slow(now), refusing(now)].filter((brief) => brief !== null)
+  return troubles.length > 0 ? troubles : [calm(now)]
+}
+
+const sinceOf = ({ since }: Situation, trouble: Trouble): number | null => since[trouble] ?? null
+
+/** " For 8 minutes now." */
+const forLong = ({ nowMs, since }: Situation, trouble: Trouble): string => {
+  const from = since[trouble]
+  return from === undefined || nowMs - from < 30_000 ? '' : ` For ${duration(nowMs - from)} now.`
+}
+
+// ---------------------------------------------------------------- states
+
+function calm(now: Situation): Brief {
+  const { isNew, now: period, waiting, running, goals } = now
+  const base = { harm: [], actions: [], sinceAtMs: null, cause: [] }
+  if (isNew)
+    return {
+      ...base,
+      kind: 'new',
+      state: [say('Nothing was submitted yet.')],
+      actions: [link('Try it', '/playground')],
+    }
+  const isIdle = period.firstTokens + period.done + period.failed + waiting.jobs + running === 0
+  if (isIdle) return { ...base, kind: 'idle', state: [say('All is quiet: nothing runs, and nothing waits.')] }
+  const ttft = period.ttftP95Ms
+  const first =
+    ttft === null ? '' : ` First tokens come within ${duration(ttft)} (p95, goal ${duration(goals.ttftMs)}).`
+  return { ...base, kind: 'well', state: [say(`All is well: ${plural(running, 'job')} in flight.${first}`)] }
+}
+
+function stuck(now: Situation): Brief | null {
+  const { stuckMs, waiting, paused, store, gone, deployments } = now
+  if (stuckMs < STUCK_MS || waiting.jobs === 0) return null
+  const state = [
+    say(`Nothing runs, though ${plural(waiting.jobs, 'job')} ${verb(waiting.jobs)}.${forLong(now, 'stuck')}`),
+  ]
+  const inUse = deployments.filter(({ state }) => state === 'up' || state === 'full')
+  const out = deployments.filter(({ state }) => state === 'cooling' || state === 'draining')
+  let cause: readonly Words[]
+  let actions: readonly Words[] = [link('Jobs in line', '/jobs?state=queued')]
+  if (store.error !== null) cause = [say('The store takes nothing: '), strong(store.error.message)]
+  else if (paused.length > 0) {
+    cause = [strong(`${pausedText(now)} is paused`, '/changes'), say(' by an operator; jobs start when it is resumed.')]
+    actions = [link('Changes', '/changes'), ...actions]
+  } else if (deployments.length > 0 && inUse.length === 0) {
+    cause = [
+      ...listed(out.slice(0, 3).map(({ deployment }) => [strong(deployment, modelPath(deployment))])),
+      say(`${out.length === 1 ? ' is' : ' are'} out, and no other deployment is left.`),
+    ]
+    actions = [
+      ...out.slice(0, 1).map(({ deployment }) => link(`Open ${deployment}`, modelPath(deployment))),
+      ...actions,
+    ]
+  } else if (gone.length > 0) cause = [strong(gone.join(', ')), say(gone.length === 1 ? ' is gone.' : ' are gone.')]
+  else if (waiting.limit !== null && waiting.limit.share >= EXPLAINS)
+    cause = [
+      strong(`A limit of the ${waiting.limit.level.replaceAll('_', ' ')}`, '/tenants'),
+      say(` has no room: ${unitText(waiting.limit.unit)}.`),
+    ]
+  else
+    cause = [
+      say(`Cause not clear: nothing is paused, ${plural(inUse.length, 'deployment')} can be called, no limit binds.`),
+    ]
+  return { kind: 'stuck', state, cause, harm: noLoss(now), actions, sinceAtMs: sinceOf(now, 'stuck') }
+}
+
+function failing(now: Situation): Brief | null {
+  const { now: period, failures } = now
+  const failed = period.failed + period.expired
+  const ended = failed + period.done
+  if (failed < MIN_ANSWERS || failed / ended < MANY) return null
+  const state = [say(`${percent(failed / ended)} of jobs fail: ${failed} of ${ended}.${forLong(now, 'failing')}`)]
+  const found = mostOf(failures, ({ name, code }) => `${name ?? ''}\n${code}`) ?? mostOf(failures, ({ name }) => name)
+  const byCode = mostOf(failures, ({ code }) => code)
+  let cause: readonly Words[]
+  let actions: readonly Words[] = [link('Failed jobs', '/jobs?state=failed')]
+  if (found !== null && found.name !== null) {
+    cause = [
+      say(`${found.count} of them `),
+      strong(`at ${found.name}`, modelPath(found.name)),
+      say(`: ${codeText(found.code)}.${outText(now, found.name)}`),
+    ]
+    actions = [link(`Open ${found.name}`, modelPath(found.name)), ...actions]
+  } else if (byCode !== null) cause = [say(`${byCode.count} of them: `), strong(codeText(byCode.code)), say('.')]
+  else cause = [say('Cause not clear: '), ...split(failures), say('.')]
+  const harm = [
+    say(`${plural(failed, 'answer')} ${failed === 1 ? 'was' : 'were'} not given; whoever asked was told. `),
+    ...noLoss(now),
+  ]
+  return { kind: 'failing', state, cause, harm, actions, sinceAtMs: sinceOf(now, 'failing') }
+}
+
+function late(now: Situation): Brief | null {
+  const { now: period, goals } = now
+  const p95 = period.ttftP95Ms
+  if (period.firstTokens < MIN_ANSWERS || p95 === null || period.parts === null || p95 <= goals.ttftMs) return null
+  const state = [
+    say(`First tokens are late: p95 is ${duration(p95)}, the goal ${duration(goals.ttftMs)}.${forLong(now, 'late')}`),
+  ]
+  const { total, added } = addedOf(now, period.parts)
+  const [[part, most]] = added
+  if (most / total >= EXPLAINS) {
+    const { why, actions } = causeOfDelay(now, part)
+    const cause = [
+      say(`Of the ${duration(total)} added, `),
+      strong(`${duration(most)} is ${PART_NAMES[part]}`),
+      say('. '),
+      ...why,
+    ]
+    const all = [...actions, link('Late jobs', '/jobs?kind=late')]
+    return { kind: 'late', state, cause, harm: noLoss(now), actions: all.slice(0, 2), sinceAtMs: sinceOf(now, 'late') }
+  }
+  const told = added.filter(([, ms]) => ms > 0).slice(0, 4)
+  const cause = [
+    say(`Cause not clear: of the ${duration(total)} added, `),
+    ...listed(told.map(([name, ms]) => [strong(duration(ms)), say(` is ${PART_NAMES[name]}`)])),
+    say('.'),
+  ]
+  const actions = [link('Late jobs', '/jobs?kind=late')]
+  return { kind: 'late', state, cause, harm: noLoss(now), actions, sinceAtMs: sinceOf(now, 'late') }
+}
+
+function slow(now: Situation): Brief | null {
+  const { now: period, goals, deployments, before } = now
+  const p95 = period.tpotP95Ms
+  if (period.done < MIN_ANSWERS || p95 === null || p95 <= goals.tpotMs) return null
+  const state = [
+    say(
+      `Tokens come slowly: p95 is ${duration(p95)} a token, the goal ${duration(goals.tpotMs)}.${forLong(now, 'slow')}`,
+    ),
+  ]
+  const over = deployments.filter(({ tpotP50Ms, attempts }) => attempts > 0 && (tpotP50Ms ?? 0) > goals.tpotMs)
+  const used = deployments.reduce((sum, { attempts }) => sum + attempts, 0)
+  const [worst] = over.toSorted((a, b) => b.attempts - a.attempts)
+  let cause: readonly Words[]
+  let actions: readonly Words[] = [link('Models', '/models')]
+  if (worst !== undefined && (over.length === 1 || worst.attempts / used >= EXPLAINS)) {
+    const was = worst.tpotP50BeforeMs
+    cause = [
+      strong(worst.deployment, modelPath(worst.deployment)),
+      say(` makes a token in ${duration(worst.tpotP50Ms ?? 0)}`),
+      say(was === null ? '.' : `; in the hour before it was ${duration(was)}.`),
+      say(period.ttftP95Ms !== null && period.ttftP95Ms <= goals.ttftMs ? ' First tokens come in time.' : ''),
+    ]
+    actions = [link(`Open ${worst.deployment}`, modelPath(worst.deployment))]
+  } else
+    cause = [
+      say('Cause not clear: '),
+      ...(over.length === 0
+        ? [say('no deployment is slow by itself')]
+        : listed(
+            over
+              .slice(0, 4)
+              .map(({ deployment, tpotP50Ms }) => [strong(deployment), say(` ${duration(tpotP50Ms ?? 0)}`)]),
+          )),
+      say(before?.tpotP50Ms == null ? '.' : ` (p50 of the hour before: ${duration(before.tpotP50Ms)}).`),
+    ]
+  return { kind: 'slow', state, cause, harm: noLoss(now), actions, sinceAtMs: sinceOf(now, 'slow') }
+}
+
+function refusing(now: Situation): Brief | null {
+  const { now: period, refusals } = now
+  const asked = period.refused + period.done + period.failed + period.expired
+  if (period.refused < MIN_ANSWERS || period.refused / asked < MANY) return null
+  const state = [say(`${plural(period.refused, 'request')} refused, of ${asked}.${forLong(now, 'refusing')}`)]
+  const found = mostOf(refusals, ({ name, code }) => `${name ?? ''}\n${code}`)
+  const byCode = mostOf(refusals, ({ code }) => code)
+  let cause: readonly Words[]
+  let actions: readonly Words[] = [link('Tenants', '/tenants')]
+  if (found?.name != null) {
+    cause = [
+      say(`${found.count} of them of `),
+      strong(found.name, tenantPath(found.name)),
+      say(`: ${codeText(found.code)}.`),
+    ]
+    actions = [link(`Open ${found.name}`, tenantPath(found.name))]
+  } else if (byCode !== null) cause = [say(`${byCode.count} of them: `), strong(codeText(byCode.code)), say('.')]
+  else cause = [say('Cause not clear: '), ...split(refusals), say('.')]
+  const harm = [say('Whoever was refused was told when to come back.')]
+  return { kind: 'refusing', state, cause, harm, actions, sinceAtMs: sinceOf(now, 'refusing') }
+}
+
+// ---------------------------------------------------------------- what they have in common
+
+/** What was added to each part: against the hour before where that was well, else all of it. The largest first. */
+function addedOf({ before, goals }: Situation, parts: TtftParts) {
+  const isMeasure =
+    before?.parts != null && before.firstTokens >= MIN_ANSWERS && (before.ttftP95Ms ?? 0) <= goals.ttftMs
+  const was = isMeasure ? before.parts : null
+  const names = Object.keys(PART_NAMES) as Array<keyof TtftParts>
+  const added = names
+    .map((name): [keyof TtftParts, number] => [name, Math.max(0, parts[name] - (was?.[name] ?? 0))])
+    .sort(([, a], [, b]) => b - a)
+  return {
+    total: Math.max(
+      Number.MIN_VALUE,
+      added.reduce((sum, [, ms]) => sum + ms, 0),
+    ),
+    added,
+  }
+}
+
+/** What explains most of them; null: nothing does. */
+function mostOf(counted: readonly Counted[], by: (each: Counted) => string | null): Counted | null {
+  const all = counted.reduce((sum, { count }) => sum + count, 0)
+  const groups = new Map<string | null, Counted>()
+  for (const each of counted) {
+    const before = groups.get(by(each))
+    const count = each.count + (before?.count ?? 0)
+    // Named by its most frequent one: they come in that order
+    groups.set(by(each), { ...(before ?? each), count })
+  }
+  const [most] = [...groups.values()].sort((a, b) => b.count - a.count)
+  return most !== undefined && most.count / all >= EXPLAINS ? most : null
+}
+
+const split = (counted: readonly Counted[]): Words[] =>
+  counted.length === 0
+    ? [say('what failed is not known')]
+    : listed(
+        counted
+          .slice(0, 4)
+          .map(({ count, code, name }) => [
+            strong(String(count)),
+            say(` ${codeText(code)}${name === null ? '' : ` (${name})`}`),
+          ]),
+      )
+
+function noLoss({ waiting, now }: Situation): Words[] {
+  if (waiting.jobs === 0)
+    return now.refused === 0 ? [strong('Nothing is lost:'), say(' nothing waits, and none was refused.')] : []
+  const { most, jobs } = waiting
+  const whose = most === null || most.jobs < 2 || most.jobs === jobs ? '' : `, ${most.jobs} of them from ${most.tenant}`
+  const all = most !== null && most.jobs === jobs && jobs > 1 ? `, all from ${most.tenant}` : ''
+  const refused = now.refused === 0 ? '; none was refused.' : `; ${plural(now.refused, 'request')} refused.`
+  return [strong('Nothing is lost:'), say(` ${plural(jobs, 'job')} ${verb(jobs)} in line${whose}${all}${refused}`)]
+}
+
+const verb = (n: number): string => (n === 1 ? 'waits' : 'wait')
+
+function pausedText({ paused }: Situation): string {
+  const [{ tenant, model, lane }] = paused
+  const named = [
+    tenant === undefined ? '' : `tenant ${tenant}`,
+    model === undefined ? '' : `model ${model}`,
+    lane === undefined ? '' : `lane ${lane}`,
+  ].filter((each) => each !== '')
+  return `${named.join(', ')}${paused.length > 1 ? ` and ${paused.length - 1} more` : ''}`
+}
+
+function outText({ deployments }: Situation, name: string): string {
+  const found = deployments.find(({ deployment }) => deployment === name)
+  return found?.outForMs == null ? '' : ` It has been out for ${duration(found.outForMs)}.`
+}
+
+export const modelPath = (deployment: string): string => `/models/${encodeURIComponent(deployment)}`
+export const tenantPath = (tenant: string): string => `/tenants/${encodeURIComponent(tenant)}`
+
+const UNITS: Readonly<Record<string, string>> = {
+  nano_dollars: 'its budget is spent',
+  spend_velocity: 'money is spent too fast',
+  running: 'as many jobs run as may',
+  requests: 'its requests are used up',
+}
+export const unitText = (unit: string): string => UNITS[unit] ?? `its ${unit.replaceAll('_', ' ')} are used up`
+
+/** "provider_rate_limited" as people say it. */
+const CODES: Readonly<Record<string, string>> = {
+  provider_rate_limited: 'the provider answers 429',
+  provider_error: 'the provider fails',
+  provider_unreachable: 'it can’t be reached',
+  provider_cut: 'it ends answers before they are complete',
+  provider_garbage: 'it sends what is no answer',
+  provider_timeout: 'it does not answer in time',
+  provider_auth: 'it rejects our key',
+  provider_rejected: 'it refuses requests',
+  queue_full: 'the queue is full',
+  rate_limit_exceeded: 'a limit has no room',
+  insufficient_quota: 'a budget is spent',
+  deadline_exceeded: 'their deadline passed in line',
+}
+export const codeText = (code: string): string => CODES[code] ?? code.replaceAll('_', ' ')

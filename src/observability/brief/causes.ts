@@ -1,0 +1,175 @@
+/** Why a part of the time to first token has grown. */
+import type { Words } from '../../core/live.ts'
+import type { TtftParts } from '../../core/measure.ts'
+import type { DeploymentNow, Situation } from './situation.ts'
+import { duration, link, listed, plural, say, strong } from './words.ts'
+
+export const PART_NAMES: Readonly<Record<keyof TtftParts, string>> = {
+  admission: 'Sluice’s own admission',
+  queue: 'the queue',
+  retries: 'attempts that failed before',
+  routing: 'routing',
+  connect: 'connecting',
+  upstream: 'the provider',
+  delivery: 'delivery',
+}
+
+/** Of what waits: a share that stands for all of it. */
+const MOST = 0.6
+/** A tenant that submits so many times as much as in the hour before is a burst. */
+const BURST = 3
+const SLOW_COMMIT_MS = 100
+
+interface Why {
+  readonly why: readonly Words[]
+  readonly actions: readonly Words[]
+}
+
+const NOTHING: Why = { why: [], actions: [] }
+
+const openDeployment = (name: string): Words => link(`Open ${name}`, `/models/${encodeURIComponent(name)}`)
+const openTenant = (name: string): Words => link(`Open ${name}`, `/tenants/${encodeURIComponent(name)}`)
+const deployment = (name: string): Words => strong(name, `/models/${encodeURIComponent(name)}`)
+
+export function causeOfDelay(now: Situation, part: keyof TtftParts): Why {
+  switch (part) {
+    case 'queue':
+      return whyInLine(now)
+    case 'admission':
+    case 'routing':
+      return whyInSluice(now)
+    case 'retries':
+      return whyRetried(now)
+    case 'connect':
+    case 'upstream':
+      return whyUpstream(now, part)
+    case 'delivery':
+      return { why: [say('Readers take their answers slowly, or the event loop is busy.')], actions: [] }
+  }
+}
+
+function whyInLine(now: Situation): Why {
+  const { deployments, waiting, paused, gone, submits } = now
+  const out = deployments.filter(({ outForMs }) => outForMs !== null)
+  if (out.length > 0) return whyOut(now, out)
+  if (gone.length > 0)
+    return {
+      why: [strong(gone.join(', ')), say(` ${gone.length === 1 ? 'is' : 'are'} gone, with the slots of its workers.`)],
+      actions: [],
+    }
+  if (paused.length > 0)
+    return { why: [say('An operator has paused a part of the queue.')], actions: [link('Changes', '/changes')] }
+  const { limit, most } = waiting
+  if (limit !== null && limit.share >= MOST) {
+    const level = limit.level.replaceAll('_', ' ')
+    const whose = most !== null && level.startsWith('tenant') ? most.tenant : null
+    return {
+      why: [
+        say('What waits, waits for a limit of '),
+        whose === null ? strong(`the ${level}`) : strong(`tenant ${whose}`, `/tenants/${encodeURIComponent(whose)}`),
+        say(`: ${limit.unit === 'running' ? 'jobs at once' : limit.unit.replaceAll('_', ' ')}.`),
+      ],
+      actions: whose === null ? [link('Models', '/models')] : [openTenant(whose)],
+    }
+  }
+  const burst = submits.find(({ now, before }) => now >= 5 && now >= BURST * Math.max(before, 1))
+  if (burst !== undefined && most !== null && most.tenant === burst.tenant && most.jobs / waiting.jobs >= MOST)
+    return {
+      why: [
+        strong(burst.tenant, `/tenants/${encodeURIComponent(burst.tenant)}`),
+        say(
+          ` submits ${Math.round(burst.now)} jobs a minute, in the hour before ${Math.round(burst.before)}; ` +
+            `${most.jobs} of the ${waiting.jobs} that wait are its own.`,
+        ),
+      ],
+      actions: [openTenant(burst.tenant)],
+    }
+  const full = deployments.filter(({ state }) => state === 'full')
+  if (full.length === 0) return NOTHING
+  const slots = full.reduce((sum, { concurrent }) => sum + (concurrent ?? 0), 0)
+  return {
+    why: [
+      say(`All ${plural(slots, 'slot')} of `),
+      ...listed(full.slice(0, 3).map((each) => [deployment(each.deployment)])),
+      say(' are taken.'),
+    ],
+    actions: [openDeployment(full[0].deployment)],
+  }
+}
+
+/** "vllm-b refuses …, so 24 of 48 slots of chat are left, all taken." */
+function whyOut({ deployments }: Situation, out: readonly DeploymentNow[]): Why {
+  const [worst] = out.toSorted((a, b) => (b.outForMs ?? 0) - (a.outForMs ?? 0))
+  const ofModel = deployments.filter(({ model }) => model === worst.model)
+  const left = ofModel.filter(({ outForMs }) => outForMs === null)
+  const slots = (of: readonly DeploymentNow[]): number | null =>
+    of.some(({ concurrent }) => concurrent === null)
+      ? null
+      : of.reduce((sum, { concurrent }) => sum + (concurrent ?? 0), 0)
+  const all = slots(ofModel)
+  const isTaken = left.length > 0 && left.every(({ state }) => state === 'full')
+  const error = worst.lastError === null ? 'is out' : (OUT[worst.lastError] ?? 'fails')
+  const rest =
+    left.length === 0
+      ? [say('; '), strong(worst.model), say(' has no other deployment.')]
+      : all === null
+        ? [say('.')]
+        : [
+            say(`, so ${slots(left)} of ${plural(all, 'slot')} of `),
+            strong(worst.model),
+            say(` are left${isTaken ? ', all taken' : ''}.`),
+          ]
+  return {
+    why: [deployment(worst.deployment), say(` ${error}, for ${duration(worst.outForMs ?? 0)} now`), ...rest],
+    actions: [openDeployment(worst.deployment)],
+  }
+}
+
+const OUT: Readonly<Record<string, string>> = {
+  provider_rate_limited: 'answers 429',
+  provider_unreachable: 'can’t be reached',
+  provider_timeout: 'does not answer in time',
+  provider_auth: 'rejects our key',
+  provider_error: 'fails',
+}
+
+function whyInSluice({ store }: Situation): Why {
+  if (store.error !== null) return { why: [say('The store is in trouble: '), strong(store.error.message)], actions: [] }
+  if (store.commitP99Ms === null || store.commitP99Ms < SLOW_COMMIT_MS) return NOTHING
+  return {
+    why: [
+      say('The '),
+      strong('store is slow'),
+      say(`: a commit takes ${duration(store.commitP99Ms)} (p99). Look at its disk.`),
+    ],
+    actions: [],
+  }
+}
+
+function whyRetried({ retried }: Situation): Why {
+  const [most] = retried
+  const all = retried.reduce((sum, { count }) => sum + count, 0)
+  if (most === undefined || most.name === null || most.count / all < MOST) return NOTHING
+  return {
+    why: [
+      deployment(most.name),
+      say(` ${OUT[most.code] ?? 'fails'}: ${plural(most.count, 'attempt')} went elsewhere.`),
+    ],
+    actions: [openDeployment(most.name)],
+  }
+}
+
+function whyUpstream({ deployments, goals }: Situation, part: 'connect' | 'upstream'): Why {
+  const used = deployments.filter(({ attempts }) => attempts > 0)
+  const over = used.filter(({ ttftP95Ms }) => (ttftP95Ms ?? 0) > goals.ttftMs)
+  const what = part === 'connect' ? 'takes long to connect to' : 'is slow to answer'
+  if (over.length !== 1) return NOTHING
+  const [{ deployment: name, ttftP95Ms }] = over
+  return {
+    why: [
+      ...(part === 'connect' ? [deployment(name), say(` ${what}`)] : [deployment(name), say(` ${what}`)]),
+      say(`: its first tokens come after ${duration(ttftP95Ms ?? 0)} (p95).`),
+    ],
+    actions: [openDeployment(name)],
+  }
+}

@@ -1,0 +1,70 @@
+/** What a brief is made of: how things are now, and how they were in the hour before. Plain data. */
+import type { WireError } from '../../core/errors.ts'
+import type { DeploymentRow, Goals } from '../../core/live.ts'
+import type { TtftParts } from '../../core/measure.ts'
+import type { Selector } from '../../core/ports/operations.ts'
+
+export interface Period {
+  /** Answers whose first token a reader got live, and where the time went: means. */
+  readonly firstTokens: number
+  readonly parts: TtftParts | null
+  readonly ttftP95Ms: number | null
+  readonly tpotP95Ms: number | null
+  readonly tpotP50Ms: number | null
+  readonly done: number
+  readonly failed: number
+  readonly expired: number
+  readonly refused: number
+}
+
+/** What happened how often. A null name: nobody's. */
+export interface Counted {
+  readonly code: string
+  /** A deployment's for failures, a tenant's for refusals. */
+  readonly name: string | null
+  readonly count: number
+}
+
+export interface DeploymentNow extends DeploymentRow {
+  /** How long it has been out; null: it is in use. */
+  readonly outForMs: number | null
+  /** Of the hour before. */
+  readonly tpotP50BeforeMs: number | null
+}
+
+export type Trouble = 'late' | 'slow' | 'failing' | 'refusing' | 'stuck'
+
+export interface Situation {
+  readonly nowMs: number
+  /** Nothing was ever submitted. */
+  readonly isNew: boolean
+  readonly goals: Goals
+  /** The last minute, or the last five where little happened. */
+  readonly now: Period
+  /** Null: nothing is known of it. */
+  readonly before: Period | null
+  /** When each began, as far as is known. */
+  readonly since: Readonly<Partial<Record<Trouble, number>>>
+  readonly waiting: {
+    readonly jobs: number
+    readonly tokens: number
+    /** What most of those that were asked wait for: a limit's level and unit, and which share of them. */
+    readonly limit: { readonly level: string; readonly unit: string; readonly share: number } | null
+    /** Who has the most jobs in line, and how many. */
+    readonly most: { readonly tenant: string; readonly jobs: number } | null
+  }
+  readonly running: number
+  /** For how long jobs wait while none runs; 0: it is not so. */
+  readonly stuckMs: number
+  /** Jobs that tenants submit, a minute: now, and in the hour before. The most first. */
+  readonly submits: ReadonlyArray<{ readonly tenant: string; readonly now: number; readonly before: number }>
+  readonly paused: readonly Selector[]
+  readonly deployments: readonly DeploymentNow[]
+  readonly failures: readonly Counted[]
+  /** Failed attempts, of jobs that went on. */
+  readonly retried: readonly Counted[]
+  readonly refusals: readonly Counted[]
+  readonly store: { readonly error: WireError | null; readonly commitP99Ms: number | null }
+  /** Nodes that are silent, or have gone in the last ten minutes. */
+  readonly gone: readonly string[]
+}

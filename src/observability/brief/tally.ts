@@ -1,0 +1,42 @@
+/** How often things happened, minute by minute over the last hour. Things are named by few words: at most 64 a minute. */
+
+const MINUTE_MS = 60_000
+const MINUTES = 66
+const MAX_NAMES = 64
+
+interface Minute {
+  n: number
+  readonly counts: Map<string, number>
+}
+
+export class Tally {
+  readonly #minutes: Minute[] = Array.from({ length: MINUTES }, () => ({ n: -1, counts: new Map() }))
+
+  add(atMs: number, name: string): void {
+    const n = Math.floor(atMs / MINUTE_MS)
+    const minute = this.#minutes[n % MINUTES]
+    if (minute.n !== n) {
+      minute.n = n
+      minute.counts.clear()
+    }
+    const before = minute.counts.get(name)
+    if (before === undefined && minute.counts.size >= MAX_NAMES) return
+    minute.counts.set(name, (before ?? 0) + 1)
+  }
+
+  /** Of the minutes that began in this time, the present one included; the most frequent first. */
+  since(
+    nowMs: number,
+    fromMinutesAgo: number,
+    toMinutesAgo = 0,
+  ): ReadonlyArray<readonly [name: string, count: number]> {
+    const now = Math.floor(nowMs / MINUTE_MS)
+    const sums = new Map<string, number>()
+    for (let n = now - fromMinutesAgo; n <= now - toMinutesAgo; n++) {
+      const minute = this.#minutes[((n % MINUTES) + MINUTES) % MINUTES]
+      if (minute.n !== n) continue
+      for (const [name, count] of minute.counts) sums.set(name, (sums.get(name) ?? 0) + count)
+    }
+    return [...sums].sort(([, a], [, b]) => b - a)
+  }
+}
