@@ -101,7 +101,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   let publicUrl: string | null = null
   const live = liveOf(
     settings,
-    { engine, catalogue, loop, node: ids.name('node', 4), publicUrl: () => publicUrl },
+    { engine, catalogue, goals: goalsOf, loop, node: ids.name('node', 4), publicUrl: () => publicUrl },
     runtime,
   )
   const parts = {
@@ -125,6 +125,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     ])
     await within(runtime, 'open answers', 2 * LAST_WORDS_MS, gateway.close(LAST_WORDS_MS))
     loop.stop()
+    live.stop()
     settings.close()
     await within(runtime, 'the store', CLOSE_MS, engine.close())
     return worker.drained()

@@ -3,16 +3,25 @@ import { fileURLToPath } from 'node:url'
 import type { Config } from '../config/schema.ts'
 import { version } from '../config/version.ts'
 import { SluiceError } from '../core/errors.ts'
+import type { Goals } from '../core/goals.ts'
 import type { Foot, Hello, Role } from '../core/live.ts'
 import { GLOSSARY } from '../core/measure.ts'
-import type { Metric } from '../core/numbers.ts'
+import { Histogram, type Metric } from '../core/numbers.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Live } from '../core/ports/live.ts'
+import { createReports } from '../ledger/reports.ts'
+import { History } from '../observability/history/history.ts'
+import { Changes } from '../observability/live/changes.ts'
+import { createJobPages } from '../observability/live/job-pages.ts'
+import { Lately } from '../observability/live/lately.ts'
 import { createLive } from '../observability/live/live.ts'
-import { LoopLag } from '../observability/live/loop-lag.ts'
+import { createNowPages, type Spent } from '../observability/live/now-pages.ts'
+import { Watchers } from '../observability/live/watchers.ts'
 import type { LoopMonitor } from '../observability/loop.ts'
+import { Traces } from '../observability/traces/traces.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import type { Settings } from './in-force.ts'
+import { lastWords } from './live-words.ts'
 import type { Runtime } from './runtime.ts'
 
 /** What was built from src/app is in dist/src/app. */
@@ -23,16 +32,70 @@ export const PAGE_FOLDER: string = fileURLToPath(new URL(`${ROOT}/dashboard/dist
 export interface LiveOf {
   readonly engine: Engine
   readonly catalogue: Pick<Catalogue, 'models'>
+  readonly goals: (model: string) => Goals
   readonly loop: LoopMonitor
   readonly node: string
   /** Without a path; null where there is none, or not yet. */
   readonly publicUrl: () => string | null
 }
 
-export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Live {
+/** How often the queue is looked at: once for each of the finest buckets. */
+const LOOK_MS = 5_000
+
+export interface OpenLive extends Live {
+  /** Nothing is looked at any more. */
+  stop(): void
+}
+
+export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): OpenLive {
   const { engine, catalogue, loop, node, publicUrl } = parts
   const { clock, log } = runtime
-  const lag = new LoopLag(loop.delay)
+  const lag = new Lately(loop.delay)
+  const commits = engine.metrics.find((metric) => metric.name === 'commit_ms')
+  const commitTime = commits instanceof Histogram ? new Lately(commits) : null
+  const { operations, jobs } = engine
+  const history = new History(clock.wallMs())
+  const traces = new Traces(parts.goals)
+  const changes = new Changes()
+  const watchers = new Watchers()
+  for (const each of [history, traces, changes, watchers]) runtime.observe(each.observe)
+  const reports = createReports(engine.ledger, clock)
+  const storeError = () => {
+    const health = engine.health()
+    return health.ok ? null : SluiceError.from(health.error).wire
+  }
+
+  /** While the store is away there is nothing to see. */
+  const look = (): void =>
+    void operations.depth().then(
+      (depth) => history.looked(clock.wallMs(), depth),
+      () => {},
+    )
+  const stop = clock.every(LOOK_MS, look)
+
+  async function spent(): Promise<Spent> {
+    const day = new Date(engine.wallMs()).toISOString().slice(0, 10)
+    const { total } = await reports.sums({ fromDay: day, toDay: day }, [])
+    return { nanoUsd: Number(total.nanoDollars), isEstimated: total.estimated > 0 }
+  }
+
+  const now = createNowPages({
+    history,
+    traces,
+    changes,
+    watchers,
+    operations,
+    jobs,
+    audit: engine.audit,
+    goals: () => settings.config.goals,
+    deployed: () =>
+      catalogue.models.flatMap(({ name: model, deployments }) =>
+        deployments.map(({ name: deployment }) => ({ deployment, model })),
+      ),
+    spent,
+    store: () => ({ error: storeError(), commitP99Ms: commitTime?.p99() ?? null }),
+    gone: () => [],
+  })
 
   async function hello(role: Role): Promise<Hello> {
     const { config } = settings
@@ -50,7 +113,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Liv
       noKill: kill ? null : 'dashboard.kill is off: turn it on to end workers from here.',
       kills: config.engine === 'embedded' ? 'call' : 'worker',
       models: catalogue.models.map(({ name }) => name),
-      isNew: (await engine.jobs.list({ limit: 1 })).length === 0,
+      isNew: traces.version === 0 && (await jobs.list({ limit: 1 })).length === 0,
       glossary: GLOSSARY,
     }
   }
@@ -58,7 +121,6 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Liv
   async function foot(): Promise<Foot> {
     loop.refresh()
     const deployments = await engine.operations.deployments()
-    const health = engine.health()
     const { config } = settings
     return {
       atMs: clock.wallMs(),
@@ -70,16 +132,28 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Liv
       logBytes: gaugeIn(engine.metrics, 'used_bytes'),
       maxLogBytes: config.retention.bytes,
       loopLagP99Ms: lag.p99(),
-      storeError: health.ok ? null : SluiceError.from(health.error).wire,
+      storeError: storeError(),
     }
   }
 
-  return createLive({
+  const live = createLive({
     clock,
     hello,
     foot,
+    history,
+    changes,
+    operations,
+    now,
+    jobs: createJobPages({
+      clock,
+      traces,
+      jobs,
+      words: (job) => lastWords(engine.log, job),
+      showsText: () => textOf(settings.config) === 'shown',
+    }),
     onFault: (err) => log.error({ err }, 'a page of the dashboard could not be told something'),
   })
+  return { ...live, stop }
 }
 
 const isDemo = ({ models }: Config): boolean => models.every(({ provider }) => provider === 'demo')

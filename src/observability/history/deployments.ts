@@ -90,15 +90,15 @@ export class Deployments {
     for (let bucket = last - SPARK + 1; bucket <= last; bucket++) {
       const slot = bucket % SPARK
       const isThere = found !== undefined && found.held[slot] === bucket
-      for (const of of ['ttft', 'tpot'] as const) {
+      for (const kind of ['ttft', 'tpot'] as const) {
         const here = new Float64Array(CELLS)
         if (isThere)
           for (let i = 0; i < SMALL; i++) {
             // As if they all were in the first of the two
-            here[i * MERGED] = found[of][slot * SMALL + i]
-            sum[of][i * MERGED] += here[i * MERGED]
+            here[i * MERGED] = found[kind][slot * SMALL + i]
+            sum[kind][i * MERGED] += here[i * MERGED]
           }
-        sparks[of].push(rounded(quantileIn(here, of === 'ttft' ? 0.95 : 0.5)))
+        sparks[kind].push(rounded(quantileIn(here, kind === 'ttft' ? 0.95 : 0.5)))
       }
       if (isThere) for (let i = 0; i < 3; i++) totals[i] += found.sums[slot * 3 + i]
     }

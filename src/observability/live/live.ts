@@ -1,67 +1,183 @@
 /**
  * What open pages of the dashboard are told, and when. Nothing is read and no timer runs while none is open; pages that
- * watch the same share what is computed.
+ * watch the same share what is computed for it.
  */
 import type { Clock } from '../../core/clock.ts'
-import type { Foot, Hello, LiveAsk, LiveTold, Role } from '../../core/live.ts'
+import { SluiceError } from '../../core/errors.ts'
+import type { Foot, Hello, Line, LiveAsk, LiveTold, Role, RowKind } from '../../core/live.ts'
 import type { Live, LivePage } from '../../core/ports/live.ts'
+import type { Operations } from '../../core/ports/operations.ts'
+import { chartOf, spanOf } from '../history/chart.ts'
+import type { History } from '../history/history.ts'
+import type { Changes } from './changes.ts'
+import type { JobPages } from './job-pages.ts'
+import type { NowPages } from './now-pages.ts'
 
 const BEAT_MS = 250
-/** Beats from one foot to the next. */
 const BEATS_A_SECOND = 4
+const LINE_BOUNDS = { rows: 8, waits: 40, runs: 60 } as const
+const FIRST_CHANGES = 50
 
 export interface LiveParts {
   readonly clock: Clock
   readonly hello: (role: Role) => Promise<Hello>
   readonly foot: () => Promise<Foot>
+  readonly history: History
+  readonly changes: Changes
+  readonly operations: Pick<Operations, 'line'>
+  readonly now: NowPages
+  readonly jobs: JobPages
   /** A page could not be told something. */
   readonly onFault: (error: unknown) => void
 }
 
-interface Page {
+type Ask<P extends LiveAsk['page']> = Extract<LiveAsk, { page: P }>
+
+let opened = 0
+
+class Page {
+  readonly id = ++opened
+  readonly role: Role
   readonly tell: (told: LiveTold) => boolean
-  isOpen: boolean
+  isOpen = true
+  isGreeted = false
+  ask: LiveAsk = { t: 'watch', page: 'foot' }
+  /** The bucket that the chart is told from the next time; null: all of it. */
+  chartFrom: number | null = null
+  /** Versions of jobs and changes that it was told; null: none. */
+  jobs: number | null = null
+  changes: number | null = null
+  line = ''
+
+  constructor(role: Role, tell: (told: LiveTold) => boolean) {
+    this.role = role
+    this.tell = tell
+  }
+
+  watch(ask: LiveAsk): void {
+    this.ask = ask
+    this.chartFrom = null
+    this.jobs = null
+    this.changes = null
+    this.line = ''
+  }
+
+  /** Is this still what it watches, after something was fetched for it? */
+  isAt(ask: LiveAsk): boolean {
+    return this.isOpen && this.ask === ask
+  }
 }
 
 export function createLive(parts: LiveParts): Live {
-  const { clock, onFault } = parts
+  const { clock, history, changes, operations, onFault } = parts
   const pages = new Set<Page>()
+  const busy = new Set<string>()
   let stop: (() => void) | null = null
   let beats = 0
-  let isBusy = false
 
-  async function second(): Promise<void> {
-    // Whoever comes while this is fetched waits for the next one
-    const here = [...pages]
-    const foot: LiveTold = { t: 'foot', ...(await parts.foot()) }
-    for (const page of here) if (page.isOpen) page.tell(foot)
+  /** One at a time of each name: where the store is slow, beats are left out. */
+  function once(name: string, fn: () => Promise<void>): void {
+    if (busy.has(name)) return
+    busy.add(name)
+    fn()
+      .catch(onFault)
+      .finally(() => busy.delete(name))
   }
+
+  const watching = <P extends LiveAsk['page']>(page: P): Array<readonly [Page, Ask<P>]> =>
+    [...pages].flatMap((each) =>
+      each.isGreeted && each.ask.page === page ? [[each, each.ask as Ask<P>] as const] : [],
+    )
 
   function beat(): void {
-    if (beats++ % BEATS_A_SECOND !== 0 || isBusy) return
-    isBusy = true
-    second()
-      .catch(onFault)
-      .finally(() => {
-        isBusy = false
-      })
+    if (watching('now').length > 0) once('line', tellLines)
+    for (const [page, ask] of watching('job')) once(`job ${page.id}`, () => tellJob(page, ask))
+    if (beats++ % BEATS_A_SECOND !== 0) return
+    once('foot', tellFoot)
+    for (const [page, ask] of watching('now')) once(`now ${page.id}`, () => tellNow(page, ask))
+    for (const [page, ask] of watching('jobs')) once(`jobs ${page.id}`, () => tellJobs(page, ask, ask.filter))
   }
 
-  async function greet(page: Page, role: Role): Promise<void> {
-    const hello = await parts.hello(role)
+  async function tellFoot(): Promise<void> {
+    const foot: LiveTold = { t: 'foot', ...(await parts.foot()) }
+    for (const page of pages) if (page.isGreeted) page.tell(foot)
+  }
+
+  async function tellLines(): Promise<void> {
+    const lines = new Map<RowKind, Promise<Line>>()
+    await Promise.all(
+      watching('now').map(async ([page, ask]) => {
+        if (typeof ask.range !== 'string') return
+        const asked = lines.get(ask.rows) ?? operations.line(ask.rows, LINE_BOUNDS)
+        lines.set(ask.rows, asked)
+        const line = await asked
+        const { atMs: _, ...rest } = line
+        const text = JSON.stringify(rest)
+        if (page.isAt(ask) && text !== page.line && page.tell({ t: 'line', ...line })) page.line = text
+      }),
+    )
+  }
+
+  async function tellNow(page: Page, ask: Ask<'now'>): Promise<void> {
+    const nowMs = clock.wallMs()
+    const span = spanOf(history, ask.range, nowMs)
+    if (page.chartFrom === null || span.isLive) {
+      const isTold = page.tell({ t: 'chart', ...chartOf(span, page.chartFrom) })
+      page.chartFrom = isTold ? span.last : null
+    }
+    const now = await parts.now.read(ask.range, nowMs)
+    if (page.isAt(ask)) page.tell({ t: 'now', ...now })
+    if (page.isAt(ask)) await tellJobs(page, ask, {})
+    if (page.isAt(ask)) await tellChanges(page)
+  }
+
+  async function tellJobs(page: Page, ask: LiveAsk, filter: Ask<'jobs'>['filter']): Promise<void> {
+    const { rows, version } = await parts.jobs.rows(filter, page.jobs, page.role)
+    if (!page.isAt(ask) || (rows.length === 0 && page.jobs !== null)) return
+    if (page.tell({ t: 'jobs', jobs: rows })) page.jobs = version
+  }
+
+  async function tellChanges(page: Page): Promise<void> {
+    await parts.now.older()
+    const { added } = changes
+    const fresh = page.changes === null ? FIRST_CHANGES : Math.min(FIRST_CHANGES, added - page.changes)
+    if (fresh === 0) return
+    if (page.tell({ t: 'changes', changes: changes.newest(fresh) })) page.changes = added
+  }
+
+  async function tellJob(page: Page, ask: Ask<'job'>): Promise<void> {
+    const version = parts.jobs.version(ask.job)
+    if (page.jobs !== null && page.jobs === version) return
+    try {
+      const trace = await parts.jobs.trace(ask.job, page.role)
+      if (page.isAt(ask) && page.tell({ t: 'job', ...trace })) page.jobs = version
+    } catch (thrown) {
+      if (!(thrown instanceof SluiceError) || thrown.code === 'internal') throw thrown
+      if (page.isAt(ask) && page.tell({ t: 'error', error: thrown.wire })) page.jobs = version
+    }
+  }
+
+  async function greet(page: Page): Promise<void> {
+    const hello = await parts.hello(page.role)
     if (page.isOpen) page.tell({ t: 'hello', ...hello })
     const foot = await parts.foot()
     if (page.isOpen) page.tell({ t: 'foot', ...foot })
-    if (page.isOpen) pages.add(page)
+    page.isGreeted = true
+    // What it asks for first is told at the next beat
+    beats = 0
   }
 
   return {
     open(role, tell): LivePage {
-      const page: Page = { tell, isOpen: true }
+      const page = new Page(role, tell)
+      pages.add(page)
       stop ??= clock.every(BEAT_MS, beat)
-      greet(page, role).catch(onFault)
+      greet(page).catch(onFault)
       return {
-        ask(_ask: LiveAsk) {},
+        ask(ask) {
+          page.watch(ask)
+          beats = 0
+        },
         close() {
           page.isOpen = false
           pages.delete(page)

@@ -4,6 +4,8 @@
 export interface Visit {
   readonly from: number
   readonly to: number
+  /** It ended by itself: its reader has all that was sent. */
+  readonly complete: boolean
 }
 
 export interface Coverage {
@@ -15,27 +17,54 @@ export interface Coverage {
   readonly twice: number
 }
 
-/** Visits in the order in which they began. One from the start is a reader of its own, who repeats nothing. */
-export function coverageOf(visits: readonly Visit[]): Coverage {
-  let covered: Visit[] = []
-  let twice = 0
-  let begin = Infinity
-  for (const visit of visits) {
-    if (visit.to <= visit.from) continue
-    if (visit.from > 0) for (const before of covered) twice += overlap(visit, before)
-    begin = Math.min(begin, visit.from)
-    covered = union([...covered, visit])
-  }
-  const shown = covered.reduce((sum, { from, to }) => sum + to - from, 0)
-  const end = covered.reduce((most, { to }) => Math.max(most, to), 0)
-  return { shown, lost: shown === 0 ? 0 : end - begin - shown, twice }
+type Piece = Omit<Visit, 'complete'>
+
+/** One reader over its visits. */
+interface Chain {
+  /** The last one may be cut down, by the cursor of the next visit. */
+  readonly pieces: Piece[]
+  /** What it certainly has: up to here. */
+  sure: number
+  isComplete: boolean
 }
 
-const overlap = (a: Visit, b: Visit): number => Math.max(0, Math.min(a.to, b.to) - Math.max(a.from, b.from))
+/**
+ * Visits in the order in which they began. One from the start is a reader of its own, who repeats nothing. A cursor is
+ * its reader's word for what it has: what was sent after that to a connection that was cut has never arrived.
+ */
+export function coverageOf(visits: readonly Visit[]): Coverage {
+  const chains: Chain[] = []
+  let twice = 0
+  for (const { from, to, complete } of visits) {
+    const chain = from === 0 ? undefined : chainOf(chains, from)
+    const sure = complete ? to : from
+    if (chain === undefined) {
+      chains.push({ pieces: [{ from, to }], sure, isComplete: complete })
+      continue
+    }
+    twice += Math.max(0, Math.min(chain.sure, to) - from)
+    const last = chain.pieces.pop()!
+    // Unless it had all of that
+    const end = chain.isComplete ? last.to : Math.min(last.to, Math.max(from, last.from))
+    chain.pieces.push({ from: last.from, to: end }, { from, to })
+    chain.sure = Math.max(chain.sure, sure)
+    chain.isComplete = complete
+  }
+  const all = union(chains.flatMap(({ pieces }) => pieces)).filter(({ from, to }) => to > from)
+  const shown = all.reduce((sum, { from, to }) => sum + to - from, 0)
+  const [first] = all
+  return { shown, lost: first === undefined ? 0 : all.at(-1)!.to - first.from - shown, twice }
+}
 
-function union(visits: readonly Visit[]): Visit[] {
+/** Who came back with this cursor: most likely the last one that was cut after it. */
+const chainOf = (chains: readonly Chain[], from: number): Chain | undefined =>
+  chains.findLast(({ isComplete, pieces }) => !isComplete && pieces.at(-1)!.to >= from) ??
+  chains.findLast(({ pieces }) => pieces.at(-1)!.to >= from) ??
+  chains.at(-1)
+
+function union(pieces: readonly Piece[]): Piece[] {
   const merged: Array<{ from: number; to: number }> = []
-  for (const { from, to } of visits.toSorted((a, b) => a.from - b.from)) {
+  for (const { from, to } of pieces.toSorted((a, b) => a.from - b.from)) {
     const last = merged.at(-1)
     if (last !== undefined && from <= last.to) last.to = Math.max(last.to, to)
     else merged.push({ from, to })

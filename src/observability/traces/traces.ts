@@ -53,7 +53,7 @@ export class Trace {
   readonly traceId: string | null
   readonly acceptedAtMs: number
   /** Was it there from its acceptance on? */
-  readonly isWhole: boolean
+  isWhole: boolean
   state: JobState = 'queued'
   /** Grows with each change, over all jobs. */
   version = 0
@@ -88,7 +88,7 @@ export class Trace {
     this.keyId = fact.keyId
     this.requestId = fact.requestId
     this.traceId = fact.trace === null ? null : traceIdOf(fact.trace)
-    this.acceptedAtMs = fact.atMs
+    this.acceptedAtMs = fact.type === 'job-leased' ? Math.round(fact.atMs - fact.queuedMs) : fact.atMs
     this.isWhole = isWhole
   }
 }
@@ -128,9 +128,7 @@ export class Traces {
   readonly observe: Observe = (fact) => {
     switch (fact.type) {
       case 'job-submitted':
-        // A shared answer, or a retry: the job has its own already
-        if (!this.#traces.has(fact.job)) this.#add(new Trace(fact, true))
-        return
+        return this.#submitted(fact)
       case 'job-leased':
       case 'job-returned':
       case 'job-ended':
@@ -146,6 +144,13 @@ export class Traces {
         return this.#mark(fact)
       default:
     }
+  }
+
+  /** What comes to a worker at once may be leased before its submit is told. */
+  #submitted(fact: Extract<Fact, { type: 'job-submitted' }>): void {
+    const trace = this.#traces.get(fact.job)
+    if (trace === undefined) this.#add(new Trace(fact, !fact.joined))
+    else if (!fact.joined) trace.isWhole = true
   }
 
   #add(trace: Trace): void {

@@ -204,7 +204,7 @@ function tokensPerRecord({ tokens, shown, readers }: Trace): number {
 /** By readers' cursors. Whoever has everything has all tokens; what is not certain is null. */
 function countsOf(trace: Trace): JobTrace['counts'] {
   const { tokens, readers, state } = trace
-  const known = readers.flatMap(({ from, seq }) => (from === null ? [] : [{ from, to: seq }]))
+  const known = readers.flatMap(({ from, seq, complete }) => (from === null ? [] : [{ from, to: seq, complete }]))
   if (readers.length === 0 || known.length < readers.length || !trace.isWhole)
     return { stored: tokens, shown: null, lost: null, shownTwice: null }
   const { shown, lost, twice } = coverageOf(known)

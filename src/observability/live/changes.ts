@@ -1,0 +1,105 @@
+/** What was changed, by whom: as it happens, from facts, and what the audit has of the time before. */
+import type { Fact } from '../../core/facts.ts'
+import type { ChangeRow } from '../../core/live.ts'
+import type { AuditEntry } from '../../core/ports/audit.ts'
+import { codeText, modelPath } from '../brief/brief.ts'
+import { duration, say, strong } from '../brief/words.ts'
+import type { Observe } from '../emit.ts'
+
+export const MAX_CHANGES = 200
+/** Deployments that are known to be out: more than any configuration has. */
+const MAX_OUT = 1_000
+
+const KINDS: ReadonlyArray<readonly [prefix: string, kind: ChangeRow['kind']]> = [
+  ['config-', 'config'],
+  ['key-', 'key'],
+  ['benchmark-', 'bench'],
+  ['text-', 'look'],
+]
+
+export class Changes {
+  /** Newest first. */
+  #rows: ChangeRow[] = []
+  #added = 0
+  readonly #outSince = new Map<string, number>()
+
+  /** How many came since the start: what is new is told by it. */
+  get added(): number {
+    return this.#added
+  }
+
+  newest(most: number): readonly ChangeRow[] {
+    return this.#rows.slice(0, most)
+  }
+
+  outSince(deployment: string): number | null {
+    return this.#outSince.get(deployment) ?? null
+  }
+
+  add(row: ChangeRow): void {
+    this.#added++
+    this.#rows.unshift(row)
+    this.#rows.length = Math.min(this.#rows.length, MAX_CHANGES)
+  }
+
+  /** What there was before the start; called once. */
+  addOlder(entries: readonly AuditEntry[]): void {
+    const oldest = this.#rows.at(-1)?.atMs ?? Infinity
+    const older = entries.filter(({ atMs }) => atMs < oldest).map(rowOf)
+    this.#rows = [...this.#rows, ...older].slice(0, MAX_CHANGES)
+  }
+
+  readonly observe: Observe = (fact) => {
+    switch (fact.type) {
+      case 'admin-changed':
+        return this.add(rowOf(fact))
+      case 'deployment-cooled':
+        return this.#out(fact)
+      case 'attempt-ended':
+        // One that failed before any call tells nothing of its deployment
+        return fact.code === null ? this.#back(fact.deployment, fact.atMs) : undefined
+      case 'first-token-received':
+        return this.#back(fact.deployment, fact.atMs)
+      case 'store-degraded':
+        return this.add({ atMs: fact.atMs, kind: 'node', words: [strong('The store takes nothing')], by: null })
+      case 'store-recovered':
+        return this.add({ atMs: fact.atMs, kind: 'node', words: [say('The store is back')], by: null })
+      default:
+    }
+  }
+
+  #out({ deployment, code, atMs }: Extract<Fact, { type: 'deployment-cooled' }>): void {
+    if (this.#outSince.has(deployment) || this.#outSince.size >= MAX_OUT) return
+    this.#outSince.set(deployment, atMs)
+    const words = [strong(deployment, modelPath(deployment)), say(`: ${codeText(code)}; left alone for a while`)]
+    this.add({ atMs, kind: 'deployment-out', words, by: null })
+  }
+
+  #back(deployment: string, atMs: number): void {
+    const since = this.#outSince.get(deployment)
+    if (since === undefined) return
+    this.#outSince.delete(deployment)
+    const words = [strong(deployment, modelPath(deployment)), say(` answers again, after ${duration(atMs - since)}`)]
+    this.add({ atMs, kind: 'deployment-back', words, by: null })
+  }
+}
+
+/** "key-created", "key key_ab": "key key_ab created: weight 2 → 3" */
+function rowOf({ atMs, action, target, before, after, from }: AuditEntry): ChangeRow {
+  const kind = KINDS.find(([prefix]) => action.startsWith(prefix))?.[1] ?? 'operator'
+  const verb = action.slice(action.indexOf('-') + 1).replaceAll('-', ' ')
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].slice(0, 3)
+  const changed = names.map((name) => {
+    const [was, is] = [shown(before[name]), shown(after[name])]
+    return was === null ? `${name} ${is ?? '–'}` : `${name} ${was} → ${is ?? '–'}`
+  })
+  const more = changed.length === 0 ? '' : `: ${changed.join(', ')}`
+  return { atMs, kind, words: [strong(target.slice(0, 100)), say(` ${verb}${more}`.slice(0, 200))], by: from || null }
+}
+
+/** Views in the audit have nothing secret, but may be long. */
+function shown(value: unknown): string | null {
+  if (value === undefined || value === null) return null
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  return text.length > 40 ? `${text.slice(0, 39)}…` : text
+}

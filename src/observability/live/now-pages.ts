@@ -1,0 +1,194 @@
+/** The figures and briefs of Now, once a second for all pages that look at the same. */
+import type { WireError } from '../../core/errors.ts'
+import type { Goals, Now, Range } from '../../core/live.ts'
+import type { Audit } from '../../core/ports/audit.ts'
+import type { Jobs } from '../../core/ports/jobs.ts'
+import type { Operations } from '../../core/ports/operations.ts'
+import { briefsOf } from '../brief/brief.ts'
+import type { DeploymentNow, Situation } from '../brief/situation.ts'
+import { spanOf } from '../history/chart.ts'
+import type { History } from '../history/history.ts'
+import type { Traces } from '../traces/traces.ts'
+import type { Changes } from './changes.ts'
+import { beforeOf, type Deployed, deploymentRow, figuresOf, latelyOf, sincesOf, stuckSince } from './now.ts'
+import type { Watchers } from './watchers.ts'
+
+/** What was computed is good for all pages of one second. */
+const FRESH_MS = 500
+/** Jobs in line that are asked what they wait for. */
+const ASKED = 20
+/** The ledger is asked for what was spent today this often; what comes meanwhile is in the next answer. */
+const SPENT_MS = 10_000
+const AUDIT_SHOWN = 100
+const LIVE_RANGE = '15m'
+
+export interface Spent {
+  readonly nanoUsd: number
+  readonly isEstimated: boolean
+}
+
+export interface NowParts {
+  readonly history: History
+  readonly traces: Traces
+  readonly changes: Changes
+  readonly watchers: Watchers
+  readonly operations: Pick<Operations, 'depth' | 'backlog' | 'deployments' | 'paused'>
+  readonly jobs: Pick<Jobs, 'places' | 'list'>
+  readonly audit: Pick<Audit, 'list'>
+  readonly goals: () => Goals
+  readonly deployed: () => readonly Deployed[]
+  /** Today, by the ledger. */
+  readonly spent: () => Promise<Spent>
+  readonly store: () => { readonly error: WireError | null; readonly commitP99Ms: number | null }
+  readonly gone: () => readonly string[]
+}
+
+export interface NowPages {
+  read(range: Range, nowMs: number): Promise<Now>
+  /** What the audit has of the time before the start is among the changes. */
+  older(): Promise<void>
+}
+
+export function createNowPages(parts: NowParts): NowPages {
+  const { history, traces, changes, watchers, operations, jobs, goals, deployed, store } = parts
+  let older: Promise<void> | null = null
+  let spent: { readonly atMs: number; readonly value: Promise<Spent | null> } | null = null
+  let common: { readonly atMs: number; readonly value: Promise<Situation> } | null = null
+
+  function situation(nowMs: number): Promise<Situation> {
+    if (common === null || Math.abs(nowMs - common.atMs) >= FRESH_MS) common = { atMs: nowMs, value: gather(nowMs) }
+    return common.value
+  }
+
+  async function gather(nowMs: number): Promise<Situation> {
+    const [depth, backlog, statuses, paused] = await Promise.all([
+      operations.depth(),
+      operations.backlog(),
+      operations.deployments(),
+      operations.paused(),
+    ])
+    const { period, minutes } = latelyOf(history, nowMs)
+    const before = beforeOf(history, nowMs)
+    const stuckFrom = depth.queued + depth.waiting > 0 && depth.leased === 0 ? stuckSince(history, nowMs) : null
+    const wanted = goals()
+    const deployments = deployed().map((each): DeploymentNow => {
+      const status = statuses.find(({ deployment }) => deployment === each.deployment)
+      const row = deploymentRow(each, status, history, 0, nowMs)
+      const outSince = changes.outSince(each.deployment)
+      const isOut = row.state === 'cooling' || row.failuresInRow >= 3
+      return {
+        ...row,
+        outForMs: isOut ? Math.max(0, nowMs - (outSince ?? nowMs)) : null,
+        tpotP50BeforeMs: history.deployments.read(each.deployment, 1, nowMs - 300_000).tpotP50Ms,
+      }
+    })
+    return {
+      nowMs,
+      isNew: traces.version === 0 && (await jobs.list({ limit: 1 })).length === 0,
+      goals: wanted,
+      now: period,
+      before,
+      since: { ...sincesOf(history, nowMs, wanted), ...(stuckFrom !== null && { stuck: stuckFrom }) },
+      waiting: {
+        jobs: depth.queued + depth.waiting,
+        tokens: backlog.reduce((sum, { tokens }) => sum + tokens, 0),
+        ...(await whoWaits()),
+      },
+      running: depth.leased,
+      stuckMs: stuckFrom === null ? 0 : nowMs - stuckFrom,
+      ...watchers.read(nowMs, minutes),
+      paused,
+      deployments,
+      store: store(),
+      gone: parts.gone(),
+    }
+  }
+
+  /** By the jobs whose marks are here. */
+  async function whoWaits(): Promise<Pick<Situation['waiting'], 'limit' | 'most'>> {
+    const byTenant = new Map<string, number>()
+    const asked: string[] = []
+    for (const { state, tenant, job } of traces.newest()) {
+      if (state !== 'queued' && state !== 'waiting') continue
+      byTenant.set(tenant, (byTenant.get(tenant) ?? 0) + 1)
+      if (asked.length < ASKED) asked.push(job)
+    }
+    const [most] = [...byTenant].sort(([, a], [, b]) => b - a)
+    const places = asked.length === 0 ? [] : [...(await jobs.places(asked)).values()]
+    const limits = new Map<string, number>()
+    for (const { waitingFor } of places)
+      if (waitingFor !== undefined) {
+        const name = `${waitingFor.level} ${waitingFor.unit}`
+        limits.set(name, (limits.get(name) ?? 0) + 1)
+      }
+    const [limit] = [...limits].sort(([, a], [, b]) => b - a)
+    const [level, unit] = limit?.[0].split(' ') ?? []
+    return {
+      most: most === undefined ? null : { tenant: most[0], jobs: most[1] },
+      limit: limit === undefined ? null : { level, unit, share: limit[1] / places.length },
+    }
+  }
+
+  function spentToday(nowMs: number): Promise<Spent | null> {
+    if (spent === null || Math.abs(nowMs - spent.atMs) >= SPENT_MS)
+      spent = { atMs: nowMs, value: parts.spent().catch(() => null) }
+    return spent.value
+  }
+
+  return {
+    async read(range, nowMs) {
+      const [now, money] = await Promise.all([situation(nowMs), spentToday(nowMs)])
+      const { nth } = spanOf(history, typeof range === 'string' ? range : LIVE_RANGE, nowMs)
+      const statuses = nth === 0 ? now.deployments : await rows(nth, nowMs)
+      return {
+        atMs: nowMs,
+        briefs: briefsOf(now),
+        ...figuresOf(history, range, nowMs, goals(), {
+          waitingJobs: now.waiting.jobs,
+          waitingTokens: now.waiting.tokens,
+          spentNanoUsd: money?.nanoUsd ?? null,
+          spendGoal: null,
+          isSpentEstimated: money?.isEstimated ?? false,
+        }),
+        deployments: statuses.slice(0, MAX_ROWS).map(bare),
+      }
+    },
+    older() {
+      older ??= parts.audit.list(AUDIT_SHOWN).then((entries) => changes.addOlder(entries))
+      return older.catch(() => {})
+    },
+  }
+
+  async function rows(range: number, nowMs: number) {
+    const statuses = await operations.deployments()
+    return deployed().map((each) =>
+      deploymentRow(
+        each,
+        statuses.find(({ deployment }) => deployment === each.deployment),
+        history,
+        range,
+        nowMs,
+      ),
+    )
+  }
+}
+
+/** Of Now: the page of models has all. */
+const MAX_ROWS = 12
+/** As many points as a sparkline of a table shows. */
+const POINTS = 20
+
+function bare(row: DeploymentNow | Now['deployments'][number]): Now['deployments'][number] {
+  const { outForMs: _, tpotP50BeforeMs: __, ...rest } = row as DeploymentNow
+  return { ...rest, ttftSpark: fewer(rest.ttftSpark), tpotSpark: fewer(rest.tpotSpark) }
+}
+
+/** The worst of each few. */
+function fewer(spark: readonly (number | null)[]): Array<number | null> {
+  const wide = Math.ceil(spark.length / POINTS)
+  return Array.from({ length: Math.ceil(spark.length / wide) }, (_, i) =>
+    spark
+      .slice(i * wide, (i + 1) * wide)
+      .reduce((most, value) => (value === null ? most : Math.max(most ?? value, value)), null),
+  )
+}

@@ -1,0 +1,231 @@
+/** The figures of Now, and the situation that its brief is made of: read from the history when somebody looks. */
+import type { DeploymentRow, Figure, Goals, Now, Range } from '../../core/live.ts'
+import type { TtftParts } from '../../core/measure.ts'
+import type { DeploymentStatus } from '../../core/ports/operations.ts'
+import type { Period, Trouble } from '../brief/situation.ts'
+import { type Span, spanOf, spark } from '../history/chart.ts'
+import { rounded } from '../history/deployments.ts'
+import { type History, PARTS } from '../history/history.ts'
+import { quantileIn } from '../history/marks.ts'
+import type { Tier } from '../history/tier.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 3_600_000
+/** Fewer first tokens in a minute than these say little: then five minutes are looked at. */
+const ENOUGH = 20
+const LATELY_MS = 5 * MINUTE_MS
+const TOKENS_OVER_MS = 10_000
+
+export function periodOf(tier: Tier, first: number, last: number): Period {
+  const total = (column: Parameters<Tier['total']>[2]): number => tier.total(first, last, column)
+  const firstTokens = total('firstTokens')
+  const tpot = tier.cells(first, last, 'tpot')
+  return {
+    firstTokens,
+    parts:
+      firstTokens === 0
+        ? null
+        : (Object.fromEntries(PARTS.map((part) => [part, total(part) / firstTokens])) as unknown as TtftParts),
+    ttftP95Ms: quantileIn(tier.cells(first, last, 'ttft'), 0.95),
+    tpotP95Ms: quantileIn(tpot, 0.95),
+    tpotP50Ms: quantileIn(tpot, 0.5),
+    done: total('done'),
+    failed: total('failed'),
+    expired: total('expired'),
+    refused: total('refused'),
+  }
+}
+
+/** The last minute, or five of them where too little came in one. */
+export function latelyOf(
+  { tiers: [tier] }: History,
+  nowMs: number,
+): { readonly period: Period; readonly minutes: number } {
+  const last = tier.bucketAt(nowMs)
+  const minute = periodOf(tier, tier.bucketAt(nowMs - MINUTE_MS), last)
+  if (minute.firstTokens + minute.done + minute.failed >= ENOUGH) return { period: minute, minutes: 1 }
+  return { period: periodOf(tier, tier.bucketAt(nowMs - LATELY_MS), last), minutes: 5 }
+}
+
+/** The hour before the last five minutes; null: nothing is known of it. */
+export function beforeOf({ tiers, startAtMs }: History, nowMs: number): Period | null {
+  const tier = tiers[2]
+  const last = tier.bucketAt(nowMs - LATELY_MS) - 1
+  const first = Math.max(tier.bucketAt(nowMs - LATELY_MS - HOUR_MS), tier.bucketAt(startAtMs))
+  return first > last ? null : periodOf(tier, first, last)
+}
+
+/** When each trouble began: the first of the minutes without a break in which it was so. */
+export function sincesOf({ tiers }: History, nowMs: number, goals: Goals): Partial<Record<Trouble, number>> {
+  const tier = tiers[2]
+  const isSo: Readonly<Record<Exclude<Trouble, 'stuck'>, (bucket: number) => boolean | null>> = {
+    late: (bucket) => over(tier.ttft(bucket), goals.ttftMs),
+    slow: (bucket) => over(tier.tpot(bucket), goals.tpotMs),
+    failing: (bucket) => shareOver(tier, bucket, 'failed'),
+    refusing: (bucket) => shareOver(tier, bucket, 'refused'),
+  }
+  const since: Partial<Record<Trouble, number>> = {}
+  for (const [trouble, test] of Object.entries(isSo) as Array<[Trouble, (bucket: number) => boolean | null]>) {
+    const from = backTo(tier, nowMs, test)
+    if (from !== null) since[trouble] = from
+  }
+  return since
+}
+
+/** Buckets in which nothing was measured break nothing. */
+function backTo(tier: Tier, nowMs: number, test: (bucket: number) => boolean | null): number | null {
+  let from: number | null = null
+  const last = tier.bucketAt(nowMs)
+  for (let bucket = last; bucket > last - tier.slots && bucket >= 0; bucket--) {
+    const is = test(bucket)
+    if (is === false) return from
+    if (is === true) from = bucket * tier.stepMs
+    if (!tier.has(bucket)) return from
+  }
+  return from
+}
+
+function over(cells: ArrayLike<number> | null, goal: number): boolean | null {
+  const p95 = cells === null ? null : quantileIn(cells, 0.95)
+  return p95 === null ? null : p95 > goal
+}
+
+function shareOver(tier: Tier, bucket: number, column: 'failed' | 'refused'): boolean | null {
+  const bad = tier.value(bucket, column)
+  const all = tier.value(bucket, 'done') + tier.value(bucket, 'failed') + tier.value(bucket, 'refused')
+  return all === 0 ? null : bad / all >= 0.05
+}
+
+/** For how long something has waited while nothing ran; 0: it is not so now. */
+export function stuckSince({ tiers: [tier] }: History, nowMs: number): number | null {
+  let from: number | null = null
+  for (let bucket = tier.bucketAt(nowMs); bucket > tier.bucketAt(nowMs) - tier.slots && bucket >= 0; bucket--) {
+    if (tier.value(bucket, 'looks') === 0) {
+      if (from === null && bucket === tier.bucketAt(nowMs)) continue
+      return from
+    }
+    if (tier.value(bucket, 'waiting') === 0 || tier.value(bucket, 'running') > 0) return from
+    from = bucket * tier.stepMs
+  }
+  return from
+}
+
+// ---------------------------------------------------------------- figures
+
+export interface Beside {
+  readonly waitingJobs: number
+  readonly waitingTokens: number
+  readonly spentNanoUsd: number | null
+  readonly spendGoal: number | null
+  readonly isSpentEstimated: boolean
+}
+
+export function figuresOf(
+  history: History,
+  range: Range,
+  nowMs: number,
+  goals: Goals,
+  beside: Beside,
+): Omit<Now, 'briefs' | 'deployments' | 'atMs'> {
+  const span = spanOf(history, range, nowMs)
+  const { tier, first, last, isLive } = span
+  // Of the past: all of the range
+  const period = isLive ? latelyOf(history, nowMs).period : periodOf(tier, first, last)
+  const perMs = isLive ? tokensLately(history, nowMs) : tier.total(first, last, 'tokensOut') / spanMs(span)
+  const judged = goodOf(history, span, nowMs)
+  const quantile = (of: 'ttft' | 'tpot') =>
+    spark(span, (from, to) => rounded(quantileIn(tier.cells(from, to, of), 0.95)))
+  const ratio = (a: 'good' | 'tokensOut' | 'waiting', b: 'judged' | 'looks') =>
+    spark(span, (from, to) => {
+      const n = tier.total(from, to, b)
+      return n === 0 ? null : Math.round((tier.total(from, to, a) / n) * 1_000) / 1_000
+    })
+  let spent = 0
+  return {
+    ttftP95Ms: figure(rounded(period.ttftP95Ms), goals.ttftMs, quantile('ttft')),
+    tpotP95Ms: figure(rounded(period.tpotP95Ms), goals.tpotMs, quantile('tpot')),
+    tokensPerSecond: {
+      value: Math.round(perMs * 10_000) / 10,
+      goal: null,
+      isWell: true,
+      spark: spark(
+        span,
+        (from, to) => Math.round((tier.total(from, to, 'tokensOut') / ((to - from + 1) * tier.stepMs)) * 10_000) / 10,
+      ),
+    },
+    waitingJobs: { value: beside.waitingJobs, goal: null, isWell: true, spark: ratio('waiting', 'looks') },
+    waitingTokens: beside.waitingTokens,
+    good: {
+      value: judged,
+      goal: goals.good,
+      isWell: judged === null || judged >= goals.good,
+      spark: ratio('good', 'judged'),
+    },
+    spentNanoUsd: {
+      value: beside.spentNanoUsd,
+      goal: beside.spendGoal,
+      isWell: beside.spendGoal === null || (beside.spentNanoUsd ?? 0) <= beside.spendGoal,
+      // As it grew over the range
+      spark: spark(span, (from, to) => tier.total(from, to, 'nanoUsd')).map((n) => (spent += n ?? 0)),
+    },
+    isSpentEstimated: beside.isSpentEstimated,
+  }
+}
+
+const figure = (value: number | null, goal: number, points: Figure['spark']): Figure => ({
+  value,
+  goal,
+  isWell: value === null || value <= goal,
+  spark: points,
+})
+
+const spanMs = ({ tier, first, last }: Span): number => (last - first + 1) * tier.stepMs
+
+/** Tokens a ms: the present bucket is not over, so it counts for what it is. */
+function tokensLately({ tiers: [tier], startAtMs }: History, nowMs: number): number {
+  const last = tier.bucketAt(nowMs)
+  const first = last - TOKENS_OVER_MS / tier.stepMs
+  const overMs = Math.max(1_000, nowMs - Math.max(first * tier.stepMs, startAtMs))
+  return tier.total(first, last, 'tokensOut') / overMs
+}
+
+function goodOf(history: History, { tier, first, last, isLive }: Span, nowMs: number): number | null {
+  const [fine] = history.tiers
+  const of = isLive ? fine : tier
+  const from = isLive ? fine.bucketAt(nowMs - LATELY_MS) : first
+  const to = isLive ? fine.bucketAt(nowMs) : last
+  const judged = of.total(from, to, 'judged')
+  return judged === 0 ? null : of.total(from, to, 'good') / judged
+}
+
+/** A deployment, with the model that it serves; of several the first one. */
+export interface Deployed {
+  readonly deployment: string
+  readonly model: string
+}
+
+export function deploymentRow(
+  { deployment, model }: Deployed,
+  status: DeploymentStatus | undefined,
+  history: History,
+  range: number,
+  nowMs: number,
+): DeploymentRow {
+  const { active = 0, concurrent = 0, unwell = [] } = status ?? {}
+  const coolsForMs = unwell.reduce((most, each) => Math.max(most, each.coolsForMs), 0)
+  const failuresInRow = unwell.reduce((most, each) => Math.max(most, each.failuresInRow), 0)
+  const isFull = Number.isFinite(concurrent) && active >= concurrent
+  const of = history.deployments.read(deployment, range, nowMs)
+  return {
+    model,
+    deployment,
+    state: status === undefined || concurrent === 0 ? 'gone' : coolsForMs > 0 ? 'cooling' : isFull ? 'full' : 'up',
+    active,
+    concurrent: Number.isFinite(concurrent) ? concurrent : null,
+    coolsForMs: Math.ceil(coolsForMs),
+    failuresInRow,
+    lastError: failuresInRow > 0 || of.failed > 0 ? history.deployments.lastError(deployment) : null,
+    ...of,
+    nanoUsd: of.nanoUsd === 0 ? null : of.nanoUsd,
+  }
+}
