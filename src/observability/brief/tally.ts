@@ -1,4 +1,4 @@
-/** How often things happened, minute by minute over the last hour. Things are named by few words: at most 64 a minute. */
+/** How often things happened, minute by minute over the last hour. Names are few words: at most 64 of them a minute. */
 
 const MINUTE_MS = 60_000
 const MINUTES = 66

@@ -1,4 +1,4 @@
-/** Columns of numbers over time, in a ring of buckets of one width: a bucket is cleared when its place is used again. */
+/** Columns of numbers over time, in a ring of buckets of one width; one is cleared when its place is used again. */
 import { CELLS } from './marks.ts'
 
 /** What is added up in each bucket. */

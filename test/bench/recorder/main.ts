@@ -69,7 +69,7 @@ const REQUEST: ReadonlyArray<(n: number) => Happened> = [
     good: true,
     nanoDollars: 1_000,
   }),
-  (n) => ({ ...about(n), type: 'reader-closed', dialect: 'chat', reader: n, complete: true, seq: TOKENS + 3 }),
+  (n) => ({ ...about(n), type: 'reader-closed', dialect: 'chat', reader: n, complete: true, from: 0, seq: TOKENS + 3 }),
   (n) => ({
     ...about(n),
     type: 'request-ended',
@@ -84,7 +84,7 @@ const REQUEST: ReadonlyArray<(n: number) => Happened> = [
 /** Of one stream, twice a second. */
 const PROGRESS: ReadonlyArray<(n: number) => Happened> = [
   (n) => ({ ...about(n), type: 'attempt-progressed', attempt: 1, deployment, tokens: 40 }),
-  (n) => ({ ...about(n), type: 'reader-progressed', dialect: 'chat', reader: n, seq: 42 }),
+  (n) => ({ ...about(n), type: 'reader-progressed', dialect: 'chat', reader: n, from: 0, seq: 42 }),
 ]
 
 const cpuMs = (): number => {
