@@ -119,7 +119,12 @@ const GROUPS: Shape = {
   stored: members({
     tenants: record(tenantLevels),
     keys: record(level),
-    disabled: members({ tenants: list(text), models: list(text), keys: record(text) }),
+    disabled: members({
+      tenants: list(text),
+      models: list(text),
+      deployments: maybe(list(text)),
+      keys: record(text),
+    }),
   }),
 }
 
@@ -165,6 +170,7 @@ export function coordinatorOf(settings: () => DecisionSettings, jitter: () => nu
   return createCoordinator({
     models: models.map(withoutLimits),
     limits: withStored(settings),
+    isDrained: (deployment) => settings().stored?.disabled.deployments?.includes(deployment) ?? false,
     ...caps(),
     caps,
     leaseMs: workers.leaseMs,

@@ -92,6 +92,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     models: {
       resolve: (model) => catalogue.resolve(model),
       list: () => catalogue.models.map(({ name: id }) => ({ id, created, ownedBy: 'sluice' })),
+      probe: (deployment) => catalogue.deployment(deployment)?.provider.check() ?? null,
       served: () => servedModels(settings, catalogue, prices, clock.wallMs()),
     },
     live,

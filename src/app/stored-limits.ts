@@ -16,6 +16,8 @@ export interface StoredLimits {
   readonly disabled: {
     readonly tenants: readonly string[]
     readonly models: readonly string[]
+    /** They are drained. Absent: an older version has sent it. */
+    readonly deployments?: readonly string[]
     /** Tenants by the key's id. */
     readonly keys: Readonly<Record<string, string>>
   }
@@ -43,9 +45,14 @@ const ofKey = reading(levelSettings, (settings) => levelLimits(camelised(setting
 export function storedLimits(keys: Pick<Keys, 'all'>, tenants: Pick<Tenants, 'all'>): StoredLimits {
   const ofTenants: Array<readonly [string, TenantLimits]> = []
   const ofKeys: Array<readonly [string, LevelLimits]> = []
-  const disabled = { tenants: [] as string[], models: [] as string[], keys: [] as Array<readonly [string, string]> }
+  const disabled = {
+    tenants: [] as string[],
+    models: [] as string[],
+    deployments: [] as string[],
+    keys: [] as Array<readonly [string, string]>,
+  }
   for (const { kind, id, limits, disabled: off } of tenants.all()) {
-    if (off !== null) disabled[kind === 'tenant' ? 'tenants' : 'models'].push(id)
+    if (off !== null) disabled[`${kind}s`].push(id)
     const own = limits === null ? null : ofTenant(limits)
     if (kind === 'tenant' && own !== null) ofTenants.push([id, own])
   }
@@ -112,7 +119,11 @@ const off = (limits: LevelLimits | null): LevelLimits => ({
 const isEmpty = ({ tenants, keys, disabled }: StoredLimits): boolean =>
   [tenants, keys, disabled.tenants, disabled.models, disabled.keys].every((one) => Object.keys(one).length === 0)
 
-export const NOTHING_STORED: StoredLimits = { tenants: {}, keys: {}, disabled: { tenants: [], models: [], keys: {} } }
+export const NOTHING_STORED: StoredLimits = {
+  tenants: {},
+  keys: {},
+  disabled: { tenants: [], models: [], deployments: [], keys: {} },
+}
 
 /** By identity: limits are read once. */
 const isSame = (a: StoredLimits, b: StoredLimits): boolean =>
@@ -120,6 +131,7 @@ const isSame = (a: StoredLimits, b: StoredLimits): boolean =>
   areSame(a.keys, b.keys) &&
   areSame(a.disabled.tenants, b.disabled.tenants) &&
   areSame(a.disabled.models, b.disabled.models) &&
+  areSame(a.disabled.deployments ?? [], b.disabled.deployments ?? []) &&
   areSame(a.disabled.keys, b.disabled.keys)
 
 /** Records, or arrays, of the same values. */

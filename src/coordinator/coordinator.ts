@@ -43,6 +43,8 @@ export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released' | 
   readonly models: readonly PlanModel[]
   /** As they are whenever it is asked. Absent: nothing is limited. */
   readonly limits?: () => LimitSettings
+  /** No call starts on such a deployment; those that run there go on. As it is whenever it is asked. */
+  readonly isDrained?: (deployment: string) => boolean
   /** Null: its jobs share no answers. As it is whenever it is asked. Absent: nobody's do. */
   readonly shares?: (tenant: TenantId) => ShareRules | null
 }
@@ -61,13 +63,19 @@ class PureCoordinator implements Coordinator {
   /** The last `now`. */
   #now = 0
 
-  constructor({ models, limits = () => NO_LIMITS, shares = () => null, ...options }: CoordinatorOptions) {
+  constructor({
+    models,
+    limits = () => NO_LIMITS,
+    isDrained = () => false,
+    shares = () => null,
+    ...options
+  }: CoordinatorOptions) {
     const results = this.#results
     const wake = (accounts: readonly string[]): void => {
       if (accounts.length > 0) this.#scheduler.freed(accounts)
       this.#leasing.wake()
     }
-    const plan = new Plan(models)
+    const plan = new Plan(models, isDrained)
     const service = new Service()
     const spending = new Spending({ settings: limits, jitter: options.jitter, results, gaveBack: wake })
     const scheduler = createScheduler({

@@ -21,6 +21,7 @@ import type { TokenLog } from '../core/ports/log.ts'
 import type { Operations } from '../core/ports/operations.ts'
 import type { Presence } from '../core/ports/presence.ts'
 import type { Prices } from '../core/ports/prices.ts'
+import type { Provider } from '../core/ports/provider.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
 import type { Tenants } from '../core/ports/tenants.ts'
 import type { Tickets } from '../core/ports/tickets.ts'
@@ -46,6 +47,8 @@ export interface Models {
   list(): readonly PublicModel[]
   /** For the operator. */
   served(): readonly ServedModel[]
+  /** Can it be called, and does it take our key? Asked now. Null: there is no such deployment. */
+  probe(deployment: string): ReturnType<Provider['check']> | null
 }
 
 export interface ServedModel {

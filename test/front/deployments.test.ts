@@ -1,7 +1,7 @@
 /** An operator sees which deployments are left alone, and why. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { checkDeployments } from '../../src/cli/checks.ts'
 import { createClient } from '../../src/cli/client.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
@@ -28,6 +28,9 @@ beforeAll(async () => {
         { ...model, name: 'busy', deployment: 'busy', model: 'm1', limits: { concurrent: 2 } },
         { ...model, name: 'broken', deployment: 'broken', model: 'm2' },
         { name: 'demo', provider: 'demo', deployment: 'demo' },
+        { name: 'team/slashed', provider: 'demo' },
+        { name: 'twin', provider: 'demo' },
+        { name: 'twin', provider: 'demo' },
       ],
       queue: { max_attempts: 1 },
     },
@@ -53,9 +56,12 @@ async function deployments(): Promise<ReadonlyArray<Record<string, unknown>>> {
 
 it('those that are well have their calls and no more; only the operator may ask', async () => {
   expect(await deployments()).toEqual([
-    { deployment: 'busy', object: 'deployment', active: 0, concurrent: 2, unwell: [] },
-    { deployment: 'broken', object: 'deployment', active: 0, concurrent: null, unwell: [] },
-    { deployment: 'demo', object: 'deployment', active: 0, concurrent: null, unwell: [] },
+    { deployment: 'busy', object: 'deployment', active: 0, concurrent: 2, drained: false, unwell: [] },
+    { deployment: 'broken', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
+    { deployment: 'demo', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
+    { deployment: 'team/slashed@demo', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
+    { deployment: 'twin@demo', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
+    { deployment: 'twin@demo#2', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
   ])
   const refused = await send(app.adminPort, request('GET', '/admin/deployments', {}))
   expect(refused.status).toBe(401)
@@ -84,4 +90,48 @@ it('one that is too busy says until when it is left alone, one that fails how of
 it('a server that is not there, or does not know the key, is no finding', async () => {
   expect(await checkDeployments(createClient(`http://127.0.0.1:${app.adminPort}`, 'another-key'))).toEqual([])
   expect(await checkDeployments(createClient('http://127.0.0.1:1', ADMIN_KEY))).toEqual([])
+})
+
+describe('taking one out', () => {
+  const SLASHED = 'team/slashed@demo'
+  const get = async (path: string): Promise<{ readonly data: ReadonlyArray<Record<string, unknown>> }> => {
+    const headers = { authorization: `Bearer ${ADMIN_KEY}` }
+    return JSON.parse((await send(app.adminPort, request('GET', path, headers))).body)
+  }
+  const at = (verb: string, name = SLASHED): Promise<Response> =>
+    app.admin(`/admin/deployments/${encodeURIComponent(name)}/${verb}`, {})
+  const modelOf = async (id: string): Promise<Record<string, unknown>> => {
+    const { data } = await get('/admin/models')
+    const model = data.find((one) => one['id'] === id)!
+    return (model['deployments'] as Array<Record<string, unknown>>)[0]
+  }
+
+  it('lets what runs there finish, starts nothing new, keeps it in the store, and tells the audit', async () => {
+    const running = ask('team/slashed')
+    await vi.waitFor(async () => expect(await modelOf('team/slashed')).toMatchObject({ active: 1, state: 'up' }))
+    const drained = await at('drain')
+    expect([drained.status, await drained.json()]).toEqual([200, expect.objectContaining({ drained: true, active: 1 })])
+    expect(await modelOf('team/slashed')).toMatchObject({ name: SLASHED, state: 'draining', active: 1 })
+    const waiting = ask('team/slashed')
+    expect((await running).status).toBe(200)
+    await vi.waitFor(async () => expect(await modelOf('team/slashed')).toMatchObject({ state: 'draining', active: 0 }))
+    const { data: backlog } = await get('/admin/backlog')
+    expect(backlog.map(({ jobs }) => jobs)).toEqual([1])
+    expect((await at('resume')).status).toBe(200)
+    expect((await waiting).status).toBe(200)
+    const { data } = await get('/admin/audit')
+    expect(data.slice(0, 2)).toMatchObject([
+      { action: 'deployment-put-back', target: `deployment ${SLASHED}`, before: { drained: true } },
+      { action: 'deployment-drained', target: `deployment ${SLASHED}`, after: { drained: true } },
+    ])
+  })
+
+  it('a probe asks the upstream now; a name that is not there is refused with the nearest', async () => {
+    expect(await (await at('probe')).json()).toMatchObject({ object: 'probe', deployment: SLASHED, ok: true })
+    expect(await (await at('probe', 'twin@demo#2')).json()).toMatchObject({ deployment: 'twin@demo#2', ok: true })
+    expect(await (await at('probe', 'busy')).json()).toMatchObject({ ok: false, status })
+    const refused = await at('drain', 'brokn')
+    expect(refused.status).toBe(404)
+    expect(await refused.json()).toMatchObject({ error: { message: expect.stringContaining('broken') } })
+  })
 })

@@ -60,7 +60,10 @@ export class Plan {
     this.#roomCame = true
   }
 
-  constructor(models: readonly PlanModel[]) {
+  readonly #isDrained: (deployment: string) => boolean
+
+  constructor(models: readonly PlanModel[], isDrained: (deployment: string) => boolean = () => false) {
+    this.#isDrained = isDrained
     this.configure(models)
   }
 
@@ -101,7 +104,7 @@ export class Plan {
     for (const state of able) {
       if (barred.includes(state)) continue
       if (state.health.coolUntilMono(upstreamName(state, job.model)) > now) continue
-      if (state.active >= state.deployment!.concurrent) continue
+      if (state.active >= state.deployment!.concurrent || this.#isDrained(nameOf(state))) continue
       if (best === null || isBetter(state, best, job.model, failedAt)) best = state
     }
     if (best === null) return barred.length > 0 ? NOT_THIS_ONE : FULL
@@ -161,7 +164,7 @@ export class Plan {
   /** How long until a deployment other than this one may be called for the job? Null: there is no other. */
   elsewhereInMs({ kind, model }: ScheduledJob, here: string, failedAt: FailedAt, now: number): number | null {
     const others = (this.#index.find(model)?.[kind] ?? []).filter(
-      (state) => nameOf(state) !== here && !neverThere(failedAt, nameOf(state)),
+      (state) => nameOf(state) !== here && !neverThere(failedAt, nameOf(state)) && !this.#isDrained(nameOf(state)),
     )
     if (others.length === 0) return null
     const freeAtMono = Math.min(...others.map((state) => state.health.coolUntilMono(upstreamName(state, model))))
@@ -202,6 +205,7 @@ export class Plan {
       deployment: name,
       active,
       concurrent: deployment?.concurrent ?? 0,
+      isDrained: this.#isDrained(name),
       unwell: health.status(now),
     }))
   }

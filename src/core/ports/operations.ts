@@ -41,6 +41,8 @@ export interface DeploymentStatus {
   readonly active: number
   /** Calls at once; Infinity: no limit, 0: it is no longer configured, and its last calls still run. */
   readonly concurrent: number
+  /** No call starts there, until it is put back. */
+  readonly isDrained: boolean
   /** By the upstream's name of the model; those without a failure are left out. */
   readonly unwell: ReadonlyArray<{
     readonly model: string

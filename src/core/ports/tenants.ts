@@ -1,4 +1,4 @@
-/** What the operator has set of tenants and models while the server runs. Settings of the file are not here. */
+/** What the operator has set of tenants, models and deployments while the server runs. Settings of the file are not here. */
 import type { JsonRecord } from '../json.ts'
 
 /** A kill switch that is on. Nothing new is taken; nothing of what waits starts. */
@@ -15,8 +15,8 @@ export interface Disabled {
 }
 
 export interface TenantRecord {
-  /** A model has nothing but its switch. */
-  readonly kind: 'tenant' | 'model'
+  /** A model has nothing but its switch, and a deployment, which is drained while that is off. */
+  readonly kind: 'tenant' | 'model' | 'deployment'
   /** Of a model: its public name, or a beginning of names that ends in "*". */
   readonly id: string
   readonly label: string

@@ -6,7 +6,7 @@ import { fits, maybe, members, number, object, parse, type Shape, text } from '.
 export const recordName = (kind: TenantKind, id: string): string => `${kind} ${id}`
 
 export const RECORD: Shape = {
-  kind: (value) => value === 'tenant' || value === 'model',
+  kind: (value) => value === 'tenant' || value === 'model' || value === 'deployment',
   id: text,
   label: text,
   models: maybe(Array.isArray),

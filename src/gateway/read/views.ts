@@ -71,11 +71,12 @@ export const backlogView = ({ pool, model, jobs, tokens, waitMs }: Backlog): obj
   expected_wait_ms: waitMs,
 })
 
-export const deploymentView = ({ deployment, active, concurrent, unwell }: DeploymentStatus): object => ({
+export const deploymentView = ({ deployment, active, concurrent, isDrained, unwell }: DeploymentStatus): object => ({
   deployment,
   object: 'deployment',
   active,
   concurrent: Number.isFinite(concurrent) ? concurrent : null,
+  drained: isDrained,
   unwell: unwell.map(({ model, coolsForMs, failuresInRow }) => ({
     model,
     cools_for_ms: Math.ceil(coolsForMs),

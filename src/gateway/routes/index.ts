@@ -12,6 +12,7 @@ import type { Watching } from '../read/watching.ts'
 import type { Submits } from '../submit/submit.ts'
 import { conversationRoutes } from './conversations.ts'
 import { signInRoutes } from './dashboard.ts'
+import { deploymentRoutes } from './deployments.ts'
 import { dialectRoutes } from './dialects.ts'
 import { estimateRoutes } from './estimates.ts'
 import { jobRoutes } from './jobs.ts'
@@ -68,6 +69,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
     admin: [
       ...operatorRoutes(deps, jobs),
       ...servedRoutes(deps),
+      ...deploymentRoutes(deps),
       ...keyRoutes(deps, admitted),
       ...tenantRoutes(deps, admitted),
       ...usage.admin,

@@ -1,12 +1,16 @@
 /** `GET /admin/models`: what is served, by whom, at what price: PROTOCOL.md section 8. */
 import type { JsonRecord } from '../../core/json.ts'
+import type { DeploymentStatus } from '../../core/ports/operations.ts'
 import type { GatewayDeps, ServedModel } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import type { Route } from '../http/route.ts'
 import { disabledView } from '../read/views.ts'
 
-export function servedRoutes({ models, limitRules, tenants }: GatewayDeps): readonly Route[] {
-  const view = ({ name, pool, kinds, deployments, price }: ServedModel): JsonRecord => ({
+export function servedRoutes({ models, limitRules, tenants, operations }: GatewayDeps): readonly Route[] {
+  const view = (
+    { name, pool, kinds, deployments, price }: ServedModel,
+    statuses: ReadonlyMap<string, DeploymentStatus>,
+  ): JsonRecord => ({
     id: name,
     object: 'model',
     pool,
@@ -17,6 +21,7 @@ export function servedRoutes({ models, limitRules, tenants }: GatewayDeps): read
       upstream_model: upstreamModel,
       concurrent: Number.isFinite(concurrent) ? concurrent : null,
       order,
+      ...stateView(statuses.get(name)),
     })),
     limits: limitRules.model(name),
     price: price && {
@@ -27,6 +32,22 @@ export function servedRoutes({ models, limitRules, tenants }: GatewayDeps): read
     },
     disabled: disabledView(tenants.modelOff(name)),
   })
-  const run = () => json(200, { object: 'list', data: models.served().map(view) })
+  const run = async () => {
+    const statuses = new Map((await operations.deployments()).map((status) => [status.deployment, status]))
+    return json(200, { object: 'list', data: models.served().map((model) => view(model, statuses)) })
+  }
   return [{ method: 'GET', path: '/admin/models', auth: 'operator', run }]
+}
+
+/** Of a deployment that was just configured nothing is known yet. */
+function stateView(status: DeploymentStatus | undefined): JsonRecord {
+  const { active = 0, concurrent = Infinity, isDrained = false, unwell = [] } = status ?? {}
+  const coolsForMs = unwell.reduce((most, one) => Math.max(most, one.coolsForMs), 0)
+  const state = isDrained ? 'draining' : coolsForMs > 0 ? 'cooling' : active >= concurrent ? 'full' : 'up'
+  return {
+    state,
+    active,
+    cools_for_ms: Math.ceil(coolsForMs),
+    failures_in_row: unwell.reduce((most, one) => Math.max(most, one.failuresInRow), 0),
+  }
 }

@@ -1,0 +1,90 @@
+/** Takes a deployment out, puts it back, and asks whether it can be reached: PROTOCOL.md section 8. */
+import { SluiceError } from '../../core/errors.ts'
+import type { JsonRecord } from '../../core/json.ts'
+import { didYouMean } from '../../core/nearest.ts'
+import type { GatewayDeps } from '../deps.ts'
+import { type Answer, json } from '../http/answer.ts'
+import type { Call } from '../http/call.ts'
+import type { Route } from '../http/route.ts'
+import { deploymentView } from '../read/views.ts'
+import { MAX_NAME_CHARS, tellChange } from './changes.ts'
+
+const PROBE_MS = 10_000
+
+interface Probed {
+  readonly ok: boolean
+  readonly detail: string
+  readonly status?: number
+}
+const GONE: Probed = { ok: false, detail: 'it is no longer configured' }
+
+export function deploymentRoutes(deps: GatewayDeps): readonly Route[] {
+  const { models, operations, tenants, clock } = deps
+
+  const configured = (): readonly string[] => models.served().flatMap((one) => one.deployments.map(({ name }) => name))
+
+  /** Throws invalid_request. One that was drained can be put back although it is no longer configured. */
+  function nameIn(call: Call): string {
+    const { name } = call.params
+    const known = configured()
+    if (known.includes(name) || tenants.get('deployment', name) !== null) return name
+    const shown = name.slice(0, MAX_NAME_CHARS)
+    throw new SluiceError('invalid_request', {
+      status: 404,
+      param: 'name',
+      message: `There is no deployment "${shown}".${didYouMean(shown, known)}`,
+    })
+  }
+
+  async function turn(call: Call, drained: boolean): Promise<Answer> {
+    const id = nameIn(call)
+    const now = clock.wallMs()
+    let before = false
+    await tenants.change('deployment', id, (known) => {
+      before = known !== null && known.disabled !== null
+      const disabled = drained ? ({ running: 'finish', queued: 'keep', reason: '', atMs: now } as const) : null
+      return {
+        ...(known ?? { kind: 'deployment', id, label: '', models: null, limits: null, createdAtMs: now }),
+        disabled,
+        changedAtMs: now,
+      }
+    })
+    const view = (is: boolean): JsonRecord => ({ drained: is })
+    await tellChange(deps, call, {
+      action: drained ? 'deployment-drained' : 'deployment-put-back',
+      target: `deployment ${id}`,
+      tenant: null,
+      before: view(before),
+      after: view(drained),
+    })
+    const status = (await operations.deployments()).find(({ deployment }) => deployment === id)
+    const { unwell = [], ...is } = status ?? { deployment: id, active: 0, concurrent: 0, isDrained: drained }
+    return json(200, deploymentView({ ...is, unwell, isDrained: drained }))
+  }
+
+  /** Bounded: a provider's own check may wait for longer. */
+  async function probe(call: Call): Promise<Answer> {
+    const name = nameIn(call)
+    const startedMono = clock.monoMs()
+    let inTime = (): void => {}
+    const late = new Promise<Probed>((end) => {
+      inTime = clock.after(PROBE_MS, () => end({ ok: false, detail: `no answer within ${PROBE_MS / 1_000} s` }))
+    })
+    const check: Promise<Probed> = models.probe(name) ?? Promise.resolve(GONE)
+    const { ok, detail, status } = await Promise.race([check, late]).finally(inTime)
+    return json(200, {
+      object: 'probe',
+      deployment: name,
+      ok,
+      detail,
+      status: status ?? null,
+      took_ms: Math.round(clock.monoMs() - startedMono),
+    })
+  }
+
+  return [
+    { method: 'POST', path: '/admin/deployments/:name/drain', auth: 'operator', run: (call) => turn(call, true) },
+    { method: 'POST', path: '/admin/deployments/:name/resume', auth: 'operator', run: (call) => turn(call, false) },
+    { method: 'POST', path: '/admin/deployments/:name/probe', auth: 'operator', run: probe },
+  ]
+}
