@@ -1,4 +1,4 @@
-/** What the operator has set of tenants, models and deployments while the server runs. Settings of the file are not here. */
+/** What the operator has set of tenants, models and deployments while the server runs; not the settings of the file. */
 import type { JsonRecord } from '../json.ts'
 
 /** A kill switch that is on. Nothing new is taken; nothing of what waits starts. */
