@@ -51,10 +51,14 @@ const SOME = (): Tenant[] => [
   tenant('support', 1, [250, 700], [250, 500], 0.6, 2),
 ]
 
+/** The first eight have as much as a row can show. */
 const MANY = (): Tenant[] =>
-  Array.from({ length: 300 }, (_, at) =>
-    tenant(`tenant-${String(at).padStart(3, '0')}`, 1 + (at % 4), [200, 4_000], [60, 400], 0.07, at < 8 ? 90 : 4),
-  )
+  Array.from({ length: 300 }, (_, at) => {
+    const name = `tenant-${String(at).padStart(3, '0')}`
+    return at < 8
+      ? tenant(name, 40, [100, 300], [700, 1_300], 3, 90)
+      : tenant(name, 1 + (at % 4), [200, 4_000], [60, 400], 0.02, 4)
+  })
 
 /** `late`: 24 slots for what would take 48; `well`: nobody waits long; `load`: 300 tenants, 2,000 jobs, 20 leases/s. */
 export type LineKind = 'late' | 'well' | 'load'
@@ -69,12 +73,14 @@ export class MadeUpLine {
 
   constructor(kind: LineKind) {
     this.#tenants = kind === 'load' ? MANY() : SOME()
-    this.#slots = kind === 'late' ? 24 : kind === 'well' ? 48 : 480
+    this.#slots = kind === 'late' ? 24 : kind === 'well' ? 48 : 900
     this.#leasesPerSecond = kind === 'load' ? 20 : 4
     for (const one of this.#tenants)
       for (let left = kind === 'well' ? Math.min(one.backlog, 2) : one.backlog; left > 0; left--)
         one.waits.push(this.#job(one))
     for (let at = 0; at < (kind === 'load' ? 480 : 23); at++) this.#lease()
+    if (kind === 'load')
+      for (const one of this.#tenants.slice(0, 8)) while (one.runs.length < 60) one.runs.push(this.#job(one))
     for (const one of this.#tenants) for (const job of one.runs) job.made = Math.floor(job.answer * this.#dice())
   }
 

@@ -24,7 +24,9 @@ export const stateOfDeployment = (row: DeploymentRow) => {
     <span class={`state ${tone}`} title={row.lastError ?? undefined}>
       <Mark shape={shape} />
       {word}
-      {row.state === 'cooling' && row.coolsForMs > 0 && ` for ${duration(row.coolsForMs)}`}
+      {row.state === 'cooling' && row.coolsForMs > 0 && (
+        <span class="not-on-phone">for {duration(row.coolsForMs)}</span>
+      )}
     </span>
   )
 }

@@ -21,6 +21,8 @@ export type Palette = ReturnType<typeof palette>
 /** Waiting jobs are paler the farther they are from the gate, in so many steps. */
 const STEPS = 6
 const RADIUS = 3
+/** Smaller blocks have no round corners: nobody would see them, and hundreds of them would cost most of a frame. */
+const ROUND_PX = 8
 /** Where the queue fades out at the left. */
 const FADE = 76
 
@@ -85,7 +87,7 @@ export function draw(
 }
 
 const box = (path: Path2D, x: number, y: number, width: number, height: number): void =>
-  width < 6 ? path.rect(x, y, width, height) : path.roundRect(x, y, width, height, RADIUS)
+  width < ROUND_PX ? path.rect(x, y, width, height) : path.roundRect(x, y, width, height, RADIUS)
 
 interface Paths {
   readonly read: Path2D
@@ -100,7 +102,7 @@ function running({ read, made, frames, edges }: Paths, block: Drawn, height: num
   const readTo = Math.min(width, block.read)
   const madeTo = Math.min(width, block.read + block.made)
   const left = [RADIUS, 0, 0, RADIUS]
-  if (width >= 6) {
+  if (width >= ROUND_PX) {
     read.roundRect(x, y, readTo, height, madeTo > readTo ? left : madeTo >= width - 1 ? RADIUS : left)
     if (madeTo > readTo)
       made.roundRect(x + readTo, y, madeTo - readTo, height, madeTo >= width - 1 ? [0, RADIUS, RADIUS, 0] : 0)

@@ -135,11 +135,12 @@ function restOf({ rows, waiting, running, idle }: Line['others'], plural: string
 }
 
 function Row({ row }: { readonly row: LineRow }) {
-  const { name, weight, waiting, share, due, tokensPerSecond, waits } = row
+  const { name, weight, waiting, share, due, tokensPerSecond } = row
   return (
     <li class="line-row" aria-hidden="true">
       <span class="line-name">
         <b class="clip">{name}</b>
+        {waiting.jobs > 0 && <span class="line-waits">{count(waiting.jobs)} wait</span>}
         {weight !== null && <small>weight {count(weight)}</small>}
       </span>
       <span class="line-wait">
@@ -158,7 +159,6 @@ function Row({ row }: { readonly row: LineRow }) {
         {count(Math.round(tokensPerSecond))} tok/s · {Math.round(share * 100)}%
         {due !== null && ` of ${Math.round(due * 100)}% due`}
       </span>
-      {waiting.jobs > waits.length && <span class="line-more">+{count(waiting.jobs - waits.length)}</span>}
     </li>
   )
 }
