@@ -68,3 +68,93 @@ it('counts what facts tell, each by itself', async () => {
     first_token_shown_ms: { count: 1, max: 100 },
   })
 })
+
+const parts = { admission: 2, queue: 30, retries: 8, routing: 1, connect: 4, upstream: 200, delivery: 0 }
+const usage = { promptTokens: 10, completionTokens: 20, cachedTokens: 4, reasoningTokens: 5, estimated: false }
+const failed = { code: 'provider_rate_limited', status: 429 } as const
+const LABELLED: readonly Fact[] = [
+  { type: 'job-submitted', ...about, kind: 'chat', joined: false, cached: 'miss' },
+  { type: 'job-submitted', ...about, model: 'a-clients-own', kind: 'chat', joined: true, cached: 'joined' },
+  { type: 'job-refused', ...about, model: null, code: 'queue_full' },
+  { type: 'job-leased', ...attempt, queuedMs: 8 },
+  { type: 'job-leased', ...attempt, attempt: 2, queuedMs: 64 },
+  { type: 'attempt-started', ...attempt, mode: 'first', isFallback: false },
+  { type: 'attempt-ended', ...attempt, ...failed, calledMs: 5, overheadMs: 1, chunks: 0 },
+  { type: 'attempt-started', ...attempt, attempt: 2, mode: 'first', isFallback: false },
+  { type: 'attempt-started', ...attempt, attempt: 3, deployment: 'e', mode: 'first', isFallback: true },
+  { type: 'first-token-received', ...attempt, ttftMs: 243, parts },
+  { type: 'first-token-delivered', ...about, dialect: 'chat', ttftMs: 250, parts: { ...parts, delivery: 5 } },
+  { type: 'answer-stalled', ...attempt, ms: 1_500 },
+  { type: 'attempt-progressed', ...attempt, tokens: 7 },
+  {
+    type: 'attempt-ended',
+    ...attempt,
+    deployment: 'e',
+    code: null,
+    usage,
+    cost: { nanoDollars: 700, priceVersion: 'p' },
+    calledMs: 900,
+    overheadMs: 3,
+    chunks: 5,
+  },
+  {
+    type: 'attempt-ended',
+    ...attempt,
+    code: null,
+    usage: { ...usage, estimated: true },
+    cost: { nanoDollars: null, priceVersion: null },
+  },
+  { type: 'job-ended', ...about, state: 'done', deployment: 'e', code: null, timing: { ...timing, parts }, good: true },
+  { type: 'job-ended', ...about, state: 'failed', deployment: 'e', code: 'provider_error', good: false },
+  { type: 'job-ended', ...about, state: 'canceled', deployment: null, code: 'job_canceled', good: null },
+  { type: 'first-token-shown', ...about, ttftMs: 300 },
+  {
+    type: 'request-ended',
+    ...about,
+    method: 'POST',
+    route: '/v1/chat/completions',
+    status: 200,
+    code: null,
+    complete: false,
+    tookMs: 1,
+  },
+]
+
+it.each([false, true])('tells them apart by what is configured (tenants: %s)', async (tenantLabel) => {
+  const recorder = createRecorder({ modelOf: (asked) => (asked === 'm' ? 'm' : null), tenantLabel })
+  for (const fact of LABELLED) for (const observe of recorder.observers) observe(fact)
+  const who = tenantLabel ? ',tenant="t"' : ''
+  const stats = statsOf(await createRegistry([recorder]).read())
+  expect(stats).toMatchObject({
+    [`submits{model="m",outcome="accepted",code="none"${who}}`]: 1,
+    [`submits{model="unknown",outcome="joined",code="none"${who}}`]: 1,
+    [`submits{model="unknown",outcome="refused",code="queue_full"${who}}`]: 1,
+    'shared_answers{model="m",how="miss"}': 1,
+    'queue_ms{model="m"}': { count: 1, sum: 8 },
+    'attempts_started{model="m",deployment="d",as="first"}': 1,
+    'attempts_started{model="m",deployment="d",as="retry"}': 1,
+    'attempts_started{model="m",deployment="e",as="fallback"}': 1,
+    'attempts_ended{model="m",deployment="d",code="provider_rate_limited"}': 1,
+    'attempts_ended{model="m",deployment="e",code="none"}': 1,
+    'stalls{model="m",deployment="d"}': 1,
+    'overhead_ms{model="m"}': { count: 2, sum: 4 },
+    'tokens_per_chunk{model="m"}': { count: 1, sum: 4 },
+    [`tokens{model="m",kind="completion",source="reported"${who}}`]: 20,
+    [`tokens{model="m",kind="completion",source="estimated"${who}}`]: 20,
+    [`tokens{model="m",kind="prompt_cached",source="reported"${who}}`]: 4,
+    [`tokens{model="m",kind="completion_reasoning",source="reported"${who}}`]: 5,
+    [`cost_nano_dollars{model="m",source="reported"${who}}`]: 700,
+    'unpriced_attempts{model="m"}': 1,
+    'ttft_ms{model="m",deployment="d"}': { count: 1, sum: 245 },
+    'ttft_part_ms{model="m",part="retries"}': { count: 1, sum: 8 },
+    'ttft_part_ms{model="m",part="delivery"}': { count: 1, sum: 5 },
+    'tpot_ms{model="m",deployment="e"}': { count: 1, sum: 16 },
+    'e2e_ms{model="m",state="done"}': { count: 1, sum: 514 },
+    [`ended_jobs{model="m",state="failed",code="provider_error"${who}}`]: 1,
+    [`judged_jobs{model="m"${who}}`]: 2,
+    [`good_jobs{model="m"${who}}`]: 1,
+    'client_ttft_ms{model="m"}': { count: 1, sum: 300 },
+    'http_aborts{route="/v1/chat/completions"}': 1,
+  })
+  expect(JSON.stringify(stats)).not.toContain('a-clients-own')
+})

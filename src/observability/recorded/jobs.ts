@@ -14,7 +14,7 @@ export function jobs(by: By): Recorded {
   const tpot = histogram('job_tpot_ms', 'For each token of a job after the first')
   const total = histogram('job_total_ms', 'From a job’s acceptance to the end of its last attempt')
   const byModel = counters('ended_jobs', 'Jobs that ended, by state and error', 'model', 'state', 'code', ...by.names)
-  const e2e = histograms('e2e_ms', 'From acceptance to the end of the last attempt', 'model', 'state')
+  const e2e = histograms('e2e_ms', 'From a request’s head to the end of the last attempt', 'model', 'state')
   const pace = histograms('tpot_ms', 'Time per output token after the first', 'model', 'deployment')
   const judged = counters('judged_jobs', 'Jobs that ended, but for canceled ones', 'model', ...by.names)
   const good = counters('good_jobs', 'Of those, the ones that were done within the goals', 'model', ...by.names)
@@ -40,7 +40,7 @@ export function jobs(by: By): Recorded {
       if (isGood === true) good.of(model, ...who).add()
       if (timing === undefined) return
       took(timing)
-      e2e.of(model, state).record(timing.totalMs)
+      e2e.of(model, state).record(timing.totalMs + (timing.parts?.admission ?? 0))
       if (timing.tpotMs !== undefined) pace.of(model, deployment ?? NONE).record(timing.tpotMs)
     },
   }
