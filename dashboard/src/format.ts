@@ -104,6 +104,7 @@ const WHOLE = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle:
 /** 03:12:40, local; with the date where it is not of the last day. */
 export const clock = (atMs: number, nowMs = Date.now()): string =>
   Math.abs(nowMs - atMs) < DAY ? CLOCK.format(atMs) : `${DATE.format(atMs)}, ${MINUTE.format(atMs)}`
+export const seconds = (atMs: number): string => CLOCK.format(atMs)
 export const minute = (atMs: number): string => MINUTE.format(atMs)
 export const date = (atMs: number): string => DATE.format(atMs)
 /** With its zone, for a tooltip. */

@@ -205,7 +205,7 @@ function optionsOf(latest: {
           width: 1.5,
           ...(isFilled && { fill: `color-mix(in srgb, ${colour(tone)} 14%, transparent)` }),
           ...(isDashed && { dash: [4, 3] }),
-          points: { show: false },
+          points: { show: true, size: 4, fill: colour(tone), stroke: colour(tone), filter: alone },
           spanGaps: false,
         }),
       ),
@@ -220,6 +220,15 @@ function optionsOf(latest: {
       ],
     },
   }
+}
+
+/** A line needs two points: one that has a gap on both sides is a dot. */
+const alone: uPlot.Series.Points.Filter = (u, series) => {
+  const column: readonly (number | null | undefined)[] = Array.from(u.data[series] ?? [])
+  const known = column.flatMap((value, at) => (value === undefined ? [] : [{ value, at }]))
+  return known.flatMap(({ value, at }, index) =>
+    value !== null && known[index - 1]?.value == null && known[index + 1]?.value == null ? [at] : [],
+  )
 }
 
 /** Bars of `stepMs` with a pixel of air between them. */

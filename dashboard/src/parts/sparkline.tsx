@@ -28,6 +28,8 @@ export function piecesOf(
       pieces.push(piece)
     }
     piece.push(`${x(at).toFixed(1)},${y(value).toFixed(1)}`)
+    // One that stands alone would be a line without length
+    if (values[at - 1] == null && values[at + 1] == null) piece.push(`${(x(at) + 2).toFixed(1)},${y(value).toFixed(1)}`)
   }
   return pieces
 }

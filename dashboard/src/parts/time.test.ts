@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { changesOf, chartOf } from '../../dev/frames.ts'
 import { burnOf, shareGood, ttftWords } from '../pages/now/series.ts'
 import { cellsOf, rowOf } from './heat.ts'
-import { niceMost, timeSplits } from './ticks.ts'
+import { niceMost, timeLabel, timeSplits } from './ticks.ts'
 import { axisOf, bucketAt, groupsOf, marksOf, meanOf, spread, sumOf } from './time.ts'
 
 const NOW = 1_800_000_000_000
@@ -82,4 +82,12 @@ it('burn is what went wrong against what the goal allows', () => {
   expect(burnOf({ good: [98, 0], judged: [100, 0] }, 0.99)).toBeCloseTo(2)
   expect(burnOf({ good: [], judged: [] }, 0.99)).toBe(null)
   expect(shareGood({ good: [1, 0], judged: [2, 0] })).toEqual([50, null])
+})
+
+it('a young Sluice has a short axis: its times have seconds', () => {
+  const splits = timeSplits(NOW, NOW + 90_000, 400)
+  expect(splits.length).toBeGreaterThan(1)
+  expect(splits.length).toBeLessThan(6)
+  expect(timeLabel(NOW, 90_000)).toMatch(/^\d\d:\d\d:\d\d$/)
+  expect(timeLabel(NOW, 900_000)).toMatch(/^\d\d:\d\d$/)
 })

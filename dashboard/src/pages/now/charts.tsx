@@ -157,7 +157,8 @@ const OUTCOMES = [
 export function OutcomeChart({ chart, changes }: ChartProps) {
   const axis = axisOf(chart)
   const { stepMs, groups } = groupsOf(axis, 26)
-  const latest = groups.at(-2) ?? groups.at(-1)
+  const minute = Math.max(1, Math.round(60_000 / chart.stepMs))
+  const latest = { startMs: 0, from: Math.max(0, chart.buckets - minute), to: chart.buckets }
   return (
     <Panel title="Requests by outcome" right="a minute">
       <TimeChart
@@ -174,7 +175,7 @@ export function OutcomeChart({ chart, changes }: ChartProps) {
           })),
         }}
         marks={marksOf(changes, axis)}
-        ticks={(value) => short(value)}
+        ticks={(value) => (value < 10 ? count(value) : short(value))}
         read={(bucket) =>
           OUTCOMES.map(([id, , swatch, word]) => ({
             name: word,
@@ -185,7 +186,7 @@ export function OutcomeChart({ chart, changes }: ChartProps) {
       />
       <p class="legend">
         {OUTCOMES.map(([id, , swatch, word]) => {
-          const value = latest === undefined ? 0 : Math.round(perMinute(chart.outcomes[id], latest, chart.stepMs))
+          const value = Math.round(perMinute(chart.outcomes[id], latest, chart.stepMs))
           if (id === 'expired' && sumOf(chart.outcomes[id], { startMs: 0, from: 0, to: chart.buckets }) === 0)
             return null
           return (
@@ -217,7 +218,7 @@ export function TokenChart({ chart, changes }: ChartProps) {
           { values: read, tone: '--muted', isDashed: true },
         ]}
         marks={marksOf(changes, axis)}
-        ticks={(value) => short(value)}
+        ticks={(value) => (value < 10 ? count(value) : short(value))}
         read={(bucket) => [
           { name: 'out', swatch: 'line', value: count(Math.round(out[bucket] ?? 0)) },
           { name: 'in', swatch: 'dash', value: count(Math.round(read[bucket] ?? 0)) },

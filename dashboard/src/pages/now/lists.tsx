@@ -43,11 +43,9 @@ export function Deployments({ rows, rangeMs }: { readonly rows: readonly Deploym
       from: 'tablet',
       cell: ({ active, concurrent }) => (
         <span class="with-bar">
-          <Bullet
-            used={concurrent === null ? 0 : active / concurrent}
-            label={concurrent === null ? `${active} in flight` : `${active} of ${concurrent} in flight`}
-            width={56}
-          />
+          {concurrent !== null && (
+            <Bullet used={active / concurrent} label={`${active} of ${concurrent} in flight`} width={56} />
+          )}
           <span class="muted">
             {count(active)}
             {concurrent !== null && ` / ${count(concurrent)}`}
