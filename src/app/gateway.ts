@@ -16,7 +16,7 @@ import type { Catalogue } from '../routing/catalogue.ts'
 import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
 import { limitRules } from './limit-rules.ts'
-import { PAGE_FOLDER } from './live.ts'
+import { PAGE_FOLDER, textOf } from './live.ts'
 import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
 import { servedModels } from './served.ts'
@@ -96,6 +96,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       served: () => servedModels(settings, catalogue, prices, clock.wallMs()),
     },
     live,
+    textPolicy: () => textOf(settings.config),
     pageFolder: PAGE_FOLDER,
     delivery,
     dialects: DIALECTS,

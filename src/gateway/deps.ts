@@ -5,7 +5,7 @@ import type { Ids } from '../core/ids.ts'
 import type { JobKind, TenantId } from '../core/job.ts'
 import type { JsonRecord } from '../core/json.ts'
 import type { LimitSettings } from '../core/limits.ts'
-import type { Role } from '../core/live.ts'
+import type { Hello, Role } from '../core/live.ts'
 import type { Metric } from '../core/numbers.ts'
 import type { Admission } from '../core/ports/admission.ts'
 import type { Audit } from '../core/ports/audit.ts'
@@ -215,6 +215,8 @@ export interface GatewayDeps {
   readonly models: Models
   /** What the dashboard shows, and where its files are. */
   readonly live: Live
+  /** May texts be seen there? */
+  readonly textPolicy: () => Hello['text']
   readonly pageFolder: string
   readonly delivery: Delivery
   readonly dialects: Dialects

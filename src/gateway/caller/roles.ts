@@ -12,6 +12,7 @@ const OTHERS: Readonly<Record<string, Role>> = {
   // Everything that is stored, texts included
   'GET /admin/backup': 'admin',
   'GET /admin/keys': 'operator',
+  'GET /admin/jobs/:id/text': 'operator',
   // Everybody may sign out
   'DELETE /admin/session': 'viewer',
   'POST /admin/jobs/:id/cancel': 'operator',

@@ -17,6 +17,7 @@ import { dialectRoutes } from './dialects.ts'
 import { estimateRoutes } from './estimates.ts'
 import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
+import { lookRoutes } from './looks.ts'
 import { modelRoutes } from './models.ts'
 import { operatorRoutes } from './operator.ts'
 import { probeRoutes } from './probes.ts'
@@ -70,6 +71,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...operatorRoutes(deps, jobs),
       ...servedRoutes(deps),
       ...deploymentRoutes(deps),
+      ...lookRoutes(deps),
       ...keyRoutes(deps, admitted),
       ...tenantRoutes(deps, admitted),
       ...usage.admin,
