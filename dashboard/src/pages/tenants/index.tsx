@@ -1,3 +1,270 @@
+import { useState } from 'preact/hooks'
+import { call } from '../../api.ts'
+import { count, date, money, short } from '../../format.ts'
+import { useKey } from '../../keys.ts'
+import { Trouble, useLoad } from '../../load.tsx'
+import { Bullet } from '../../parts/bars.tsx'
+import { Button } from '../../parts/button.tsx'
+import { Dialog } from '../../parts/dialog.tsx'
 import { Head } from '../../parts/head.tsx'
+import { Mark } from '../../parts/mark.tsx'
+import { Sparkline } from '../../parts/sparkline.tsx'
+import { type Column, Table } from '../../parts/table.tsx'
+import { attempt } from '../../parts/toast.tsx'
+import { go, hrefOf } from '../../router.ts'
+import { serverNow } from '../../socket.ts'
+import type { PageProps } from '../index.ts'
+import { dayOf, goneAt, limitOf, monthStart, onCourse } from './limits.ts'
+import { One } from './one.tsx'
+import './tenants.css'
+import type { Listed, Paused, Tenant, Usage } from './types.ts'
 
-export const Tenants = () => <Head title="Tenants" />
+const DAY = 86_400_000
+const DAYS = 14
+const AGAIN_MS = 5_000
+
+interface Row extends Tenant {
+  readonly runs: number
+  readonly waits: number
+  readonly days: readonly number[]
+  readonly spentNano: number
+  readonly isPaused: boolean
+}
+
+export function Tenants({ params }: PageProps) {
+  const nowMs = serverNow()
+  const tenants = useLoad<{ data: readonly Tenant[] }>('/admin/tenants', AGAIN_MS)
+  const open = useLoad<Listed>('/admin/jobs?state=leased,queued,waiting,delayed&limit=1000', AGAIN_MS)
+  const paused = useLoad<Paused>('/admin/pause', AGAIN_MS)
+  const days = useLoad<Usage>(`/admin/usage?group_by=day,tenant&from=${dayOf(nowMs - (DAYS - 1) * DAY)}`, 30_000)
+  const month = useLoad<Usage>(`/admin/usage?group_by=tenant&from=${monthStart(nowMs)}`, 30_000)
+  const [isNew, setNew] = useState(false)
+  const rows = (tenants.data?.data ?? []).map((tenant): Row => {
+    const jobs = (open.data?.data ?? []).filter((job) => job.tenant === tenant.id)
+    const runs = jobs.filter(({ state }) => state === 'leased').length
+    return {
+      ...tenant,
+      runs,
+      waits: jobs.length - runs,
+      days: daysOf(days.data, tenant.id, nowMs),
+      spentNano: month.data?.data.find((one) => one.tenant === tenant.id)?.nano_dollars ?? 0,
+      isPaused: (paused.data?.data ?? []).some(
+        (one) => one.tenant === tenant.id && one.lane === undefined && one.model === undefined,
+      ),
+    }
+  })
+  const reload = async (): Promise<void> => {
+    await Promise.all([tenants.reload(), open.reload(), paused.reload()])
+  }
+  const id = params['tenant'] ?? rows[0]?.id
+  const chosen = rows.find((row) => row.id === id)
+  useKey('Escape', '', () => setNew(false), isNew)
+  const most = Math.max(1, ...rows.flatMap((row) => row.days))
+  return (
+    <>
+      <Head title="Tenants" hasSearch>
+        <Button
+          class="job-copy"
+          onClick={() => void attempt(() => download('/admin/usage?format=csv&group_by=day,tenant,model'))}
+        >
+          Export CSV
+        </Button>
+        <Button needs="admin" onClick={() => setNew(true)}>
+          New tenant
+        </Button>
+      </Head>
+      {tenants.error !== null && <Trouble error={tenants.error} />}
+      <div class={tenants.isSlow ? 'is-slow' : ''}>
+        <Table
+          label="Tenants"
+          columns={columnsOf(nowMs, most)}
+          rows={rows}
+          keyOf={(row) => row.id}
+          hrefOf={(row) => hrefOf(`/tenants/${encodeURIComponent(row.id)}`)}
+          hasKeys
+          chosen={id ?? null}
+          empty={tenants.data === null ? '' : 'No tenant yet: one is there as soon as it has a key or a limit.'}
+        />
+      </div>
+      {open.data?.has_more && (
+        <p class="small muted">More than 1,000 jobs are open: what runs and waits is of the newest.</p>
+      )}
+      {chosen !== undefined && <One key={chosen.id} tenant={chosen} reload={reload} />}
+      {chosen === undefined && tenants.data !== null && params['tenant'] !== undefined && (
+        <p class="empty">
+          There is no tenant {params['tenant']}. <a href={hrefOf('/tenants')}>All tenants</a>
+        </p>
+      )}
+      {isNew && (
+        <NewTenant
+          onClose={() => setNew(false)}
+          onMade={async (name) => {
+            await reload()
+            setNew(false)
+            go(`/tenants/${encodeURIComponent(name)}`)
+          }}
+        />
+      )}
+    </>
+  )
+}
+
+function daysOf(usage: Usage | null, tenant: string, nowMs: number): readonly number[] {
+  const own = new Map(
+    (usage?.data ?? [])
+      .filter((one) => one.tenant === tenant)
+      .map((one) => [one.day, one.prompt_tokens + one.completion_tokens]),
+  )
+  return Array.from({ length: DAYS }, (_, at) => own.get(dayOf(nowMs - (DAYS - 1 - at) * DAY)) ?? 0)
+}
+
+/** A link can't say that the page asks, so the file is fetched and handed over. */
+async function download(path: string): Promise<void> {
+  const response = await fetch(path, { headers: { 'x-sluice-page': '1' }, signal: AbortSignal.timeout(60_000) })
+  if (!response.ok) throw new Error(`Sluice answered ${response.status}: no file.`)
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(await response.blob())
+  link.download = 'usage.csv'
+  link.click()
+  URL.revokeObjectURL(link.href)
+}
+
+const columnsOf = (nowMs: number, most: number): readonly Column<Row>[] => [
+  {
+    id: 'tenant',
+    title: 'Tenant',
+    cell: ({ id, label }) => (
+      <span class="tenant-name" title={label}>
+        <strong>{id}</strong>
+      </span>
+    ),
+  },
+  { id: 'runs', title: 'Runs', align: 'right', cell: ({ runs }) => count(runs) },
+  {
+    id: 'waits',
+    title: 'Waits',
+    align: 'right',
+    cell: ({ waits }) => <span class={waits > 0 ? 'sand' : 'faint'}>{count(waits)}</span>,
+  },
+  {
+    id: 'tokens',
+    title: 'Tokens today, 14 days',
+    from: 'tablet',
+    cell: ({ days }) => (
+      <span class="tenant-spark">
+        <Sparkline values={days} max={most} width={86} height={18} />
+        <span>{short(days.at(-1))}</span>
+      </span>
+    ),
+  },
+  {
+    id: 'limit',
+    title: 'Tokens a minute, limit',
+    align: 'right',
+    from: 'desk',
+    cell: ({ limits }) => {
+      const limit = limitOf(limits, 'tokens_per_minute')
+      return limit === null ? <span class="faint">no limit</span> : short(limit)
+    },
+  },
+  {
+    id: 'spend',
+    title: `Spend in ${new Date(nowMs).toLocaleString('en', { month: 'long', timeZone: 'UTC' })}`,
+    from: 'phone',
+    cell: (row) => <Spend row={row} nowMs={nowMs} />,
+  },
+  {
+    id: 'care',
+    title: <span class="for-readers">Care</span>,
+    isWide: true,
+    from: 'tablet',
+    cell: (row) => <Care row={row} nowMs={nowMs} />,
+  },
+]
+
+function Spend({ row, nowMs }: { readonly row: Row; readonly nowMs: number }) {
+  const budget = limitOf(row.limits, 'dollars_per_month')
+  const course = onCourse(row.spentNano, nowMs)
+  const isOver = budget !== null && row.spentNano >= budget * 1e9
+  return (
+    <span class="tenant-spend">
+      {budget !== null && (
+        <Bullet
+          used={budget === 0 ? 1 : row.spentNano / (budget * 1e9)}
+          tone={isOver ? 'warn' : 'slate'}
+          width={72}
+          label={`${money(row.spentNano)} of ${money(budget * 1e9)}`}
+        />
+      )}
+      <span>
+        {money(row.spentNano)}
+        {budget !== null && <span class="muted"> / {money(budget * 1e9)}</span>}
+        {course !== null && <span class="muted tenant-course">, on course for {money(course)}</span>}
+      </span>
+    </span>
+  )
+}
+
+function Care({ row, nowMs }: { readonly row: Row; readonly nowMs: number }) {
+  const budget = limitOf(row.limits, 'dollars_per_month')
+  const gone = budget === null ? null : goneAt(row.spentNano, budget * 1e9, nowMs)
+  const words =
+    row.disabled !== null
+      ? 'stopped'
+      : row.isPaused
+        ? 'queue paused'
+        : gone === null
+          ? null
+          : gone <= nowMs
+            ? 'budget is spent'
+            : `over budget by ${date(gone)}`
+  return words === null ? null : (
+    <span class="state warn">
+      <Mark shape="warn" />
+      {words}
+    </span>
+  )
+}
+
+const NAME = /^[A-Za-z0-9][\w.-]{0,63}$/
+
+function NewTenant({
+  onClose,
+  onMade,
+}: {
+  readonly onClose: () => void
+  readonly onMade: (name: string) => Promise<void>
+}) {
+  const [name, setName] = useState('')
+  const off = NAME.test(name) ? null : 'A name is 1 to 64 letters, digits, ".", "-" or "_".'
+  return (
+    <Dialog title="New tenant" onClose={onClose}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          if (off !== null) return
+          void attempt(async () => {
+            await call('PATCH', `/admin/tenants/${encodeURIComponent(name)}`, { label: '' })
+            await onMade(name)
+          })
+        }}
+      >
+        <label class="field">
+          Name
+          <input
+            value={name}
+            autocomplete="off"
+            spellcheck={false}
+            onInput={({ currentTarget }) => setName(currentTarget.value)}
+          />
+        </label>
+        <div class="dialog-foot">
+          <Button onClick={onClose}>Leave it</Button>
+          <Button kind="primary" type="submit" off={off}>
+            Make the tenant
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}

@@ -1,0 +1,408 @@
+/** The chosen tenant: its limits, keys, spend, and how to stop it. */
+import { useState } from 'preact/hooks'
+import { call, get } from '../../api.ts'
+import { age, count, counted, money, percent } from '../../format.ts'
+import { useKey } from '../../keys.ts'
+import { Trouble, useLoad } from '../../load.tsx'
+import { Bullet } from '../../parts/bars.tsx'
+import { Button } from '../../parts/button.tsx'
+import { confirm, Dialog } from '../../parts/dialog.tsx'
+import { Icon } from '../../parts/icon.tsx'
+import { Panel } from '../../parts/panel.tsx'
+import { attempt, toast } from '../../parts/toast.tsx'
+import { hrefOf } from '../../router.ts'
+import { forbids } from '../../session.ts'
+import { serverNow } from '../../socket.ts'
+import { actOn, told } from '../jobs/act.ts'
+import { Keys } from './keys.tsx'
+import { changed, changesOf, changeWords, FIELDS, type Limits, limitOf, monthStart, shown } from './limits.ts'
+import type { Listed, Tenant, Usage } from './types.ts'
+
+interface OneProps {
+  readonly tenant: Tenant & {
+    readonly runs: number
+    readonly waits: number
+    readonly spentNano: number
+    readonly isPaused: boolean
+  }
+  readonly reload: () => Promise<void>
+}
+
+export function One({ tenant, reload }: OneProps) {
+  const { id } = tenant
+  const [isLimits, setLimits] = useState(false)
+  const [isKey, setKey] = useState(false)
+  const locked = lockOf(tenant)
+  useKey('l', 'change limits', () => setLimits(true), locked === null && forbids('admin') === null)
+  useKey('n', 'new key', () => setKey(true), forbids('admin') === null)
+  return (
+    <section class="tenant" aria-label={`Tenant ${id}`}>
+      <header class="tenant-head">
+        <h2>{id}</h2>
+        <span class="muted">{about(tenant)}</span>
+        <span class="tenant-buttons">
+          <Button hint="l" needs="admin" off={locked} onClick={() => setLimits(true)}>
+            {locked !== null && <Icon name="lock" size={13} />}
+            Change limits
+          </Button>
+          <Button kind="primary" hint="n" needs="admin" onClick={() => setKey(true)}>
+            New key
+          </Button>
+        </span>
+      </header>
+      <div class="columns tenant-columns">
+        <LimitsPanel tenant={tenant} />
+        <Keys tenant={id} isNew={isKey} setNew={setKey} />
+        <Spend tenant={id} />
+        <Stop tenant={tenant} reload={reload} />
+      </div>
+      {isLimits && (
+        <LimitsDialog
+          of={id}
+          limits={tenant.limits}
+          path={`/admin/tenants/${encodeURIComponent(id)}`}
+          effect={`It takes effect at once: ${counted(tenant.runs, 'job')} that run${tenant.runs === 1 ? 's' : ''} keep${tenant.runs === 1 ? 's' : ''} what is held; ${counted(tenant.waits, 'job')} in line wait${tenant.waits === 1 ? 's' : ''} by the new limits.`}
+          onClose={() => setLimits(false)}
+          onStored={reload}
+        />
+      )}
+    </section>
+  )
+}
+
+/** What sluice.yaml owns is changed there. */
+const lockOf = ({ id, limits_source }: Tenant): string | null =>
+  limits_source === 'config'
+    ? `sluice.yaml sets these limits (tenants, name: ${id}): change them there, and reload.`
+    : null
+
+function about({ label, source, changed_at, models, disabled, isPaused }: OneProps['tenant']): string {
+  const by = { config: 'in sluice.yaml', api: 'by the API', key: 'known by its keys alone' }[source]
+  return [
+    label,
+    by,
+    changed_at !== null && `last changed ${agoOf(changed_at)}`,
+    models !== null && `models: ${models.join(', ')}`,
+    disabled !== null && `stopped${disabled.reason === '' ? '' : ` (${disabled.reason})`}`,
+    isPaused && 'queue paused',
+  ]
+    .filter(Boolean)
+    .join(' · ')
+}
+
+function agoOf(atSeconds: number): string {
+  const text = age(atSeconds * 1_000, serverNow())
+  return /\d (?:s|min|h)$/.test(text) ? `${text} ago` : text
+}
+
+function LimitsPanel({ tenant }: Pick<OneProps, 'tenant'>) {
+  const { limits, runs, spentNano } = tenant
+  const rows = FIELDS.flatMap((field) => {
+    const limit = limitOf(limits, field.name)
+    if (limit === null) return []
+    const used = field.name === 'concurrent' ? runs : field.name === 'dollars_per_month' ? spentNano / 1e9 : null
+    return [{ field, limit, used, share: used === null || limit === 0 ? -1 : used / limit }]
+  }).sort((one, other) => other.share - one.share)
+  const others = Object.keys(limits ?? {}).filter(
+    (name) => limits?.[name] != null && !FIELDS.some((field) => field.name === name) && NAMED[name] !== undefined,
+  )
+  const locked = lockOf(tenant)
+  return (
+    <Panel title="Limits" sub="what binds first stands first">
+      {rows.length === 0 && (
+        <p class="muted">{tenant.limits_source === null ? 'It has no limits.' : 'None of these.'}</p>
+      )}
+      <ul class="limits">
+        {rows.map(({ field, limit, used, share }) => (
+          <li key={field.name}>
+            <span>
+              {field.title}
+              <span class="faint small">{tenant.id}</span>
+            </span>
+            {used === null ? (
+              <span />
+            ) : (
+              <Bullet
+                used={Math.max(0, share)}
+                tone={share >= 1 ? 'warn' : field.isMoney ? 'slate' : 'water'}
+                label={`${field.title}: ${shown(used, field.isMoney)} of ${shown(limit, field.isMoney)}`}
+              />
+            )}
+            <span class="limits-value">
+              {used === null ? (
+                ''
+              ) : (
+                <>
+                  {shown(used, field.isMoney)} <span class="muted">of </span>
+                </>
+              )}
+              <span class={used === null ? '' : 'muted'}>{shown(limit, field.isMoney)}</span>
+            </span>
+          </li>
+        ))}
+        {others.map((name) => (
+          <li key={name}>
+            <span>{NAMED[name]}</span>
+            <span />
+            <span class="limits-value muted">{wordsOf(limits?.[name])}</span>
+          </li>
+        ))}
+      </ul>
+      {locked !== null && (
+        <p class="muted small lock">
+          <Icon name="lock" size={13} /> {locked}
+        </p>
+      )}
+    </Panel>
+  )
+}
+
+const NAMED: Readonly<Record<string, string>> = {
+  input_tokens_per_minute: 'Tokens of prompts a minute',
+  output_tokens_per_minute: 'Tokens of answers a minute',
+  dollars_per_hour: 'Money an hour',
+  each_user: 'Each end user',
+  each_key: 'Each key',
+  each_run: 'Each run of an agent',
+  models: 'By model',
+}
+
+/** {tokens_per_minute: 20000} → "tokens per minute 20000" */
+function wordsOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value)
+  if (Array.isArray(value)) return value.map((one) => String((one as { name?: unknown }).name ?? one)).join(', ')
+  return Object.entries(value)
+    .filter(([, one]) => typeof one === 'number' && one !== 1)
+    .map(([name, one]) => `${name.replaceAll('_', ' ')} ${count(one as number)}`)
+    .join(', ')
+}
+
+interface LimitsDialogProps {
+  readonly of: string
+  readonly limits: Limits | null
+  readonly path: string
+  readonly effect: string
+  readonly onClose: () => void
+  readonly onStored: () => Promise<void>
+}
+
+/** No spinners: the wheel and the arrows do nothing to a field. A change is shown before it is made. */
+export function LimitsDialog({ of, limits, path, effect, onClose, onStored }: LimitsDialogProps) {
+  const [texts, setTexts] = useState<Readonly<Record<string, string>>>(() =>
+    Object.fromEntries(FIELDS.map(({ name }) => [name, limitOf(limits, name)?.toLocaleString('en') ?? ''])),
+  )
+  const changes = changesOf(limits, texts)
+  const off =
+    changes === null
+      ? 'A limit is a number: 600,000, 600k or 1.2 M.'
+      : changes.length === 0
+        ? 'Nothing is changed.'
+        : null
+  const store = (): void =>
+    void attempt(async () => {
+      if (changes === null) return
+      await call('PATCH', path, { limits: changed(limits, changes) })
+      onClose()
+      await onStored()
+      toast(`${of}: ${changes.map(changeWords).join(', ')}.`, {
+        undo: async () => {
+          await call('PATCH', path, { limits: changed(limits, []) })
+          await onStored()
+          toast(`${of}: as it was.`)
+        },
+      })
+    })
+  return (
+    <Dialog title={`Limits of ${of}`} onClose={onClose}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          if (off === null) store()
+        }}
+      >
+        <div class="limit-fields">
+          {FIELDS.map(({ name, title, isMoney }) => (
+            <label key={name} class="field">
+              {title}
+              <input
+                type="text"
+                inputMode="decimal"
+                autocomplete="off"
+                placeholder="no limit"
+                value={texts[name]}
+                aria-invalid={changesOf(limits, { [name]: texts[name] }) === null}
+                onInput={({ currentTarget }) => setTexts({ ...texts, [name]: currentTarget.value })}
+              />
+              {isMoney && <span class="faint small">US dollars, UTC</span>}
+            </label>
+          ))}
+        </div>
+        <div class="limit-changes" role="status">
+          {changes === null ? (
+            <p class="warn">{off}</p>
+          ) : (
+            changes.map((change) => (
+              <p key={change.field.name}>
+                <strong>{changeWords(change)}</strong>
+              </p>
+            ))
+          )}
+          {changes !== null && changes.length > 0 && <p class="muted">{effect}</p>}
+        </div>
+        <div class="dialog-foot">
+          <Button onClick={onClose}>Leave it</Button>
+          <Button kind="primary" type="submit" off={off}>
+            Change limits
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}
+
+function Spend({ tenant }: { readonly tenant: string }) {
+  const nowMs = serverNow()
+  const usage = useLoad<Usage>(
+    `/admin/usage?tenant=${encodeURIComponent(tenant)}&group_by=model&from=${monthStart(nowMs)}`,
+    30_000,
+  )
+  const rows = [...(usage.data?.data ?? [])].sort((one, other) => other.nano_dollars - one.nano_dollars)
+  const total = rows.reduce((sum, one) => sum + one.nano_dollars, 0)
+  const attempts = rows.reduce((sum, one) => sum + one.attempts, 0)
+  const estimated = rows.reduce((sum, one) => sum + one.estimated, 0)
+  const most = Math.max(1, ...rows.map((one) => one.nano_dollars))
+  return (
+    <Panel
+      title="Spend"
+      sub={`${new Date(nowMs).toLocaleString('en', { month: 'long', timeZone: 'UTC' })}, by model`}
+      right={money(total)}
+    >
+      {usage.error !== null && <Trouble error={usage.error} />}
+      {usage.data !== null && rows.length === 0 && <p class="muted">Nothing was used this month.</p>}
+      <ul class="limits">
+        {rows.slice(0, 12).map((one) => (
+          <li key={one.model}>
+            <span class="clip">{one.model}</span>
+            <Bullet used={one.nano_dollars / most} tone="slate" label={`${one.model}: ${money(one.nano_dollars)}`} />
+            <span class="limits-value">{money(one.nano_dollars)}</span>
+          </li>
+        ))}
+      </ul>
+      {rows.length > 12 && <p class="small muted">{rows.length - 12} more models: export the CSV.</p>}
+      {attempts > 0 && (
+        <p class="small muted">
+          {estimated === 0
+            ? `All ${counted(attempts, 'call')} as the providers report.`
+            : `${percent(1 - estimated / attempts)} of calls as the providers report, ${percent(estimated / attempts)} estimated (cuts and cancels).`}
+        </p>
+      )}
+    </Panel>
+  )
+}
+
+/** Each with what it will do, counted. */
+function Stop({ tenant, reload }: OneProps) {
+  const { id, disabled, isPaused, runs, waits } = tenant
+  const post = (verb: string, body: object): Promise<unknown> => call('POST', `/admin/${verb}`, body)
+  const then = (words: string, undo: () => Promise<unknown>) => async (): Promise<void> => {
+    await reload()
+    toast(words, {
+      undo: async () => {
+        await undo()
+        await reload()
+      },
+    })
+  }
+  const enable = (): Promise<unknown> => post('enable', { tenant: id })
+  const disable = (): Promise<unknown> => post('disable', { tenant: id, running: 'finish', queued: 'keep', reason: '' })
+  const pause = (): Promise<unknown> => post('pause', { tenant: id })
+  const resume = (): Promise<unknown> => post('resume', { tenant: id })
+  const cut = (): void =>
+    void attempt(async () => {
+      const { data } = await get<Listed>(`/admin/jobs?tenant=${encodeURIComponent(id)}&state=leased&limit=1000`)
+      const isYes = await confirm({
+        title: `Cut what runs of ${id}?`,
+        body: (
+          <p>
+            {counted(data.length, 'job')} end{data.length === 1 ? 's' : ''} now; what they have written stays. Those in
+            line go on after them. This can’t be undone.
+          </p>
+        ),
+        yes: `Cut ${counted(data.length, 'job')}`,
+        typed: id,
+      })
+      if (!isYes) return
+      const outcome = await actOn(
+        'cancel',
+        data.map((job) => job.id),
+      )
+      await reload()
+      toast(told('cancel', outcome), { isError: outcome.done === 0 })
+    })
+  return (
+    <Panel title={`Stop ${id}`} sub="in force within 5 s; each can be undone but the last">
+      <ul class="stops">
+        <li>
+          {disabled === null ? (
+            <Button
+              needs="admin"
+              onClick={() =>
+                void attempt(async () => void (await disable(), await then(`${id} is stopped.`, enable)()))
+              }
+            >
+              Refuse new work
+            </Button>
+          ) : (
+            <Button
+              needs="admin"
+              onClick={() =>
+                void attempt(async () => void (await enable(), await then(`${id} is served again.`, disable)()))
+              }
+            >
+              Serve it again
+            </Button>
+          )}
+          <span class="muted">
+            {disabled === null
+              ? `403, told why; ${counted(waits, 'job')} in line stay${waits === 1 ? 's' : ''}, ${runs} that run end by themselves`
+              : `stopped ${agoOf(disabled.at)}; ${counted(waits, 'job')} wait${waits === 1 ? 's' : ''}`}
+          </span>
+        </li>
+        <li>
+          {isPaused ? (
+            <Button
+              needs="operator"
+              onClick={() =>
+                void attempt(async () => void (await resume(), await then(`The queue of ${id} goes on.`, pause)()))
+              }
+            >
+              Let the queue go on
+            </Button>
+          ) : (
+            <Button
+              needs="operator"
+              onClick={() =>
+                void attempt(async () => void (await pause(), await then(`The queue of ${id} is paused.`, resume)()))
+              }
+            >
+              Pause the queue
+            </Button>
+          )}
+          <span class="muted">
+            {counted(waits, 'job')} keep{waits === 1 ? 's' : ''} {waits === 1 ? 'its' : 'their'} place; new ones are
+            taken
+          </span>
+        </li>
+        <li>
+          <Button kind="danger" needs="operator" off={runs === 0 ? 'Nothing of it runs.' : null} onClick={cut}>
+            Cut what runs
+          </Button>
+          <span class="muted">
+            {counted(runs, 'job')} end{runs === 1 ? 's' : ''} now; {runs === 1 ? 'its' : 'their'} text stays.{' '}
+            <a href={hrefOf(`/jobs?tenant=${encodeURIComponent(id)}&state=leased`)}>Which</a>
+          </span>
+        </li>
+      </ul>
+    </Panel>
+  )
+}
