@@ -34,6 +34,8 @@ export interface Page {
 }
 
 const foot = (): LiveAsk => ({ t: 'watch', page: 'foot' })
+/** What is measured of deployments, and what changes by itself, is told on Now. */
+const measured = (): LiveAsk => ({ t: 'watch', page: 'now', range: '15m', rows: 'deployment', node: null })
 
 export const PAGES: readonly Page[] = [
   { path: '/', title: 'Now', rail: { key: 'n', icon: 'now', isTab: true }, component: Now, watch: watchNow },
@@ -58,8 +60,14 @@ export const PAGES: readonly Page[] = [
     watch: foot,
   },
   { path: '/tenants/:tenant', title: 'Tenants', component: Tenants, watch: foot },
-  { path: '/models', title: 'Models', rail: { key: 'm', icon: 'models', isTab: true }, component: Models, watch: foot },
-  { path: '/models/:name', title: 'Models', component: Models, watch: foot },
+  {
+    path: '/models',
+    title: 'Models',
+    rail: { key: 'm', icon: 'models', isTab: true },
+    component: Models,
+    watch: measured,
+  },
+  { path: '/models/:name', title: 'Models', component: Models, watch: measured },
   {
     path: '/playground',
     title: 'Playground',
@@ -80,7 +88,7 @@ export const PAGES: readonly Page[] = [
     title: 'Changes',
     rail: { key: 'c', icon: 'changes', isTab: false },
     component: Changes,
-    watch: foot,
+    watch: measured,
   },
 ]
 

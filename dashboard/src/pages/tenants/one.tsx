@@ -61,13 +61,19 @@ export function One({ tenant, reload }: OneProps) {
           of={id}
           limits={tenant.limits}
           path={`/admin/tenants/${encodeURIComponent(id)}`}
-          effect={`It takes effect at once: ${counted(tenant.runs, 'job')} that run${tenant.runs === 1 ? 's' : ''} keep${tenant.runs === 1 ? 's' : ''} what is held; ${counted(tenant.waits, 'job')} in line wait${tenant.waits === 1 ? 's' : ''} by the new limits.`}
+          effect={effectOf(tenant)}
           onClose={() => setLimits(false)}
           onStored={reload}
         />
       )}
     </section>
   )
+}
+
+function effectOf({ runs, waits }: OneProps['tenant']): string {
+  const running = `${counted(runs, 'job')} that run${runs === 1 ? 's' : ''} keep${runs === 1 ? 's' : ''} what is held`
+  const waiting = `${counted(waits, 'job')} in line wait${waits === 1 ? 's' : ''} by the new limits`
+  return `It takes effect at once: ${running}; ${waiting}.`
 }
 
 /** What sluice.yaml owns is changed there. */
