@@ -184,9 +184,10 @@ export class Dispatch {
   }
 
   #leaseOf(live: LiveJob, change: Leased, tookMs: number): Lease {
-    const { attempt, crashes, claim, sinceAcceptedMs, queuedMs, ttftMs } = change
+    const { attempt, crashes, claim, sinceAcceptedMs, ttftMs } = change
     const { jobs, live: all, emit } = this.#parts
-    const { job, log } = live
+    const { job, log, admittingMs } = live
+    const queuedMs = Math.max(0, change.queuedMs - admittingMs)
     const { body, damaged } = live.body.length > 0 ? { body: live.body, damaged: undefined } : bodyOf(jobs, log.order)
     if (!log.held) all.dropBody(live)
     live.attempts = attempt
@@ -199,7 +200,7 @@ export class Dispatch {
       attempt,
       crashes,
       claim,
-      sinceAcceptedMs: sinceAcceptedMs + tookMs,
+      sinceAcceptedMs: Math.max(queuedMs, sinceAcceptedMs - admittingMs) + tookMs,
       queuedMs,
       leasingMs: tookMs,
       ttftMs,

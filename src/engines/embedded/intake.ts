@@ -206,10 +206,20 @@ export class Intake {
     const epoch = this.#epochOf(order)
     const { body } = draft
     const acceptedAtMs = clock.wallMs()
-    const accepted = { ...draft, body: NO_BODY, id, state: 'queued', epoch, attempts: 0, acceptedAtMs } as const
+    const admittingMs = clock.monoMs() - now
+    const accepted = {
+      ...draft,
+      body: NO_BODY,
+      id,
+      state: 'queued',
+      epoch,
+      attempts: 0,
+      acceptedAtMs,
+      admissionMs: Math.round(((draft.admissionMs ?? 0) + admittingMs) * 100) / 100,
+    } as const
     const job: Job = cached === undefined ? accepted : { ...accepted, cached }
     const log = new LiveLog(id, order, epoch)
-    const live = new LiveJob(job, log, body, age.of(now), isBrief, reservation)
+    const live = new LiveJob(job, log, body, age.of(now), isBrief, reservation, admittingMs)
     all.add(live)
     logs.live.set(id, log)
     const key = draft.options.idempotencyKey === undefined ? null : `${draft.tenant}\n${draft.options.idempotencyKey}`

@@ -30,6 +30,8 @@ export class LiveJob {
   readonly isBrief: boolean
   /** What it holds while it waits for its first lease, as its acceptance told. */
   readonly reservation: Amounts | null
+  /** How long it took to decide on its submit: a part of its admission, not of its time in line. */
+  readonly admittingMs: number
   /** Accepted (null), or what refused it. */
   readonly accepted = new Once<SluiceError | null>()
   /** Its row is there, or comes with the next commit. */
@@ -56,9 +58,11 @@ export class LiveJob {
     acceptedAge: number,
     isBrief = false,
     reservation: Amounts | null = null,
+    admittingMs = 0,
   ) {
     this.job = job
     this.reservation = reservation
+    this.admittingMs = admittingMs
     this.acceptedAge = acceptedAge
     this.isBrief = isBrief
     this.log = log
