@@ -37,7 +37,8 @@ export async function signIn(): Promise<void> {
     else if (code !== null && (await isIn())) return
     else lostSession(code === null ? null : 'That link was used already, or is older than ten minutes.')
   } catch {
-    lostSession('Sluice doesn’t answer here. Is it running?')
+    // Whoever is in stays in while Sluice is away: figures go grey, nothing is cleared
+    if (session.peek().state !== 'in') lostSession('Sluice doesn’t answer here. Is it running?')
   }
 }
 

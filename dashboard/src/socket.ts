@@ -89,6 +89,20 @@ function connect(): void {
   }
 }
 
+/** Signed out: nothing is left of what was seen. */
+function leave(): void {
+  clearTimeout(timer)
+  const mine = socket
+  socket = null
+  mine?.close()
+  heardAt = 0
+  batch(() => {
+    frozen.value = null
+    lost.value = null
+    live.value = EMPTY
+  })
+}
+
 function look(): void {
   tick.value = Date.now()
   if (session.peek().state !== 'in' || heardAt === 0) return
@@ -103,6 +117,7 @@ export function startSocket(): void {
   effect(() => {
     const { state } = session.value
     if (state === 'in' && !isIn) connect()
+    if (state === 'none' && isIn) leave()
     isIn = state === 'in'
   })
   setInterval(look, 1_000)

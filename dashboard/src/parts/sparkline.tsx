@@ -51,13 +51,15 @@ export function Sparkline({
   const pieces = piecesOf(values, x, y)
   return (
     <svg class={`spark spark-${tone}`} viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" aria-hidden="true">
-      {pieces.map((points) => (
-        <polygon
-          key={points[0]}
-          class="spark-fill"
-          points={`${points[0].split(',')[0]},${height} ${points.join(' ')} ${points.at(-1)?.split(',')[0]},${height}`}
-        />
-      ))}
+      {pieces
+        .filter((points) => points.length > 2)
+        .map((points) => (
+          <polygon
+            key={points[0]}
+            class="spark-fill"
+            points={`${points[0].split(',')[0]},${height} ${points.join(' ')} ${points.at(-1)?.split(',')[0]},${height}`}
+          />
+        ))}
       {goal !== null && <line class="spark-goal" x1="0" x2={width} y1={y(goal)} y2={y(goal)} />}
       {pieces.map((points) => (
         <polyline key={points[0]} class="spark-line" points={points.join(' ')} />
