@@ -11,7 +11,7 @@ import { adminKey, firstKey, givenKey } from './app/keys.ts'
 import { liveOf } from './app/live.ts'
 import { auditReload, type ReloadOptions, reloader } from './app/reload.ts'
 import { createRuntime } from './app/runtime.ts'
-import { type Own, ofAll, type Question, type Siblings } from './app/siblings.ts'
+import { type Killed, type Own, ofAll, type Question, type Siblings } from './app/siblings.ts'
 import { followStored } from './app/stored-limits.ts'
 import { closingOnError, orAborted, within } from './app/within.ts'
 import { warnOfJobsWithoutModel } from './app/without-model.ts'
@@ -22,6 +22,7 @@ import { urlOf } from './core/address.ts'
 import { withWall } from './core/clock.ts'
 import { armCrash } from './core/crashpoint.ts'
 import type { Goals } from './core/goals.ts'
+import type { JobId } from './core/job.ts'
 import type { Role } from './core/live.ts'
 import type { Engine } from './core/ports/engine.ts'
 import { watchLoop } from './observability/loop.ts'
@@ -94,7 +95,12 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const numbers = createRegistry()
   const reload = reloader(settings, { catalogue, engine, worker }, { ...options, advises })
   const turn = (): Promise<void> => new Promise((next) => clock.soon(next))
-  const own: Own = { numbers: () => numbers.read(turn), reload, health: engine.health }
+  const kill = async (job: JobId): Promise<Killed> => {
+    if (siblings === undefined || !worker.runs(job)) return worker.breakCall(job) ? 'call' : null
+    siblings.die()
+    return 'worker'
+  }
+  const own: Own = { numbers: () => numbers.read(turn), reload, health: engine.health, kill }
   const isSeeded = keyOnStart !== undefined
   // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
   const dates = withWall(clock, () => engine.wallMs())
@@ -169,7 +175,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
         void gateway.settled(0)
       },
       health: engine.health,
-      answer: (question) => own[question](),
+      answer: (question) => (typeof question === 'string' ? own[question]() : own.kill(question.kill)),
       reload: () =>
         reload().then(
           (reloaded) => (advises ? auditReload(engine.audit, { ...runtime, clock: dates }, reloaded) : undefined),

@@ -16,7 +16,7 @@ import type { Catalogue } from '../routing/catalogue.ts'
 import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
 import { limitRules } from './limit-rules.ts'
-import { PAGE_FOLDER, textOf } from './live.ts'
+import { killOf, PAGE_FOLDER, textOf } from './live.ts'
 import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
 import { servedModels } from './served.ts'
@@ -30,7 +30,7 @@ export const LAST_WORDS_MS = 1_000
 /** Other processes may serve the same jobs, and run them. */
 export const isOneOfMany = ({ engine }: Pick<Config, 'engine'>): boolean => engine !== 'embedded'
 
-export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'reload' | 'health'> {
+export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'reload' | 'health' | 'kill'> {
   readonly engine: Engine
   readonly catalogue: Catalogue
   readonly vocabulary: Vocabulary
@@ -89,6 +89,8 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     stats,
     metrics,
     reload,
+    kill: parts.kill,
+    mayKill: () => killOf(settings.config),
     models: {
       resolve: (model) => catalogue.resolve(model),
       list: () => catalogue.models.map(({ name: id }) => ({ id, created, ownedBy: 'sluice' })),

@@ -1,11 +1,15 @@
 /** Several processes may share the ports of a server: what one of them is asked holds for all. */
 import type { SluiceError } from '../core/errors.ts'
+import type { JobId } from '../core/job.ts'
 import type { GatewayDeps } from '../gateway/deps.ts'
 import { CONTENT_TYPES, exposition, formOf } from '../observability/prometheus/text.ts'
 import { type Reading, statsOf, sum } from '../observability/registry.ts'
 import type { Reloaded } from './in-force.ts'
 
-export type Question = 'numbers' | 'reload'
+/** `kill`: end the worker that runs this job, or break its call. */
+export type Question = 'numbers' | 'reload' | { readonly kill: JobId }
+/** What was killed; null: the job does not run there. */
+export type Killed = 'worker' | 'call' | null
 
 export interface Siblings {
   /**
@@ -15,6 +19,8 @@ export interface Siblings {
   ask(question: Question): Promise<readonly unknown[]>
   /** Why another one takes no work; null: all do. */
   readonly refusal: SluiceError | null
+  /** Kills this process, at once but for the answer that is on its way: its parent starts another one. */
+  die(): void
   /** It tells the operator what each of them would. */
   readonly isFirst: boolean
 }
@@ -23,6 +29,7 @@ export interface Siblings {
 export interface Own extends Pick<GatewayDeps, 'health'> {
   numbers(): Promise<readonly Reading[]>
   reload(): Promise<Reloaded>
+  kill(job: JobId): Promise<Killed>
 }
 
 /** What the gateway answers: each request may reach any of the processes. */
@@ -30,7 +37,7 @@ export function ofAll(
   own: Own,
   siblings: Siblings | undefined,
   turn: () => Promise<void>,
-): Pick<GatewayDeps, 'health' | 'stats' | 'metrics' | 'reload'> {
+): Pick<GatewayDeps, 'health' | 'stats' | 'metrics' | 'reload' | 'kill'> {
   const read = async (): Promise<readonly Reading[]> =>
     siblings === undefined ? own.numbers() : sum((await siblings.ask('numbers')) as ReadonlyArray<readonly Reading[]>)
   const numbers = {
@@ -47,6 +54,7 @@ export function ofAll(
       const [reloaded] = (await siblings.ask('reload')) as readonly Reloaded[]
       return reloaded
     },
+    kill: async (job) => ((await siblings.ask({ kill: job })) as readonly Killed[]).find((one) => one !== null) ?? null,
     health() {
       const health = own.health()
       const { refusal } = siblings

@@ -17,6 +17,8 @@ const MAX_PENDING_BYTES = 1 << 20
 /** In a process that only serves clients. */
 export const NO_WORKER: WorkerPool = {
   metrics: [],
+  runs: () => false,
+  breakCall: () => false,
   isUsing: () => false,
   drain: async () => {},
   drained: () => ({ jobsFinished: 0, jobsHandedBack: 0 }),

@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
-import type { JobKind, TenantId } from '../core/job.ts'
+import type { JobId, JobKind, TenantId } from '../core/job.ts'
 import type { JsonRecord } from '../core/json.ts'
 import type { LimitSettings } from '../core/limits.ts'
 import type { Hello, Role } from '../core/live.ts'
@@ -212,6 +212,10 @@ export interface GatewayDeps {
     readonly tenants: readonly string[]
     readonly needsRestart: readonly string[]
   }>
+  /** Ends the worker's process that runs this job, or breaks its call; tells which. Null: it runs nowhere here. */
+  readonly kill: (job: JobId) => Promise<'worker' | 'call' | null>
+  /** `dashboard.kill` */
+  readonly mayKill: () => boolean
   readonly models: Models
   /** What the dashboard shows, and where its files are. */
   readonly live: Live

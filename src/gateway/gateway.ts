@@ -10,19 +10,20 @@ import { SignIn } from './caller/sign-in.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createEntries } from './entry.ts'
 import { Inflow } from './http/inflow.ts'
-import { listen, stopListening } from './http/listener.ts'
+import { type Handlers, listen, stopListening } from './http/listener.ts'
 import { adminAdvice } from './http/no-route.ts'
 import { Owed } from './http/owed.ts'
 import { PageFiles } from './http/page-files.ts'
 import { Router } from './http/router.ts'
 import { LiveHub } from './live/hub.ts'
 import { Phase } from './phase.ts'
-import { pipeline } from './pipeline.ts'
+import { pipeline, type Serve } from './pipeline.ts'
 import { createAnswers } from './read/answers.ts'
 import { createJobs } from './read/jobs.ts'
 import { createWatching } from './read/watching.ts'
 import { pageRoutes } from './routes/dashboard.ts'
 import { createRoutes } from './routes/index.ts'
+import { bothOf, isOfPage } from './routes/page-api.ts'
 import { finishRevocations } from './routes/stopping.ts'
 import { Hub } from './socket/hub.ts'
 import { createSubmits } from './submit/submit.ts'
@@ -42,6 +43,8 @@ const UNREAD = {
   complete: true,
   tookMs: 0,
 } as const
+
+const NO_ORIGINS: ReadonlySet<string> = new Set()
 
 export function createGateway(deps: GatewayDeps): Gateway {
   const { options, clock, emit } = deps
@@ -93,9 +96,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
     host: string,
     port: number,
     origins: readonly string[],
-    sockets: Hub | LiveHub,
+    sockets: Handlers['sockets'],
+    forPage: Serve | null = null,
   ): Promise<Address> {
-    const serve = pipeline(router, normalOrigins(origins), ways)
+    const own = pipeline(router, normalOrigins(origins), ways)
+    const serve: Serve = (request, response) =>
+      (forPage !== null && isOfPage(request) ? forPage : own)(request, response)
     const server = await listen(host, port, options, { serve, owed, onUnreadable, sockets })
     servers.push(server)
     if (sockets === hub) publicServer = server
@@ -119,7 +125,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
       if (!phase.open()) return
       finishRevocations(deps).catch((error: unknown) => deps.onFault(error, 'start'))
     },
-    listenAdmin: (host, port) => open(operators, host, port, [], live),
+    // The dashboard's playground speaks the API on its own origin, by a session
+    listenAdmin: (host, port) => open(operators, host, port, [], bothOf(live, hub), pipeline(api, NO_ORIGINS, ways)),
     link: (role) => `/#code=${signIn.code(role).code}`,
     drain() {
       if (phase.isStopping) return

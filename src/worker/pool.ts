@@ -17,6 +17,10 @@ export interface PoolOptions {
 }
 
 export interface WorkerPool extends NumberSource {
+  /** Does this job run here? */
+  runs(job: JobId): boolean
+  /** Breaks the call of a job that runs here, as an upstream would. False: it calls nothing. */
+  breakCall(job: JobId): boolean
   /** Does a job run on it? */
   isUsing(provider: Provider): boolean
   /**
@@ -90,6 +94,8 @@ export function startPool(work: Pick<Work, 'attach'>, deps: RunDeps, clock: Cloc
 
   return {
     metrics: [gauge('running', 'Jobs that run in this process', () => runs.size)],
+    runs: (job) => runs.get(job) !== undefined,
+    breakCall: (job) => runs.get(job)?.breakCall() ?? false,
     isUsing: (provider) => [...runs.values()].some((run) => run.isUsing(provider)),
     async drain(ms) {
       draining = true

@@ -386,6 +386,14 @@ export class Run implements ProviderSink {
     }
   }
 
+  /** Its call ends as if the upstream had cut it: what follows is the job's policy. False: nothing is being called. */
+  breakCall(): boolean {
+    if (this.#isOver || this.#call === null) return false
+    this.#fault = { error: new SluiceError('provider_cut', { message: 'An operator broke this call.' }), retry: true }
+    this.#abort()
+    return true
+  }
+
   #abort(): void {
     this.#call?.abort()
     this.#stage?.stop()

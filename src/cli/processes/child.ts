@@ -8,6 +8,8 @@ import { type Answer, type FromChild, pack, type ToChild, unpack } from './messa
 import { nthProcess } from './nth.ts'
 
 const HEALTH_MS = 500
+/** An answer leaves before its process is killed. */
+const DIE_MS = 100
 /** The parent bounds each of its children; this is for a parent that hangs. */
 const ANSWERS_MS = 15_000
 
@@ -27,6 +29,10 @@ export class Child implements Siblings {
     process.on('message', (message: ToChild) => void this.#hear(message))
     // What it serves keeps it alive, not that its parent could tell it something
     process.channel!.unref()
+  }
+
+  die(): void {
+    this.#clock.after(DIE_MS, () => process.kill(process.pid, 'SIGKILL'))
   }
 
   readonly isFirst = nthProcess() === 1

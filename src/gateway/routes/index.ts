@@ -20,6 +20,7 @@ import { keyRoutes } from './keys.ts'
 import { lookRoutes } from './looks.ts'
 import { modelRoutes } from './models.ts'
 import { operatorRoutes } from './operator.ts'
+import { playgroundRoutes } from './playground.ts'
 import { probeRoutes } from './probes.ts'
 import { servedRoutes } from './served.ts'
 import { sessionRoutes } from './sessions.ts'
@@ -72,6 +73,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...servedRoutes(deps),
       ...deploymentRoutes(deps),
       ...lookRoutes(deps),
+      ...playgroundRoutes(deps, sessions),
       ...keyRoutes(deps, admitted),
       ...tenantRoutes(deps, admitted),
       ...usage.admin,
