@@ -1,0 +1,265 @@
+/** Ten faults, each blamed on what it is, and two without a cause. */
+import { describe, expect, it } from 'vitest'
+import type { Brief } from '../../core/live.ts'
+import type { TtftParts } from '../../core/measure.ts'
+import { briefsOf } from './brief.ts'
+import type { DeploymentNow, Period, Situation } from './situation.ts'
+import { textOf } from './words.ts'
+
+const NOW_MS = 1_800_000_000_000
+const USUAL: TtftParts = { admission: 6, queue: 20, retries: 0, routing: 2, connect: 5, upstream: 260, delivery: 1 }
+const parts = (more: Partial<TtftParts>): TtftParts => ({ ...USUAL, ...more })
+
+const WELL: Period = {
+  firstTokens: 60,
+  parts: USUAL,
+  ttftP95Ms: 420,
+  tpotP95Ms: 24,
+  tpotP50Ms: 18,
+  done: 60,
+  failed: 0,
+  expired: 0,
+  refused: 0,
+}
+
+const deployment = (name: string, more: Partial<DeploymentNow> = {}): DeploymentNow => ({
+  model: 'chat',
+  deployment: name,
+  state: 'up',
+  active: 10,
+  concurrent: 24,
+  coolsForMs: 0,
+  failuresInRow: 0,
+  lastError: null,
+  ttftP95Ms: 400,
+  tpotP50Ms: 18,
+  ttftSpark: [],
+  tpotSpark: [],
+  attempts: 100,
+  failed: 0,
+  nanoUsd: null,
+  outForMs: null,
+  tpotP50BeforeMs: 18,
+  ...more,
+})
+
+const situation = ({
+  now,
+  waiting,
+  ...more
+}: Omit<Partial<Situation>, 'now' | 'waiting'> & {
+  now?: Partial<Period>
+  waiting?: Partial<Situation['waiting']>
+}): Situation => ({
+  nowMs: NOW_MS,
+  isNew: false,
+  goals: { ttftMs: 1_500, tpotMs: 50, good: 0.99 },
+  before: { ...WELL, firstTokens: 3_000 },
+  since: {},
+  running: 24,
+  stuckMs: 0,
+  submits: [],
+  paused: [],
+  deployments: [deployment('vllm-a'), deployment('vllm-b')],
+  failures: [],
+  retried: [],
+  refusals: [],
+  store: { error: null, commitP99Ms: 4 },
+  gone: [],
+  ...more,
+  now: { ...WELL, ...now },
+  waiting: { jobs: 0, tokens: 0, limit: null, most: null, ...waiting },
+})
+
+const late = (more: Partial<TtftParts>): Partial<Period> => ({ ttftP95Ms: 4_100, parts: parts(more) })
+const QUEUED = late({ queue: 2_400, upstream: 400 })
+const first = (given: Parameters<typeof situation>[0]): Brief => briefsOf(situation(given))[0]
+const all = ({ state, cause, harm }: Brief): string => [state, cause, harm].map(textOf).join(' | ')
+
+describe('what is to blame', () => {
+  it.each<[fault: string, Parameters<typeof situation>[0], Brief['kind'], RegExp]>([
+    [
+      'a limit of the queue: all slots are taken',
+      {
+        now: QUEUED,
+        waiting: { jobs: 64, most: { tenant: 'acme', jobs: 20 } },
+        deployments: [
+          deployment('vllm-a', { state: 'full', active: 24 }),
+          deployment('vllm-b', { state: 'full', active: 24 }),
+        ],
+      },
+      'late',
+      /2\.4 s is the queue.*All 48 slots of vllm-a and vllm-b are taken/,
+    ],
+    [
+      'a deployment that is down',
+      {
+        now: QUEUED,
+        since: { late: NOW_MS - 480_000 },
+        waiting: { jobs: 64, most: { tenant: 'docs-batch', jobs: 41 } },
+        deployments: [
+          deployment('vllm-a', { state: 'full', active: 24 }),
+          deployment('vllm-b', { state: 'cooling', outForMs: 480_000, lastError: 'provider_unreachable', failed: 9 }),
+        ],
+      },
+      'late',
+      /For 8 minutes now.*vllm-b can’t be reached, for 8 minutes now, so 24 of 48 slots of chat are left, all taken/,
+    ],
+    [
+      'a slow model',
+      {
+        now: { tpotP95Ms: 92, tpotP50Ms: 70 },
+        deployments: [deployment('vllm-a', { tpotP50Ms: 70, tpotP50BeforeMs: 18 }), deployment('vllm-b')],
+      },
+      'slow',
+      /vllm-a makes a token in 70 ms; in the hour before it was 18 ms\. First tokens come in time/,
+    ],
+    [
+      'a slow connection',
+      {
+        now: late({ connect: 2_600 }),
+        deployments: [deployment('vllm-a', { ttftP95Ms: 4_000 }), deployment('vllm-b')],
+      },
+      'late',
+      /2\.6 s is connecting\. vllm-a takes long to connect to/,
+    ],
+    [
+      'a provider that answers 429',
+      {
+        now: late({ retries: 2_500 }),
+        retried: [{ code: 'provider_rate_limited', name: 'openai-eu', count: 40 }],
+        deployments: [deployment('openai-eu', { failed: 40 }), deployment('vllm-b')],
+      },
+      'late',
+      /attempts that failed before\. openai-eu answers 429: 40 attempts went elsewhere/,
+    ],
+    [
+      'a limit of a tenant',
+      {
+        now: QUEUED,
+        waiting: {
+          jobs: 30,
+          most: { tenant: 'acme', jobs: 30 },
+          limit: { level: 'tenant', unit: 'tokens', share: 0.9 },
+        },
+      },
+      'late',
+      /waits for a limit of tenant acme: tokens/,
+    ],
+    [
+      'a paused queue',
+      {
+        running: 0,
+        stuckMs: 60_000,
+        since: { stuck: NOW_MS - 60_000 },
+        waiting: { jobs: 7 },
+        paused: [{ model: 'chat' }],
+      },
+      'stuck',
+      /Nothing runs, though 7 jobs wait.*model chat is paused by an operator/,
+    ],
+    [
+      'a slow store',
+      { now: late({ admission: 2_900 }), store: { error: null, commitP99Ms: 1_400 } },
+      'late',
+      /2\.9 s is Sluice’s own admission\. The store is slow: a commit takes 1\.4 s/,
+    ],
+    [
+      'a burst of one tenant',
+      {
+        now: QUEUED,
+        waiting: { jobs: 50, most: { tenant: 'docs-batch', jobs: 45 } },
+        submits: [{ tenant: 'docs-batch', now: 50, before: 1 }],
+        deployments: [deployment('vllm-a', { state: 'full', active: 24 })],
+      },
+      'late',
+      /docs-batch submits 50 jobs a minute, in the hour before 1; 45 of the 50 that wait are its own/,
+    ],
+    [
+      'a worker that is gone',
+      { now: QUEUED, waiting: { jobs: 12 }, gone: ['node_2'] },
+      'late',
+      /2\.4 s is the queue\. node_2 is gone, with the slots of its workers/,
+    ],
+  ])('%s', (_, given, kind, text) => {
+    const brief = first(given)
+    expect(brief.kind).toBe(kind)
+    expect(all(brief)).toMatch(text)
+    expect(all(brief)).not.toMatch(/cause not clear/i)
+  })
+
+  it('names the deployment that fails, and the tenant that is refused', () => {
+    const failing = first({
+      now: { failed: 12, done: 40 },
+      failures: [
+        { code: 'provider_error', name: 'vllm-b', count: 11 },
+        { code: 'provider_timeout', name: 'vllm-a', count: 1 },
+      ],
+    })
+    expect(all(failing)).toMatch(/23% of jobs fail: 12 of 52.*11 of them at vllm-b: the provider fails/)
+    const refusing = first({
+      now: { refused: 40 },
+      refusals: [{ code: 'queue_full', name: 'acme', count: 39 }],
+    })
+    expect(refusing.kind).toBe('refusing')
+    expect(all(refusing)).toMatch(/40 requests refused.*39 of them of acme: the queue is full/)
+  })
+})
+
+describe('where nothing explains 60 %', () => {
+  it('a delay has no clear cause: the split is shown', () => {
+    const brief = first({ now: late({ queue: 900, upstream: 1_100, connect: 600 }) })
+    expect(brief.kind).toBe('late')
+    expect(textOf(brief.cause)).toBe(
+      'Cause not clear: of the 2.3 s added, 880 ms is the queue, 840 ms is the provider and 595 ms is connecting.',
+    )
+  })
+
+  it('failures of every kind have none', () => {
+    const brief = first({
+      now: { failed: 12, done: 40 },
+      failures: ['provider_error', 'provider_timeout', 'provider_cut'].map((code, i) => ({
+        code,
+        name: `vllm-${i}`,
+        count: 4,
+      })),
+    })
+    expect(textOf(brief.cause)).toMatch(/^Cause not clear: 4 the provider fails \(vllm-0\), 4 /)
+  })
+
+  it('the boundary is 60 %', () => {
+    const added = (queue: number, connect: number): string =>
+      textOf(first({ now: late({ queue: USUAL.queue + queue, connect: USUAL.connect + connect }) }).cause)
+    expect(added(1_200, 800)).toMatch(/1\.2 s is the queue/)
+    expect(added(1_180, 820)).toMatch(/^Cause not clear/)
+  })
+})
+
+describe('what is told beside it', () => {
+  it('is what nothing lost means, counted', () => {
+    const brief = first({ now: QUEUED, waiting: { jobs: 64, most: { tenant: 'docs-batch', jobs: 41 } } })
+    expect(textOf(brief.harm)).toBe(
+      'Nothing is lost: 64 jobs wait in line, 41 of them from docs-batch; none was refused.',
+    )
+  })
+
+  it('is one quiet line when all is well', () => {
+    const [brief, ...more] = briefsOf(situation({}))
+    expect(more).toEqual([])
+    expect(brief).toMatchObject({ kind: 'well', cause: [], harm: [] })
+    expect(first({ isNew: true, running: 0 }).kind).toBe('new')
+    expect(first({ running: 0, now: { firstTokens: 0, done: 0, ttftP95Ms: null } }).kind).toBe('idle')
+  })
+
+  it('is the worst first', () => {
+    const kinds = briefsOf(
+      situation({ now: { ...QUEUED, failed: 20, tpotP95Ms: 90 }, stuckMs: 20_000, running: 0, waiting: { jobs: 3 } }),
+    ).map(({ kind }) => kind)
+    expect(kinds).toEqual(['stuck', 'failing', 'late', 'slow'])
+  })
+
+  it('measures against all of it where the hour before was no better', () => {
+    const brief = first({ now: QUEUED, before: { ...WELL, ttftP95Ms: 4_000, parts: parts({ queue: 2_300 }) } })
+    expect(textOf(brief.cause)).toContain('2.4 s is the queue')
+  })
+})
