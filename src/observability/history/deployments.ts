@@ -4,7 +4,7 @@ import { CELLS, cellOf, quantileIn } from './marks.ts'
 /** Of what is shown as 15 min, 1 h, 6 h, 24 h, 7 d. */
 const STEPS_MS = [15_000, 60_000, 360_000, 1_440_000, 10_080_000]
 export const SPARK = 60
-/** Beyond them, none is begun: about 300 KB each. */
+/** Beyond them, none is begun: about 85 KB each. */
 export const MAX_DEPLOYMENTS = 48
 /** Two of the cells of marks.ts in one: 64 of them, from half a millisecond to a minute and a half. */
 const SMALL = 64

@@ -15,6 +15,8 @@ const KINDS: ReadonlyArray<readonly [prefix: string, kind: ChangeRow['kind']]> =
   ['key-', 'key'],
   ['benchmark-', 'bench'],
   ['text-', 'look'],
+  ['deployment-drained', 'deployment-out'],
+  ['deployment-put-back', 'deployment-back'],
 ]
 
 export class Changes {

@@ -211,15 +211,20 @@ export function deploymentRow(
   range: number,
   nowMs: number,
 ): DeploymentRow {
-  const { active = 0, concurrent = 0, unwell = [] } = status ?? {}
+  const { active = 0, concurrent = 0, unwell = [], isDrained = false } = status ?? {}
   const coolsForMs = unwell.reduce((most, each) => Math.max(most, each.coolsForMs), 0)
   const failuresInRow = unwell.reduce((most, each) => Math.max(most, each.failuresInRow), 0)
   const isFull = Number.isFinite(concurrent) && active >= concurrent
   const of = history.deployments.read(deployment, range, nowMs)
+  const stateOf = (): DeploymentRow['state'] => {
+    if (status === undefined || concurrent === 0) return 'gone'
+    if (isDrained) return 'draining'
+    return coolsForMs > 0 ? 'cooling' : isFull ? 'full' : 'up'
+  }
   return {
     model,
     deployment,
-    state: status === undefined || concurrent === 0 ? 'gone' : coolsForMs > 0 ? 'cooling' : isFull ? 'full' : 'up',
+    state: stateOf(),
     active,
     concurrent: Number.isFinite(concurrent) ? concurrent : null,
     coolsForMs: Math.ceil(coolsForMs),
