@@ -75,9 +75,10 @@ const TYPES_FOR_CLIENT = 'src/core/frames.ts'
 const CODE_FOR_CLIENT = 'src/core/fold.ts'
 
 /** The dashboard: types of what it is told, and the code of what is measured. */
-const TYPES_FOR_DASHBOARD = ['live', 'measure', 'job', 'errors', 'frames', 'comparison'].map(
-  (name) => `src/core/${name}.ts`,
-)
+const TYPES_FOR_DASHBOARD = [
+  ...['live', 'measure', 'job', 'errors', 'frames', 'comparison'].map((name) => `src/core/${name}.ts`),
+  'src/bench/run.ts',
+]
 const CODE_FOR_DASHBOARD = 'src/core/measure.ts'
 /** It is built: its packages are only in its dist. */
 const PACKAGES_FOR_DASHBOARD = ['preact', '@preact/signals', 'uplot', '@sluice/client']

@@ -1,3 +1,181 @@
+/** Did my change make it better? Runs and comparisons that `sluice bench` has posted. */
+import type { BenchRun } from '../../../../src/bench/run.ts'
+import type { Comparison, Verdict } from '../../../../src/core/comparison.ts'
+import { age, clock, counted, duration, percent } from '../../format.ts'
+import { Trouble, useLoad } from '../../load.tsx'
+import { CopyButton } from '../../parts/button.tsx'
 import { Head } from '../../parts/head.tsx'
+import { Mark, type Shape } from '../../parts/mark.tsx'
+import { Panel } from '../../parts/panel.tsx'
+import { hrefOf } from '../../router.ts'
+import { serverNow } from '../../socket.ts'
+import type { PageProps } from '../index.ts'
+import { ComparisonView } from './comparison.tsx'
+import './benchmarks.css'
 
-export const Benchmarks = () => <Head title="Benchmarks" />
+/** As GET /admin/benchmarks lists them. */
+interface Listed {
+  readonly id: string
+  readonly kind: 'run' | 'comparison'
+  readonly at_ms: number
+  readonly label: string
+  readonly sentence: string | null
+  readonly verdict: Verdict | null
+}
+
+export const VERDICTS: Readonly<Record<Verdict, readonly [Shape, string]>> = {
+  worse: ['warn', 'worse'],
+  better: ['well', 'better'],
+  mixed: ['warn', 'better and worse'],
+  'no-change': ['well', 'no change'],
+  'cant-tell': ['waits', 'can’t tell'],
+  'not-comparable': ['canceled', 'not comparable'],
+}
+
+export const Benchmarks = ({ params }: PageProps) =>
+  params['id'] === undefined ? <List /> : <One id={params['id']} key={params['id']} />
+
+/** New ones are posted while one looks. */
+const AGAIN_MS = 10_000
+
+function List() {
+  const { data, error, isSlow } = useLoad<{ readonly data: readonly Listed[] }>('/admin/benchmarks', AGAIN_MS)
+  const rows = data?.data ?? []
+  return (
+    <>
+      <Head title="Benchmarks" />
+      {error !== null && <Trouble error={error} />}
+      {data !== null && rows.length === 0 && <Empty />}
+      {rows.length > 0 && (
+        <ul class={`bench-list ${isSlow ? 'is-dim' : ''}`}>
+          {rows.map(({ id, kind, at_ms, label, sentence, verdict }) => {
+            const [shape, word] = verdict === null ? (['bench', 'a run'] as const) : VERDICTS[verdict]
+            return (
+              <li key={id}>
+                <a href={hrefOf(`/benchmarks/${encodeURIComponent(id)}`)}>
+                  <span class="bench-word">
+                    <Mark shape={shape} /> {word}
+                  </span>
+                  <span class="bench-what">
+                    <strong>{label}</strong>
+                    <span class="muted">{sentence ?? (kind === 'run' ? 'One run; compare it with another.' : '')}</span>
+                  </span>
+                  <time class="muted" title={clock(at_ms, serverNow())}>
+                    {age(at_ms, serverNow())}
+                  </time>
+                </a>
+              </li>
+            )
+          })}
+        </ul>
+      )}
+    </>
+  )
+}
+
+const admin = (): string => location.origin
+
+function Empty() {
+  const run = `sluice bench run ${admin().replace(/:\d+$/, ':4100')} --model demo --label before --out bench`
+  const compare = `sluice bench compare bench/before bench/after --post ${admin()}`
+  return (
+    <section class="bench-empty">
+      <h2>Nothing was measured yet.</h2>
+      <p class="muted">
+        Measure before and after a change; the comparison tells what changed, by how much, and where it went. It comes
+        here by <code>--post</code>.
+      </p>
+      {[run, compare].map((command) => (
+        <div key={command} class="bench-command">
+          <pre class="code" tabIndex={0}>
+            {command}
+          </pre>
+          <CopyButton text={command} />
+        </div>
+      ))}
+    </section>
+  )
+}
+
+function One({ id }: { readonly id: string }) {
+  const { data, error } = useLoad<Comparison | BenchRun>(`/admin/benchmarks/${encodeURIComponent(id)}`)
+  const of = { title: 'Benchmarks', to: hrefOf('/benchmarks') }
+  if (error !== null && data === null)
+    return (
+      <>
+        <Head title={id} of={of} />
+        <Trouble error={error} />
+      </>
+    )
+  if (data === null) return <Head title={id} of={of} />
+  return data.kind === 'comparison' ? <ComparisonView comparison={data} of={of} /> : <RunView run={data} of={of} />
+}
+
+/** One run has no verdict: whether it counts, and its rounds. */
+function RunView({
+  run,
+  of,
+}: {
+  readonly run: BenchRun
+  readonly of: { readonly title: string; readonly to: string }
+}) {
+  const { validity, options, rounds, saturation, client } = run
+  const sent = rounds.reduce((sum, { requests }) => sum + requests, 0)
+  return (
+    <>
+      <Head title={run.label} of={of} />
+      <section class="verdict">
+        <h2>
+          {validity.isValid
+            ? `${counted(sent, 'request')} in ${counted(rounds.length, 'round')}: this run counts.`
+            : 'This run does not count.'}
+        </h2>
+        <p class="muted">
+          {options.workload}, {options.model}, {options.target}. {run.brokenOff}
+          {saturation !== null && ` Saturated above ${saturation.rate} a second: ${saturation.why}.`}
+        </p>
+      </section>
+      <div class="columns bench-columns">
+        <Panel title="Round by round" right="as sent">
+          <div class="scroller" tabIndex={0} role="region" aria-label="Rounds">
+            <table class="table">
+              <thead>
+                <tr>
+                  <th>round</th>
+                  <th class="right">requests</th>
+                  <th class="right">answered</th>
+                  <th class="right">a second</th>
+                  <th class="right">client lag p99</th>
+                </tr>
+              </thead>
+              <tbody>
+                {rounds.map(({ round, requests, ok, sentRate, lagP99Ms }) => (
+                  <tr key={round}>
+                    <td>{round}</td>
+                    <td class="right">{requests}</td>
+                    <td class="right">{percent(requests === 0 ? null : ok / requests)}</td>
+                    <td class="right">{sentRate.toFixed(1)}</td>
+                    <td class="right">{duration(lagP99Ms)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </Panel>
+        <Panel title="Does it count?" right={client === null ? 'client not measured' : undefined}>
+          <ul class="checks">
+            {validity.checks.map(({ name, isMet, decides, text }) => (
+              <li key={name}>
+                <Mark
+                  shape={isMet ? 'well' : decides ? 'bad' : 'warn'}
+                  label={isMet ? 'met' : decides ? 'not met' : 'a remark'}
+                />
+                <span>{text}</span>
+              </li>
+            ))}
+          </ul>
+        </Panel>
+      </div>
+    </>
+  )
+}
