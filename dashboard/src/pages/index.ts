@@ -73,7 +73,8 @@ export const PAGES: readonly Page[] = [
     title: 'Playground',
     rail: { key: 'p', icon: 'playground', isTab: true },
     component: Playground,
-    watch: foot,
+    // What is stored and not shown yet: the jobs' frames tell it while the playground's own connection is cut
+    watch: () => ({ t: 'watch', page: 'jobs', filter: {} }),
   },
   {
     path: '/benchmarks',
