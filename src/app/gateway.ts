@@ -1,5 +1,6 @@
 /** The gateway, with the delivery that feeds its readers. */
 import { createHmac } from 'node:crypto'
+import { join } from 'node:path'
 import { createAdmission } from '../admission/admission.ts'
 import type { Vocabulary } from '../admission/estimate/vocabulary.ts'
 import { Weights } from '../admission/estimate/weights.ts'
@@ -12,6 +13,7 @@ import { digestOf } from '../gateway/caller/api-key.ts'
 import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import { createReports } from '../ledger/reports.ts'
+import { createBenchmarks } from '../observability/benchmarks/benchmarks.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
@@ -43,7 +45,7 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'r
 export function startGateway(settings: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
   const { engine, catalogue, vocabulary, adminKey, isSeeded, health, stats, metrics, reload, live } = parts
   const { clock, ids, emit, observe, log } = runtime
-  const { http, queue, sessions, websocket, workers } = settings.config
+  const { http, queue, sessions, websocket, workers, dataDir, durability } = settings.config
   const created = Math.floor(clock.wallMs() / 1000)
   // Bound to the admin key: tokens outlive a restart, and are void when the operator changes it
   const ownSecret = createHmac('sha256', adminKey).update('session tokens').digest()
@@ -80,6 +82,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     keys: engine.keys,
     tenants: engine.tenants,
     audit: engine.audit,
+    benchmarks: createBenchmarks(durability === 'memory' ? null : join(dataDir, 'benchmarks')),
     limitRules: limitRules(settings),
     presence: engine.presence,
     tickets: engine.tickets,

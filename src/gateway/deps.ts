@@ -9,6 +9,7 @@ import type { Hello, Role } from '../core/live.ts'
 import type { Metric } from '../core/numbers.ts'
 import type { Admission } from '../core/ports/admission.ts'
 import type { Audit } from '../core/ports/audit.ts'
+import type { Benchmarks } from '../core/ports/benchmarks.ts'
 import type { Conversations } from '../core/ports/conversations.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
 import type { Dialects } from '../core/ports/dialect.ts'
@@ -194,6 +195,7 @@ export interface GatewayDeps {
   readonly keys: Keys
   readonly tenants: Tenants
   readonly audit: Audit
+  readonly benchmarks: Benchmarks
   readonly limitRules: LimitRules
   readonly presence: Presence
   readonly tickets: Tickets

@@ -10,6 +10,7 @@ import type { Answers } from '../read/answers.ts'
 import type { Jobs } from '../read/jobs.ts'
 import type { Watching } from '../read/watching.ts'
 import type { Submits } from '../submit/submit.ts'
+import { benchmarkRoutes } from './benchmarks.ts'
 import { conversationRoutes } from './conversations.ts'
 import { signInRoutes } from './dashboard.ts'
 import { deploymentRoutes } from './deployments.ts'
@@ -77,6 +78,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...keyRoutes(deps, admitted),
       ...tenantRoutes(deps, admitted),
       ...usage.admin,
+      ...benchmarkRoutes(deps),
       ...signInRoutes(signIn),
       live,
       ...page,

@@ -1,0 +1,17 @@
+/** Runs of `sluice bench`, and comparisons, that were posted to be looked at: the last ones, whole as they were sent. */
+import type { JsonRecord } from '../json.ts'
+
+export interface KeptBenchmark {
+  readonly id: string
+  readonly atMs: number
+  readonly body: JsonRecord
+}
+
+export interface Benchmarks {
+  /** Resolves when it will be there after a restart. */
+  add(benchmark: KeptBenchmark): Promise<void>
+  /** The newest first. */
+  list(): Promise<readonly KeptBenchmark[]>
+  /** Null: there is none, or it made room for newer ones. */
+  get(id: string): Promise<KeptBenchmark | null>
+}
