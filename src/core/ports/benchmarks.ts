@@ -1,4 +1,4 @@
-/** Runs of `sluice bench`, and comparisons, that were posted to be looked at: the last ones, whole as they were sent. */
+/** Runs of `sluice bench`, and comparisons, that were posted to be looked at: the last ones, whole as sent. */
 import type { JsonRecord } from '../json.ts'
 
 export interface KeptBenchmark {
