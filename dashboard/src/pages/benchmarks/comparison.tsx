@@ -141,7 +141,8 @@ function Slopes({ effect, isPaired, labels }: { effect: Effect; isPaired: boolea
     const then = rounds.after[at]
     return then === undefined ? [] : [[value, then] as const]
   })
-  const label = `${name} of each round: ${labels[0]} ${amountOf(effect.before, unit)}, ${labels[1]} ${amountOf(effect.after, unit)}${said === null ? '' : `; ${said}`}.`
+  const ends = `${labels[0]} ${amountOf(effect.before, unit)}, ${labels[1]} ${amountOf(effect.after, unit)}`
+  const label = `${name} of each round: ${ends}${said === null ? '' : `; ${said}`}.`
   return (
     <Panel title="Round by round" sub={`${name}, ${labels[0]} to ${labels[1]}`} class="slopes-panel">
       <div class={`slopes slopes-${outcome}`} role="img" aria-label={label}>
