@@ -36,9 +36,8 @@ export function openLoop(clock: Clock, timesMs: readonly number[], control: Loop
       while (next < timesMs.length && !control.isStopped()) {
         const waitMs = startMono + timesMs[next] - clock.monoMs()
         if (waitMs > 0) {
-          // Timers have whole ms and fire late rather than early: rounded down, what is left passes in a turn or two
-          if (waitMs >= 1) clock.after(Math.min(Math.floor(waitMs), LOOK_MS), wake)
-          else clock.soon(wake)
+          // Timers have whole ms: rounded down, what is left of one is waited for by another
+          clock.after(waitMs < 1 ? waitMs : Math.min(Math.floor(waitMs), LOOK_MS), wake)
           return
         }
         open++

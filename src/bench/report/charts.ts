@@ -99,7 +99,12 @@ export function roundDots({ rounds, run }: Findings): string {
   return chart(
     'TTFT by round',
     'p50 (filled) and p95 (ring) of each round: verdicts are by rounds, as requests of one round wait for each other.',
-    { name: 'round', min: 0.5, max: found.length + 0.5, format: (value) => String(value) },
+    {
+      name: 'round',
+      min: 0.5,
+      max: found.length + 0.5,
+      format: (value) => (Number.isInteger(value) ? String(value) : ''),
+    },
     { name: 'ms', max: most * 1.1, format: (value) => milliseconds(value) },
     ({ x, y }) =>
       found
