@@ -86,6 +86,16 @@ describe('against a mock engine with a known queue, prefill and pace', () => {
     },
     30_000,
   )
+
+  it('tells the queue of the engine from its prefill', async () => {
+    const sender = senderTo(mock.url, 'mock-n10-d2-q80-p40-m1', 'parts')
+    const { records } = await runRound(sender, open(20, 10))
+    sender.caller.close()
+    for (const { server } of records) {
+      expect(server!.engine!.queue!).toBeGreaterThanOrEqual(79)
+      expect(server!.engine!.prefill!).toBeGreaterThanOrEqual(39)
+    }
+  }, 30_000)
 })
 
 it('a mock that serves two at once makes the others wait, and says for how long', async () => {
