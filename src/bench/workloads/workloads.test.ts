@@ -60,7 +60,8 @@ describe('traces', () => {
   it('of Azure and BurstGPT are read as they are published', () => {
     const azure = trace(
       'azure',
-      'TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,4808,10\n2023-11-16 18:17:04.0319600,110,27\n',
+      'TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,4808,10\n' +
+        '2023-11-16 18:17:04.0319600,110,27\n',
       1,
     ).prompts(0, 2)
     expect(azure[1].atMs).toBeCloseTo(52, 0)
@@ -76,8 +77,8 @@ describe('traces', () => {
   })
 
   it('that begin again go on in time', () => {
-    const text =
-      '{"timestamp": 0, "input_length": 5, "output_length": 5}\n{"timestamp": 50, "input_length": 5, "output_length": 5}'
+    const at = (timestamp: number): string => JSON.stringify({ timestamp, input_length: 5, output_length: 5 })
+    const text = `${at(0)}\n${at(50)}`
     const times = trace('mooncake', text, 1)
       .prompts(0, 5)
       .map(({ atMs }) => atMs!)
@@ -85,11 +86,7 @@ describe('traces', () => {
   })
 
   it.each([
-    [
-      'mooncake',
-      '{"timestamp": 1, "input_length": "x", "output_length": 2}',
-      'line 1: input_length must be a whole number',
-    ],
+    ['mooncake', '{"timestamp": 1, "input_length": "x"}', 'line 1: input_length must be a whole number'],
     ['mooncake', 'nonsense', 'line 1 is not JSON'],
     ['azure', 'Time,ContextTokens\n1,2', 'TIMESTAMP, GeneratedTokens is missing'],
     ['azure', 'TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,2', 'line 2: TIMESTAMP is no date'],
