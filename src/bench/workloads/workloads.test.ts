@@ -68,7 +68,8 @@ describe('traces', () => {
     expect(azure.map(({ maxTokens }) => maxTokens)).toEqual([10, 27])
     const burst = trace(
       'burstgpt',
-      'Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\r\n5,ChatGPT,472,18,490,Conversation log\r\n' +
+      'Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\r\n' +
+        '5,ChatGPT,472,18,490,Conversation log\r\n' +
         '45,ChatGPT,1087,0,1087,Conversation log\r\n118.0,GPT-4,417.0,276.0,693.0,API log\r\n',
       1,
     )
