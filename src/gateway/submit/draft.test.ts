@@ -427,3 +427,20 @@ describe('for limits', () => {
     expect(runOf({ id: 'ses_1', user: null })).toBe('ses_1/r')
   })
 })
+
+it('a job of a call knows its request and when that came: members of a call are getters', () => {
+  const call = new (class {
+    get requestId() {
+      return 'req_9'
+    }
+    get startedMono() {
+      return 42
+    }
+    get trace() {
+      return null
+    }
+  })()
+  const body = parseBody(Buffer.from(`{"request":${BODY}}`), LIMITS)
+  const made = jobDraft(deps, caller, body.value, memberBytes(body, 'request'), {}, call)
+  expect([made.startedMono, made.job.requestId]).toEqual([42, 'req_9'])
+})

@@ -123,7 +123,8 @@ export function jobDraft(
   return draft(
     deps,
     caller,
-    { ...origin, trace },
+    // A call's members are getters, which a spread leaves out
+    { requestId: origin.requestId, startedMono: origin.startedMono, trace },
     {
       ...spokenAt(deps, endpoint),
       request,
