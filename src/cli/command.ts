@@ -23,8 +23,15 @@ export interface Command {
   readonly usage: string
   readonly about: string
   readonly options: Readonly<Record<string, OptionHelp>>
-  /** The one argument that it needs: "job id", and the command that lists them, if one does. Absent: it takes none. */
-  readonly operand?: { readonly name: string; readonly listedBy?: string }
+  /**
+   * The one argument that it needs: "job id", and the command that lists them, if one does. Absent: it takes none.
+   * `second`: it takes another one, which it may need.
+   */
+  readonly operand?: {
+    readonly name: string
+    readonly listedBy?: string
+    readonly second?: 'needed' | 'optional'
+  }
   /** More to know, shown below the options: a title, and rows. */
   readonly tables?: readonly HelpTable[]
   /** Takes every setting as a flag too, and --config. A list: the only ones that its help shows. */
@@ -147,7 +154,9 @@ export function readArgs(
 }
 
 /** Throws UsageError. */
-export function checkOperands({ operand, usage }: Command, [first, ...more]: readonly string[]): void {
+export function checkOperands({ operand, usage }: Command, positionals: readonly string[]): void {
+  const [first, ...others] = positionals
+  const more = operand?.second === undefined ? others : others.slice(1)
   if (operand === undefined && first !== undefined) throw new UsageError(`Unexpected argument: "${first}".`)
   if (operand !== undefined && !first)
     throw new UsageError(
@@ -155,6 +164,8 @@ export function checkOperands({ operand, usage }: Command, [first, ...more]: rea
         ? `Missing ${operand.name}: ${invocation} ${usage}`
         : `Missing ${operand.name}: "${invocation} ${operand.listedBy}" shows them.`,
     )
+  if (operand?.second === 'needed' && !others[0])
+    throw new UsageError(`Missing a second ${operand.name}: ${invocation} ${usage}`)
   if (more.length > 0) throw new UsageError(`Unexpected argument: "${more[0]}".`)
 }
 
