@@ -1,7 +1,8 @@
 /** A system compared with itself: what it finds is noise. */
-import type { Comparison } from '../core/comparison.ts'
+import type { Comparison, Effect } from '../core/comparison.ts'
 import { consoleLines } from './compare-text.ts'
-import type { MeasuredRun } from './effects.ts'
+import { ALPHA, type MeasuredRun } from './effects.ts'
+import { canPair, deviationOf, findableShift } from './statistics.ts'
 import { percentText, valueText } from './words.ts'
 
 /** The even rounds of a run and its odd ones, as two runs: other prompts, so they are no pairs. */
@@ -30,9 +31,11 @@ export function noiseLines(comparison: Comparison): string[] {
       : `FALSE ALARM: ${alarms.map(({ name }) => name).join('; ')} was called changed, though nothing was.`
   return [
     found,
-    `${rounds} ${test} rounds of ${requestsPerRound} requests. A difference is found from here on:`,
+    `${rounds} ${test} rounds of ${requestsPerRound} requests. Between two such runs a difference is found from:`,
     '',
-    ...deciding.map(({ name, unit, before, detectable }) => {
+    ...deciding.map((effect) => {
+      const { name, unit, before } = effect
+      const detectable = test === 'paired' ? effect.detectable : byAllRounds(effect, ALPHA / deciding.length)
       if (detectable === null) return `  ${name}: none, there are too few rounds`
       const share = before === 0 || unit === 'share' ? '' : ` (${percentText(detectable / before)})`
       return `  ${name}: ${valueText(detectable, unit)}${share}`
@@ -41,4 +44,10 @@ export function noiseLines(comparison: Comparison): string[] {
       ? []
       : ['', 'Something else changed between the rounds: another load, a cache, a neighbor.']),
   ]
+}
+
+/** Of a run whose rounds were dealt to two: what two such runs would show, had they no prompts in common. */
+function byAllRounds({ rounds }: Effect, lone: number): number | null {
+  const all = [...rounds.before, ...rounds.after]
+  return canPair(all.length, lone) ? findableShift(all.length, lone) * Math.SQRT2 * deviationOf(all) : null
 }

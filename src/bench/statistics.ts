@@ -243,7 +243,7 @@ function detectable(differences: readonly number[], level: number): number | nul
 }
 
 /** Tried: rounds that vary normally, and a spread that is itself known from as many other rounds only. */
-function findableShift(n: number, level: number): number {
+export function findableShift(n: number, level: number): number {
   const known = findable.get(`${n} ${level}`)
   if (known !== undefined) return known
   const next = seeded(n)
@@ -266,7 +266,7 @@ function findableShift(n: number, level: number): number {
   return hits
 }
 
-function deviationOf(values: readonly number[]): number {
+export function deviationOf(values: readonly number[]): number {
   const mean = sumOf(values) / values.length
   return Math.sqrt(sumOf(values.map((value) => (value - mean) ** 2)) / (values.length - 1))
 }

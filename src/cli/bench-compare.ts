@@ -54,7 +54,7 @@ export const compare: Command = {
   ],
   takesSettings: false,
   async run(args, out) {
-    const [beforePath, afterPath] = args.positionals
+    const [beforePath, afterPath] = args.positionals.map(folderOf)
     const failOn = failOnOf(args)
     const before = runAt(beforePath)
     const after = runAt(afterPath)
@@ -77,7 +77,7 @@ export const aa: Command = {
   operand: { name: 'folder of a run', second: 'optional' },
   takesSettings: false,
   async run(args, out) {
-    const [path, otherPath] = args.positionals
+    const [path, otherPath] = args.positionals.map(folderOf)
     const [before, after] = otherPath === undefined ? splitRounds(runAt(path)) : [runAt(path), runAt(otherPath)]
     const comparison = compareRuns(before, after, optionsOf(args))
     const judged = judge(comparison, after, 'any', false)
@@ -109,10 +109,14 @@ function write(path: string, text: string): void {
 }
 
 /** A path, or the label of a run that `bench run` put into its default folder. */
-function runAt(path: string): MeasuredRun {
+function folderOf(path: string): string {
   const inDefault = join('bench', path)
+  return !existsSync(path) && existsSync(inDefault) ? inDefault : path
+}
+
+function runAt(path: string): MeasuredRun {
   try {
-    return readRunFolder(!existsSync(path) && existsSync(inDefault) ? inDefault : path)
+    return readRunFolder(path)
   } catch (error) {
     if (error instanceof RunFolderError) throw new UsageError(error.message)
     throw error
