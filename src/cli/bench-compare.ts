@@ -71,8 +71,8 @@ export const compare: Command = {
 export const aa: Command = {
   usage: 'bench aa RUN [RUN-OF-THE-SAME] [--margin 5%]',
   about:
-    'Compares a system with itself: two runs between which nothing was changed, or the even rounds of one with its odd ' +
-    'ones. What it finds is noise, and how large a difference has to be to be found.',
+    'Compares a system with itself: two runs between which nothing was changed, or the even rounds of one with its ' +
+    'odd ones. What it finds is noise, and how large a difference has to be to be found.',
   options: { margin: MARGIN },
   operand: { name: 'folder of a run', second: 'optional' },
   takesSettings: false,
