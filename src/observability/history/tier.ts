@@ -42,7 +42,9 @@ export class Tier {
   readonly #values: Float64Array
   readonly #ttft: Uint32Array
   readonly #tpot: Uint32Array
-  #newest = -1
+  /** Of the last moment that was asked for: a fact is added to many columns at once. */
+  #lastAtMs = -1
+  #lastSlot = 0
 
   constructor(stepMs: number, slots: number) {
     this.stepMs = stepMs
@@ -63,11 +65,13 @@ export class Tier {
 
   /** The slot of this moment's bucket, cleared if it held another one. */
   #slotAt(atMs: number): number {
+    if (atMs === this.#lastAtMs) return this.#lastSlot
     const bucket = this.bucketAt(atMs)
     const slot = bucket % this.slots
+    this.#lastAtMs = atMs
+    this.#lastSlot = slot
     if (this.#held[slot] === bucket) return slot
     this.#held[slot] = bucket
-    if (bucket > this.#newest) this.#newest = bucket
     this.#values.fill(0, slot * WIDTH, (slot + 1) * WIDTH)
     this.#ttft.fill(0, slot * CELLS, (slot + 1) * CELLS)
     this.#tpot.fill(0, slot * CELLS, (slot + 1) * CELLS)

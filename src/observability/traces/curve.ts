@@ -1,10 +1,9 @@
 /** How a number grew over time: at most 120 points, the first and the last among them. */
 const MAX_POINTS = 120
-const FIRST_POINTS = 8
 
 export class Curve {
   /** Pairs: ms, value. */
-  #points = new Float32Array(2 * FIRST_POINTS)
+  readonly #points: number[] = []
   #size = 0
   /** A point is kept only so long after the one before it. */
   #apartMs = 0
@@ -23,17 +22,9 @@ export class Curve {
     if (!isClose) {
       if (this.#size === MAX_POINTS) this.#thin()
       this.#size++
-      this.#grow()
     }
     this.#points[2 * this.#size - 2] = ms
     this.#points[2 * this.#size - 1] = value
-  }
-
-  #grow(): void {
-    if (2 * this.#size <= this.#points.length) return
-    const larger = new Float32Array(2 * Math.min(MAX_POINTS, this.#points.length))
-    larger.set(this.#points)
-    this.#points = larger
   }
 
   /** Keeps every other point. */

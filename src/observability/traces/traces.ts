@@ -6,6 +6,7 @@ import type { Fact } from '../../core/facts.ts'
 import { type Goals, ttftOfParts } from '../../core/goals.ts'
 import { isTerminal, type JobId, type JobState } from '../../core/job.ts'
 import type { TtftParts } from '../../core/measure.ts'
+import { Table } from '../../core/table.ts'
 import { traceIdOf } from '../../core/trace.ts'
 import type { Observe } from '../emit.ts'
 import { Curve } from './curve.ts'
@@ -96,8 +97,10 @@ export class Trace {
 type OfJob = Extract<Fact, { job: JobId; keyId: string; tenant: string; model: string }>
 
 export class Traces {
-  /** The oldest first. */
-  readonly #traces = new Map<JobId, Trace>()
+  readonly #traces = new Table<JobId, Trace>()
+  /** Their ids, in the order in which they came; the next one takes the place of the oldest. */
+  readonly #ring: Array<JobId | undefined> = new Array(MAX_TRACES).fill(undefined)
+  #next = 0
   readonly #goals: (model: string) => Pick<Goals, 'ttftMs'>
   #version = 0
 
@@ -115,8 +118,12 @@ export class Traces {
 
   /** Newest first. */
   *newest(): Iterable<Trace> {
-    const all = [...this.#traces.values()]
-    for (let i = all.length - 1; i >= 0; i--) yield all[i]
+    for (let i = 1; i <= MAX_TRACES; i++) {
+      const job = this.#ring[(this.#next - i + MAX_TRACES) % MAX_TRACES]
+      const trace = job === undefined ? undefined : this.#traces.get(job)
+      if (trace === undefined) return
+      yield trace
+    }
   }
 
   /** Does its first token come later than its goal, or has it? */
@@ -155,12 +162,11 @@ export class Traces {
 
   #add(trace: Trace): void {
     this.#touch(trace)
+    const oldest = this.#ring[this.#next]
+    if (oldest !== undefined) this.#traces.delete(oldest)
+    this.#ring[this.#next] = trace.job
+    this.#next = (this.#next + 1) % MAX_TRACES
     this.#traces.set(trace.job, trace)
-    if (this.#traces.size <= MAX_TRACES) return
-    for (const [job] of this.#traces) {
-      this.#traces.delete(job)
-      return
-    }
   }
 
   #touch(trace: Trace): void {
