@@ -47,6 +47,15 @@ it('a document tells all of its time, as its job does', async () => {
   expect(delivery_ms).toBe(0)
 })
 
+it('a job that is submitted has all of it, too, and the request that it came with', async () => {
+  const submitted = await ask('/v1/jobs', { request: chat('mock-n3-d1') })
+  const { id } = JSON.parse(submitted.body) as { id: string }
+  const job = JSON.parse((await get(`/v1/jobs/${id}?wait_ms=20000`)).body) as { timing: { ttft: object } }
+  expect(sumOf(job.timing.ttft)).toBeGreaterThan(0)
+  const line = app.log.find((one) => one.startsWith('job done') && one.includes(id))
+  expect(line).toContain(`"request_id":"${submitted.headers['x-request-id']}"`)
+})
+
 it('a stream tells what is known with its headers, and all of it in a comment of its last event', async () => {
   const answer = await ask('/v1/chat/completions', chat('mock-n9-d5', { stream: true }))
   const { parts: first = {}, total = 0 } = readServerTiming(String(answer.headers['server-timing']))
