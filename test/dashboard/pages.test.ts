@@ -5,7 +5,9 @@ import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startTestApp, type TestApp } from '../front/app.ts'
 
-const CHROMIUM = process.env['SLUICE_TEST_CHROMIUM'] ?? ''
+/** A path, or 1: where Debian has it. */
+const WANTED = process.env['SLUICE_TEST_CHROMIUM'] ?? ''
+const CHROMIUM = WANTED === '1' ? '/usr/bin/chromium' : WANTED
 const SHOTS = process.env['SLUICE_TEST_SHOTS'] ?? ''
 const suite = CHROMIUM === '' ? it.skip : it
 /** In the page: what stands out at the right, if it scrolls sideways. */

@@ -170,7 +170,11 @@ function Path({ play, stored, shown, isAnswering, cut, kill }: PathProps) {
           {counted(stored, 'token')}, {kept}
         </span>
         <div class="path-knife path-shown">
-          <i class="path-bar" style={{ '--of': `${stored === 0 ? 0 : (shown / stored) * 100}%` }} aria-hidden="true" />
+          <i
+            class={`path-bar ${stored === 0 ? 'is-empty' : ''}`}
+            style={{ '--of': `${stored === 0 ? 100 : (shown / stored) * 100}%` }}
+            aria-hidden="true"
+          />
           <span>{count(shown)} shown</span>
           {stored > shown && <b class="tone-sand">{count(stored - shown)} wait for you</b>}
         </div>
