@@ -350,30 +350,3 @@ export interface RecordGroup {
   /** Of an attempt's record. */
   readonly attempt: number | null
 }
-
-/** Why a tenant's requests were refused in the last 24 hours, of `GET /admin/tenants/:id/refusals`. */
-export interface RefusalRow {
-  /** Error code; of a limit also whose it is and what it counts. */
-  readonly code: string
-  readonly level: string | null
-  readonly unit: string | null
-  readonly refused: number
-  /** Who was refused most; null: no user was named. */
-  readonly user: string | null
-  readonly ofUser: number
-  readonly lastAtMs: number
-}
-
-/** What a tenant has of one limit, of `GET /admin/tenants/:id/standing`. Money is in nano-dollars. */
-export interface StandingRow {
-  readonly level: 'run' | 'key' | 'user' | 'tenant' | 'tenant_model'
-  /** Of a key, a user, a model, a run. */
-  readonly name: string
-  readonly unit: string
-  readonly window: 'hour' | 'day' | 'month' | null
-  readonly limit: number
-  readonly used: number
-  readonly held: number
-  /** Until nothing of it is used, if nothing more comes; of a budget, until its window ends. Null: nobody knows. */
-  readonly resetMs: number | null
-}

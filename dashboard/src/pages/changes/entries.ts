@@ -55,7 +55,10 @@ export function wordsOf({ action, target, before, after }: Entry): string {
   const verb = action.slice(action.indexOf('-') + 1).replaceAll('-', ' ')
   const subject = action.startsWith('queue-') ? `Queue of ${target}` : upper(target)
   const changes = Object.keys({ ...before, ...after })
-    .filter((name) => !/^(?:changed_at|created_at|hint|paused|drained|disabled)$/.test(name))
+    .filter(
+      (name) =>
+        !/^(?:id|object|tenant|source|changed_at|created_at|hint|paused|drained|disabled|part|role)$/.test(name),
+    )
     .flatMap((name) => changeOf(name, before[name], after[name]))
   return `${subject} ${verb}${changes.length === 0 ? '' : `: ${changes.slice(0, 4).join(', ')}`}`
 }

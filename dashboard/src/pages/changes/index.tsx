@@ -74,7 +74,7 @@ export function Changes() {
             : 'No change of this kind.'}
         </p>
       )}
-      <ul class={`changes ${audit.isSlow ? 'is-slow' : ''}`}>
+      <ul class={`change-list ${audit.isSlow ? 'is-slow' : ''}`}>
         {rows.map((row) => (
           <li key={row.key}>
             <time title={whole(row.atMs)}>{clock(row.atMs, serverNow())}</time>

@@ -79,6 +79,24 @@ export function heightAt(curve: JobTrace['stored'], ms: number): number {
   return Math.round(toMs === fromMs ? from : from + ((to - from) * (ms - fromMs)) / (toMs - fromMs))
 }
 
+/**
+ * What was shown, with its cuts as they were: flat while nobody read, then all that waited at once. The recorder's own
+ * points are some way apart, and would draw a slope there.
+ */
+export function stepped({ shown, stored }: JobTrace, cuts: readonly Cut[]): JobTrace['shown'] {
+  let curve = shown
+  for (const { fromMs, toMs, atToken } of cuts) {
+    const before = curve.filter(([ms]) => ms <= fromMs)
+    if (toMs === null) {
+      curve = [...before, [fromMs, atToken]]
+      break
+    }
+    const after = curve.filter(([ms]) => ms > toMs)
+    curve = [...before, [fromMs, atToken], [toMs, atToken], [toMs, heightAt(stored, toMs)], ...after]
+  }
+  return curve
+}
+
 /** As points of a 1000 × 100 picture, from the bottom up. */
 export function pathOf(curve: JobTrace['stored'], axis: Axis, most: number): string {
   return curve

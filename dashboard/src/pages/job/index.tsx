@@ -191,7 +191,7 @@ function Facts({ trace }: { readonly trace: JobTrace }) {
   return (
     <Panel title="Facts" class="job-facts">
       <dl>
-        {facts.map(({ name, value, of }) => {
+        {inOrder(facts).map(({ name, value, of }) => {
           const isPart = of !== undefined && names.has(of)
           return (
             <div key={`${name} ${of}`} class={isPart ? 'is-part' : ''}>
@@ -218,6 +218,13 @@ function Facts({ trace }: { readonly trace: JobTrace }) {
       </dl>
     </Panel>
   )
+}
+
+/** A part stands under what it is part of. */
+function inOrder(facts: JobTrace['facts']): JobTrace['facts'] {
+  const names = new Set(facts.map(({ name }) => name))
+  const isPart = ({ of }: { readonly of?: string }): boolean => of !== undefined && names.has(of)
+  return facts.filter((fact) => !isPart(fact)).flatMap((fact) => [fact, ...facts.filter(({ of }) => of === fact.name)])
 }
 
 /** What the log holds, without its text. */

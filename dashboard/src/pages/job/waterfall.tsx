@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact'
 import type { AttemptSpan, JobTrace, Span } from '../../../../src/core/live.ts'
 import { clock, count, counted, duration, whole } from '../../format.ts'
 import { Panel, Swatch } from '../../parts/panel.tsx'
-import { type Axis, axisOf, type Cut, cutsOf, pathOf, percentOf, shareOf } from './axis.ts'
+import { type Axis, axisOf, type Cut, cutsOf, pathOf, percentOf, shareOf, stepped } from './axis.ts'
 
 const TONES: Readonly<Record<Span['part'], string>> = {
   admission: 'slate',
@@ -247,7 +247,7 @@ function Curves({
   const { stored, shown, row } = trace
   const most = Math.max(1, stored.at(-1)?.[1] ?? 0)
   const storedPath = pathOf(stored, axis, most)
-  const shownPath = pathOf(shown, axis, most)
+  const shownPath = pathOf(shown.length > 1 ? stepped(trace, cuts) : shown, axis, most)
   const left = (shareOf(stored[0][0], axis) * 1000).toFixed(2)
   const right = (shareOf(stored.at(-1)?.[0] ?? 0, axis) * 1000).toFixed(2)
   const last = shown.at(-1)
@@ -299,10 +299,11 @@ function CutWords({ cut, axis, most }: { readonly cut: Cut; readonly axis: Axis;
     <>
       {tokens > 0 && (
         <span
-          class={`cut-words ${from < 0.32 ? 'is-right' : ''}`}
+          class={`cut-words ${from < 0.32 ? 'is-right' : from < 0.5 ? 'is-near' : ''}`}
           style={{
             '--x': percentOf(from < 0.32 ? shareOf(toMs ?? axis.endMs, axis) : from),
             '--r': percentOf(1 - from),
+            '--b': percentOf(shareOf(toMs ?? axis.endMs, axis)),
             '--y': percentOf(Math.min(0.7, Math.max(0.02, 1 - atToken / most - 0.24))),
           }}
         >

@@ -341,7 +341,9 @@ interface KeyFound {
 function KeysFound({ text }: { readonly text: string }) {
   const keys = useLoad<{ data: readonly KeyFound[] }>('/admin/keys')
   const found = (keys.data?.data ?? [])
-    .filter(({ id, hint, name, tenant }) => [id, name, tenant].includes(text) || hint.endsWith(text))
+    .filter(
+      ({ id, hint, name, tenant }) => [id, name, tenant].includes(text) || (text.length > 3 && hint.includes(text)),
+    )
     .slice(0, 8)
   if (found.length === 0) return null
   return (

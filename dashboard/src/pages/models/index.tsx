@@ -16,7 +16,7 @@ import './models.css'
 interface Deployment {
   readonly name: string
   readonly provider: string
-  readonly upstream_model: string
+  readonly upstream_model: string | null
   readonly concurrent: number | null
   readonly state: 'up' | 'full' | 'cooling' | 'draining'
   readonly active: number
@@ -194,7 +194,7 @@ function Row(props: {
           <strong>{name}</strong>
           <span class="faint small">
             {one.provider}
-            {one.upstream_model !== model && `, ${one.upstream_model}`}
+            {one.upstream_model !== null && one.upstream_model !== model && `, ${one.upstream_model}`}
           </span>
         </span>
       </td>

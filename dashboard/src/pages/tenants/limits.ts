@@ -34,8 +34,12 @@ export function parsed(text: string, isMoney: boolean): number | null | undefine
   return isMoney || Number.isInteger(value) ? value : undefined
 }
 
+/** $900, $12.50 */
+const dollars = (value: number): string =>
+  Number.isInteger(value) && value < 100_000 ? `$${value.toLocaleString('en')}` : money(value * 1e9)
+
 export const shown = (value: number | null, isMoney: boolean): string =>
-  value === null ? 'no limit' : isMoney ? money(value * 1e9) : short(value)
+  value === null ? 'no limit' : isMoney ? dollars(value) : short(value)
 
 export const limitOf = (limits: Limits | null, name: string): number | null => {
   const value = limits?.[name]

@@ -1,0 +1,188 @@
+import { describe, expect, it } from 'vitest'
+import type { JobTrace } from '../../../../src/core/live.ts'
+import { axisOf, cutsOf, heightAt, pathOf, shareOf, stepped, ticksOf } from './axis.ts'
+import { curlOf } from './curl.ts'
+import { extended, piecesOf } from './seams.ts'
+import { tell } from './sentence.ts'
+
+/** Picture 4: a worker lost at 412, a reader away from 9.8 s to 11.9 s. */
+const TRACE: JobTrace = {
+  row: {
+    job: 'job_1',
+    state: 'done',
+    tenant: 'acme',
+    model: 'chat',
+    acceptedAtMs: 1_000_000,
+    ttft: null,
+    ttftMs: 304,
+    totalMs: 21_400,
+    attempts: 2,
+    tokens: 1_204,
+    nanoUsd: null,
+    isEstimated: false,
+    error: null,
+    words: null,
+    waitsFor: null,
+    isCut: true,
+  },
+  spans: [{ part: 'queue', fromMs: 6, toMs: 36 }],
+  attempts: [
+    {
+      attempt: 1,
+      deployment: 'vllm-b',
+      mode: 'first',
+      spans: [{ part: 'tokens', fromMs: 304, toMs: 7_860 }],
+      tokens: 412,
+      error: 'reset by vllm-b',
+    },
+    {
+      attempt: 2,
+      deployment: 'vllm-a',
+      mode: 'continue',
+      spans: [{ part: 'tokens', fromMs: 8_550, toMs: 21_400 }],
+      tokens: 792,
+      error: null,
+    },
+  ],
+  readers: [
+    { by: 'SSE', fromMs: 304, toMs: 9_800, complete: false },
+    { by: 'SSE', fromMs: 11_900, toMs: 21_400, complete: true },
+  ],
+  stored: [
+    [300, 0],
+    [7_860, 412],
+    [8_550, 412],
+    [21_400, 1_204],
+  ],
+  shown: [
+    [304, 0],
+    [9_800, 489],
+    [21_400, 1_204],
+  ],
+  counts: { stored: 1_204, shown: 1_204, lost: 0, shownTwice: 0 },
+  place: null,
+  facts: [],
+}
+const changed = (row: Partial<JobTrace['row']>, more: Partial<JobTrace> = {}): JobTrace => ({
+  ...TRACE,
+  ...more,
+  row: { ...TRACE.row, ...row },
+})
+
+describe('the axis of a job', () => {
+  it('has 5 to 12 round ticks, however long the job was', () => {
+    for (const endMs of [7, 96, 1_400, 21_400, 3_600_000, 86_400_000]) {
+      const ticks = ticksOf(endMs)
+      expect(ticks.length).toBeGreaterThanOrEqual(4)
+      expect(ticks.length).toBeLessThanOrEqual(13)
+      expect(ticks.at(-1)).toBeLessThanOrEqual(endMs)
+    }
+    expect(ticksOf(21_400)[1]).toBe(2_000)
+  })
+
+  it('holds all marks, those before acceptance too', () => {
+    const axis = axisOf(TRACE, 0)
+    expect(axis.endMs).toBe(21_400)
+    expect(shareOf(-6, axis)).toBe(0)
+    expect(shareOf(99_999, axis)).toBe(1)
+  })
+
+  it('ends now while the job runs', () => {
+    expect(axisOf(changed({ totalMs: null, state: 'leased' }), 1_030_000).endMs).toBe(30_000)
+  })
+
+  it('finds a cut between two visits, with what waited meanwhile', () => {
+    expect(cutsOf(TRACE, 21_400)).toEqual([{ fromMs: 9_800, toMs: 11_900, atToken: 489, tokens: 129 }])
+  })
+
+  it('takes a reader that stays to the end, or another beside it, for no cut', () => {
+    const [one, other] = TRACE.readers
+    expect(cutsOf({ ...TRACE, readers: [other] }, 21_400)).toEqual([])
+    expect(cutsOf({ ...TRACE, readers: [one, { ...other, fromMs: 5_000 }] }, 21_400)).toEqual([])
+  })
+
+  it('draws what was shown flat during a cut, and as a step at its end', () => {
+    const curve = stepped(TRACE, cutsOf(TRACE, 21_400))
+    expect(curve).toContainEqual([11_900, 489])
+    expect(curve).toContainEqual([11_900, 618])
+    expect(heightAt(TRACE.stored, 8_000)).toBe(412)
+    expect(pathOf(TRACE.stored, { endMs: 21_400, ticks: [] }, 1_204)).toMatch(/^14\.02,100\.00 .* 1000\.00,0\.00$/)
+  })
+})
+
+describe('a job in words', () => {
+  it('tells what happened, then why', () => {
+    const { title, detail } = tell(TRACE, 0)
+    expect(title).toBe('Done in 21.4 s. One attempt failed, one connection was cut, no token was lost.')
+    expect(detail).toBe(
+      'vllm-b stopped after token 412 (reset by vllm-b); vllm-a went on at 413, 690 ms later. ' +
+        'At 9.8 s the reader’s connection was cut, after token 489. It came back after 2.1 s, and the 129 tokens made ' +
+        'meanwhile came in one write.',
+    )
+  })
+
+  it('claims no loss and no safety where nobody knows', () => {
+    const { title } = tell({ ...TRACE, counts: { stored: 1_204, shown: null, lost: null, shownTwice: null } }, 0)
+    expect(title).not.toMatch(/lost/)
+  })
+
+  it('tells of each state', () => {
+    const nothing = { attempts: [], readers: [], stored: [], shown: [], counts: { ...TRACE.counts, stored: 0 } }
+    const waits = changed(
+      { state: 'queued', totalMs: null },
+      { ...nothing, place: { position: 3, tokensAhead: 1, etaMs: 2_400 } },
+    )
+    expect(tell(waits, 1_004_200)).toEqual({
+      title: '3rd in line, for 4.2 s now.',
+      detail: '1 token is to be served before it, about 2.4 s more.',
+    })
+    expect(tell(changed({ state: 'expired' }, nothing), 0).title).toBe('Expired: its deadline came before its turn.')
+    expect(tell(changed({ state: 'canceled', totalMs: 3_000 }, nothing), 0)).toEqual({
+      title: 'Canceled after 3.0 s.',
+      detail: 'It had written nothing yet.',
+    })
+    const error = { code: 'upstream_error', type: 'server_error', param: null, message: 'It broke' } as const
+    expect(tell(changed({ state: 'failed', error, totalMs: 900 }, nothing), 0).title).toBe(
+      'Failed after 900 ms: It broke.',
+    )
+  })
+})
+
+describe('the answer', () => {
+  const chunks = Array.from({ length: 1_204 }, (_, at) => `${at} `)
+  const attempts = [
+    { attempt: 1, deployment: 'vllm-b', mode: 'first', chunk: 0 },
+    { attempt: 2, deployment: 'vllm-a', mode: 'continue', chunk: 412 },
+  ] as const
+  const answer = { chunks, attempts, seq: 1_210, ended: true, isCut: false }
+
+  it('is cut at its seams, and loses nothing', () => {
+    const pieces = piecesOf(answer, TRACE)
+    expect(pieces.map(({ text }) => text).join('')).toBe(chunks.join(''))
+    expect(pieces.flatMap(({ seams }) => seams.map(({ text }) => text))).toEqual([
+      'vllm-b lost · 412',
+      'vllm-a goes on · 413',
+      '✂ cut · 489',
+      'back · 618',
+    ])
+    const [write] = pieces.filter(({ isOneWrite }) => isOneWrite)
+    expect(write.text).toBe(chunks.slice(489, 618).join(''))
+  })
+
+  it('begins anew after a restart', () => {
+    const [first, second] = attempts
+    const pieces = piecesOf({ ...answer, attempts: [first, { ...second, mode: 'restart' }] }, null)
+    expect(pieces.map(({ text }) => text).join('')).toBe(chunks.slice(412).join(''))
+  })
+
+  it('grows by what came since', () => {
+    const more = { ...answer, chunks: ['x'], attempts: [{ ...attempts[1], chunk: 0 }] }
+    const grown = extended({ ...answer, attempts: [attempts[0]] }, more)
+    expect(grown.chunks).toHaveLength(1_205)
+    expect(grown.attempts[1].chunk).toBe(1_204)
+  })
+
+  it('goes into a shell as it was', () => {
+    expect(curlOf({ endpoint: '/v1/chat/completions', request: `{"a":"it's"}` }, null)).toContain(`'{"a":"it'\\''s"}'`)
+  })
+})

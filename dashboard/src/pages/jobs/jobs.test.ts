@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest'
+import type { JobRow } from '../../../../src/core/live.ts'
+import { actOn, told } from './act.ts'
+import { held, joined, matches, ordinal } from './rows.ts'
+
+const row = (job: string, more: Partial<JobRow> = {}): JobRow => ({
+  job,
+  state: 'done',
+  tenant: 'acme',
+  model: 'chat',
+  acceptedAtMs: 0,
+  ttft: null,
+  ttftMs: 100,
+  totalMs: 1_000,
+  attempts: 1,
+  tokens: 1,
+  nanoUsd: null,
+  isEstimated: false,
+  error: null,
+  words: null,
+  waitsFor: null,
+  isCut: false,
+  ...more,
+})
+
+describe('the list of jobs', () => {
+  it('keeps new rows out of sight while somebody reads', () => {
+    const rows = [row('d'), row('c'), row('b'), row('a')]
+    expect(held(rows, new Set(['b', 'a']))).toEqual({ rows: rows.slice(2), fresh: 2 })
+    expect(held(rows, null).fresh).toBe(0)
+  })
+
+  it('takes all that wait for one', () => {
+    for (const state of ['queued', 'waiting', 'delayed'] as const)
+      expect(matches(row('a', { state }), { state: 'waiting' }, null)).toBe(true)
+    expect(matches(row('a'), { state: 'waiting' }, null)).toBe(false)
+    expect(matches(row('a', { ttftMs: 99 }), { kind: 'late' }, 100)).toBe(false)
+  })
+
+  it('joins what is live with what is older, each once', () => {
+    const live = row('a', { tokens: 7 })
+    expect(joined([live], [row('a'), row('b')])).toEqual([live, row('b')])
+    expect([1, 2, 3, 11, 12, 22, 113].map(ordinal)).toEqual(['1st', '2nd', '3rd', '11th', '12th', '22nd', '113th'])
+  })
+
+  it('acts on several, and tells what was refused and why', async () => {
+    const seen: string[] = []
+    const outcome = await actOn('cancel', ['a', 'b', 'c'], async (job) => {
+      seen.push(job)
+      if (job === 'b') throw new Error('It has ended.')
+    })
+    expect(seen).toEqual(['a', 'b', 'c'])
+    expect(told('cancel', outcome)).toBe('2 jobs are canceled. 1 refused: It has ended.')
+  })
+})
