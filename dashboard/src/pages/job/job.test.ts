@@ -116,8 +116,8 @@ describe('a job in words', () => {
     expect(title).toBe('Done in 21.4 s. One attempt failed, one connection was cut, no token was lost.')
     expect(detail).toBe(
       'vllm-b stopped after token 412 (reset by vllm-b); vllm-a went on at 413, 690 ms later. ' +
-        'At 9.8 s the reader’s connection was cut, after token 489. It came back after 2.1 s, and the 129 tokens made ' +
-        'meanwhile came in one write.',
+        'At 9.8 s the reader’s connection was cut, after token 489. It came back after 2.1 s, and the 129 tokens ' +
+        'made meanwhile came in one write.',
     )
   })
 
