@@ -144,6 +144,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
     changes,
     operations,
     now,
+    onLook: () => traces.looked(clock.wallMs()),
     jobs: createJobPages({
       clock,
       traces,

@@ -56,7 +56,7 @@ describe('the base URL', () => {
     const got = await ask('POST', '/openai/deployments/m/chat/completions?api-version=1', hello)
     expect(message(got)).toMatch(/Azure/)
   })
-  it.each(['/v1/chat/completions', '/v1/models', '/chat/completions', '/v1', '/v1/nothing', '/', '/v1/jobs/job_1'])(
+  it.each(['/v1/chat/completions', '/v1/models', '/chat/completions', '/v1', '/v1/nothing', '/v1/jobs/job_1'])(
     '%s at the admin listener: the 404 names the right port',
     async (path) => {
       const got = await ask('GET', path, undefined, {}, app.adminPort)

@@ -184,6 +184,31 @@ it(
   },
 )
 
+it('refuses nothing that starts at once, whatever the provider reports of its prompts', () => {
+  const scheduler = createScheduler(OPTIONS)
+  let now = 0
+  let n = 0
+  const submit = () => scheduler.submit(job(`${++n}`, { promptTokens: 10_000, deadlineMono: now + 60_000 }), now).kind
+  const lease = () => scheduler.lease('w', [], 1, () => null, now)[0]
+  const finish = ({ id, attempt }: ReturnType<typeof lease>) => {
+    now += 130
+    scheduler.finish(id, attempt, done(1, 100), now)
+  }
+  // Bursts of four clients for one slot, and a pause after each
+  for (let burst = 0; burst < 100; burst++) {
+    expect(submit()).toBe('accepted')
+    let running = lease()
+    now += 1
+    expect([submit(), submit(), submit()]).toEqual(['accepted', 'accepted', 'accepted'])
+    for (let i = 0; i < 3; i++) {
+      finish(running)
+      running = lease()
+    }
+    finish(running)
+    now += 1_000
+  }
+})
+
 it('refuses what its lane could not begin in time', () => {
   const scheduler = createScheduler(OPTIONS)
   const start = measured(scheduler)

@@ -227,6 +227,9 @@ class PureScheduler implements Scheduler {
         Math.max(1, usage.promptTokens) - lease.promptTokens,
         usage.completionTokens - lease.outputTokens,
       )
+    // Not at its lease: that may be when nothing waits, and then its run would count as time without work. As it was
+    // estimated, since so is what waits
+    if (usage !== undefined) flow.throughput.serve(Math.max(1, entry.job.promptTokens))
     if (outcome.kind === 'done') {
       flow.throughput.answered(lease.outputTokens, now - lease.leasedMono)
       this.#end(entry, now)
@@ -328,7 +331,7 @@ class PureScheduler implements Scheduler {
   #serve(lease: ActiveLease, promptTokens: number, outputTokens: number): void {
     const service = this.#fairness.charge(lease, promptTokens, outputTokens)
     this.#options.served?.(lease.entry, service, outputTokens, this.#now)
-    lease.entry.flow.throughput.serve(promptTokens + outputTokens)
+    lease.entry.flow.throughput.serve(outputTokens)
   }
 
   #giveBack(lease: ActiveLease, notBeforeMono: number, inFront: boolean, now: number): void {

@@ -35,6 +35,11 @@ export interface ExchangeDeps {
   readonly outflow: Inflow
 }
 
+/** '': nobody knows. */
+export interface ServerTiming {
+  text(): string
+}
+
 export class Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
@@ -54,8 +59,8 @@ export class Exchange {
     readonly errors?: Pick<Dialect, 'error' | 'errorType'>
   } | null = null
   caller: Caller | null = null
-  /** Where the time until now went, for `server-timing`; '': nobody knows. */
-  timing: () => string = () => ''
+  /** Where the time until now went, for `server-timing`; null: nobody knows. Asked once. */
+  timing: ServerTiming | null = null
   /** Of an operator; null: it is none. */
   role: Role | null = null
   readonly #deps: ExchangeDeps
@@ -94,8 +99,10 @@ export class Exchange {
     return this.#deps.clock.monoMs() - this.startedMono
   }
 
-  get #serverTiming(): string {
-    const known = this.timing()
+  #serverTiming(): string {
+    const known = this.timing?.text() ?? ''
+    // It leads to the job, and a connection that is kept leads here
+    this.timing = null
     const total = `total;dur=${hundredths(this.tookMs)}`
     return known === '' ? total : `${known}, ${total}`
   }
@@ -103,7 +110,7 @@ export class Exchange {
   /** `more`, and those that every answer carries. */
   headers(more: Headers = NO_HEADERS): Record<string, string> {
     const { requestId, trace } = this
-    const timing = this.#serverTiming
+    const timing = this.#serverTiming()
     return {
       'x-request-id': requestId,
       'server-timing': timing,
@@ -133,7 +140,7 @@ export class Exchange {
       'x-request-id',
       this.requestId,
       'server-timing',
-      this.#serverTiming,
+      this.#serverTiming(),
     ]
     if (this.trace !== null) head.push('traceparent', this.trace)
     for (const name in this.cors) head.push(name, this.cors[name])

@@ -1,6 +1,7 @@
 /** How a job's answer gets to the caller that waits for it. Waiting callers count as present (S2). */
 import { SluiceError } from '../../core/errors.ts'
-import { isTerminal, type Job } from '../../core/job.ts'
+import { isTerminal, type Job, type JobId, type Timing } from '../../core/job.ts'
+import type { TtftParts } from '../../core/measure.ts'
 import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
 import type { Cursor } from '../../core/record.ts'
 import { Slots } from '../../core/table.ts'
@@ -9,6 +10,7 @@ import type { GatewayDeps } from '../deps.ts'
 import { type Answered, bytes, type Headers } from '../http/answer.ts'
 import type { KeyCall } from '../http/call.ts'
 import { EventStream } from '../http/event-stream.ts'
+import type { ServerTiming } from '../http/exchange.ts'
 import { resultOf, streamOf } from './location.ts'
 
 export interface StreamOptions {
@@ -60,18 +62,11 @@ export function createAnswers(deps: GatewayDeps): Answers {
     return null
   }
 
-  /** Of where a stream's time went, when its headers go out. */
-  function knownOf({ id, admissionMs }: Job): string {
-    const first = delivery.firstText(id)
-    if (first === null) return admissionMs === undefined ? '' : `admission;dur=${hundredths(admissionMs)}`
-    return partsText({ ...first.parts, delivery: Math.max(0, clock.monoMs() - first.receivedMono) })
-  }
-
   return {
     stream(call, job, form, { cursor, submits, ready, headers }) {
       const leave = enter(call, job)
       if (leave === null) return null
-      if (submits) call.exchange.timing = () => knownOf(job)
+      if (submits) call.exchange.timing = new OfStream(job, delivery, clock)
       delivery.stream({
         job,
         form,
@@ -112,8 +107,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
         // The end is power-safe before it is told, and so is the job
         delivery.result(job, dialect).then(({ status, headers, body, type, timing, parts }) => {
           over(true)
-          if (parts !== undefined) exchange.timing = () => partsText(parts)
-          else if (timing !== undefined) exchange.timing = () => timingText(timing)
+          exchange.timing = new OfAnswer(parts, timing)
           const all = {
             location: resultOf(job.id),
             'sluice-job': job.id,
@@ -165,5 +159,42 @@ export function createAnswers(deps: GatewayDeps): Answers {
     releaseAll() {
       for (const go of [...waiting]) go()
     },
+  }
+}
+
+/** Of a stream, when its headers go out. It holds no more of the job than it needs. */
+class OfStream implements ServerTiming {
+  readonly #job: JobId
+  readonly #admissionMs: number | undefined
+  readonly #delivery: Pick<GatewayDeps['delivery'], 'firstText'>
+  readonly #clock: Pick<GatewayDeps['clock'], 'monoMs'>
+
+  constructor({ id, admissionMs }: Job, delivery: GatewayDeps['delivery'], clock: GatewayDeps['clock']) {
+    this.#job = id
+    this.#admissionMs = admissionMs
+    this.#delivery = delivery
+    this.#clock = clock
+  }
+
+  text(): string {
+    const first = this.#delivery.firstText(this.#job)
+    if (first !== null)
+      return partsText({ ...first.parts, delivery: Math.max(0, this.#clock.monoMs() - first.receivedMono) })
+    return this.#admissionMs === undefined ? '' : `admission;dur=${hundredths(this.#admissionMs)}`
+  }
+}
+
+class OfAnswer implements ServerTiming {
+  readonly #parts: TtftParts | undefined
+  readonly #timing: Timing | undefined
+
+  constructor(parts: TtftParts | undefined, timing: Timing | undefined) {
+    this.#parts = parts
+    this.#timing = timing
+  }
+
+  text(): string {
+    if (this.#parts !== undefined) return partsText(this.#parts)
+    return this.#timing === undefined ? '' : timingText(this.#timing)
   }
 }

@@ -27,6 +27,8 @@ export interface LiveParts {
   readonly operations: Pick<Operations, 'line'>
   readonly now: NowPages
   readonly jobs: JobPages
+  /** Told once a second while a page is open. */
+  readonly onLook: () => void
   /** A page could not be told something. */
   readonly onFault: (error: unknown) => void
 }
@@ -93,6 +95,7 @@ export function createLive(parts: LiveParts): Live {
     if (watching('now').length > 0) once('line', tellLines)
     for (const [page, ask] of watching('job')) once(`job ${page.id}`, () => tellJob(page, ask))
     if (beats++ % BEATS_A_SECOND !== 0) return
+    parts.onLook()
     once('foot', tellFoot)
     for (const [page, ask] of watching('now')) once(`now ${page.id}`, () => tellNow(page, ask))
     for (const [page, ask] of watching('jobs')) once(`jobs ${page.id}`, () => tellJobs(page, ask, ask.filter))
@@ -171,6 +174,7 @@ export function createLive(parts: LiveParts): Live {
     open(role, tell): LivePage {
       const page = new Page(role, tell)
       pages.add(page)
+      parts.onLook()
       stop ??= clock.every(BEAT_MS, beat)
       greet(page).catch(onFault)
       return {

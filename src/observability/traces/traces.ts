@@ -1,6 +1,6 @@
 /**
- * What became of the last 2,000 jobs, from facts: marks and curves, never text. About 2 KB a job, 4 MB in all at most;
- * of older jobs only what is stored with them is known.
+ * What became of the last 2,000 jobs, from facts: marks and curves, never text. They cost some 4 KB and 17 µs a job, so
+ * they are kept only while somebody looks, and for an hour after; of other jobs what is stored with them is known.
  */
 import type { Fact } from '../../core/facts.ts'
 import { type Goals, ttftOfParts } from '../../core/goals.ts'
@@ -12,6 +12,7 @@ import type { Observe } from '../emit.ts'
 import { Curve } from './curve.ts'
 
 export const MAX_TRACES = 2_000
+const LOOKED_AT_MS = 3_600_000
 /** Of one job: later ones take the place of the last. */
 const MAX_ATTEMPTS = 16
 const MAX_READERS = 32
@@ -97,12 +98,14 @@ export class Trace {
 type OfJob = Extract<Fact, { job: JobId; keyId: string; tenant: string; model: string }>
 
 export class Traces {
-  readonly #traces = new Table<JobId, Trace>()
+  #traces = new Table<JobId, Trace>()
   /** Their ids, in the order in which they came; the next one takes the place of the oldest. */
   readonly #ring: Array<JobId | undefined> = new Array(MAX_TRACES).fill(undefined)
   #next = 0
   readonly #goals: (model: string) => Pick<Goals, 'ttftMs'>
   #version = 0
+  /** By the wall clock, as facts are. */
+  #untilMs = Number.NEGATIVE_INFINITY
 
   constructor(goals: (model: string) => Pick<Goals, 'ttftMs'>) {
     this.#goals = goals
@@ -110,6 +113,23 @@ export class Traces {
 
   get version(): number {
     return this.#version
+  }
+
+  /** Somebody looks. */
+  looked(nowMs: number): void {
+    this.#forgetAfter(nowMs)
+    this.#untilMs = nowMs + LOOKED_AT_MS
+  }
+
+  /** Nobody has looked for long, and what is left has gaps. True: marks are not kept now. */
+  #forgetAfter(nowMs: number): boolean {
+    if (nowMs <= this.#untilMs) return false
+    if (this.#traces.size > 0) {
+      this.#traces = new Table()
+      this.#ring.fill(undefined)
+      this.#version++
+    }
+    return true
   }
 
   get(job: JobId): Trace | null {
@@ -133,6 +153,7 @@ export class Traces {
   }
 
   readonly observe: Observe = (fact) => {
+    if (this.#forgetAfter(fact.atMs)) return
     switch (fact.type) {
       case 'job-submitted':
         return this.#submitted(fact)
