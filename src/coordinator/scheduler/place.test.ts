@@ -188,14 +188,14 @@ it('refuses nothing that starts at once, whatever the provider reports of its pr
   const scheduler = createScheduler(OPTIONS)
   let now = 0
   let n = 0
-  const submit = () => scheduler.submit(job(`${++n}`, { promptTokens: 10_000, deadlineMono: now + 60_000 }), now).kind
-  const lease = () => scheduler.lease('w', [], 1, () => null, now)[0]
-  const finish = ({ id, attempt }: ReturnType<typeof lease>) => {
-    now += 130
-    scheduler.finish(id, attempt, done(1, 100), now)
-  }
   // Bursts of four clients for one slot, and a pause after each
-  for (let burst = 0; burst < 100; burst++) {
+  function burst(promptTokens: number): void {
+    const submit = () => scheduler.submit(job(`${++n}`, { promptTokens, deadlineMono: now + 60_000 }), now).kind
+    const lease = () => scheduler.lease('w', [], 1, () => null, now)[0]
+    const finish = ({ id, attempt }: ReturnType<typeof lease>) => {
+      now += 130
+      scheduler.finish(id, attempt, done(10, 20), now)
+    }
     expect(submit()).toBe('accepted')
     let running = lease()
     now += 1
@@ -207,6 +207,8 @@ it('refuses nothing that starts at once, whatever the provider reports of its pr
     finish(running)
     now += 1_000
   }
+  for (let i = 0; i < 50; i++) burst(10)
+  for (let i = 0; i < 200; i++) burst(600)
 })
 
 it('refuses what its lane could not begin in time', () => {
