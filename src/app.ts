@@ -105,11 +105,8 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
   const dates = withWall(clock, () => engine.wallMs())
   let publicUrl: string | null = null
-  const live = liveOf(
-    settings,
-    { engine, catalogue, goals: goalsOf, loop, node: ids.name('node', 4), publicUrl: () => publicUrl },
-    runtime,
-  )
+  const seen = { goals: goalsOf, publicUrl: () => publicUrl, killsWorker: siblings !== undefined }
+  const live = liveOf(settings, { engine, catalogue, loop, node: ids.name('node', 4), ...seen }, runtime)
   const parts = {
     ...ofAll(own, siblings, turn),
     engine,

@@ -37,6 +37,8 @@ export interface LiveOf {
   readonly node: string
   /** Without a path; null where there is none, or not yet. */
   readonly publicUrl: () => string | null
+  /** Are workers processes beside this one, which the playground may kill? */
+  readonly killsWorker: boolean
 }
 
 /** How often the queue is looked at: once for each of the finest buckets. */
@@ -48,7 +50,7 @@ export interface OpenLive extends Live {
 }
 
 export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): OpenLive {
-  const { engine, catalogue, loop, node, publicUrl } = parts
+  const { engine, catalogue, loop, node, publicUrl, killsWorker } = parts
   const { clock, log } = runtime
   const lag = new Lately(loop.delay)
   const commits = engine.metrics.find((metric) => metric.name === 'commit_ms')
@@ -111,7 +113,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
       text: textOf(config),
       goals: { ttftMs: goals.ttftMs, tpotMs: goals.tpotMs, good: goals.good },
       noKill: kill ? null : 'dashboard.kill is off: turn it on to end workers from here.',
-      kills: config.engine === 'embedded' ? 'call' : 'worker',
+      kills: killsWorker ? 'worker' : 'call',
       models: catalogue.models.map(({ name }) => name),
       isNew: traces.version === 0 && (await jobs.list({ limit: 1 })).length === 0,
       glossary: GLOSSARY,
