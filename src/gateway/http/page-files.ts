@@ -50,7 +50,7 @@ interface Build {
 
 const INDEX = '/index.html'
 const ABSENT =
-  'The dashboard is not built: run "npm ci" (or "npm run build -w dashboard") in the folder of Sluice, then load ' +
+  'The dashboard is not built: run "npm ci" (or "npm run build:dashboard") in the folder of Sluice, then load ' +
   'this page again.'
 const zip = promisify(gzip)
 
