@@ -1,5 +1,6 @@
 /** What of the API the admin listener answers: that of a page with a session, as the dashboard's playground is. */
 import type { IncomingMessage, Server } from 'node:http'
+import { hasCredential } from '../caller/auth.ts'
 import { TOKEN_PREFIX } from '../caller/sessions.ts'
 import type { Handlers } from '../http/listener.ts'
 
@@ -16,9 +17,12 @@ export function isOfPage({ url = '', headers }: IncomingMessage): boolean {
 
 const isSessions = (url: string, authorization: string): boolean => url === '/v1/sessions' && authorization === ''
 
+/** A page names itself by its session's token, or in its first frame. */
+const isPageSocket = (request: IncomingMessage): boolean => !hasCredential(request) || isOfPage(request)
+
 /** The dashboard's WebSocket, and the API's. */
 export const bothOf = (own: Sockets, api: Sockets): Sockets => ({
-  shouldUpgrade: (request) => own.shouldUpgrade(request) || api.shouldUpgrade(request),
+  shouldUpgrade: (request) => own.shouldUpgrade(request) || (isPageSocket(request) && api.shouldUpgrade(request)),
   listenOn(server: Server) {
     own.listenOn(server)
     api.listenOn(server)
