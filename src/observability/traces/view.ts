@@ -195,10 +195,14 @@ const readerSpan = (reader: ReaderMarks, at: (ms: number) => number): ReaderSpan
   complete: reader.complete,
 })
 
-/** Readers' cursors count records, of which nearly each is a token. */
+/**
+ * Readers' cursors count records, of which nearly each is a token. How many there are is known where somebody has all of
+ * them; who was cut has some of them, not all of the tokens.
+ */
 function tokensPerRecord({ tokens, shown, readers }: Trace): number {
   const records = readers.reduce((most, { seq }) => Math.max(most, seq), shown.last)
-  return records === 0 || tokens === 0 ? 0 : tokens / records
+  if (records === 0 || tokens === 0) return 0
+  return readers.some(({ complete }) => complete) ? tokens / records : Math.min(1, tokens / records)
 }
 
 /** By readers' cursors. Whoever has everything has all tokens; what is not certain is null. */
