@@ -196,8 +196,8 @@ const readerSpan = (reader: ReaderMarks, at: (ms: number) => number): ReaderSpan
 })
 
 /**
- * Readers' cursors count records, of which nearly each is a token. How many there are is known where somebody has all of
- * them; who was cut has some of them, not all of the tokens.
+ * Readers' cursors count records, of which nearly each is a token. How many there are is known where somebody has all
+ * of them; who was cut has some of them, not all of the tokens.
  */
 function tokensPerRecord({ tokens, shown, readers }: Trace): number {
   const records = readers.reduce((most, { seq }) => Math.max(most, seq), shown.last)
