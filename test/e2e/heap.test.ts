@@ -16,10 +16,10 @@ const JOBS = depth(12_000, 4_000)
 /** Compiled code, caches and tables as large as they will be. */
 const WARM_UP = depth(12_000, 6_000)
 /**
- * Mostly about 640, and to become less again: 150 before answers told where their time went. A closure that led from a
- * kept connection's last request to its job made it 9,500, Maps of jobs 800 to 1,400 more.
+ * Mostly about 480, and to become less again: 150 before answers told where their time went. A closure that led from a
+ * kept connection's last request to its job made it 9,500, a Map of jobs 160 more, several 800 to 1,400.
  */
-const MAX_BYTES = 900
+const MAX_BYTES = 700
 /** Bounded at 32 MB; it may double before that is noticed (src/cli/young-generation.ts). */
 const MAX_YOUNG_BYTES = 64 << 20
 const AT_ONCE = 32
@@ -114,12 +114,17 @@ const heap = async (method = 'GET'): Promise<Heap> =>
 
 it(`${JOBS} jobs grow the heap by under ${MAX_BYTES} bytes each without a major collection`, async () => {
   await askAll(WARM_UP)
-  const before = await heap('POST')
-  await askAll(JOBS)
-  const after = await heap()
-  const told = JSON.stringify({ before, after })
-  expect(after.majors, told).toBe(before.majors)
-  expect((after.old - before.old) / JOBS, told).toBeLessThan(MAX_BYTES)
+  // Memory of other kinds may ask for a collection now and then; one in each round is what growth brings
+  for (let round = 1; ; round++) {
+    const before = await heap('POST')
+    await askAll(JOBS)
+    const after = await heap()
+    const told = JSON.stringify({ before, after })
+    if (after.majors !== before.majors && round < 3) continue
+    expect(after.majors, told).toBe(before.majors)
+    expect((after.old - before.old) / JOBS, told).toBeLessThan(MAX_BYTES)
+    return
+  }
 }, 300_000)
 
 it('what many calls at once need does not make the young generation large for good', async () => {

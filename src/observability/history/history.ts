@@ -7,6 +7,7 @@ import { ttftOfParts } from '../../core/goals.ts'
 import type { JobId } from '../../core/job.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import type { QueueDepth } from '../../core/ports/operations.ts'
+import { Table } from '../../core/table.ts'
 import type { Observe } from '../emit.ts'
 import { Deployments } from './deployments.ts'
 import { cellOf } from './marks.ts'
@@ -40,7 +41,7 @@ export class History {
   /** Before this nothing is known. */
   readonly startAtMs: number
   /** Tokens of running attempts that are counted already. */
-  readonly #counted = new Map<JobId, number>()
+  readonly #counted = new Table<JobId, number>()
 
   constructor(nowMs: number) {
     this.startAtMs = nowMs

@@ -49,8 +49,7 @@ export function Answer({ trace }: { readonly trace: JobTrace }) {
       )}
       <p class="answer">
         {pieces.map((piece, at) => (
-          // Pieces only ever come at the end
-          // biome-ignore lint/suspicious/noArrayIndexKey: their order is their identity
+          // Pieces only ever come at the end: their order is their identity
           <PieceText key={at} piece={piece} />
         ))}
         <span ref={end} />
