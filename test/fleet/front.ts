@@ -12,6 +12,7 @@ const NGINX = folders.map((folder) => join(folder, 'nginx')).find((path) => exis
 export const NO_NGINX = NGINX === undefined
 
 const START_MS = 10_000
+const NOTED_CHARS = 20_000
 const OPERATIONS = join(import.meta.dirname, '../../docs/operations.md')
 
 const running = new Set<ChildProcess>()
@@ -50,6 +51,11 @@ export class Front {
     return `http://127.0.0.1:${this.port}`
   }
 
+  /** What it noted of its gateways. */
+  errors(): string {
+    return readFileSync(join(this.#dir, 'error.log'), 'utf8').slice(-NOTED_CHARS)
+  }
+
   async close(): Promise<void> {
     const ended = once(this.#child, 'exit')
     this.#child.kill('SIGTERM')
@@ -73,11 +79,11 @@ function configOf(dir: string, port: number, gateways: readonly number[]): strin
     .split('```')
     .find((each) => each.startsWith('nginx\n') && each.includes('upstream sluice_fleet'))
   if (block === undefined) throw new Error('docs/operations.md has no configuration for a fleet')
-  const [, options] = /server 10\.0\.0\.11:4100 (.*);/.exec(block)!
-  const servers = gateways.map((each) => `server 127.0.0.1:${each} ${options};`).join('\n')
+  const options = [...block.matchAll(/server 10\.0\.0\.11:4100 (.*);/g)].map(([, each]) => each)
+  const servers = options.flatMap((each) => gateways.map((gateway) => `server 127.0.0.1:${gateway} ${each};`))
   const http = block
     .slice('nginx\n'.length)
-    .replace(/(?: *server 10\.0\.0\.\d+:4100 .*;\n)+/, `${servers}\n`)
+    .replace(/(?: *server 10\.0\.0\.\d+:4100 .*\n)+/, `${servers.join('\n')}\n`)
     .replace('listen 443 ssl;', `listen 127.0.0.1:${port} backlog=4096;`)
   const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${dir}/${name};`,

@@ -97,6 +97,7 @@ export async function runRoll(options: RollOptions): Promise<RollReport> {
     }
     await load.moves()
     await load.stop()
+    if (load.faults.length > 0) load.faults.push(`nginx noted:\n${front.errors()}`)
     return { served: load.served, faults: load.faults, stopsMs }
   } finally {
     load?.close()
