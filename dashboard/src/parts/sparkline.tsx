@@ -34,6 +34,8 @@ export function piecesOf(
   return pieces
 }
 
+const xOf = (point: string | undefined): string => point?.split(',')[0] ?? ''
+
 export function Sparkline({
   values,
   goal = null,
@@ -57,7 +59,7 @@ export function Sparkline({
           <polygon
             key={points[0]}
             class="spark-fill"
-            points={`${points[0].split(',')[0]},${height} ${points.join(' ')} ${points.at(-1)?.split(',')[0]},${height}`}
+            points={`${xOf(points[0])},${height} ${points.join(' ')} ${xOf(points.at(-1))},${height}`}
           />
         ))}
       {goal !== null && <line class="spark-goal" x1="0" x2={width} y1={y(goal)} y2={y(goal)} />}

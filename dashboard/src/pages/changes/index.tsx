@@ -69,9 +69,10 @@ export function Changes() {
       {audit.error !== null && <Trouble error={audit.error} />}
       {audit.data !== null && rows.length === 0 && (
         <p class="empty">
-          {kind === null
-            ? 'Nothing was changed yet. Config reloads, keys, limits, deployments, bench runs and looks at text stand here.'
-            : 'No change of this kind.'}
+          {kind !== null
+            ? 'No change of this kind.'
+            : 'Nothing was changed yet. Config reloads, keys, limits, deployments, bench runs and looks at text are ' +
+              'listed here.'}
         </p>
       )}
       <ul class={`change-list ${audit.isSlow ? 'is-slow' : ''}`}>

@@ -49,7 +49,7 @@ const Gone = ({ code, message, job }: { readonly code: string; readonly message:
     </h2>
     <p>
       {code === 'job_not_found'
-        ? 'It was never accepted here, or its time is over: jobs that have ended are kept for as long as `retention` says.'
+        ? 'It was never accepted here, or is gone: jobs that have ended are kept for as long as `retention` says.'
         : code === 'job_gone'
           ? 'Its text and its log are gone for good; what it cost stays in the tenant’s usage.'
           : 'Sluice could not tell of it.'}{' '}

@@ -223,7 +223,9 @@ function Readers({
           key={`${by} ${fromMs}`}
           class="fall-reader"
           role="img"
-          aria-label={`${by}, from ${duration(fromMs)} to ${duration(toMs ?? axis.endMs)}${complete ? ', to the end' : ''}`}
+          aria-label={
+            `${by}, from ${duration(fromMs)} to ${duration(toMs ?? axis.endMs)}` + (complete ? ', to the end' : '')
+          }
           style={{
             '--x': percentOf(shareOf(fromMs, axis)),
             '--w': percentOf(shareOf(toMs ?? axis.endMs, axis) - shareOf(fromMs, axis)),
@@ -269,7 +271,10 @@ function Curves({
       <span
         class="fall-track"
         role="img"
-        aria-label={`${counted(most, 'token')} stored, ${last === undefined ? 'none' : count(last[1])} shown over ${duration(axis.endMs)}`}
+        aria-label={
+          `${counted(most, 'token')} stored, ${last === undefined ? 'none' : count(last[1])} shown ` +
+          `over ${duration(axis.endMs)}`
+        }
       >
         <svg viewBox="0 0 1000 100" preserveAspectRatio="none" aria-hidden="true">
           <polygon class="curve-fill" points={`${left},100 ${storedPath} ${right},100`} />

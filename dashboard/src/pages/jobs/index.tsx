@@ -213,7 +213,7 @@ function olderQuery(filter: ReturnType<typeof filterOf>, before: string | undefi
   return query.toString()
 }
 
-/** The ids in sight while somebody reads: under the pointer, by focus, by a selection, or further down. Null: nobody. */
+/** The ids in sight while somebody reads: by pointer, focus or selection, or further down. Null: nobody does. */
 function useReading(rows: readonly JobRow[], hasSelection: boolean) {
   const ref = useRef<HTMLDivElement>(null)
   const [seen, setSeen] = useState<ReadonlySet<string> | null>(null)
@@ -358,6 +358,11 @@ function KeysFound({ text }: { readonly text: string }) {
   )
 }
 
+function Age({ ofMs }: { readonly ofMs: number }) {
+  void tick.value
+  return <time title={whole(ofMs)}>{age(ofMs, serverNow())}</time>
+}
+
 const columnsOf = (
   longestMs: number,
   selected: ReadonlySet<string>,
@@ -404,9 +409,7 @@ const columnsOf = (
     id: 'age',
     title: 'Age',
     align: 'right',
-    cell: ({ acceptedAtMs }) => (
-      <time title={whole(acceptedAtMs)}>{age(acceptedAtMs, (void tick.value, serverNow()))}</time>
-    ),
+    cell: ({ acceptedAtMs }) => <Age ofMs={acceptedAtMs} />,
   },
   {
     id: 'first',

@@ -156,6 +156,8 @@ const OUTCOMES = [
 
 export function OutcomeChart({ chart, changes }: ChartProps) {
   const axis = axisOf(chart)
+  const all = { startMs: 0, from: 0, to: chart.buckets }
+  const sums = OUTCOMES.map(([id, , , word]) => `${count(sumOf(chart.outcomes[id], all))} ${word}`)
   const { stepMs, groups } = groupsOf(axis, 26)
   const minute = Math.max(1, Math.round(60_000 / chart.stepMs))
   const latest = { startMs: 0, from: Math.max(0, chart.buckets - minute), to: chart.buckets }
@@ -164,7 +166,7 @@ export function OutcomeChart({ chart, changes }: ChartProps) {
       <TimeChart
         axis={axis}
         height={LOW}
-        label={`Requests by outcome: ${OUTCOMES.map(([id, , , word]) => `${count(sumOf(chart.outcomes[id], { startMs: 0, from: 0, to: chart.buckets }))} ${word}`).join(', ')} in this range.`}
+        label={`Requests by outcome: ${sums.join(', ')} in this range.`}
         bars={{
           stepMs,
           startsMs: groups.map(({ startMs }) => startMs),
@@ -187,8 +189,7 @@ export function OutcomeChart({ chart, changes }: ChartProps) {
       <p class="legend">
         {OUTCOMES.map(([id, , swatch, word]) => {
           const value = Math.round(perMinute(chart.outcomes[id], latest, chart.stepMs))
-          if (id === 'expired' && sumOf(chart.outcomes[id], { startMs: 0, from: 0, to: chart.buckets }) === 0)
-            return null
+          if (id === 'expired' && sumOf(chart.outcomes[id], all) === 0) return null
           return (
             <Swatch key={id} of={swatch}>
               {word} {count(value)}
@@ -245,6 +246,7 @@ export function GoodChart({ chart, changes, goals }: ChartProps & { readonly goa
   const burn = burnOf(chart, goals.good)
   const isBad = burn !== null && burn > 1
   const last = lastOf(shares)
+  const now = last === -1 ? 'none judged' : percent((shares[last] ?? 0) / 100)
   return (
     <Panel
       title="Good answers"
@@ -255,7 +257,7 @@ export function GoodChart({ chart, changes, goals }: ChartProps & { readonly goa
       <TimeChart
         axis={axis}
         height={LOW}
-        label={`Good answers: ${last === -1 ? 'none judged' : `${percent((shares[last] ?? 0) / 100)}`}, the goal ${percent(goals.good)}.`}
+        label={`Good answers: ${now}, the goal ${percent(goals.good)}.`}
         lines={[{ values: shares, tone: isBad ? '--warn' : '--water' }]}
         goal={{ value: goals.good * 100 }}
         min={min}

@@ -299,7 +299,8 @@ function Spend({ tenant }: { readonly tenant: string }) {
         <p class="small muted">
           {estimated === 0
             ? `All ${counted(attempts, 'call')} as the providers report.`
-            : `${percent(1 - estimated / attempts)} of calls as the providers report, ${percent(estimated / attempts)} estimated (cuts and cancels).`}
+            : `${percent(1 - estimated / attempts)} of calls as the providers report, ` +
+              `${percent(estimated / attempts)} estimated (cuts and cancels).`}
         </p>
       )}
     </Panel>
@@ -310,15 +311,17 @@ function Spend({ tenant }: { readonly tenant: string }) {
 function Stop({ tenant, reload }: OneProps) {
   const { id, disabled, isPaused, runs, waits } = tenant
   const post = (verb: string, body: object): Promise<unknown> => call('POST', `/admin/${verb}`, body)
-  const then = (words: string, undo: () => Promise<unknown>) => async (): Promise<void> => {
-    await reload()
-    toast(words, {
-      undo: async () => {
-        await undo()
-        await reload()
-      },
+  const turn = (does: () => Promise<unknown>, undoes: () => Promise<unknown>, words: string) => (): void =>
+    void attempt(async () => {
+      await does()
+      await reload()
+      toast(words, {
+        undo: async () => {
+          await undoes()
+          await reload()
+        },
+      })
     })
-  }
   const enable = (): Promise<unknown> => post('enable', { tenant: id })
   const disable = (): Promise<unknown> => post('disable', { tenant: id, running: 'finish', queued: 'keep', reason: '' })
   const pause = (): Promise<unknown> => post('pause', { tenant: id })
@@ -350,47 +353,28 @@ function Stop({ tenant, reload }: OneProps) {
       <ul class="stops">
         <li>
           {disabled === null ? (
-            <Button
-              needs="admin"
-              onClick={() =>
-                void attempt(async () => void (await disable(), await then(`${id} is stopped.`, enable)()))
-              }
-            >
+            <Button needs="admin" onClick={turn(disable, enable, `${id} is stopped.`)}>
               Refuse new work
             </Button>
           ) : (
-            <Button
-              needs="admin"
-              onClick={() =>
-                void attempt(async () => void (await enable(), await then(`${id} is served again.`, disable)()))
-              }
-            >
+            <Button needs="admin" onClick={turn(enable, disable, `${id} is served again.`)}>
               Serve it again
             </Button>
           )}
           <span class="muted">
             {disabled === null
-              ? `403, told why; ${counted(waits, 'job')} in line stay${waits === 1 ? 's' : ''}, ${runs} that run end by themselves`
+              ? `403, told why; ${counted(waits, 'job')} in line stay${waits === 1 ? 's' : ''}, ` +
+                `${runs} that run end by themselves`
               : `stopped ${agoOf(disabled.at)}; ${counted(waits, 'job')} wait${waits === 1 ? 's' : ''}`}
           </span>
         </li>
         <li>
           {isPaused ? (
-            <Button
-              needs="operator"
-              onClick={() =>
-                void attempt(async () => void (await resume(), await then(`The queue of ${id} goes on.`, pause)()))
-              }
-            >
+            <Button needs="operator" onClick={turn(resume, pause, `The queue of ${id} goes on.`)}>
               Let the queue go on
             </Button>
           ) : (
-            <Button
-              needs="operator"
-              onClick={() =>
-                void attempt(async () => void (await pause(), await then(`The queue of ${id} is paused.`, resume)()))
-              }
-            >
+            <Button needs="operator" onClick={turn(pause, resume, `The queue of ${id} is paused.`)}>
               Pause the queue
             </Button>
           )}

@@ -298,7 +298,7 @@ class Stage {
     if (this.#marked !== null) go(`/jobs/${encodeURIComponent(this.#marked)}`)
   }
 
-  /** ← and → along a row, from what waits last to what runs last; ↑ and ↓ to the block nearest in the next row. */
+  /** ← and → along a row, from what waits last to what runs last; ↑ and ↓ to the nearest block of the next row. */
   key(event: KeyboardEvent): void {
     if (event.key === 'Enter') {
       event.preventDefault()
