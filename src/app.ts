@@ -115,6 +115,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     adminKey: ownKey,
     isSeeded,
     live,
+    beginSpan: null,
   }
   const gateway = startGateway(settings, parts, { ...runtime, clock: dates })
 

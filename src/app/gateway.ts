@@ -7,6 +7,7 @@ import { Weights } from '../admission/estimate/weights.ts'
 import type { Config } from '../config/schema.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Live } from '../core/ports/live.ts'
+import type { BeginSpan } from '../core/trace.ts'
 import { createDelivery } from '../delivery/delivery.ts'
 import { DIALECTS } from '../dialects/index.ts'
 import { digestOf } from '../gateway/caller/api-key.ts'
@@ -38,6 +39,7 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'r
   readonly vocabulary: Vocabulary
   readonly adminKey: string
   readonly live: Live
+  readonly beginSpan: BeginSpan | null
   /** The operator has given a key of their own making. */
   readonly isSeeded: boolean
 }
@@ -108,6 +110,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     clock,
     ids,
     emit,
+    beginSpan: parts.beginSpan,
     onFault: (err, requestId) => log.error({ err, request_id: requestId }, 'unforeseen error'),
     options: {
       ...http,

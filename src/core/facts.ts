@@ -93,17 +93,28 @@ interface RequestFact extends Asker {
   readonly complete: boolean
   /** From the request's head to the end of the answer. */
   readonly tookMs: number
+  /** It has a span of its own (core/trace.ts), whose parent this is; null: it begins a trace. Absent: it has none. */
+  readonly parentSpan?: string | null
+}
+
+/** Where it came in a request or a message. */
+interface Asked {
+  /** From the head of that until its outcome. */
+  readonly tookMs?: number
+  /** As of a request: of a message, or of a job that names its own trace. Absent: the span is the request's. */
+  readonly parentSpan?: string | null
 }
 
 /** From the gateway: the outcome of a submit. */
 type SubmitFact =
-  | (AboutJob & {
-      readonly type: 'job-submitted'
-      readonly kind: JobKind
-      readonly joined: boolean
-      readonly cached?: Cached
-    })
-  | (Asker & { readonly type: 'job-refused'; readonly code: ErrorCode })
+  | (AboutJob &
+      Asked & {
+        readonly type: 'job-submitted'
+        readonly kind: JobKind
+        readonly joined: boolean
+        readonly cached?: Cached
+      })
+  | (Asker & Asked & { readonly type: 'job-refused'; readonly code: ErrorCode })
   /** After that: a budget limits it, and nobody knows its price; `detail` is what the operator can do. */
   | (Asker & { readonly type: 'price-missing'; readonly detail: string })
   /** After that: a limit had no room for it. */
@@ -146,6 +157,22 @@ type JobFact = AboutJob &
       })
   )
 
+/** What came of a call when, in ms since it began; absent: it never came. */
+export interface CallMarks {
+  readonly firstChunkMs?: number
+  readonly firstTokenMs?: number
+  /** Was that part of the answer, not of its reasoning? */
+  readonly isOutput?: boolean
+  readonly lastTokenMs?: number
+  readonly kind: JobKind
+  readonly isStream: boolean
+  /** An answer that is there already was repeated: no provider was called. */
+  readonly isReplay: boolean
+  /** As the provider's last chunk has them. Read only of a job whose trace is recorded. */
+  readonly finishReasons?: readonly string[]
+  readonly model?: string
+}
+
 /** From the worker. */
 type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: string } & (
     | {
@@ -170,6 +197,8 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
       }
     | (Failure & {
         readonly type: 'attempt-ended'
+        /** It did not fail, nor come to its own end. */
+        readonly stopped?: 'cut' | 'canceled' | 'released'
         readonly usage?: Usage
         /** Absent: it never called. */
         readonly cost?: Cost
@@ -179,6 +208,7 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
         readonly overheadMs?: number
         /** Chunks with text, of this attempt. */
         readonly chunks?: number
+        readonly marks?: CallMarks
       })
   )
 
@@ -194,6 +224,7 @@ type ReaderFact = AboutJob &
         /** The last record that was written to it, and how many it had before it came; null: not known. */
         readonly seq: number
         readonly from: number | null
+        readonly tookMs: number
       }
     /** At most twice a second while it reads. */
     | {

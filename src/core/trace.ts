@@ -42,3 +42,23 @@ export const childOf = (trace: Traceparent, spanId: string): Traceparent =>
   `${trace.slice(0, 36)}${spanId}${trace.slice(52)}`
 
 export const traceIdOf = (trace: Traceparent): string => trace.slice(3, 35)
+
+/** The span that what is done within this trace is a child of. */
+export const parentOf = (trace: Traceparent): string => trace.slice(36, 52)
+
+/** Is it to be recorded? */
+export function isSampled(trace: Traceparent): boolean {
+  const digit = trace.charCodeAt(LENGTH - 1)
+  // Of "a" to "f" the codes are odd where the digits are even
+  return (digit & 1) === (digit > 57 ? 0 : 1)
+}
+
+/** A span of this server, of a request or of a message on a WebSocket; its id is the parent id of `trace`. */
+export interface OwnSpan {
+  readonly trace: Traceparent
+  /** The caller's span that it is a child of; null: it begins a trace. */
+  readonly parent: string | null
+}
+
+/** `from`: what the caller sent; null: nothing. */
+export type BeginSpan = (from: Traceparent | null) => OwnSpan

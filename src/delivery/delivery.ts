@@ -33,6 +33,7 @@ interface Open {
   readonly job: Job
   readonly dialect: string
   readonly n: number
+  readonly openedMono: number
   toldSeq: number
 }
 
@@ -83,9 +84,10 @@ export function createDelivery(log: TokenLog, clock: Clock, emit: Emit, options:
         feeds.delete(job.id)
       }
       const { seq, began: from } = reader.subscription
-      emit({ ...aboutJob(job), type: 'reader-closed', dialect, reader: n, complete, seq, from })
+      const tookMs = clock.monoMs() - open.openedMono
+      emit({ ...aboutJob(job), type: 'reader-closed', dialect, reader: n, complete, seq, from, tookMs })
     })
-    const open: Open = { reader, job, dialect, n, toldSeq: 0 }
+    const open: Open = { reader, job, dialect, n, openedMono: clock.monoMs(), toldSeq: 0 }
     const place = readers.add(open)
     sweepWhileNeeded()
     feed.add(reader.subscription)

@@ -27,6 +27,7 @@ import type { Submissions } from '../core/ports/submissions.ts'
 import type { Tenants } from '../core/ports/tenants.ts'
 import type { Tickets } from '../core/ports/tickets.ts'
 import type { Weights } from '../core/ports/weights.ts'
+import type { BeginSpan } from '../core/trace.ts'
 
 export interface PublicModel {
   readonly id: string
@@ -229,6 +230,8 @@ export interface GatewayDeps {
   readonly clock: Clock
   readonly ids: Ids
   readonly emit: Emit
+  /** Null: spans are not exported, and a trace is only passed on. */
+  readonly beginSpan: BeginSpan | null
   /** An unexpected error while a request was answered: for the operator's log. */
   readonly onFault: (error: unknown, requestId: string) => void
   readonly options: GatewayOptions

@@ -105,7 +105,8 @@ function headersOf(thrown: unknown, { request }: Exchange, router: Router): Head
   return undefined
 }
 
-function tellEnd({ caller, request, response, requestId, trace, route, failure, tookMs }: Exchange, emit: Emit): void {
+function tellEnd(exchange: Exchange, emit: Emit): void {
+  const { caller, request, response, requestId, trace, parentSpan, route, failure, tookMs } = exchange
   emit({
     type: 'request-ended',
     tenant: caller?.key.tenant ?? null,
@@ -119,6 +120,7 @@ function tellEnd({ caller, request, response, requestId, trace, route, failure, 
     code: failure?.code ?? null,
     complete: response.writableFinished,
     tookMs,
+    ...(parentSpan !== undefined && { parentSpan }),
   })
 }
 

@@ -13,7 +13,7 @@ import { crashpoint } from '../core/crashpoint.ts'
 import { endsChoice } from '../core/delta.ts'
 import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
-import { aboutJob, type Emit, failureOf } from '../core/facts.ts'
+import { aboutJob, type CallMarks, type Emit, failureOf } from '../core/facts.ts'
 import type { JsonObject } from '../core/fold.ts'
 import type { Job, JobId, Timing, Usage } from '../core/job.ts'
 import type { Shortfall } from '../core/limits.ts'
@@ -33,8 +33,9 @@ import {
   toText,
   usageRecord,
 } from '../core/record.ts'
-import { childOf, spanIdOf } from '../core/trace.ts'
+import { childOf, isSampled, spanIdOf } from '../core/trace.ts'
 import type { Cost } from '../core/usage-record.ts'
+import { endOf } from './call-end.ts'
 import { finishing } from './cut.ts'
 import { msPerToken, type Pace, ttftPartsOf, UNKNOWN } from './measured.ts'
 import { Meter } from './meter.ts'
@@ -125,8 +126,11 @@ export class Run implements ProviderSink {
   #firstTokenMono: number | null
   /** Where the time until then went; null: an earlier attempt gave it. */
   #parts: TtftParts | null = null
-  /** 0: none came in this attempt. */
+  /** 0, here and below: none came in this attempt. */
+  #firstChunkMono = 0
+  #shownMono = 0
   #lastTokenMono = 0
+  #lastChunk: Bytes | null = null
   #toldMono = 0
   /** Where the pace is measured from: the answer's first text, or this attempt's where nobody knows when that came. */
   #pace: Pace | null
@@ -260,6 +264,7 @@ export class Run implements ProviderSink {
       }
       if (kind === 'opening' && this.#dropOpening) continue
       if (this.#identity !== null) payload = rewrite(payload, this.#identity)
+      this.#lastChunk = payload
       records.push(payload)
     }
     this.#last = records
@@ -277,6 +282,7 @@ export class Run implements ProviderSink {
       const record =
         identity === null ? documentRecord(document) : chunkBytesOf(document, (chunk) => ({ ...chunk, ...identity }))
       this.#last = [record]
+      this.#lastChunk = document
       this.#append([record], this.#meter.tokens - before)
     } catch (thrown) {
       this.#giveUp(thrown)
@@ -295,6 +301,8 @@ export class Run implements ProviderSink {
         chunks: tokens,
         first: this.#meter.first,
       }
+    if (this.#firstChunkMono === 0) this.#firstChunkMono = now
+    if (this.#shownMono === 0 && this.#meter.shown) this.#shownMono = now
     if (tokens > 0) this.#progressed(now)
     if (isFirst) {
       this.#textShown = true
@@ -493,6 +501,7 @@ export class Run implements ProviderSink {
       type: 'attempt-ended',
       attempt,
       deployment: claim.deployment,
+      ...stoppedBy(outcome),
       ...failureOf(outcome.kind === 'failed' ? outcome.error : null),
       ...(usage && { usage }),
       ...(cost && { cost }),
@@ -585,12 +594,27 @@ export class Run implements ProviderSink {
     return { attemptUsage, ...(this.#price !== null && { cost: this.#price(attemptUsage) }) }
   }
 
-  #took(): { readonly calledMs: number; readonly overheadMs: number; readonly chunks: number } {
+  #took() {
     const { job, attempt } = this.lease
     const now = this.#deps.clock.monoMs()
     const calledMs = (this.#endedMono || now) - this.#calledMono
     const admissionMs = attempt === 1 ? (job.admissionMs ?? 0) : 0
-    return { calledMs, overheadMs: admissionMs + now - this.#leasedMono - calledMs, chunks: this.#meter.chunks }
+    const overheadMs = admissionMs + now - this.#leasedMono - calledMs
+    return { calledMs, overheadMs, chunks: this.#meter.chunks, marks: this.#marks() }
+  }
+
+  #marks(): CallMarks {
+    const { job, claim } = this.lease
+    const since = (mono: number): number => mono - this.#calledMono
+    return {
+      kind: job.kind,
+      isStream: this.#deployment !== null && asksForStream(this.#deployment, job),
+      isReplay: claim.source !== undefined,
+      ...(this.#firstChunkMono > 0 && { firstChunkMs: since(this.#firstChunkMono) }),
+      ...(this.#shownMono > 0 && { firstTokenMs: since(this.#shownMono), isOutput: this.#meter.first.isOutput }),
+      ...(this.#lastTokenMono > 0 && { lastTokenMs: since(this.#lastTokenMono) }),
+      ...(this.#lastChunk !== null && job.trace !== undefined && isSampled(job.trace) && endOf(this.#lastChunk)),
+    }
   }
 
   #ttft(): { readonly ttftMs?: number } {
@@ -619,6 +643,12 @@ export class Run implements ProviderSink {
 interface Spent {
   readonly attemptUsage?: Usage
   readonly cost?: Cost
+}
+
+function stoppedBy(outcome: Outcome): { readonly stopped?: 'cut' | 'canceled' | 'released' } {
+  const { kind } = outcome
+  if (kind === 'canceled' || kind === 'released') return { stopped: kind }
+  return kind === 'done' && outcome.cut !== undefined ? { stopped: 'cut' } : {}
 }
 
 /** Times are stored with each job: to the microsecond, as more digits would only be longer. */

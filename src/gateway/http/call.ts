@@ -39,8 +39,9 @@ export class Call<Who extends Caller | null = Caller | null> {
     return this.exchange.startedMono
   }
 
+  /** For what it submits. */
   get trace(): Exchange['trace'] {
-    return this.exchange.trace
+    return this.exchange.traced()
   }
 
   get method(): string | undefined {

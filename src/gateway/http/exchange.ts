@@ -5,7 +5,7 @@ import { retryHeaders, SluiceError } from '../../core/errors.ts'
 import type { Role } from '../../core/live.ts'
 import type { Dialect } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
-import { readTraceparent, type Traceparent } from '../../core/trace.ts'
+import { type BeginSpan, readTraceparent, type Traceparent } from '../../core/trace.ts'
 import { errorJson, hundredths } from '../../core/wire.ts'
 import type { Caller } from '../caller/caller.ts'
 import { type Answer, bytes, type Headers, JSON_TYPE, NO_HEADERS } from './answer.ts'
@@ -33,6 +33,7 @@ export interface ExchangeDeps {
   readonly onFault: (error: unknown, requestId: string) => void
   /** Counts the bytes of large answers until they are read. */
   readonly outflow: Inflow
+  readonly beginSpan: BeginSpan | null
 }
 
 /** '': nobody knows. */
@@ -44,8 +45,10 @@ export class Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly requestId: string
-  /** Of its client; echoed. Null: it is in no trace. */
-  readonly trace: Traceparent | null
+  /** Of its client, or of the request's own span; echoed. Null: it is in no trace. */
+  trace: Traceparent | null = null
+  /** Of its own span; absent: it has none. */
+  parentSpan?: string | null
   readonly cors: Headers
   readonly startedMono: number
   /** When the client closed its side; Infinity: still open. */
@@ -78,11 +81,27 @@ export class Exchange {
     this.requestId = requestId
     this.cors = cors
     this.startedMono = deps.clock.monoMs()
-    this.trace = readTraceparent(request.headers['traceparent'])
     this.#deps = deps
+    const given = readTraceparent(request.headers['traceparent'])
+    if (given !== null) this.#trace(given)
     response.on('close', () => {
       for (const fn of this.#onClose) fn()
     })
+  }
+
+  /** What it submits is traced, whoever asks; other requests only where their client does. */
+  traced(): Traceparent | null {
+    if (this.trace === null) this.#trace(null)
+    return this.trace
+  }
+
+  #trace(given: Traceparent | null): void {
+    const { beginSpan } = this.#deps
+    this.trace = given
+    if (beginSpan === null) return
+    const { trace, parent } = beginSpan(given)
+    this.trace = trace
+    this.parentSpan = parent
   }
 
   /** When its response is whole, or its connection gone; in the order in which they were asked for. */

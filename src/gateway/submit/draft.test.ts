@@ -35,6 +35,7 @@ const deps = {
     list: () => [],
   },
   dialects: DIALECTS,
+  beginSpan: null,
   options: { plainDeadlineMs: 60_000, jobDeadlineMs: 86_400_000, sessions: { maxDelayMs: 3_600_000 } },
 } as unknown as GatewayDeps
 

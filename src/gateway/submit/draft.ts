@@ -21,7 +21,7 @@ import { maxOutputTokens } from './output.ts'
 import { priceNow } from './price.ts'
 
 /** What a draft is made with. */
-export type DraftDeps = ModelDeps & Pick<GatewayDeps, 'weights' | 'prices' | 'dialects' | 'options'>
+export type DraftDeps = ModelDeps & Pick<GatewayDeps, 'weights' | 'prices' | 'dialects' | 'options' | 'beginSpan'>
 
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
@@ -53,6 +53,8 @@ export interface Origin {
   /** When its head came, or its frame. */
   readonly startedMono: number
   readonly trace: Traceparent | null
+  /** Of a span that is the job's own; absent: it has none. */
+  readonly parentSpan?: string | null
 }
 
 /** A job that may be submitted, once its tenant's guards have let it pass. */
@@ -60,6 +62,8 @@ export interface Draft {
   /** Its `admissionMs` is filled in when it is submitted. */
   readonly job: Omit<JobDraft, 'admissionMs'> & { admissionMs?: number }
   readonly startedMono: number
+  /** As of its origin. */
+  readonly parentSpan: string | null | undefined
   /** Of its prompt. */
   readonly weight: Weight
   /** The request, for guards. */
@@ -119,12 +123,19 @@ export function jobDraft(
       param: 'request.sluice',
       message: 'Job options go beside "request", not inside it.',
     })
-  const trace = readTraceparent(traceparent) ?? origin.trace
+  const own = readTraceparent(traceparent)
+  const trace = own ?? origin.trace
+  const span = deps.beginSpan !== null && (own !== null || trace === null) ? deps.beginSpan(trace) : null
   return draft(
     deps,
     caller,
     // A call's members are getters, which a spread leaves out
-    { requestId: origin.requestId, startedMono: origin.startedMono, trace },
+    {
+      requestId: origin.requestId,
+      startedMono: origin.startedMono,
+      trace: span?.trace ?? trace,
+      ...(span !== null && { parentSpan: span.parent }),
+    },
     {
       ...spokenAt(deps, endpoint),
       request,
@@ -221,11 +232,12 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (route !== undefined) job.route = route
   const price = priceNow(deps.prices, model, weight.tokens, deps.clock.wallMs())
   if (price !== null) job.price = price
-  if (origin.trace !== null) job.trace = origin.trace
+  const { trace, parentSpan } = origin
+  if (trace !== null) job.trace = trace
   const most = kind === 'embedding' ? null : maxOutputTokens(kind, value)
   if (most !== null) job.maxOutputTokens = most
   const userIn = own === null && read.user !== undefined ? userReader(form) : null
-  return { job, startedMono: origin.startedMono, weight, value, userIn, stream }
+  return { job, startedMono: origin.startedMono, parentSpan, weight, value, userIn, stream }
 }
 
 const userReader = (form: RequestForm) => (request: JsonRecord, body: Uint8Array) => {

@@ -29,7 +29,15 @@ const DRAFT = {
   options: {},
 } as JobDraft
 const WEIGHT = { tokens: 1, own: 1, exact: true, family: 'm', isPlain: true }
-const draft: Draft = { job: DRAFT, startedMono: 0, weight: WEIGHT, value: {}, userIn: null, stream: null }
+const draft: Draft = {
+  job: DRAFT,
+  parentSpan: undefined,
+  startedMono: 0,
+  weight: WEIGHT,
+  value: {},
+  userIn: null,
+  stream: null,
+}
 const jobOf = (user: string): Job => ({ ...DRAFT, id: 'job_1', state: 'failed', user }) as unknown as Job
 
 const ACCEPTED: Submitted = { kind: 'accepted', job: jobOf('ann'), place: PLACE }

@@ -89,20 +89,23 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     }
   }
 
-  /** The outcome, for the caller and as a fact. */
+  /** The outcome, for the caller and as a fact. `from`: what brought it; null: a job that is there already. */
   function outcome<R extends Begun>(
     caller: Caller | null,
     job: JobDraft | Job,
     result: R,
     rulings: readonly Ruling[],
+    from: Draft | null,
   ): R | Refused {
     const isForeign = result.kind === 'joined' && caller !== null && !canSee(caller, result.job)
     const told = isForeign ? refusal(new SluiceError('idempotency_conflict')) : result
     const id = told.kind === 'refused' ? null : told.job.id
     for (const ruling of rulings) emit({ ...aboutDraft(job), type: 'guard-decided', job: id, ...ruling })
+    const tookMs = from === null ? undefined : clock.monoMs() - from.startedMono
+    const parentSpan = from?.parentSpan
     if (told.kind === 'refused') {
       const { code, limit } = told.error
-      emit({ ...aboutDraft(job), type: 'job-refused', code })
+      emit({ ...aboutDraft(job), type: 'job-refused', code, tookMs, parentSpan })
       if (code === 'model_unpriced') {
         const detail = whyUnpriced(deps.prices, job.model, deps.clock.wallMs())
         emit({ ...aboutDraft(job), type: 'price-missing', detail })
@@ -115,26 +118,29 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
         type: 'job-submitted',
         kind: job.kind,
         joined: told.kind === 'joined',
+        tookMs,
+        parentSpan,
         ...cachedOf(told.job),
       })
     return told
   }
 
   /** The outcome of a draft; how well it was weighed its end will tell. */
-  function taking<R extends Begun>(
-    caller: Caller,
-    { job, weight }: Draft,
-    result: R,
-    rulings: readonly Ruling[],
-  ): R | Refused {
-    const told = outcome(caller, job, result, rulings)
+  function taking<R extends Begun>(caller: Caller, draft: Draft, result: R, rulings: readonly Ruling[]): R | Refused {
+    const { job, weight } = draft
+    const told = outcome(caller, job, result, rulings, draft)
     const { tenant, options } = job
     if (told.kind === 'accepted') weights.accepted(told.job.id, { tenant, conversation: options.conversation }, weight)
     return told
   }
 
-  function blocked(caller: Caller | null, job: JobDraft | Job, { error, rulings }: Blocked): SluiceError {
-    outcome(caller, job, refusal(error), rulings)
+  function blocked(
+    caller: Caller | null,
+    job: JobDraft | Job,
+    { error, rulings }: Blocked,
+    from: Draft | null,
+  ): SluiceError {
+    outcome(caller, job, refusal(error), rulings, from)
     return error
   }
 
@@ -156,7 +162,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     async begin(caller, draft) {
       auth.check(caller)
       const now = guarded(draft)
-      if ('error' in now) return blocked(caller, draft.job, now)
+      if ('error' in now) return blocked(caller, draft.job, now, draft)
       const { result, power } = await submissions.begin(now.job)
       const told = taking(caller, draft, result, now.rulings)
       return told.kind === 'refused' ? told.error : { job: told.job, standing: told.standing, power }
@@ -177,10 +183,10 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
         error ??
         refusedUnpriced(deps.limits(), asked) ??
         (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
-      if (refused !== null) throw blocked(caller, asked, { error: refused, rulings })
+      if (refused !== null) throw blocked(caller, asked, { error: refused, rulings }, null)
       const result = await submissions.redrive(id, by, price)
       if (result === null) throw notAgain()
-      return taken(outcome(caller, asked, result, rulings))
+      return taken(outcome(caller, asked, result, rulings, null))
     },
   }
 }

@@ -69,7 +69,16 @@ const REQUEST: ReadonlyArray<(n: number) => Happened> = [
     good: true,
     nanoDollars: 1_000,
   }),
-  (n) => ({ ...about(n), type: 'reader-closed', dialect: 'chat', reader: n, complete: true, from: 0, seq: TOKENS + 3 }),
+  (n) => ({
+    ...about(n),
+    type: 'reader-closed',
+    dialect: 'chat',
+    reader: n,
+    complete: true,
+    from: 0,
+    seq: TOKENS + 3,
+    tookMs: 9,
+  }),
   (n) => ({
     ...about(n),
     type: 'request-ended',
