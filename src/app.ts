@@ -38,7 +38,7 @@ export interface App {
   readonly publicUrl: string | null
   readonly adminUrl: string
   /** A new link into the dashboard, good for one sign-in within ten minutes. */
-  dashboardUrl(role: Role): string
+  dashboardUrl(role: Role): Promise<string>
   /** The first API key, when this start made it; shown once. */
   readonly createdKey: string | null
   /** Drains, then closes everything, in bounded time. Safe to repeat. Resolves with what became of running jobs. */
@@ -165,7 +165,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     return {
       publicUrl,
       adminUrl: urlOf(admin),
-      dashboardUrl: (role) => urlOf(admin) + gateway.link(role),
+      dashboardUrl: async (role) => urlOf(admin) + (await gateway.link(role)),
       createdKey,
       stop,
       hurry() {

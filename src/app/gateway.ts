@@ -11,6 +11,7 @@ import type { BeginSpan } from '../core/trace.ts'
 import { createDelivery } from '../delivery/delivery.ts'
 import { DIALECTS } from '../dialects/index.ts'
 import { digestOf } from '../gateway/caller/api-key.ts'
+import { fleetName } from '../gateway/caller/sign-in.ts'
 import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import { createReports } from '../ledger/reports.ts'
@@ -88,6 +89,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     limitRules: limitRules(settings),
     presence: engine.presence,
     tickets: engine.tickets,
+    signIns: engine.signIns,
     health,
     eraseTenant: engine.eraseTenant,
     backup: engine.backup,
@@ -118,6 +120,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       openMetrics: settings.config.telemetry.openMetrics,
       adminKeyDigest: digestOf(adminKey),
       sessions: { ...sessions, secret },
+      fleet: () => engine.sharedSecret && fleetName(engine.sharedSecret),
       socket: { ...websocket, drainMs: workers.drainMs + LAST_WORDS_MS },
       keysHaveChecksums: engine.sharedSecret === null && !isSeeded,
       isOneOfMany: isOneOfMany(settings.config),

@@ -6,7 +6,7 @@ export const command: Command = {
   usage: 'dashboard [--role viewer]',
   about:
     'Prints a link into the dashboard of a running server. It works once, within ten minutes. Who opens it stays\n' +
-    'signed in: for 12 hours after the last use, or until the server is restarted.',
+    'signed in for 12 hours after the last use; with a Redis at all processes, without one until a restart.',
   options: {
     role: { value: 'ROLE', help: 'viewer (no texts, no keys), operator (acts on jobs), or admin (all; the default)' },
     ...ADMIN_OPTIONS,

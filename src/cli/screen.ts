@@ -6,7 +6,10 @@ import { invocation } from './command.ts'
 import { columns } from './table.ts'
 
 /** What is shown of a server. */
-export type Ready = Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'> & Partial<Pick<App, 'dashboardUrl'>>
+export interface Ready extends Pick<App, 'publicUrl' | 'adminUrl' | 'createdKey'> {
+  /** A new link into the dashboard; none: nobody who is shown this may use one, or it could not be made. */
+  readonly link?: string | null
+}
 
 /** For machines: one JSON line. The key itself goes to a terminal or into a file, never into a journal. */
 export function readyLine(app: Ready, config: Config, keyFile: string | null, time: string): string {
@@ -64,11 +67,9 @@ function apiKey(app: Ready, config: Config): string {
 }
 
 /** The link is for whoever reads this screen: it is in no log. */
-function dashboard({ dashboardUrl }: Ready): string {
+function dashboard({ link = null }: Ready): string {
   const again = `${invocation} dashboard`
-  return dashboardUrl === undefined
-    ? `${again} prints a link`
-    : `${dashboardUrl('admin')}   (works once; again: ${again})`
+  return link === null ? `${again} prints a link` : `${link}   (works once; again: ${again})`
 }
 
 function adminKey(config: Config): string {

@@ -3,6 +3,7 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isatty } from 'node:tty'
+import type { App } from '../app.ts'
 import { loadConfig, type Sources } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { systemClock as clock } from '../core/clock.ts'
@@ -103,7 +104,8 @@ async function serve(args: Args, log: ServerLog, lifecycle: Lifecycle): Promise<
   })
   lifecycle.started(app, config.workers.drainMs)
   boundYoungGeneration(process.execArgv)
-  if (child === null) show(app, config, keyFile, atTerminal)
+  // Only who sits at this terminal sees it
+  if (child === null) show({ ...app, link: atTerminal ? await linkInto(app) : null }, config, keyFile, atTerminal)
   else child.started(app)
   await lifecycle.stopped
   // Whatever still keeps the loop alive is not worth waiting for
@@ -112,6 +114,9 @@ async function serve(args: Args, log: ServerLog, lifecycle: Lifecycle): Promise<
 }
 
 const LINGER_MS = 300
+
+/** Null: the store is away. */
+const linkInto = (app: Pick<App, 'dashboardUrl'>): Promise<string | null> => app.dashboardUrl('admin').catch(() => null)
 
 function show(app: Ready, config: Config, keyFile: string | null, atTerminal: boolean): void {
   const out = new Sink(1, { onLost: () => '' })

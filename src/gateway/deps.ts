@@ -23,6 +23,7 @@ import type { Operations } from '../core/ports/operations.ts'
 import type { Presence } from '../core/ports/presence.ts'
 import type { Prices } from '../core/ports/prices.ts'
 import type { Provider } from '../core/ports/provider.ts'
+import type { SignIns } from '../core/ports/sign-ins.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
 import type { Tenants } from '../core/ports/tenants.ts'
 import type { Tickets } from '../core/ports/tickets.ts'
@@ -131,6 +132,8 @@ export interface GatewayOptions {
   /** /metrics needs no key. */
   readonly openMetrics: boolean
   readonly sessions: SessionOptions & SessionQuotas
+  /** Names the fleet; null: there is only this process. */
+  readonly fleet: () => string | null
   readonly socket: SocketOptions
   /** A connection with more unread bytes than this is not written to until its peer reads. */
   readonly maxReaderBufferBytes: number
@@ -200,6 +203,7 @@ export interface GatewayDeps {
   readonly limitRules: LimitRules
   readonly presence: Presence
   readonly tickets: Tickets
+  readonly signIns: SignIns
   readonly health: Engine['health']
   readonly eraseTenant: Engine['eraseTenant']
   readonly backup: Engine['backup']
@@ -248,7 +252,7 @@ export interface Gateway {
   listenPublic(host: string, port: number): Promise<Address>
   listenAdmin(host: string, port: number): Promise<Address>
   /** The path of a new link into the dashboard, good for one sign-in. */
-  link(role: Role): string
+  link(role: Role): Promise<string>
   /** Stored jobs are back in line: from now on all requests are answered, not only probes. */
   ready(): void
   /**

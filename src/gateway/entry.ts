@@ -13,7 +13,7 @@ export interface Entry {
   /** Are bytes of incomplete bodies counted, as a stranger's or as its caller's? */
   readonly isCounted: boolean
   /** The caller; null: none is needed, or none is known yet. Throws for whom it keeps out, as it rejects. */
-  readonly enter: (exchange: Exchange) => Caller | null | Promise<Caller>
+  readonly enter: (exchange: Exchange) => Caller | null | Promise<Caller | null>
 }
 
 const nobody = (): null => null
@@ -46,11 +46,18 @@ export function createEntries(auth: Auth, admitted: Admitted, signIn: SignIn): R
       isCounted: false,
       enter(exchange) {
         const { request, route } = exchange
-        const signed = hasCredential(request) ? null : signIn.find(request)
-        if (signed === null) auth.operator(request)
-        else if (route !== null) signIn.check(request, signed, roleOf(route))
-        exchange.role = signed?.role ?? 'admin'
-        return null
+        const byKey = (): null => {
+          auth.operator(request)
+          exchange.role = 'admin'
+          return null
+        }
+        if (hasCredential(request) || !signIn.mayBeSigned(request)) return byKey()
+        return signIn.find(request).then((signed) => {
+          if (signed === null) return byKey()
+          if (route !== null) signIn.check(request, signed, roleOf(route))
+          exchange.role = signed.role
+          return null
+        })
       },
     },
   }

@@ -69,7 +69,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const submits = createSubmits(deps, auth)
   const jobs = createJobs(deps, submits)
   const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow, owed, phase })
-  const signIn = new SignIn(clock, deps.ids)
+  const signIn = new SignIn(deps.signIns, deps.ids, options.fleet)
   const live = new LiveHub(deps, { auth, signIn, phase })
   const page = pageRoutes(new PageFiles(deps.pageFolder))
   const watching = createWatching(deps)
@@ -127,7 +127,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     },
     // The dashboard's playground speaks the API on its own origin, by a session
     listenAdmin: (host, port) => open(operators, host, port, [], bothOf(live, hub), pipeline(api, NO_ORIGINS, ways)),
-    link: (role) => `/#code=${signIn.code(role).code}`,
+    link: async (role) => `/#code=${(await signIn.code(role)).code}`,
     drain() {
       if (phase.isStopping) return
       phase.stop()

@@ -14,6 +14,7 @@ import { ledgerCases } from './ledger.ts'
 import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
+import { signInCases } from './sign-ins.ts'
 import { tenantCases } from './tenants.ts'
 import { timeCases } from './time.ts'
 
@@ -42,6 +43,7 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: conversations`, conversationCases, cheap, gaps)
   conform(`${durability}: keys`, keyCases, cheap, gaps)
   conform(`${durability}: tenants`, tenantCases, cheap, gaps)
+  conform(`${durability}: sign-ins`, signInCases, cheap, gaps)
   conform(`${durability}: facts`, factCases, cheap, gaps)
   conform(`${durability}: time`, timeCases, cheap, gaps)
   conform(`${durability}: ledger`, ledgerCases, cheap, gaps)

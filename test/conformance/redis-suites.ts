@@ -16,6 +16,7 @@ import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
 import { queueCases } from './queue.ts'
 import { redis, type Store } from './redis.ts'
+import { signInCases } from './sign-ins.ts'
 import { tenantCases } from './tenants.ts'
 import { timeCases } from './time.ts'
 
@@ -38,6 +39,7 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   conversations: conversationCases,
   keys: keyCases,
   tenants: tenantCases,
+  'sign-ins': signInCases,
   durability: durabilityCases,
   facts: factCases,
   time: timeCases,

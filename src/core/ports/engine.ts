@@ -11,6 +11,7 @@ import type { Ledger } from './ledger.ts'
 import type { TokenLog } from './log.ts'
 import type { Operations } from './operations.ts'
 import type { Presence } from './presence.ts'
+import type { SignIns } from './sign-ins.ts'
 import type { Submissions } from './submissions.ts'
 import type { Tenants } from './tenants.ts'
 import type { Tickets } from './tickets.ts'
@@ -28,6 +29,7 @@ export interface Engine {
   readonly audit: Audit
   readonly presence: Presence
   readonly tickets: Tickets
+  readonly signIns: SignIns
   readonly ledger: Ledger
   /** All processes on one store have the same: it signs session tokens. Null: there is only one process. */
   readonly sharedSecret: Uint8Array | null

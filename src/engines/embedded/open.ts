@@ -35,6 +35,7 @@ import { EmbeddedQueue } from './queue.ts'
 import { markDraining, moveSegments, recentlyDone, restoreJobs } from './recovery.ts'
 import { ConversationLimits } from './retention/conversations.ts'
 import { Retention, type RetentionOptions, usedBytes } from './retention/retention.ts'
+import { EmbeddedSignIns } from './sign-ins.ts'
 import { AuditStore, TenantStore } from './tenants.ts'
 import { EmbeddedTickets } from './tickets.ts'
 import { Bookings } from './usage/booking.ts'
@@ -146,6 +147,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     return {
       presence,
       tickets: new EmbeddedTickets(clock),
+      signIns: new EmbeddedSignIns(clock),
       backup() {
         if (files === null)
           throw new SluiceError('invalid_request', {
@@ -205,7 +207,7 @@ function engineOf(
   retention: Retention,
   dispatch: Dispatch,
   close: () => Promise<void>,
-): Omit<Engine, 'restore' | 'presence' | 'tickets' | 'backup'> {
+): Omit<Engine, 'restore' | 'presence' | 'tickets' | 'signIns' | 'backup'> {
   const { store, logs, live, conversations, coordinator } = parts
   let closed: Promise<void> | null = null
 

@@ -39,6 +39,7 @@ import { Logs } from './log/log.ts'
 import { halfFilled } from './portable/shard.ts'
 import { marksOf } from './protocol/marks.ts'
 import { FleetSecret } from './secret.ts'
+import { RedisSignIns } from './sign-ins.ts'
 import { RedisAudit, RedisTenants } from './tenants.ts'
 import { RedisTickets } from './tickets.ts'
 import { FleetWork } from './work/work.ts'
@@ -216,6 +217,7 @@ async function compose(
     audit: new RedisAudit(ground),
     presence,
     tickets: new RedisTickets(ground),
+    signIns: new RedisSignIns(ground),
     ledger,
     get sharedSecret() {
       return secret.bytes

@@ -5,9 +5,11 @@ import type { WebSocketServer } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
 import type { Role } from '../../core/live.ts'
 import { gauge, type Metric } from '../../core/numbers.ts'
+import { errorJson } from '../../core/wire.ts'
 import { type Auth, hasCredential, refuseSecretInUrl } from '../caller/auth.ts'
 import type { Signed, SignIn } from '../caller/sign-in.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { errorHeaders, rawAnswer } from '../http/exchange.ts'
 import type { Route } from '../http/route.ts'
 import type { Phase } from '../phase.ts'
 import { createSocketServer } from '../socket/server.ts'
@@ -24,6 +26,7 @@ const NO_ORIGINS: ReadonlySet<string> = new Set()
 
 interface Entering {
   readonly role: Role
+  /** Null: by the admin key. */
   readonly signed: Signed | null
 }
 
@@ -37,9 +40,11 @@ export class LiveHub {
   readonly #deps: Pick<GatewayDeps, 'clock' | 'live' | 'onFault'>
   readonly #parts: LiveParts
   readonly #pages = new Set<Page>()
+  /** Of these the store is being asked. */
+  readonly #keeping = new WeakSet<Page>()
   /** Why a request was not upgraded; its route answers with that. */
   readonly #refused = new WeakMap<IncomingMessage, unknown>()
-  readonly #entering = new WeakMap<IncomingMessage, Entering>()
+  readonly #entering = new WeakMap<IncomingMessage, Promise<Entering>>()
   #wss: WebSocketServer | null = null
   #stopLooking: (() => void) | null = null
 
@@ -74,7 +79,8 @@ export class LiveHub {
     }
   }
 
-  #enter(request: IncomingMessage): Entering {
+  /** Throws; whether a cookie is known, the store tells later. */
+  #enter(request: IncomingMessage): Promise<Entering> {
     const { auth, signIn, phase } = this.#parts
     const refusal = phase.unready()
     if (refusal !== null) throw refusal
@@ -82,20 +88,44 @@ export class LiveHub {
     // A cookie goes along with what any page of this host starts, whatever its port
     checkOrigin(request, NO_ORIGINS)
     refuseSecretInUrl(request)
-    const signed = hasCredential(request) ? null : signIn.find(request)
-    if (signed === null) auth.operator(request)
+    const byCookie = !hasCredential(request) && signIn.mayBeSigned(request)
+    if (!byCookie) auth.operator(request)
     else if (request.headers.origin === undefined) throw new SluiceError('origin_forbidden')
-    if (this.#pages.size >= MAX_PAGES)
-      throw new SluiceError('too_many_connections', {
-        message: `${MAX_PAGES} pages of the dashboard are open: close one.`,
-      })
-    return { role: signed?.role ?? 'admin', signed }
+    this.#checkRoom()
+    return byCookie ? this.#signed(request) : Promise.resolve({ role: 'admin', signed: null })
+  }
+
+  async #signed(request: IncomingMessage): Promise<Entering> {
+    const signed = await this.#parts.signIn.find(request)
+    if (signed !== null) return { role: signed.role, signed }
+    // Refused as whoever brings nothing
+    this.#parts.auth.operator(request)
+    return { role: 'admin', signed }
+  }
+
+  #checkRoom(): void {
+    if (this.#pages.size < MAX_PAGES) return
+    throw new SluiceError('too_many_connections', {
+      message: `${MAX_PAGES} pages of the dashboard are open: close one.`,
+    })
   }
 
   listenOn(server: Server): void {
     server.on('upgrade', (request, socket, head) => {
       const entering = this.#entering.get(request)
-      if (entering !== undefined) this.#upgrade(request, socket as Socket, head, entering)
+      if (entering === undefined) return
+      const onError = (): void => void socket.destroy()
+      socket.on('error', onError)
+      entering
+        .then((known) => {
+          this.#checkRoom()
+          socket.off('error', onError)
+          this.#upgrade(request, socket as Socket, head, known)
+        })
+        .catch((thrown: unknown) => {
+          const error = SluiceError.from(thrown)
+          socket.end(rawAnswer(error.status, errorJson(error.wire), errorHeaders(error)), 'latin1')
+        })
     })
   }
 
@@ -123,13 +153,26 @@ export class LiveHub {
     const now = this.#deps.clock.monoMs()
     const { signIn, phase } = this.#parts
     for (const page of this.#pages) {
-      const { signed } = page
       if (phase.isStopping) page.close(new SluiceError('draining'))
-      else if (signed !== null && !signIn.isStillSigned(signed)) page.close(new SluiceError('invalid_token'))
       else if (now - page.pingedMono >= UNANSWERED_MS) page.cut()
       else if (now - page.heardMono >= SILENT_MS && page.pingedMono === Infinity) page.ping(now)
-      if (signed !== null) signIn.keep(signed)
+      if (page.signed !== null) this.#keep(page, page.signed, signIn)
     }
+  }
+
+  /** One that was signed out at any process is closed here. While the store is away, nobody is. */
+  #keep(page: Page, signed: Signed, signIn: SignIn): void {
+    if (this.#keeping.has(page)) return
+    this.#keeping.add(page)
+    signIn
+      .keep(signed)
+      .then(
+        (isSigned) => {
+          if (!isSigned) page.close(new SluiceError('invalid_token'))
+        },
+        () => {},
+      )
+      .finally(() => this.#keeping.delete(page))
   }
 
   close(): void {

@@ -2,7 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import { checkNames } from '../../core/fields.ts'
 import { ROLES } from '../caller/roles.ts'
-import { cookieOf, type SignIn } from '../caller/sign-in.ts'
+import type { SignIn } from '../caller/sign-in.ts'
 import { empty, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { PageFiles } from '../http/page-files.ts'
@@ -66,7 +66,7 @@ export function signInRoutes(signIn: SignIn): readonly Route[] {
         const { value } = await readJson(call, MAX_BODY_BYTES, LIMITS)
         checkNames(value, ['role'])
         const role = oneOf('role', value['role'] ?? 'admin', ROLES)
-        const { code, expiresInMs } = signIn.code(role)
+        const { code, expiresInMs } = await signIn.code(role)
         return json(201, { path: `/#code=${code}`, role, expires_in_ms: expiresInMs })
       },
     },
@@ -81,8 +81,8 @@ export function signInRoutes(signIn: SignIn): readonly Route[] {
         if (typeof code !== 'string' || code === '')
           throw new SluiceError('invalid_ticket', { param: 'code', message: 'Send {"code": …}, as the link has it.' })
         const { request } = call.exchange
-        const { cookie, role } = signIn.redeem(code)
-        return json(201, { role }, { 'set-cookie': cookieOf(request, cookie) })
+        const { cookie, role } = await signIn.redeem(request, code)
+        return json(201, { role }, { 'set-cookie': signIn.cookieOf(request, cookie) })
       },
     },
     {
@@ -95,9 +95,9 @@ export function signInRoutes(signIn: SignIn): readonly Route[] {
       method: 'DELETE',
       path: '/admin/session',
       auth: 'operator',
-      run({ exchange: { request } }) {
-        signIn.signOut(request)
-        return empty(204, { 'set-cookie': cookieOf(request, null) })
+      async run({ exchange: { request } }) {
+        await signIn.signOut(request)
+        return empty(204, { 'set-cookie': signIn.cookieOf(request, null) })
       },
     },
   ]

@@ -109,6 +109,8 @@ export class Names {
   secret = (): string => `${this.shard}:secret`
   /** Hash: a ticket's digest → Session. */
   tickets = (): string => `${this.shard}:tickets`
+  /** Hash: the digest of a page's cookie → "<role> <end>"; beside it, one of codes (lua/sign-ins.lua). */
+  signIns = (): string => `${this.shard}:signin`
 
   // ------------------------------------------------------------ conversations (their keys: lua/conversations.lua)
 

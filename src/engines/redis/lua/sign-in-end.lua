@@ -1,0 +1,2 @@
+-- session.
+return call('HDEL', S .. ':signin', ARGV[1])
