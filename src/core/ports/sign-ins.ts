@@ -1,4 +1,4 @@
-/** Who is signed in at the dashboard: over all processes on one store. Codes and sessions are known by digests alone. */
+/** Who is signed in at the dashboard, over all processes on one store. Codes and sessions are digests here. */
 import type { Role } from '../live.ts'
 
 export const MAX_CODES = 32
