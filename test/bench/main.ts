@@ -6,8 +6,9 @@
  * threads, over exactly the measured window. Each round runs at every priority named. `--before` puts another checkout
  * of Sluice into the same rounds: the only fair way to compare two versions. `--short` takes less than a minute;
  * `--profile LOAD` tells where the time goes instead (profile.ts). Without the C tools a small load of our own is
- * used instead, with a note. `fleet`: the figures of a fleet on Redis instead (fleet/main.ts); `limits`: of
- * limits (limits/main.ts); `recorder`: of recording (recorder/main.ts).
+ * used instead, with a note. A first word measures something else: `gateways` the six workloads that gateways are
+ * compared by, `goals` the whole table of what Sluice is to reach, `page` an open dashboard, `fleet` a fleet on Redis,
+ * `limits` limits and refusals, `recorder` recording; each in a folder of that name.
  */
 import { spawn } from 'node:child_process'
 import { resolve } from 'node:path'
@@ -34,12 +35,12 @@ import {
 } from './targets.ts'
 import { buildTools, isAllowed, type Priority, pinned, rssMb, type Tools } from './tools.ts'
 
-if (process.argv[2] === 'fleet') {
-  await import('./fleet/main.ts')
+const PARTS = ['fleet', 'gateways', 'goals', 'limits', 'page', 'recorder']
+const [, , part] = process.argv
+if (PARTS.includes(part)) {
+  await import(`./${part}/main.ts`)
   process.exit(0)
 }
-if (process.argv[2] === 'limits') await import('./limits/main.ts')
-if (process.argv[2] === 'recorder') await import('./recorder/main.ts')
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string' },
@@ -56,6 +57,9 @@ const { values } = parseArgs({
 })
 if (values.help) {
   process.stdout.write(`npm run bench [-- options]
+npm run bench -- gateways [options]  the six workloads of gateways: see test/bench/gateways/main.ts
+npm run bench -- goals [options]   every goal, measured, met or not: see test/bench/goals/main.ts
+npm run bench -- page [options]    what an open dashboard costs: see test/bench/page/main.ts
 npm run bench -- fleet [options]   a fleet on Redis: see test/bench/fleet/main.ts
 npm run bench -- limits [options]  what limits and refusals cost: see test/bench/limits/main.ts
 npm run bench -- recorder [options]  what recording costs: see test/bench/recorder/main.ts

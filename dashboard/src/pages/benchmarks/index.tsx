@@ -8,8 +8,9 @@ import { Head } from '../../parts/head.tsx'
 import { Mark, type Shape } from '../../parts/mark.tsx'
 import { Panel } from '../../parts/panel.tsx'
 import { hrefOf } from '../../router.ts'
-import { serverNow } from '../../socket.ts'
+import { hello, serverNow } from '../../socket.ts'
 import type { PageProps } from '../index.ts'
+import { commandsFor } from './commands.ts'
 import { ComparisonView } from './comparison.tsx'
 import './benchmarks.css'
 
@@ -73,19 +74,17 @@ function List() {
   )
 }
 
-const admin = (): string => location.origin
-
 function Empty() {
-  const run = `sluice bench run ${admin().replace(/:\d+$/, ':4100')} --model demo --label before --out bench`
-  const compare = `sluice bench compare bench/before bench/after --post ${admin()}`
+  const target = hello.value?.publicUrl ?? `${location.protocol}//${location.hostname}:4100`
+  const commands = commandsFor(target, location.origin, hello.value?.models[0] ?? 'demo')
   return (
     <section class="bench-empty">
       <h2>Nothing was measured yet.</h2>
       <p class="muted">
         Measure before and after a change; the comparison tells what changed, by how much, and where it went. It comes
-        here by <code>--post</code>.
+        here by <code>--post</code>. A run takes about seven minutes; the key is one of a tenant of this server.
       </p>
-      {[run, compare].map((command) => (
+      {commands.map((command) => (
         <div key={command} class="bench-command">
           <pre class="code" tabIndex={0}>
             {command}
