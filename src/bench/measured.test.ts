@@ -218,6 +218,16 @@ describe('sluice bench run', () => {
     expect(readRunFolder(join(out, 'broken')).records.length).toBeLessThan(400)
   }, 60_000)
 
+  it('breaks off after a warm-up of which nothing ended well, and tells by which code', async () => {
+    const { code, printed } = await bench(
+      ...['run', '--target', mock.url, '--model', 'mock-e404', '--out', out, '--label', 'refused', '--warmup', '3'],
+      ...['--rate', '20', '--round', '40req', '--quiet'],
+    )
+    expect(code).toBe(3)
+    expect(printed).toContain('BROKEN OFF: no request of the warm-up ended well: mock_error 3')
+    expect(readRunFolder(join(out, 'refused')).records).toEqual([])
+  }, 60_000)
+
   it('makes its report again from the records', async () => {
     const { code, printed } = await bench('report', join(out, 'before'))
     expect([0, 3]).toContain(code)

@@ -22,7 +22,7 @@ import {
 } from './run.ts'
 import { ratesBetween, saturatedBy } from './saturation.ts'
 import type { SloTerm } from './slo.ts'
-import { e2e, isMet, isOk, summarize, ttft } from './summary.ts'
+import { codesText, e2e, isMet, isOk, summarize, ttft } from './summary.ts'
 import { between } from './target.ts'
 import { validityOf } from './validity.ts'
 import { isWarm, MAX_WARM, MIN_WARM } from './warmth.ts'
@@ -170,6 +170,7 @@ export class Runner {
       'warm-up',
       async () => {
         const ttfts: number[] = []
+        const failed: BenchRecord[] = []
         const most = warmup ?? MAX_WARM
         const width = this.#width()
         for (let from = 0; from < most && !this.#isStopped; from += width) {
@@ -182,9 +183,12 @@ export class Runner {
             prompts: this.#plan.workload.prompts(WARM_ROUND, from + count).slice(from),
             nonce: this.#nonce(),
           })
-          for (const record of records) if (isOk(record)) ttfts.push(ttft(record) ?? e2e(record) ?? 0)
+          for (const record of records)
+            if (isOk(record)) ttfts.push(ttft(record) ?? e2e(record) ?? 0)
+            else failed.push(record)
           if (warmup === null && ttfts.length >= MIN_WARM && isWarm(ttfts)) return ttfts.length
-          if (ttfts.length === 0 && from + count >= ABORT_AFTER) this.breakOff('no request of the warm-up ended well')
+          if (ttfts.length === 0 && from + count >= Math.min(most, ABORT_AFTER))
+            this.breakOff(`no request of the warm-up ended well: ${codesText(summarize(failed, 0, []).errors)}`)
         }
         return null
       },

@@ -96,6 +96,13 @@ export function summarize(records: readonly BenchRecord[], tookMs: number, slo: 
   }
 }
 
+/** "route_not_found 20, timeout 1": the most frequent of those that failed. */
+export const codesText = (errors: Summary['errors']): string =>
+  errors
+    .slice(0, 3)
+    .map(([code, count]) => `${code} ${count}`)
+    .join(', ')
+
 function errorsOf(records: readonly BenchRecord[]): Array<readonly [string, number]> {
   const counts = new Map<string, number>()
   for (const { outcome, errorCode } of records) {

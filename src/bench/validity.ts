@@ -5,7 +5,7 @@
 import { milliseconds, percent } from './format.ts'
 import type { BenchRecord } from './record.ts'
 import type { RoundSummary, ValidityCheck } from './run.ts'
-import { summarize } from './summary.ts'
+import { codesText, summarize } from './summary.ts'
 
 const LAG_OF_TTFT = 0.05
 /** Timers fire by the millisecond: below this nothing is blamed on the client. */
@@ -83,8 +83,7 @@ function connections(rounds: readonly RoundSummary[], records: readonly BenchRec
 /** A sweep ends in saturation on purpose. */
 function errors(records: readonly BenchRecord[], isSweep: boolean): ValidityCheck {
   const { errorShare, errors: codes } = summarize(records, 0, [])
-  const named = codes.slice(0, 3).map(([code, count]) => `${code} ${count}`)
-  const more = named.length === 0 ? '' : `: ${named.join(', ')}`
+  const more = codes.length === 0 ? '' : `: ${codesText(codes)}`
   const text = `${percent(errorShare)} of requests failed (limit ${percent(MAX_ERRORS)})${more}`
   return { name: 'errors', isMet: errorShare <= MAX_ERRORS, decides: !isSweep, text }
 }

@@ -119,11 +119,12 @@ function shown(value: number, { digits, most }: Goal): string {
   return (rounded / scale).toFixed(digits)
 }
 
-export function goalsTable(measured: Measured): string {
-  const rows = GOALS.map((goal) => {
+/** `isWhole`: goals that were not measured are told, too. */
+export function goalsTable(measured: Measured, isWhole = true): string {
+  const rows = GOALS.flatMap((goal) => {
     const values = (measured.get(goal.figure) ?? []).filter((value) => !Number.isNaN(value))
     const outcome = outcomeOf(goal, values)
-    if (outcome === null) return `| ${goal.work} | ${goal.goal} | not measured | |`
+    if (outcome === null) return isWhole ? `| ${goal.work} | ${goal.goal} | not measured | |` : []
     const middle = shown(median(values), goal)
     const [least, most] = [Math.min(...values), Math.max(...values)].map((value) => shown(value, goal))
     const range = least === most ? '' : ` (${least}-${most})`
