@@ -186,6 +186,23 @@ describe('the gate', () => {
     expect(htmlOf(found)).not.toContain('What changed')
   })
 
+  it.each<[string, MeasuredRun, string, string]>([
+    [
+      'another machine of the client',
+      with_(afterOf(), none, ({ fingerprint }) => ({ fingerprint: { ...fingerprint, cpus: 16, node: '24.9' } })),
+      'machine',
+      'test, 2 CPUs, Node 24, Sluice 0.1.0; test, 16 CPUs, Node 24.9, Sluice 0.1.0',
+    ],
+    ['other goals', with_(afterOf(), none, option({ slo: readSlo('ttft<900ms') })), 'goals', 'none; ttft<900ms'],
+  ])('tells of %s, and compares all the same', (_name, other, name, text) => {
+    const found = compared(before, other)
+    expect(found.verdict).not.toBe('not-comparable')
+    const check = found.checks.find((each) => each.name === name)!
+    expect([check.state, check.text]).toEqual(['warns', text])
+    expect(consoleLines(found).join('\n')).toContain(text)
+    expect(compared(before, before).checks.find((each) => each.name === name)!.state).toBe('same')
+  })
+
   it('takes what is meant to differ, and says so', () => {
     const other = with_(afterOf(), none, option({ model: 'other' }))
     const found = compared(before, other, ['model'])

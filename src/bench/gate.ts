@@ -42,6 +42,8 @@ export function gateOf(before: MeasuredRun, after: MeasuredRun, across: Readonly
     cache(sides),
     errors(sides),
     region(before.run, after.run),
+    goals(before.run, after.run),
+    machine(before.run, after.run),
     client(before.run, after.run),
   ]
     .filter((check) => check !== null)
@@ -188,6 +190,23 @@ function region(before: BenchRun, after: BenchRun): Check | null {
   if (a === null || b === null) return null
   const text = a === b ? a : `${a} and ${b}`
   return { name: 'region', title: 'Region', text, state: a === b ? 'same' : 'differs' }
+}
+
+/** They change no time; a share of good answers means something else. */
+function goals(before: BenchRun, after: BenchRun): Check {
+  const [a, b] = [before, after].map(({ options }) => options.slo.map(({ text }) => text).join(', ') || 'none')
+  return { name: 'goals', title: 'Goals', text: a === b ? a : `${a}; ${b}`, state: a === b ? 'same' : 'warns' }
+}
+
+/** From where it was measured; another tool does not tell. */
+function machine(before: BenchRun, after: BenchRun): Check | null {
+  if (before.importedFrom !== null || after.importedFrom !== null) return null
+  const [a, b] = [before, after].map(
+    ({ fingerprint: { platform, cpus, node, sluice } }) =>
+      `${platform}, ${cpus} CPUs, Node ${node.replace(/^v/, '')}, Sluice ${sluice}`,
+  )
+  const text = a === b ? a : `${a}; ${b}`
+  return { name: 'machine', title: 'Measured from', text, state: a === b ? 'same' : 'warns' }
 }
 
 /** Runs that the client spoiled say nothing about the server. */

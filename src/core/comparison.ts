@@ -128,7 +128,18 @@ export interface AttributionPart {
 }
 
 export interface Check {
-  readonly name: 'prompts' | 'output' | 'cache' | 'rate' | 'errors' | 'model' | 'region' | 'load' | 'client'
+  readonly name:
+    | 'prompts'
+    | 'output'
+    | 'cache'
+    | 'rate'
+    | 'errors'
+    | 'model'
+    | 'region'
+    | 'load'
+    | 'goals'
+    | 'client'
+    | 'machine'
   /** `differs`: they may not be compared. `warns`: they may, with this in mind. */
   readonly state: 'same' | 'warns' | 'differs'
   /** "Prompts and arrivals" */
