@@ -23,7 +23,7 @@ async function start(port: number, keyOnStart?: string, notes: string[] = []): P
   writeFileSync(file, JSON.stringify({ port, admin: { port: 0 }, data_dir: join(dir, 'data'), durability: 'process' }))
   const { config } = loadConfig({ file, env: { SLUICE_ADMIN_KEY: ADMIN_KEY } })
   const warn = (_fact: object, message?: string): void => void notes.push(message ?? '')
-  const log = { debug: nothing, info: nothing, warn, error: nothing }
+  const log = { writes: () => true, debug: nothing, info: nothing, warn, error: nothing }
   const options = { log, configAgain: () => config, ...(keyOnStart !== undefined && { keyOnStart }) }
   for (;;)
     try {

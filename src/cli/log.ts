@@ -23,18 +23,33 @@ export function openLog(level: Level, json: boolean, nth: number | null): Server
 }
 
 export class ServerLog {
-  /** The lowest that is written. */
-  level: Level
+  #level: Level
+  #lowest: number
   /** Of the processes that share a server's ports; 0: their parent. Null: there is one. */
   nth: number | null
   readonly #clock: Clock
   readonly #write: (line: string) => void
 
   constructor(level: Level, clock: Clock, write: (line: string) => void, nth: number | null = null) {
-    this.level = level
+    this.#level = level
+    this.#lowest = LEVELS.indexOf(level)
     this.nth = nth
     this.#clock = clock
     this.#write = write
+  }
+
+  /** The lowest that is written. */
+  get level(): Level {
+    return this.#level
+  }
+
+  set level(level: Level) {
+    this.#level = level
+    this.#lowest = LEVELS.indexOf(level)
+  }
+
+  writes(level: Level): boolean {
+    return LEVELS.indexOf(level) >= this.#lowest
   }
 
   debug(fact: object, message?: string): void {
@@ -58,7 +73,7 @@ export class ServerLog {
   }
 
   #log(level: Level, fact: object, message: string | undefined): void {
-    if (LEVELS.indexOf(level) >= LEVELS.indexOf(this.level)) this.#write(this.lineOf(level, fact, message))
+    if (this.writes(level)) this.#write(this.lineOf(level, fact, message))
   }
 
   /** With its end. */

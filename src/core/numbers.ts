@@ -135,8 +135,8 @@ export const OVERFLOW = 'overflow'
 export interface Family<M extends Metric = Metric> {
   readonly name: string
   readonly members: readonly M[]
-  /** In the order in which the labels were declared; made where it is new. */
-  of(...values: readonly string[]): M
+  /** In the order in which the labels were declared; made where it is new. No rest parameter: that is an array. */
+  of(a: string, b?: string, c?: string, d?: string): M
 }
 
 export const counters = (name: string, help: string, ...labels: readonly string[]): Family<Counter> =>
@@ -164,7 +164,7 @@ export function gauges(name: string, help: string, over: Gauge['over'], ...label
     get members() {
       return current.members
     },
-    of: (...values) => current.of(...values),
+    of: (a, b, c, d) => current.of(a, b, c, d),
     clear() {
       current = family(name, labels, create)
     },
@@ -180,9 +180,11 @@ interface Node<M> {
 function family<M extends Metric>(name: string, labels: readonly string[], create: (labels: Labels) => M): Family<M> {
   const members: M[] = []
   const root: Node<M> = { next: new Map(), member: null }
-  const find = (values: readonly string[]): M | null => {
-    let node: Node<M> | undefined = root
-    for (let i = 0; i < values.length && node !== undefined; i++) node = node.next.get(values[i])
+  const find = (a: string, b?: string, c?: string, d?: string): M | null => {
+    let node = root.next.get(a)
+    if (b !== undefined) node = node?.next.get(b)
+    if (c !== undefined) node = node?.next.get(c)
+    if (d !== undefined) node = node?.next.get(d)
     return node?.member ?? null
   }
   const add = (values: readonly string[]): M => {
@@ -200,12 +202,12 @@ function family<M extends Metric>(name: string, labels: readonly string[], creat
   return {
     name,
     members,
-    of(...values) {
-      const found = find(values)
+    of(a, b, c, d) {
+      const found = find(a, b, c, d)
       if (found !== null) return found
-      if (members.length < MAX_SERIES) return add(values)
-      const rest = labels.map(() => OVERFLOW)
-      return find(rest) ?? add(rest)
+      if (members.length < MAX_SERIES) return add([a, b, c, d].filter((value) => value !== undefined))
+      const [o, p, q, r] = labels.map(() => OVERFLOW)
+      return find(o, p, q, r) ?? add(labels.map(() => OVERFLOW))
     },
   }
 }

@@ -19,7 +19,7 @@ export function createRecorder({ modelOf, tenantLabel }: RecorderOptions): Recor
   const by: By = {
     model: (asked) => (asked === null ? UNKNOWN : (modelOf(asked) ?? UNKNOWN)),
     names: tenantLabel ? ['tenant'] : [],
-    values: tenantLabel ? ({ tenant }) => [tenant ?? NONE] : () => NO_VALUES,
+    who: tenantLabel ? ({ tenant }) => tenant ?? NONE : () => undefined,
   }
   const recorded = RECORDED.map((create) => create(by))
   return {
@@ -28,5 +28,3 @@ export function createRecorder({ modelOf, tenantLabel }: RecorderOptions): Recor
     families: recorded.flatMap(({ families = [] }) => families),
   }
 }
-
-const NO_VALUES: readonly string[] = []

@@ -1,11 +1,12 @@
 import { expect, it } from 'vitest'
 import { expectInTime } from '../../test/in-time.ts'
 import { manualClock } from '../../test/manual-clock.ts'
-import { createReporter, discreet } from './report.ts'
+import { createReporter, discreet, type Log } from './report.ts'
 
 const about = { job: 'job_1', tenant: 't', keyId: 'key_1', model: 'chat', requestId: 'req_1', trace: null, atMs: 0 }
 const told: Array<[string, string | undefined, Record<string, unknown>]> = []
-const log = Object.fromEntries(
+let lowest: 'debug' | 'info' | 'warn' = 'debug'
+const levels = Object.fromEntries(
   (['debug', 'info', 'warn', 'error'] as const).map((level) => [
     level,
     (fact: object, message?: string) => {
@@ -14,7 +15,43 @@ const log = Object.fromEntries(
       told.push([level, message, fact as Record<string, unknown>])
     },
   ]),
-) as unknown as Parameters<typeof createReporter>[0]
+) as unknown as Log
+const log: Log = { ...levels, writes: (level) => lowest === 'debug' || lowest === level }
+
+it('puts no line together that the log leaves out', () => {
+  const report = createReporter(log, manualClock())
+  const read = (): never => {
+    throw new Error('it was put together')
+  }
+  lowest = 'warn'
+  try {
+    report({
+      ...about,
+      type: 'job-ended',
+      state: 'done',
+      deployment: null,
+      code: null,
+      get requestId(): never {
+        return read()
+      },
+    })
+    report({
+      ...about,
+      type: 'attempt-ended',
+      attempt: 1,
+      deployment: 'd',
+      code: null,
+      get requestId(): never {
+        return read()
+      },
+    })
+    expect(told.splice(0)).toEqual([])
+    report({ ...about, type: 'job-ended', state: 'expired', deployment: null, code: 'deadline_exceeded' })
+    expect(told.splice(0)).toMatchObject([['warn', 'job expired', { job: 'job_1' }]])
+  } finally {
+    lowest = 'debug'
+  }
+})
 
 it('a line a job, with whose it was, where it ran, and what it took', () => {
   const report = createReporter(log, manualClock())

@@ -9,6 +9,8 @@ import { hundredths, wireTtft } from '../core/wire.ts'
 import type { Observe } from './emit.ts'
 
 export interface Log {
+  /** False: it leaves out what is of this level, so that nobody need put a line together. */
+  writes(level: 'debug' | 'info'): boolean
   debug(fact: object, message?: string): void
   info(fact: object, message?: string): void
   warn(fact: object, message?: string): void
@@ -31,6 +33,8 @@ export function createReporter(log: Log, clock: Clock): Observe {
 
   function jobEnded(fact: JobEnded): void {
     const { state, deployment, usage, timing, good, nanoDollars } = fact
+    const isBad = state === 'failed' || state === 'expired'
+    if (!isBad && !log.writes('info')) return
     const line = {
       ...about(fact),
       deployment,
@@ -52,11 +56,12 @@ export function createReporter(log: Log, clock: Clock): Observe {
       ...(typeof good === 'boolean' && { good }),
       ...(typeof nanoDollars === 'number' && { dollars: nanoDollars / 1e9 }),
     }
-    if (state === 'failed' || state === 'expired') log.warn(line, `job ${state}`)
+    if (isBad) log.warn(line, `job ${state}`)
     else log.info(line, `job ${state}`)
   }
 
   function attemptEnded(fact: AttemptEnded): void {
+    if (fact.code === null && !log.writes('debug')) return
     const line = { ...about(fact), attempt: fact.attempt, deployment: fact.deployment, ...why(fact) }
     if (fact.code === null) return log.debug(line, 'attempt ended')
     const left = attempts.pass()

@@ -78,6 +78,8 @@ export function msPerToken(
   { completionTokens, reasoningTokens = 0 }: Pick<Usage, 'completionTokens' | 'reasoningTokens'>,
   allChunks: number,
 ): number | null {
+  // Of a document, too: it came all at once
+  if (lastTokenMono <= fromMono) return null
   const tokens = completionTokens - chunksBefore
   const chunks = Math.max(firstChunks, allChunks - chunksBefore)
   const hidden = isOutput ? reasoningTokens : 0

@@ -60,7 +60,7 @@ export async function startTestApp(
         `${JSON.stringify(fact, (_k, v: unknown) => (v instanceof Error ? `${v.stack} ${v.cause}` : v))}`,
     )
   const app = await startApp(configOf(more), {
-    log: { debug: write, info: write, warn: write, error: write },
+    log: { writes: () => true, debug: write, info: write, warn: write, error: write },
     configAgain: () => configOf(inForce),
   })
   const admin = (path: string, body: object = {}): Promise<Response> =>

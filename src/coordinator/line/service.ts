@@ -15,12 +15,12 @@ export class Service {
     deployment: new Table(),
   }
 
-  /** A running job's: see SchedulerOptions. A job that has no claim yet is looked up again. */
-  add(notes: Notes, service: number, outputTokens: number, now: number): void {
-    const lease = notes.lease!
-    const minutes = lease.minutes ?? this.#minutesOf(notes, now)
-    if (notes.claim !== null) lease.minutes = minutes
-    for (const minute of minutes) minute.add(service, outputTokens, now)
+  /** A running job's: see SchedulerOptions. A job that has no claim yet is at no deployment. */
+  add({ job, claim }: Notes, service: number, outputTokens: number, now: number): void {
+    this.#minuteOf('tenant', job.tenant, now)?.add(service, outputTokens, now)
+    this.#minuteOf('model', job.model, now)?.add(service, outputTokens, now)
+    if (claim !== null && claim.deployment !== FROM_CACHE)
+      this.#minuteOf('deployment', claim.deployment, now)?.add(service, outputTokens, now)
   }
 
   of(kind: RowKind, name: string): Minute | null {
@@ -35,15 +35,6 @@ export class Service {
       if (minute.isOver(now)) minutes.delete(name)
       else served.push([name, minute])
     return served
-  }
-
-  #minutesOf({ job, claim }: Notes, now: number): readonly Minute[] {
-    const names: Array<readonly [RowKind, string]> = [
-      ['tenant', job.tenant],
-      ['model', job.model],
-    ]
-    if (claim !== null && claim.deployment !== FROM_CACHE) names.push(['deployment', claim.deployment])
-    return names.flatMap(([kind, name]) => this.#minuteOf(kind, name, now) ?? [])
   }
 
   #minuteOf(kind: RowKind, name: string, now: number): Minute | null {

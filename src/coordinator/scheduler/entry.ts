@@ -6,7 +6,6 @@ import type { Hold } from '../limits/limits.ts'
 import type { Crowd, Crowding } from './crowds.ts'
 import type { Flow, Line, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
-import type { Minute } from './minute.ts'
 import type { Notes } from './port.ts'
 import type { Timed } from './timers.ts'
 
@@ -80,7 +79,6 @@ export class ActiveLease {
   /** Tokens that the tenant was charged for this attempt. */
   promptTokens = 0
   outputTokens = 0
-  minutes: readonly Minute[] | null = null
   // Links of the worker's leases, oldest first
   before: ActiveLease | null = null
   after: ActiveLease | null = null

@@ -5,7 +5,6 @@ import type { FailedAt, ScheduledJob, Tally } from '../../core/ports/coordinator
 import type { Backlog, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import type { Claim, Finished, Outcome } from '../../core/ports/work.ts'
 import type { Hold } from '../limits/limits.ts'
-import type { Minute } from './minute.ts'
 
 export type SchedulerEvent =
   /** It went back in line without a word from its worker: the store writes its tally. */
@@ -33,8 +32,6 @@ export type SchedulerEvent =
 
 export interface NotedLease {
   readonly worker: { readonly id: string }
-  /** Where its tokens are counted; null: it is to be looked up. */
-  minutes: readonly Minute[] | null
 }
 
 /** What waits and what runs, to be looked at; it changes with the next call. */

@@ -11,8 +11,14 @@ const BOUNDS = [...OUTPUT_BOUNDS, ...OTHER_OUTPUT_BOUNDS]
  */
 export function maxOutputTokens(kind: JobKind, request: JsonRecord): number | null {
   if (kind === 'embedding') return 0
-  const named = BOUNDS.map((name) => request[name]).filter((value) => value !== undefined && value !== null)
-  if (named.length === 0 || !named.every(isOutputBound)) return null
+  let most = 0
+  for (const name of BOUNDS) {
+    const bound = request[name]
+    if (bound === undefined || bound === null) continue
+    if (!isOutputBound(bound)) return null
+    most = Math.max(most, bound)
+  }
+  if (most === 0) return null
   const { n } = request
-  return Math.min(Number.MAX_SAFE_INTEGER, Math.max(...named) * (isOutputBound(n) ? n : 1))
+  return Math.min(Number.MAX_SAFE_INTEGER, most * (isOutputBound(n) ? n : 1))
 }

@@ -33,11 +33,11 @@ export function jobs(by: By): Recorded {
       if (fact.type !== 'job-ended') return
       const { state, timing, code, deployment, good: isGood = null } = fact
       const model = by.model(fact.model)
-      const who = by.values(fact)
+      const who = by.who(fact)
       if (state in ended) ended[state as keyof typeof ended].add()
-      byModel.of(model, state, code ?? NONE, ...who).add()
-      if (isGood !== null) judged.of(model, ...who).add()
-      if (isGood === true) good.of(model, ...who).add()
+      byModel.of(model, state, code ?? NONE, who).add()
+      if (isGood !== null) judged.of(model, who).add()
+      if (isGood === true) good.of(model, who).add()
       if (timing === undefined) return
       took(timing)
       e2e.of(model, state).record(timing.totalMs + (timing.parts?.admission ?? 0))

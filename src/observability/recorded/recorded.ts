@@ -15,9 +15,10 @@ export interface Recorded {
 export interface By {
   /** The configured name (maybe "gpt-*") of a model that a client asked for; UNKNOWN: it is none. */
   model(asked: string | null): string
-  /** Labels of those numbers that may be told apart by tenant, where the operator wants that: one, or none. */
+  /** The last label of those numbers that may be told apart by tenant, where the operator wants that; else none. */
   readonly names: readonly string[]
-  values(of: { readonly tenant: string | null }): readonly string[]
+  /** Its value; undefined: there is no such label. */
+  who(of: { readonly tenant: string | null }): string | undefined
 }
 
 export const UNKNOWN = 'unknown'

@@ -21,13 +21,13 @@ export function submits(by: By): Recorded {
         case 'job-submitted': {
           const model = by.model(fact.model)
           ;(fact.joined ? joined : submitted).add()
-          all.of(model, fact.joined ? 'joined' : 'accepted', NONE, ...by.values(fact)).add()
+          all.of(model, fact.joined ? 'joined' : 'accepted', NONE, by.who(fact)).add()
           if (fact.cached !== undefined && !fact.joined) shared.of(model, fact.cached).add()
           return
         }
         case 'job-refused':
           refused.add()
-          return all.of(by.model(fact.model), 'refused', fact.code, ...by.values(fact)).add()
+          return all.of(by.model(fact.model), 'refused', fact.code, by.who(fact)).add()
         case 'job-leased':
           if (fact.attempt === 1) queue.of(by.model(fact.model)).record(fact.queuedMs)
           return

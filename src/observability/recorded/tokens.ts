@@ -16,28 +16,28 @@ export function tokens(by: By): Recorded {
       if (fact.type !== 'attempt-ended' || fact.usage === undefined) return
       const { usage } = fact
       const model = by.model(fact.model)
-      const who = by.values(fact)
+      const who = by.who(fact)
       const source = usage.estimated ? 'estimated' : 'reported'
       prompt.add(usage.promptTokens)
       completion.add(usage.completionTokens)
-      for (const [kind, member] of KINDS) {
+      for (const { kind, member } of KINDS) {
         const count = usage[member] ?? 0
-        if (count > 0) byKind.of(model, kind, source, ...who).add(count)
+        if (count > 0) byKind.of(model, kind, source, who).add(count)
       }
       const nanoDollars = fact.cost?.nanoDollars
       if (nanoDollars === null) unpriced.of(model).add()
-      else if (nanoDollars !== undefined) cost.of(model, source, ...who).add(nanoDollars)
+      else if (nanoDollars !== undefined) cost.of(model, source, who).add(nanoDollars)
     },
   }
 }
 
 /** The first two are all of them; the others are parts of those. */
-const KINDS = [
-  ['prompt', 'promptTokens'],
-  ['completion', 'completionTokens'],
-  ['prompt_cached', 'cachedTokens'],
-  ['prompt_cache_write', 'cacheWriteTokens'],
-  ['prompt_audio', 'audioPromptTokens'],
-  ['completion_reasoning', 'reasoningTokens'],
-  ['completion_audio', 'audioCompletionTokens'],
-] as const satisfies ReadonlyArray<readonly [string, Exclude<keyof Usage, 'estimated'>]>
+const KINDS: ReadonlyArray<{ readonly kind: string; readonly member: Exclude<keyof Usage, 'estimated'> }> = [
+  { kind: 'prompt', member: 'promptTokens' },
+  { kind: 'completion', member: 'completionTokens' },
+  { kind: 'prompt_cached', member: 'cachedTokens' },
+  { kind: 'prompt_cache_write', member: 'cacheWriteTokens' },
+  { kind: 'prompt_audio', member: 'audioPromptTokens' },
+  { kind: 'completion_reasoning', member: 'reasoningTokens' },
+  { kind: 'completion_audio', member: 'audioCompletionTokens' },
+]

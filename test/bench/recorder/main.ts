@@ -113,7 +113,7 @@ function least(run: () => void): number {
 
 const ignore = (): void => {}
 /** As at `log.level: silent`: writing a line a job is the log's own cost. */
-const log = { debug: ignore, info: ignore, warn: ignore, error: ignore }
+const log = { writes: () => false, debug: ignore, info: ignore, warn: ignore, error: ignore }
 const recorder = createRecorder({ modelOf: (asked) => asked, tenantLabel: false })
 const emitTo = (observers: ReadonlyArray<(fact: Fact) => void>) =>
   createEmit(systemClock, observers, (error) => {
