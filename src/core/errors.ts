@@ -220,6 +220,12 @@ export interface WireError {
 
 /** The row of the table that an error on the wire belongs to. */
 export const codeOf = (error: WireError): ErrorCode => error.sluice_code ?? (error.code as ErrorCode)
+/** Without words of its own: a provider's may quote the request. */
+export function withoutWords(error: WireError): WireError {
+  const row = codeOf(error)
+  const message = Object.hasOwn(ERRORS, row) ? ERRORS[row].message : ERRORS.internal.message
+  return { ...error, message, param: null }
+}
 /** Its HTTP status, unless the error carries one of its own. */
 export const statusOf = (error: WireError): number => (ERRORS[codeOf(error)] ?? ERRORS.internal).status
 

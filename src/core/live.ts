@@ -3,6 +3,7 @@
  * the admin listener and the page share. A page watches one thing at a time; watching another ends the first. Times
  * without a word about it are durations in ms; `...AtMs` is the server's wall clock. Null: not known, or none; never 0.
  */
+import type { DeploymentState } from './deployment-state.ts'
 import type { WireError } from './errors.ts'
 import type { JobState } from './job.ts'
 import type { TtftParts } from './measure.ts'
@@ -151,7 +152,7 @@ export interface Now {
 export interface DeploymentRow {
   readonly model: string
   readonly deployment: string
-  readonly state: 'up' | 'full' | 'cooling' | 'draining' | 'gone'
+  readonly state: DeploymentState | 'gone'
   readonly active: number
   /** Null: no limit. */
   readonly concurrent: number | null
@@ -338,6 +339,11 @@ export interface RequestText {
   /** As its client sent it, at most 1 MB of it. */
   readonly request: string
   readonly isCut: boolean
+}
+
+/** `GET /admin/jobs/:id/text?part=error`: in its provider's own words, which may quote the request. */
+export interface ErrorText {
+  readonly error: WireError | null
 }
 
 /** Records of one kind in a row, of `GET /admin/jobs/:id/records`: no text. */

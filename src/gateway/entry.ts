@@ -56,6 +56,7 @@ export function createEntries(auth: Auth, admitted: Admitted, signIn: SignIn): R
           if (signed === null) return byKey()
           if (route !== null) signIn.check(request, signed, roleOf(route))
           exchange.role = signed.role
+          exchange.isSignedIn = true
           return null
         })
       },

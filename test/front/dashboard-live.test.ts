@@ -1,6 +1,7 @@
 /** What pages of the dashboard are told while things happen, on a real server. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { LiveAsk } from '../../src/core/live.ts'
+import { RawUpstream, response } from '../../src/routing/providers/testing/upstream.ts'
 import { startTestApp, type TestApp } from './app.ts'
 import { byKey, type LivePage, openPage } from './live.ts'
 
@@ -33,6 +34,18 @@ async function idOf(answer: Response): Promise<string> {
   const id = answer.headers.get('sluice-job')
   expect(id).toMatch(/^job_/)
   return id!
+}
+
+/** Of a page that has signed in so. */
+async function signedIn(at: TestApp, role: string): Promise<Record<string, string>> {
+  const { path } = (await (await at.admin('/admin/session/links', { role })).json()) as { path: string }
+  const url = `http://127.0.0.1:${at.adminPort}`
+  const answer = await fetch(`${url}/admin/session`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ code: path.split('=')[1] }),
+  })
+  return { cookie: answer.headers.get('set-cookie')!.split(';')[0], origin: url }
 }
 
 describe('Now', () => {
@@ -136,14 +149,7 @@ describe('jobs', () => {
   })
 
   it('show a viewer no text', async () => {
-    const { path } = (await (await app.admin('/admin/session/links', { role: 'viewer' })).json()) as { path: string }
-    const url = `http://127.0.0.1:${app.adminPort}`
-    const answer = await fetch(`${url}/admin/session`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ code: path.split('=')[1] }),
-    })
-    const opened = await page({ cookie: answer.headers.get('set-cookie')!.split(';')[0], origin: url })
+    const opened = await page(await signedIn(app, 'viewer'))
     await (await submit('demo: tokens=9 delay=1 ttft=1')).text()
     opened.ask(JOBS)
     const { jobs } = await opened.next('jobs', (told) => told.jobs.some(({ state }) => state === 'done'))
@@ -214,6 +220,50 @@ it('tells what was changed', async () => {
   await app.addKey('acme')
   const { changes } = await opened.next('changes', (told) => told.changes.some(({ kind }) => kind === 'key'))
   expect(changes[0].words.map(({ text }) => text).join('')).toMatch(/^key \S+ created/)
+})
+
+it('shows nobody who signed in what a provider quotes of a prompt, unless it is asked for', async () => {
+  const upstream = new RawUpstream()
+  await upstream.listen()
+  upstream.answer = (socket) =>
+    socket.end(response('400 Bad Request', JSON.stringify({ error: { message: `Bad prompt: ${SECRET}` } })))
+  const strict = await startTestApp(
+    {},
+    { models: [{ name: 'm', provider: 'openai-compatible', base_url: `${upstream.url}/v1` }] },
+  )
+  try {
+    const failed = await fetch(`http://127.0.0.1:${strict.port}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${strict.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'm', messages: [{ role: 'user', content: SECRET }] }),
+    })
+    expect(await failed.text()).toContain(SECRET)
+    const job = await idOf(failed)
+    for (const role of ['viewer', 'admin']) {
+      const headers = await signedIn(strict, role)
+      const opened = await openPage(strict, headers)
+      opened.ask({ t: 'watch', page: 'job', job })
+      const trace = await opened.next('job')
+      expect(trace.row.error?.code).toBe('provider_rejected')
+      opened.ask(JOBS)
+      await opened.next('jobs')
+      opened.close()
+      const admin = async (path: string): Promise<string> =>
+        (
+          await fetch(`http://127.0.0.1:${strict.adminPort}${path}`, { headers: { ...headers, 'x-sluice-page': '1' } })
+        ).text()
+      const list = await admin('/admin/jobs')
+      expect(list).toContain(job)
+      expect(JSON.stringify(opened.told) + list).not.toContain(SECRET)
+      const text = await admin(`/admin/jobs/${job}/text?part=error`)
+      expect(text.includes(SECRET)).toBe(role === 'admin')
+    }
+    const audit = await fetch(`http://127.0.0.1:${strict.adminPort}/admin/audit`, { headers: byKey })
+    expect(await audit.text()).toContain('text-viewed')
+  } finally {
+    await strict.stop()
+    await upstream.stop()
+  }
 })
 
 it('tells nobody a key, nor a prompt', async () => {

@@ -1,4 +1,5 @@
 /** The health of deployments: which are left alone for a while (cooling), and which keep failing. */
+import { FAILS_FROM } from '../../core/deployment-state.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { JobId } from '../../core/job.ts'
 import type { Timed, Timers } from '../scheduler/timers.ts'
@@ -10,7 +11,6 @@ const MAX_COOL_MS = 60_000
 const MAX_COOL_FAILED_MS = 15_000
 /** Models of one deployment whose waits and failures are remembered. */
 const MAX_UNWELL = 1_000
-const EJECT_AFTER_FAILURES = 5
 
 /** Of one deployment, for one of its models. */
 class Health implements Timed {
@@ -55,7 +55,7 @@ export class HealthOf {
 
   /** One that keeps failing is used only where there is no other. */
   isSick(model: string): boolean {
-    return (this.#unwell.get(model)?.failures ?? 0) >= EJECT_AFTER_FAILURES
+    return (this.#unwell.get(model)?.failures ?? 0) >= FAILS_FROM
   }
 
   isWell(): boolean {

@@ -66,6 +66,8 @@ export class Exchange {
   timing: ServerTiming | null = null
   /** Of an operator; null: it is none. */
   role: Role | null = null
+  /** By the dashboard's cookie, not by the admin key. */
+  isSignedIn = false
   readonly #deps: ExchangeDeps
   readonly #onClose: Array<() => void> = []
 

@@ -1,5 +1,5 @@
 /** What both listeners show of jobs, and do to them. */
-import { SluiceError } from '../../core/errors.ts'
+import { SluiceError, withoutWords } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
 import { jobOrder } from '../../core/ids.ts'
 import type { Job, JobState, Place } from '../../core/job.ts'
@@ -35,11 +35,17 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
     }
   }
 
+  /** Whoever signed in sees an error's own words where texts are shown, and his role suffices. */
+  function shown(job: Job, { exchange }: Call): Job {
+    const mayRead = !exchange.isSignedIn || (deps.textPolicy() === 'shown' && exchange.role !== 'viewer')
+    return mayRead || job.error === undefined ? job : { ...job, error: withoutWords(job.error) }
+  }
+
   /** Throws job_not_found. */
-  async function view(id: string, caller: Caller | null): Promise<Record<string, unknown>> {
+  async function view(id: string, call: Call): Promise<Record<string, unknown>> {
     const job = await jobs.get(id)
     if (job === null) throw new SluiceError('job_not_found')
-    return viewOf(job, (await jobs.places([id])).get(id) ?? null, caller)
+    return viewOf(shown(job, call), (await jobs.places([id])).get(id) ?? null, call.caller)
   }
 
   /** The caller's own job; another tenant's, or another user's, is not there (T1). */
@@ -69,13 +75,13 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
       const places = await jobs.places(found.map(({ id }) => id))
       return json(200, {
         object: 'list',
-        data: await Promise.all(found.map((job) => viewOf(job, places.get(job.id) ?? null, caller))),
+        data: await Promise.all(found.map((job) => viewOf(shown(job, call), places.get(job.id) ?? null, caller))),
         has_more: found.length === filter.limit,
       })
     },
     async cancel(call: Call, id: string): Promise<Answer> {
       await jobs.cancel(id)
-      return json(202, await view(id, call.caller))
+      return json(202, await view(id, call))
     },
     async redrive(call: Call, id: string): Promise<Answer> {
       const { job, place } = await submits.again(call.caller, id)

@@ -133,7 +133,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       async run(call) {
         const job = await jobs.own(call)
         await answers.whenEnded(call, job, waitMs(call))
-        return json(200, await jobs.view(job.id, call.caller))
+        return json(200, await jobs.view(job.id, call))
       },
     },
     {
@@ -150,7 +150,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
           const headers = status < 400 ? told : { ...told, 'x-should-retry': 'false' }
           return bytes(status, body, headers, type)
         }
-        return json(202, await jobs.view(job.id, call.caller))
+        return json(202, await jobs.view(job.id, call))
       },
     },
     {

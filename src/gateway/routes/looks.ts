@@ -7,7 +7,7 @@ import { chunkOf, parseDocument } from '../../core/document.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { isObject, type JsonObject } from '../../core/fold.ts'
 import type { Job } from '../../core/job.ts'
-import type { AnswerText, RecordGroup, RequestText } from '../../core/live.ts'
+import type { AnswerText, ErrorText, RecordGroup, RequestText } from '../../core/live.ts'
 import { type Attempt, type Bytes, formatCursor, kindOf, parseEnd, payloadOf, toText } from '../../core/record.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
@@ -32,7 +32,7 @@ export function lookRoutes(deps: GatewayDeps): readonly Route[] {
     return job
   }
 
-  const tell = (call: Call, job: Job, part: 'request' | 'answer'): Promise<void> =>
+  const tell = (call: Call, job: Job, part: 'request' | 'answer' | 'error'): Promise<void> =>
     tellChange(deps, call, {
       action: 'text-viewed',
       target: `job ${job.id}`,
@@ -42,7 +42,7 @@ export function lookRoutes(deps: GatewayDeps): readonly Route[] {
     })
 
   async function text(call: Call): Promise<Answer> {
-    const part = oneOf('part', call.parameter('part') ?? 'answer', ['request', 'answer'])
+    const part = oneOf('part', call.parameter('part') ?? 'answer', ['request', 'answer', 'error'])
     const after = call.integer('after', 0, MAX_INTEGER) ?? 0
     const policy = textPolicy()
     if (policy === 'never')
@@ -50,6 +50,7 @@ export function lookRoutes(deps: GatewayDeps): readonly Route[] {
     const job = await found(call)
     // What is read on, of a text that is open, is the same look
     if (part === 'request' || (policy === 'asked' && after === 0)) await tell(call, job, part)
+    if (part === 'error') return json(200, { error: job.error ?? null } satisfies ErrorText)
     return json(200, part === 'request' ? await requestOf(job) : await answerOf(job, after))
   }
 

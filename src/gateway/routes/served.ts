@@ -1,4 +1,5 @@
 /** `GET /admin/models`: what is served, by whom, at what price: PROTOCOL.md section 8. */
+import { healthOf } from '../../core/deployment-state.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { DeploymentStatus } from '../../core/ports/operations.ts'
 import type { GatewayDeps, ServedModel } from '../deps.ts'
@@ -42,12 +43,6 @@ export function servedRoutes({ models, limitRules, tenants, operations }: Gatewa
 /** Of a deployment that was just configured nothing is known yet. */
 function stateView(status: DeploymentStatus | undefined): JsonRecord {
   const { active = 0, concurrent = Infinity, isDrained = false, unwell = [] } = status ?? {}
-  const coolsForMs = unwell.reduce((most, one) => Math.max(most, one.coolsForMs), 0)
-  const state = isDrained ? 'draining' : coolsForMs > 0 ? 'cooling' : active >= concurrent ? 'full' : 'up'
-  return {
-    state,
-    active,
-    cools_for_ms: Math.ceil(coolsForMs),
-    failures_in_row: unwell.reduce((most, one) => Math.max(most, one.failuresInRow), 0),
-  }
+  const { state, coolsForMs, failuresInRow } = healthOf({ active, concurrent, isDrained, unwell })
+  return { state, active, cools_for_ms: coolsForMs, failures_in_row: failuresInRow }
 }

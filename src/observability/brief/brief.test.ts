@@ -68,7 +68,7 @@ const situation = ({
   gone: [],
   ...more,
   now: { ...WELL, ...now },
-  waiting: { jobs: 0, tokens: 0, limit: null, most: null, ...waiting },
+  waiting: { jobs: 0, tokens: 0, models: ['chat'], limit: null, most: null, ...waiting },
 })
 
 const late = (more: Partial<TtftParts>): Partial<Period> => ({ ttftP95Ms: 4_100, parts: parts(more) })
@@ -174,6 +174,32 @@ describe('what is to blame', () => {
       },
       'late',
       /docs-batch submits 50 jobs a minute, in the hour before 1; 45 of the 50 that wait are its own/,
+    ],
+    [
+      'a full model, while one that nobody asks for is down',
+      {
+        now: QUEUED,
+        waiting: { jobs: 64, most: { tenant: 'acme', jobs: 20 } },
+        deployments: [
+          deployment('vllm-a', { state: 'full', active: 24 }),
+          deployment('idle', { model: 'other', state: 'failing', failuresInRow: 30, outForMs: 80_000, attempts: 0 }),
+        ],
+      },
+      'late',
+      /2\.4 s is the queue.*All 24 slots of vllm-a are taken/,
+    ],
+    [
+      'a deployment that fails, since when nobody knows',
+      {
+        now: QUEUED,
+        waiting: { jobs: 64 },
+        deployments: [
+          deployment('vllm-a', { state: 'full', active: 24 }),
+          deployment('vllm-b', { state: 'failing', outForMs: 0, lastError: 'provider_error' }),
+        ],
+      },
+      'late',
+      /vllm-b fails, so 24 of 48 slots/,
     ],
     [
       'a worker that is gone',

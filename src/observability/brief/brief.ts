@@ -4,7 +4,7 @@
  */
 import type { Brief, Words } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
-import { causeOfDelay, PART_NAMES } from './causes.ts'
+import { causeOfDelay, outFor, PART_NAMES } from './causes.ts'
 import type { Counted, Situation, Trouble } from './situation.ts'
 import { duration, link, listed, percent, plural, say, strong } from './words.ts'
 
@@ -56,15 +56,16 @@ function stuck(now: Situation): Brief | null {
   const state = [
     say(`Nothing runs, though ${plural(waiting.jobs, 'job')} ${verb(waiting.jobs)}.${forLong(now, 'stuck')}`),
   ]
-  const inUse = deployments.filter(({ state }) => state === 'up' || state === 'full')
-  const out = deployments.filter(({ state }) => state === 'cooling' || state === 'draining')
+  const asked = deployments.filter(({ model }) => waiting.models.includes(model))
+  const inUse = asked.filter(({ state }) => state === 'up' || state === 'full' || state === 'failing')
+  const out = asked.filter(({ state }) => state === 'cooling' || state === 'draining')
   let cause: readonly Words[]
   let actions: readonly Words[] = [link('Jobs in line', '/jobs?state=queued')]
   if (store.error !== null) cause = [say('The store takes nothing: '), strong(store.error.message)]
   else if (paused.length > 0) {
     cause = [strong(`${pausedText(now)} is paused`, '/changes'), say(' by an operator; jobs start when it is resumed.')]
     actions = [link('Changes', '/changes'), ...actions]
-  } else if (deployments.length > 0 && inUse.length === 0) {
+  } else if (asked.length > 0 && inUse.length === 0) {
     cause = [
       ...listed(out.slice(0, 3).map(({ deployment }) => [strong(deployment, modelPath(deployment))])),
       say(`${out.length === 1 ? ' is' : ' are'} out, and no other deployment is left.`),
@@ -272,7 +273,7 @@ function pausedText({ paused }: Situation): string {
 
 function outText({ deployments }: Situation, name: string): string {
   const found = deployments.find(({ deployment }) => deployment === name)
-  return found?.outForMs == null ? '' : ` It has been out for ${duration(found.outForMs)}.`
+  return found === undefined ? '' : outFor(found, ' It has been out for ', '.')
 }
 
 export const modelPath = (deployment: string): string => `/models/${encodeURIComponent(deployment)}`

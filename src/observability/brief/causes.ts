@@ -50,7 +50,10 @@ export function causeOfDelay(now: Situation, part: keyof TtftParts): Why {
 
 function whyInLine(now: Situation): Why {
   const { deployments, waiting, paused, gone, submits } = now
-  const out = deployments.filter(({ outForMs }) => outForMs !== null)
+  // One of a model that nobody asks for delays nothing
+  const isAsked = ({ model, attempts }: DeploymentNow): boolean =>
+    waiting.jobs > 0 ? waiting.models.includes(model) : attempts > 0
+  const out = deployments.filter((each) => each.outForMs !== null && isAsked(each))
   if (out.length > 0) return whyOut(now, out)
   if (gone.length > 0)
     return {
@@ -120,10 +123,14 @@ function whyOut({ deployments }: Situation, out: readonly DeploymentNow[]): Why 
             say(` are left${isTaken ? ', all taken' : ''}.`),
           ]
   return {
-    why: [deployment(worst.deployment), say(` ${error}, for ${duration(worst.outForMs ?? 0)} now`), ...rest],
+    why: [deployment(worst.deployment), say(` ${error}${outFor(worst, ', for ', ' now')}`), ...rest],
     actions: [openDeployment(worst.deployment)],
   }
 }
+
+/** Nothing where it only just is, or nobody knows since when. */
+export const outFor = ({ outForMs }: DeploymentNow, before: string, after: string): string =>
+  outForMs === null || outForMs < 1_000 ? '' : `${before}${duration(outForMs)}${after}`
 
 const OUT: Readonly<Record<string, string>> = {
   provider_rate_limited: 'answers 429',

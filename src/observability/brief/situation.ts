@@ -26,7 +26,7 @@ export interface Counted {
 }
 
 export interface DeploymentNow extends DeploymentRow {
-  /** How long it has been out; null: it is in use. */
+  /** How long it has been out; null: it is in use; 0: nobody knows, or it only just is. */
   readonly outForMs: number | null
   /** Of the hour before. */
   readonly tpotP50BeforeMs: number | null
@@ -48,6 +48,8 @@ export interface Situation {
   readonly waiting: {
     readonly jobs: number
     readonly tokens: number
+    /** Of these jobs, as the configuration names them. */
+    readonly models: readonly string[]
     /** What most of those that were asked wait for: a limit's level and unit, and which share of them. */
     readonly limit: { readonly level: string; readonly unit: string; readonly share: number } | null
     /** Who has the most jobs in line, and how many. */

@@ -24,6 +24,8 @@ export class Changes {
   #rows: ChangeRow[] = []
   #added = 0
   readonly #outSince = new Map<string, number>()
+  /** Deployments whose calls fail, since the first of them that did so in a row. */
+  readonly #failingSince = new Map<string, number>()
 
   /** How many came since the start: what is new is told by it. */
   get added(): number {
@@ -35,7 +37,7 @@ export class Changes {
   }
 
   outSince(deployment: string): number | null {
-    return this.#outSince.get(deployment) ?? null
+    return this.#outSince.get(deployment) ?? this.#failingSince.get(deployment) ?? null
   }
 
   add(row: ChangeRow): void {
@@ -59,7 +61,9 @@ export class Changes {
         return this.#out(fact)
       case 'attempt-ended':
         // One that failed before any call tells nothing of its deployment
-        return fact.code === null ? this.#back(fact.deployment, fact.atMs) : undefined
+        if (fact.code === null) this.#back(fact.deployment, fact.atMs)
+        else if (fact.code.startsWith('provider_')) this.#failed(fact.deployment, fact.atMs)
+        return
       case 'first-token-received':
         return this.#back(fact.deployment, fact.atMs)
       case 'store-degraded':
@@ -70,6 +74,11 @@ export class Changes {
     }
   }
 
+  #failed(deployment: string, atMs: number): void {
+    if (!this.#failingSince.has(deployment) && this.#failingSince.size < MAX_OUT)
+      this.#failingSince.set(deployment, atMs)
+  }
+
   #out({ deployment, code, atMs }: Extract<Fact, { type: 'deployment-cooled' }>): void {
     if (this.#outSince.has(deployment) || this.#outSince.size >= MAX_OUT) return
     this.#outSince.set(deployment, atMs)
@@ -78,6 +87,7 @@ export class Changes {
   }
 
   #back(deployment: string, atMs: number): void {
+    this.#failingSince.delete(deployment)
     const since = this.#outSince.get(deployment)
     if (since === undefined) return
     this.#outSince.delete(deployment)

@@ -1,7 +1,7 @@
 /** Jobs as pages are shown them: rows of lists, and one job whole. */
 import type { Clock } from '../../core/clock.ts'
-import { SluiceError } from '../../core/errors.ts'
-import type { JobId, JobState } from '../../core/job.ts'
+import { SluiceError, withoutWords } from '../../core/errors.ts'
+import type { Job, JobId, JobState } from '../../core/job.ts'
 import type { JobFilter, JobRow, JobTrace, Role } from '../../core/live.ts'
 import type { Jobs } from '../../core/ports/jobs.ts'
 import type { Trace, Traces } from '../traces/traces.ts'
@@ -12,6 +12,8 @@ const FIRST_ROWS = 50
 const MORE_ROWS = 20
 /** Rows whose last words are read, in one frame. */
 const WORDS = 10
+/** Rows that a page keeps up to date: more than it shows. */
+const MOST_TOLD = 500
 const WAITING: readonly JobState[] = ['queued', 'delayed', 'waiting']
 
 export interface JobParts {
@@ -24,17 +26,49 @@ export interface JobParts {
   readonly showsText: () => boolean
 }
 
+/** What a page has been told of a list of jobs. */
+export class ToldJobs {
+  /** Jobs that came later are new to it. */
+  readonly #since: number
+  readonly #told = new Map<JobId, { readonly version: number; readonly state: JobState }>()
+
+  constructor(since: number) {
+    this.#since = since
+  }
+
+  /** Null: nothing is to be told. One that was told is told again whatever it has become: its row is there. */
+  change({ job, version, state }: Trace, matches: () => boolean): 'state' | 'numbers' | null {
+    const told = this.#told.get(job)
+    if (told === undefined) return version > this.#since && matches() ? 'state' : null
+    if (told.version === version) return null
+    return told.state === state ? 'numbers' : 'state'
+  }
+
+  note({ job, version, state }: Trace): void {
+    this.#told.delete(job)
+    this.#told.set(job, { version, state })
+    if (this.#told.size > MOST_TOLD) this.#told.delete(this.#told.keys().next().value!)
+  }
+
+  /** When it was told last, as an order; -1: never. */
+  toldAt({ job }: Trace): number {
+    return this.#told.get(job)?.version ?? -1
+  }
+}
+
 export interface JobPages {
-  /** Those that have changed since a version, or the newest (`since` null); newest first. */
-  rows(
-    filter: JobFilter,
-    since: number | null,
-    role: Role,
-  ): Promise<{ readonly rows: readonly JobRow[]; readonly version: number }>
+  /** The newest, newest first, where nothing was told yet; then what has changed since. `note` what is told. */
+  rows(filter: JobFilter, told: ToldJobs | null, role: Role): Promise<ToldRows>
   /** 0: nothing is known of it here. */
   version(job: JobId): number
   /** Rejects with job_not_found. */
   trace(job: JobId, role: Role): Promise<JobTrace>
+}
+
+export interface ToldRows {
+  readonly rows: readonly JobRow[]
+  /** They were told. */
+  note(): ToldJobs
 }
 
 export function createJobPages({ clock, traces, jobs, words, showsText }: JobParts): JobPages {
@@ -48,12 +82,37 @@ export function createJobPages({ clock, traces, jobs, words, showsText }: JobPar
     return kind !== 'cut' || trace.isCut
   }
 
-  async function wordsOf(job: JobId, role: Role): Promise<string | null> {
-    return showsText() && role !== 'viewer' ? words(job).catch(() => null) : null
+  function newest(filter: JobFilter, nowMs: number): Trace[] {
+    const found: Trace[] = []
+    for (const trace of traces.newest()) {
+      if (found.length === FIRST_ROWS) break
+      if (matches(trace, filter, nowMs)) found.push(trace)
+    }
+    return found
   }
 
+  /** Another state first, then who has waited longest to be told. */
+  function changed(filter: JobFilter, told: ToldJobs, nowMs: number): Trace[] {
+    const states: Trace[] = []
+    const numbers: Trace[] = []
+    for (const trace of traces.newest()) {
+      const change = told.change(trace, () => matches(trace, filter, nowMs))
+      if (change !== null) (change === 'state' ? states : numbers).push(trace)
+    }
+    const byTurn = (a: Trace, b: Trace): number => told.toldAt(a) - told.toldAt(b)
+    return [...states.sort(byTurn), ...numbers.sort(byTurn)].slice(0, MORE_ROWS)
+  }
+
+  const mayRead = (role: Role): boolean => showsText() && role !== 'viewer'
+
+  const wordsOf = async (job: JobId, role: Role): Promise<string | null> =>
+    mayRead(role) ? words(job).catch(() => null) : null
+
+  const storedErrorOf = ({ error }: Job, role: Role): JobRow['error'] =>
+    error === undefined ? null : mayRead(role) ? error : withoutWords(error)
+
+  /** Facts have no words. */
   const errorOf = ({ error }: Trace): JobRow['error'] =>
-    // Its provider's own words may quote the request
     error === null ? null : new SluiceError(error.code as SluiceError['code']).wire
 
   async function rowsOf(found: readonly Trace[], role: Role, nowMs: number): Promise<JobRow[]> {
@@ -72,7 +131,11 @@ export function createJobPages({ clock, traces, jobs, words, showsText }: JobPar
   }
 
   /** Of before the start. */
-  async function older({ state, tenant, model, kind }: JobFilter, newest: readonly Trace[]): Promise<JobRow[]> {
+  async function older(
+    { state, tenant, model, kind }: JobFilter,
+    newest: readonly Trace[],
+    role: Role,
+  ): Promise<JobRow[]> {
     const most = FIRST_ROWS - newest.length
     if (kind !== undefined || most <= 0) return []
     const states = state === 'waiting' ? WAITING : state === undefined ? undefined : [state]
@@ -85,22 +148,22 @@ export function createJobPages({ clock, traces, jobs, words, showsText }: JobPar
     return found
       .filter(({ id }) => traces.get(id) === null)
       .slice(0, most)
-      .map((job) => rowOfStored(job, null, null))
+      .map((job) => rowOfStored(job, { place: null, words: null, error: storedErrorOf(job, role) }))
   }
 
   return {
-    async rows(filter, since, role) {
+    async rows(filter, told, role) {
       const nowMs = clock.wallMs()
-      const { version } = traces
-      if (since === version) return { rows: [], version }
-      const most = since === null ? FIRST_ROWS : MORE_ROWS
-      const found: Trace[] = []
-      for (const trace of traces.newest()) {
-        if (found.length === most) break
-        if (trace.version > (since ?? 0) && matches(trace, filter, nowMs)) found.push(trace)
-      }
+      const kept = told ?? new ToldJobs(traces.version)
+      const found = told === null ? newest(filter, nowMs) : changed(filter, told, nowMs)
       const rows = await rowsOf(found, role, nowMs)
-      return { rows: since === null ? [...rows, ...(await older(filter, found))] : rows, version }
+      return {
+        rows: told === null ? [...rows, ...(await older(filter, found, role))] : rows,
+        note() {
+          for (const trace of found) kept.note(trace)
+          return kept
+        },
+      }
     },
     version: (job) => traces.get(job)?.version ?? 0,
     async trace(job, role) {
@@ -108,9 +171,9 @@ export function createJobPages({ clock, traces, jobs, words, showsText }: JobPar
       const stored = await jobs.get(job)
       const place = stored === null ? null : ((await jobs.places([job])).get(job) ?? null)
       if (found === null && stored === null) throw new SluiceError('job_not_found')
-      if (found === null) return traceOfStored(stored!, place)
+      if (found === null) return traceOfStored(stored!, { place, error: storedErrorOf(stored!, role) })
       const words = found.tokens > 0 ? await wordsOf(job, role) : null
-      const error = stored?.error ?? errorOf(found)
+      const error = (stored === null ? null : storedErrorOf(stored, role)) ?? errorOf(found)
       return traceOf(found, { nowMs: clock.wallMs(), place, words, error, stored })
     },
   }

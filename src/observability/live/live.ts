@@ -10,7 +10,7 @@ import type { Operations } from '../../core/ports/operations.ts'
 import { chartOf, spanOf } from '../history/chart.ts'
 import type { History } from '../history/history.ts'
 import type { Changes } from './changes.ts'
-import type { JobPages } from './job-pages.ts'
+import type { JobPages, ToldJobs } from './job-pages.ts'
 import type { NowPages } from './now-pages.ts'
 
 const BEAT_MS = 250
@@ -46,8 +46,9 @@ class Page {
   ask: LiveAsk = { t: 'watch', page: 'foot' }
   /** The bucket that the chart is told from the next time; null: all of it. */
   chartFrom: number | null = null
-  /** Versions of jobs and changes that it was told; null: none. */
-  jobs: number | null = null
+  /** What it was told of the list, the version of the one job, and of changes; null: nothing. */
+  jobs: ToldJobs | null = null
+  job: number | null = null
   changes: number | null = null
   line = ''
 
@@ -60,6 +61,7 @@ class Page {
     this.ask = ask
     this.chartFrom = null
     this.jobs = null
+    this.job = null
     this.changes = null
     this.line = ''
   }
@@ -135,9 +137,9 @@ export function createLive(parts: LiveParts): Live {
   }
 
   async function tellJobs(page: Page, ask: LiveAsk, filter: Ask<'jobs'>['filter']): Promise<void> {
-    const { rows, version } = await parts.jobs.rows(filter, page.jobs, page.role)
-    if (!page.isAt(ask) || (rows.length === 0 && page.jobs !== null)) return
-    if (page.tell({ t: 'jobs', jobs: rows })) page.jobs = version
+    const found = await parts.jobs.rows(filter, page.jobs, page.role)
+    if (!page.isAt(ask) || (found.rows.length === 0 && page.jobs !== null)) return
+    if (page.tell({ t: 'jobs', jobs: found.rows })) page.jobs = found.note()
   }
 
   async function tellChanges(page: Page): Promise<void> {
@@ -150,13 +152,13 @@ export function createLive(parts: LiveParts): Live {
 
   async function tellJob(page: Page, ask: Ask<'job'>): Promise<void> {
     const version = parts.jobs.version(ask.job)
-    if (page.jobs !== null && page.jobs === version) return
+    if (page.job !== null && page.job === version) return
     try {
       const trace = await parts.jobs.trace(ask.job, page.role)
-      if (page.isAt(ask) && page.tell({ t: 'job', ...trace })) page.jobs = version
+      if (page.isAt(ask) && page.tell({ t: 'job', ...trace })) page.job = version
     } catch (thrown) {
       if (!(thrown instanceof SluiceError) || thrown.code === 'internal') throw thrown
-      if (page.isAt(ask) && page.tell({ t: 'error', error: thrown.wire })) page.jobs = version
+      if (page.isAt(ask) && page.tell({ t: 'error', error: thrown.wire })) page.job = version
     }
   }
 

@@ -1,6 +1,7 @@
 /** The figures and briefs of Now, once a second for all pages that look at the same. */
 import type { WireError } from '../../core/errors.ts'
 import type { Goals, Now, Range } from '../../core/live.ts'
+import { ModelIndex } from '../../core/model-index.ts'
 import type { Audit } from '../../core/ports/audit.ts'
 import type { Jobs } from '../../core/ports/jobs.ts'
 import type { Operations } from '../../core/ports/operations.ts'
@@ -71,11 +72,14 @@ export function createNowPages(parts: NowParts): NowPages {
     const before = beforeOf(history, nowMs)
     const stuckFrom = depth.queued + depth.waiting > 0 && depth.leased === 0 ? stuckSince(history, nowMs) : null
     const wanted = goals()
-    const deployments = deployed().map((each): DeploymentNow => {
+    const served = deployed()
+    const models = new ModelIndex([...new Set(served.map(({ model }) => model))].map((name) => ({ name })))
+    const inLine = new Set(backlog.flatMap(({ jobs, model }) => (jobs > 0 ? [models.find(model)?.name ?? model] : [])))
+    const deployments = served.map((each): DeploymentNow => {
       const status = statuses.find(({ deployment }) => deployment === each.deployment)
       const row = deploymentRow(each, status, history, 0, nowMs)
       const outSince = changes.outSince(each.deployment)
-      const isOut = row.state === 'cooling' || row.failuresInRow >= 3
+      const isOut = row.state === 'cooling' || row.state === 'failing'
       return {
         ...row,
         outForMs: isOut ? Math.max(0, nowMs - (outSince ?? nowMs)) : null,
@@ -92,6 +96,7 @@ export function createNowPages(parts: NowParts): NowPages {
       waiting: {
         jobs: depth.queued + depth.waiting,
         tokens: backlog.reduce((sum, { tokens }) => sum + tokens, 0),
+        models: [...inLine],
         ...(await whoWaits()),
       },
       running: depth.leased,

@@ -1,4 +1,5 @@
 /** The figures of Now, and the situation that its brief is made of: read from the history when somebody looks. */
+import { healthOf } from '../../core/deployment-state.ts'
 import type { DeploymentRow, Figure, Goals, Now, Range } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import type { DeploymentStatus } from '../../core/ports/operations.ts'
@@ -212,22 +213,15 @@ export function deploymentRow(
   nowMs: number,
 ): DeploymentRow {
   const { active = 0, concurrent = 0, unwell = [], isDrained = false } = status ?? {}
-  const coolsForMs = unwell.reduce((most, each) => Math.max(most, each.coolsForMs), 0)
-  const failuresInRow = unwell.reduce((most, each) => Math.max(most, each.failuresInRow), 0)
-  const isFull = Number.isFinite(concurrent) && active >= concurrent
+  const { state, coolsForMs, failuresInRow } = healthOf({ active, concurrent, isDrained, unwell })
   const of = history.deployments.read(deployment, range, nowMs)
-  const stateOf = (): DeploymentRow['state'] => {
-    if (status === undefined || concurrent === 0) return 'gone'
-    if (isDrained) return 'draining'
-    return coolsForMs > 0 ? 'cooling' : isFull ? 'full' : 'up'
-  }
   return {
     model,
     deployment,
-    state: stateOf(),
+    state: status === undefined || concurrent === 0 ? 'gone' : state,
     active,
     concurrent: Number.isFinite(concurrent) ? concurrent : null,
-    coolsForMs: Math.ceil(coolsForMs),
+    coolsForMs,
     failuresInRow,
     lastError: failuresInRow > 0 || of.failed > 0 ? history.deployments.lastError(deployment) : null,
     ...of,

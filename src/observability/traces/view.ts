@@ -12,7 +12,7 @@ export interface Beside {
   readonly place: Place | null
   /** The last words of its text; null: they may not be shown. */
   readonly words: string | null
-  /** Of its error, as its client was told it; null: it has none. */
+  /** Of its error, without the provider's words where they may not be shown; null: it has none. */
   readonly error: JobRow['error']
 }
 
@@ -71,7 +71,7 @@ export function waitsFor({ position, waitingFor }: Place): string | null {
 }
 
 /** Of a job that was here before the marks began. */
-export const rowOfStored = (job: Job, place: Place | null, words: string | null): JobRow => ({
+export const rowOfStored = (job: Job, { place, words, error }: Pick<Beside, 'place' | 'words' | 'error'>): JobRow => ({
   job: job.id,
   state: job.state,
   tenant: job.tenant,
@@ -84,7 +84,7 @@ export const rowOfStored = (job: Job, place: Place | null, words: string | null)
   tokens: job.usage?.completionTokens ?? 0,
   nanoUsd: null,
   isEstimated: job.usage?.estimated ?? false,
-  error: job.error ?? null,
+  error,
   words,
   waitsFor: place === null ? null : waitsFor(place),
   isCut: false,
@@ -108,9 +108,9 @@ export function traceOf(trace: Trace, beside: Beside & { readonly stored: Job | 
 }
 
 /** What is stored of a job whose marks are gone. */
-export function traceOfStored(job: Job, place: Place | null): JobTrace {
+export function traceOfStored(job: Job, { place, error }: Pick<Beside, 'place' | 'error'>): JobTrace {
   return {
-    row: rowOfStored(job, place, null),
+    row: rowOfStored(job, { place, words: null, error }),
     spans: storedSpans(job.timing?.parts ?? null),
     attempts: [],
     readers: [],

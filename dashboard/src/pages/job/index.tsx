@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
-import type { JobTrace, RecordGroup, RequestText } from '../../../../src/core/live.ts'
+import type { ErrorText, JobTrace, RecordGroup, RequestText } from '../../../../src/core/live.ts'
 import { call, get } from '../../api.ts'
 import { count, counted, duration } from '../../format.ts'
 import { useKey } from '../../keys.ts'
@@ -148,6 +148,7 @@ function Known({ trace }: { readonly trace: JobTrace }) {
         <Answer trace={trace} />
         <Facts trace={trace} />
         <Records trace={trace} />
+        {row.error !== null && row.state === 'failed' && <OwnWords trace={trace} />}
         <Request job={row.job} />
       </div>
     </>
@@ -159,7 +160,7 @@ const toneOf = (value: number | null): string => (value === null ? 'muted' : val
 const noText = (): string | null =>
   hello.value?.text === 'never' ? 'Texts are not shown here (dashboard.text: never).' : forbids('operator')
 
-const pathOf = (job: string, part: 'request' | 'answer'): string =>
+const pathOf = (job: string, part: 'request' | 'answer' | 'error'): string =>
   `/admin/jobs/${encodeURIComponent(job)}/text?part=${part}`
 
 /** The request is a text: to copy it is to look at it. */
@@ -295,6 +296,30 @@ function whenOf({ type, attempt: number }: RecordGroup, { attempts, row }: JobTr
   const made = spans.find(({ part }) => part === 'tokens')
   if (made === undefined) return ''
   return made.toMs === null ? `from ${duration(made.fromMs)}` : `${duration(made.fromMs)} to ${duration(made.toMs)}`
+}
+
+/** What the provider said may quote the request, so it is a text like it. */
+function OwnWords({ trace: { row } }: { readonly trace: JobTrace }) {
+  const [isAsked, setAsked] = useState(false)
+  const text = useLoad<ErrorText>(isAsked ? pathOf(row.job, 'error') : null)
+  return (
+    <Panel
+      title="Error"
+      right={
+        text.data === null && (
+          <Button isSmall off={noText()} isBusy={isAsked && text.error === null} onClick={() => setAsked(true)}>
+            Show text
+          </Button>
+        )
+      }
+    >
+      {text.error !== null && <Trouble error={text.error} />}
+      <p class={text.data === null ? 'muted' : ''}>{text.data?.error?.message ?? row.error?.message}</p>
+      <p class="muted small">
+        <code>{row.error?.code}</code>
+      </p>
+    </Panel>
+  )
 }
 
 /** Text on click; the look is recorded. */

@@ -18,7 +18,7 @@ interface Deployment {
   readonly provider: string
   readonly upstream_model: string | null
   readonly concurrent: number | null
-  readonly state: 'up' | 'full' | 'cooling' | 'draining'
+  readonly state: 'up' | 'full' | 'failing' | 'cooling' | 'draining'
   readonly active: number
   readonly cools_for_ms: number
   readonly failures_in_row: number
@@ -75,6 +75,7 @@ const STATES: Readonly<Record<Deployment['state'], { readonly shape: Shape; read
   up: { shape: 'well', word: 'up' },
   full: { shape: 'runs', word: 'full' },
   cooling: { shape: 'bad', word: 'left alone' },
+  failing: { shape: 'bad', word: 'failing' },
   draining: { shape: 'canceled', word: 'taken out' },
 }
 
@@ -199,7 +200,10 @@ function Row(props: {
         </span>
       </td>
       <td>
-        <span class={`state ${state === 'cooling' ? 'bad' : ''}`} title={measured?.lastError ?? undefined}>
+        <span
+          class={`state ${state === 'cooling' || state === 'failing' ? 'bad' : ''}`}
+          title={measured?.lastError ?? undefined}
+        >
           <Mark shape={STATES[state].shape} />
           {STATES[state].word}
           {coolsForMs > 0 && ` for ${duration(coolsForMs)}`}

@@ -14,6 +14,7 @@ const STATES: Readonly<Record<DeploymentRow['state'], readonly [Shape, string, s
   up: ['well', 'up', ''],
   full: ['runs', 'full', ''],
   cooling: ['bad', 'out', 'bad'],
+  failing: ['bad', 'failing', 'bad'],
   draining: ['waits', 'draining', ''],
   gone: ['canceled', 'gone', 'faint'],
 }
