@@ -74,8 +74,14 @@ describe('Now', () => {
     expect(after.tokensPerSecond.spark.length).toBeLessThanOrEqual(60)
     const chart = await opened.next('chart', (each) => each.outcomes.done.some((n) => n > 0))
     expect(chart.ttft.upstream.some((ms) => ms !== null && ms > 20)).toBe(true)
-    const tokens = opened.told.flatMap((each) => (each.t === 'chart' ? [Math.max(...each.tokensOut)] : []))
-    expect(Math.max(...tokens)).toBeGreaterThanOrEqual(60)
+    // Answers may end in two buckets, and the last one is told as it grows
+    const tokens = (): number => {
+      const byBucket = new Map<number, number>()
+      for (const each of opened.told)
+        if (each.t === 'chart') each.tokensOut.forEach((value, i) => byBucket.set(each.from + i, value))
+      return [...byBucket.values()].reduce((sum, value) => sum + value, 0)
+    }
+    await opened.next('chart', () => tokens() === 72)
   })
 
   it('tells less than 8 KB a second once it has told all', async () => {
