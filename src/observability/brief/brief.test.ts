@@ -20,6 +20,8 @@ const WELL: Period = {
   failed: 0,
   expired: 0,
   refused: 0,
+  judged: 60,
+  good: 60,
 }
 
 const deployment = (name: string, more: Partial<DeploymentNow> = {}): DeploymentNow => ({
@@ -58,6 +60,7 @@ const situation = ({
   since: {},
   running: 24,
   stuckMs: 0,
+  stuckModels: [],
   submits: [],
   paused: [],
   deployments: [deployment('vllm-a'), deployment('vllm-b')],
@@ -159,6 +162,17 @@ describe('what is to blame', () => {
       /Nothing runs, though 7 jobs wait.*model chat is paused by an operator/,
     ],
     [
+      'a model whose only deployment was taken out, while others run',
+      {
+        stuckModels: [{ model: 'late', jobs: 10, forMs: 60_000 }],
+        waiting: { jobs: 10, models: ['late'] },
+        deployments: [deployment('vllm-a'), deployment('out', { model: 'late', state: 'draining' })],
+        paused: [{ model: 'chat' }],
+      },
+      'stuck',
+      /Nothing of late runs, though 10 jobs wait, for 1 minute now.*out is out, and no other deployment is left/,
+    ],
+    [
       'a slow store',
       { now: late({ admission: 2_900 }), store: { error: null, commitP99Ms: 1_400 } },
       'late',
@@ -212,6 +226,13 @@ describe('what is to blame', () => {
     expect(brief.kind).toBe(kind)
     expect(all(brief)).toMatch(text)
     expect(all(brief)).not.toMatch(/cause not clear/i)
+  })
+
+  it('never says that all is well while a goal is missed', () => {
+    const brief = first({ now: { judged: 62, good: 54 } })
+    expect(brief.kind).toBe('missed')
+    expect(textOf(brief.state)).toBe('13% of answers missed a goal, where 1% may: 8 of 62.')
+    expect(first({ now: { judged: 4, good: 0 } }).kind).toBe('well')
   })
 
   it('names the deployment that fails, and the tenant that is refused', () => {

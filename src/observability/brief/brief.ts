@@ -19,7 +19,7 @@ const STUCK_MS = 10_000
 /** The worst first; never empty. */
 export function briefsOf(now: Situation): readonly Brief[] {
   const troubles = [stuck(now), failing(now), late(now), slow(now), refusing(now)].filter((brief) => brief !== null)
-  return troubles.length > 0 ? troubles : [calm(now)]
+  return troubles.length > 0 ? troubles : [missed(now) ?? calm(now)]
 }
 
 const sinceOf = ({ since }: Situation, trouble: Trouble): number | null => since[trouble] ?? null
@@ -50,20 +50,53 @@ function calm(now: Situation): Brief {
   return { ...base, kind: 'well', state: [say(`All is well: ${plural(running, 'job')} in flight.${first}`)] }
 }
 
+/** No single trouble stands out, but too many answers miss a goal. */
+function missed({ now: { judged, good }, goals }: Situation): Brief | null {
+  if (judged < MIN_ANSWERS || good / judged >= goals.good) return null
+  const bad = judged - good
+  return {
+    kind: 'missed',
+    state: [
+      say(
+        `${percent(bad / judged)} of answers missed a goal, where ${percent(1 - goals.good)} may: ` +
+          `${bad} of ${judged}.`,
+      ),
+    ],
+    cause: [
+      say(
+        `A good answer begins within ${duration(goals.ttftMs)} and takes ${duration(goals.tpotMs)} a token, or less.`,
+      ),
+    ],
+    harm: [],
+    actions: [link('Late jobs', '/jobs?kind=late')],
+    sinceAtMs: null,
+  }
+}
+
 function stuck(now: Situation): Brief | null {
-  const { stuckMs, waiting, paused, store, gone, deployments } = now
-  if (stuckMs < STUCK_MS || waiting.jobs === 0) return null
-  const state = [
-    say(`Nothing runs, though ${plural(waiting.jobs, 'job')} ${verb(waiting.jobs)}.${forLong(now, 'stuck')}`),
-  ]
-  const asked = deployments.filter(({ model }) => waiting.models.includes(model))
+  const { stuckMs, stuckModels, waiting, store, gone, deployments } = now
+  const all = stuckMs >= STUCK_MS && waiting.jobs > 0
+  const [one] = stuckModels
+  if (!all && (one === undefined || one.forMs < STUCK_MS)) return null
+  const state = all
+    ? [say(`Nothing runs, though ${plural(waiting.jobs, 'job')} ${verb(waiting.jobs)}.${forLong(now, 'stuck')}`)]
+    : [
+        say('Nothing of '),
+        strong(one.model),
+        say(` runs, though ${plural(one.jobs, 'job')} ${verb(one.jobs)}, for ${duration(one.forMs)} now.`),
+      ]
+  const paused = now.paused.filter(({ model }) => all || model === undefined || model === one.model)
+  const asked = deployments.filter(({ model }) => (all ? waiting.models.includes(model) : model === one.model))
   const inUse = asked.filter(({ state }) => state === 'up' || state === 'full' || state === 'failing')
   const out = asked.filter(({ state }) => state === 'cooling' || state === 'draining')
   let cause: readonly Words[]
   let actions: readonly Words[] = [link('Jobs in line', '/jobs?state=queued')]
   if (store.error !== null) cause = [say('The store takes nothing: '), strong(store.error.message)]
   else if (paused.length > 0) {
-    cause = [strong(`${pausedText(now)} is paused`, '/changes'), say(' by an operator; jobs start when it is resumed.')]
+    cause = [
+      strong(`${pausedText(paused)} is paused`, '/changes'),
+      say(' by an operator; jobs start when it is resumed.'),
+    ]
     actions = [link('Changes', '/changes'), ...actions]
   } else if (asked.length > 0 && inUse.length === 0) {
     cause = [
@@ -84,7 +117,8 @@ function stuck(now: Situation): Brief | null {
     cause = [
       say(`Cause not clear: nothing is paused, ${plural(inUse.length, 'deployment')} can be called, no limit binds.`),
     ]
-  return { kind: 'stuck', state, cause, harm: noLoss(now), actions, sinceAtMs: sinceOf(now, 'stuck') }
+  const sinceAtMs = all ? sinceOf(now, 'stuck') : now.nowMs - one.forMs
+  return { kind: 'stuck', state, cause, harm: noLoss(now), actions, sinceAtMs }
 }
 
 function failing(now: Situation): Brief | null {
@@ -261,7 +295,7 @@ function noLoss({ waiting, now }: Situation): Words[] {
 
 const verb = (n: number): string => (n === 1 ? 'waits' : 'wait')
 
-function pausedText({ paused }: Situation): string {
+function pausedText(paused: Situation['paused']): string {
   const [{ tenant, model, lane }] = paused
   const named = [
     tenant === undefined ? '' : `tenant ${tenant}`,

@@ -15,6 +15,9 @@ export interface Period {
   readonly failed: number
   readonly expired: number
   readonly refused: number
+  /** Answers that were held against their goals, and those that met them. */
+  readonly judged: number
+  readonly good: number
 }
 
 /** What happened how often. A null name: nobody's. */
@@ -58,6 +61,8 @@ export interface Situation {
   readonly running: number
   /** For how long jobs wait while none runs; 0: it is not so. */
   readonly stuckMs: number
+  /** Models of which jobs wait while none runs, and for how long; the longest first. */
+  readonly stuckModels: ReadonlyArray<{ readonly model: string; readonly jobs: number; readonly forMs: number }>
   /** Jobs that tenants submit, a minute: now, and in the hour before. The most first. */
   readonly submits: ReadonlyArray<{ readonly tenant: string; readonly now: number; readonly before: number }>
   readonly paused: readonly Selector[]

@@ -1,4 +1,8 @@
-/** How often things happened, minute by minute over the last hour. Names are few words: at most 64 of them a minute. */
+/**
+ * How often things happened, minute by minute over the last hour. At most 64 names are kept a minute: a new one takes
+ * the place of the rarest and goes on from its count (space-saving, Metwally et al., 2005). So sums are exact, whatever
+ * is frequent is there, and no count is too high by more than a 64th of the minute's sum.
+ */
 
 const MINUTE_MS = 60_000
 const MINUTES = 66
@@ -20,8 +24,8 @@ export class Tally {
       minute.counts.clear()
     }
     const before = minute.counts.get(name)
-    if (before === undefined && minute.counts.size >= MAX_NAMES) return
-    minute.counts.set(name, (before ?? 0) + 1)
+    const inherited = before === undefined && minute.counts.size >= MAX_NAMES ? takeRarest(minute.counts) : 0
+    minute.counts.set(name, (before ?? inherited) + 1)
   }
 
   /** Of the minutes that began in this time, the present one included; the most frequent first. */
@@ -39,4 +43,15 @@ export class Tally {
     }
     return [...sums].sort(([, a], [, b]) => b - a)
   }
+}
+
+function takeRarest(counts: Map<string, number>): number {
+  let [rarest, fewest] = ['', Infinity]
+  for (const [name, count] of counts)
+    if (count < fewest) {
+      rarest = name
+      fewest = count
+    }
+  counts.delete(rarest)
+  return fewest
 }

@@ -41,7 +41,7 @@ export function spanOf({ tiers, startAtMs }: History, range: Range, nowMs: numbe
 /** Buckets of a span from this one on; all of them where it is null. */
 export function chartOf({ range, tier, first, last }: Span, from: number | null): Chart {
   const begin = from === null ? first : Math.max(first, Math.min(from, last))
-  const counts = (column: Column): number[] => each(begin, last, (bucket) => tier.value(bucket, column))
+  const counts = (column: Column): number[] => each(begin, last, (bucket) => Math.max(0, tier.value(bucket, column)))
   const mean = (column: Column, of: Column): Array<number | null> =>
     each(begin, last, (bucket) => {
       const n = tier.value(bucket, of)

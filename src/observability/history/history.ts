@@ -38,13 +38,17 @@ type JobEnded = Extract<Fact, { type: 'job-ended' }>
 export class History {
   readonly tiers: readonly Tier[] = TIERS.map(([stepMs, slots]) => new Tier(stepMs, slots))
   readonly deployments = new Deployments()
-  /** Before this nothing is known. */
-  readonly startAtMs: number
+  #startAtMs: number
   /** Tokens of running attempts that are counted already. */
   readonly #counted = new Table<JobId, number>()
 
   constructor(nowMs: number) {
-    this.startAtMs = nowMs
+    this.#startAtMs = nowMs
+  }
+
+  /** Before this nothing is known. A clock that is set back takes it along. */
+  get startAtMs(): number {
+    return this.#startAtMs
   }
 
   get bytes(): number {
@@ -52,6 +56,7 @@ export class History {
   }
 
   readonly observe: Observe = (fact) => {
+    if (fact.atMs < this.#startAtMs) this.#startAtMs = fact.atMs
     switch (fact.type) {
       case 'first-token-delivered':
         return this.#firstToken(fact.atMs, fact.parts)
@@ -73,6 +78,7 @@ export class History {
 
   /** The queue, as it is at this moment. */
   looked(atMs: number, { queued, waiting, leased }: QueueDepth): void {
+    if (atMs < this.#startAtMs) this.#startAtMs = atMs
     this.#add(atMs, 'waiting', queued + waiting)
     this.#add(atMs, 'running', leased)
     this.#add(atMs, 'looks', 1)
@@ -104,8 +110,8 @@ export class History {
     this.#counted.delete(job)
     this.deployments.ended(deployment, atMs, code, cost?.nanoDollars ?? 0)
     if (usage === undefined) return
-    const more = usage.completionTokens - counted
-    if (more > 0) this.#add(atMs, 'tokensOut', more)
+    // What was counted while it ran was an estimate, which may have been too high
+    this.#add(atMs, 'tokensOut', usage.completionTokens - counted)
     this.#add(atMs, 'tokensIn', usage.promptTokens)
     if (usage.cachedTokens !== undefined) this.#add(atMs, 'tokensCached', usage.cachedTokens)
     if (cost?.nanoDollars) this.#add(atMs, 'nanoUsd', cost.nanoDollars)

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
+import { isTerminal } from '../../core/job.ts'
 import type { Foot, Hello, Line, LiveAsk, LiveTold, Role, RowKind } from '../../core/live.ts'
 import type { Live, LivePage } from '../../core/ports/live.ts'
 import type { Operations } from '../../core/ports/operations.ts'
@@ -49,6 +50,7 @@ class Page {
   /** What it was told of the list, the version of the one job, and of changes; null: nothing. */
   jobs: ToldJobs | null = null
   job: number | null = null
+  isJobOver = false
   changes: number | null = null
   line = ''
 
@@ -152,10 +154,14 @@ export function createLive(parts: LiveParts): Live {
 
   async function tellJob(page: Page, ask: Ask<'job'>): Promise<void> {
     const version = parts.jobs.version(ask.job)
-    if (page.job !== null && page.job === version) return
+    // Whose marks are not here may change untold: it is read anew, once a second
+    const isUnmarked = version === 0 && !page.isJobOver && beats % BEATS_A_SECOND === 1
+    if (page.job !== null && page.job === version && !isUnmarked) return
     try {
       const trace = await parts.jobs.trace(ask.job, page.role)
-      if (page.isAt(ask) && page.tell({ t: 'job', ...trace })) page.job = version
+      if (!page.isAt(ask) || !page.tell({ t: 'job', ...trace })) return
+      page.job = version
+      page.isJobOver = isTerminal(trace.row.state)
     } catch (thrown) {
       if (!(thrown instanceof SluiceError) || thrown.code === 'internal') throw thrown
       if (page.isAt(ask) && page.tell({ t: 'error', error: thrown.wire })) page.job = version

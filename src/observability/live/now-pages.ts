@@ -61,6 +61,20 @@ export function createNowPages(parts: NowParts): NowPages {
     return common.value
   }
 
+  /** Since when nothing of a model runs, though jobs of it wait. */
+  const stuckFrom = new Map<string, number>()
+
+  function stuckModels(waiting: ReadonlyMap<string, number>, running: ReadonlyMap<string, number>, nowMs: number) {
+    for (const model of [...stuckFrom.keys()])
+      if (!waiting.has(model) || (running.get(model) ?? 0) > 0) stuckFrom.delete(model)
+    for (const model of waiting.keys())
+      if ((running.get(model) ?? 0) === 0 && !stuckFrom.has(model)) stuckFrom.set(model, nowMs)
+    return [...stuckFrom]
+      .map(([model, fromMs]) => ({ model, jobs: waiting.get(model) ?? 0, forMs: Math.max(0, nowMs - fromMs) }))
+      .sort((a, b) => b.forMs - a.forMs)
+      .slice(0, MAX_ROWS)
+  }
+
   async function gather(nowMs: number): Promise<Situation> {
     const [depth, backlog, statuses, paused] = await Promise.all([
       operations.depth(),
@@ -70,11 +84,20 @@ export function createNowPages(parts: NowParts): NowPages {
     ])
     const { period, minutes } = latelyOf(history, nowMs)
     const before = beforeOf(history, nowMs)
-    const stuckFrom = depth.queued + depth.waiting > 0 && depth.leased === 0 ? stuckSince(history, nowMs) : null
+    const stuckAtMs = depth.queued + depth.waiting > 0 && depth.leased === 0 ? stuckSince(history, nowMs) : null
     const wanted = goals()
     const served = deployed()
     const models = new ModelIndex([...new Set(served.map(({ model }) => model))].map((name) => ({ name })))
-    const inLine = new Set(backlog.flatMap(({ jobs, model }) => (jobs > 0 ? [models.find(model)?.name ?? model] : [])))
+    const inLine = new Map<string, number>()
+    for (const { jobs, model } of backlog) {
+      const name = models.find(model)?.name ?? model
+      if (jobs > 0) inLine.set(name, (inLine.get(name) ?? 0) + jobs)
+    }
+    const running = new Map<string, number>()
+    for (const { deployment, model } of served) {
+      const active = statuses.find((each) => each.deployment === deployment)?.active ?? 0
+      running.set(model, (running.get(model) ?? 0) + active)
+    }
     const deployments = served.map((each): DeploymentNow => {
       const status = statuses.find(({ deployment }) => deployment === each.deployment)
       const row = deploymentRow(each, status, history, 0, nowMs)
@@ -92,15 +115,16 @@ export function createNowPages(parts: NowParts): NowPages {
       goals: wanted,
       now: period,
       before,
-      since: { ...sincesOf(history, nowMs, wanted), ...(stuckFrom !== null && { stuck: stuckFrom }) },
+      since: { ...sincesOf(history, nowMs, wanted), ...(stuckAtMs !== null && { stuck: stuckAtMs }) },
       waiting: {
         jobs: depth.queued + depth.waiting,
         tokens: backlog.reduce((sum, { tokens }) => sum + tokens, 0),
-        models: [...inLine],
+        models: [...inLine.keys()],
         ...(await whoWaits()),
       },
       running: depth.leased,
-      stuckMs: stuckFrom === null ? 0 : nowMs - stuckFrom,
+      stuckMs: stuckAtMs === null ? 0 : nowMs - stuckAtMs,
+      stuckModels: stuckModels(inLine, running, nowMs),
       ...watchers.read(nowMs, minutes),
       paused,
       deployments,

@@ -34,6 +34,8 @@ export function periodOf(tier: Tier, first: number, last: number): Period {
     failed: total('failed'),
     expired: total('expired'),
     refused: total('refused'),
+    judged: total('judged'),
+    good: total('good'),
   }
 }
 

@@ -16,8 +16,9 @@ export class Curve {
     return this.#size === 0 ? 0 : this.#points[2 * this.#size - 1]
   }
 
-  /** Times never fall. One that comes too soon takes the place of the last. */
-  add(ms: number, value: number): void {
+  /** Times never fall, even where the clock was set back. One that comes too soon takes the place of the last. */
+  add(atMs: number, value: number): void {
+    const ms = Math.max(atMs, this.#size === 0 ? 0 : this.#points[2 * this.#size - 2])
     const isClose = this.#size > 1 && ms - this.#points[2 * this.#size - 4] < this.#apartMs
     if (!isClose) {
       if (this.#size === MAX_POINTS) this.#thin()
