@@ -9,6 +9,7 @@ const SHAPES: Readonly<Record<BriefOf['kind'], Shape>> = {
   well: 'well',
   idle: 'well',
   new: 'well',
+  missed: 'warn',
   late: 'warn',
   slow: 'warn',
   refusing: 'warn',
