@@ -78,7 +78,7 @@ describe('Now', () => {
     const tokens = (): number => {
       const byBucket = new Map<number, number>()
       for (const each of opened.told)
-        if (each.t === 'chart') each.tokensOut.forEach((value, i) => byBucket.set(each.from + i, value))
+        if (each.t === 'chart') for (const [i, value] of each.tokensOut.entries()) byBucket.set(each.from + i, value)
       return [...byBucket.values()].reduce((sum, value) => sum + value, 0)
     }
     await opened.next('chart', () => tokens() === 72)
