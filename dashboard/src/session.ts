@@ -26,28 +26,34 @@ export const lostSession = (why: string | null = null): void => {
 export async function signIn(): Promise<void> {
   const code = new URLSearchParams(location.hash.slice(1)).get('code')
   if (code !== null) history.replaceState(null, '', location.pathname + location.search)
-  const asked = code === null ? { method: 'GET' } : { method: 'POST', body: JSON.stringify({ code }) }
+  const wasIn = session.peek().state === 'in'
+  const answer = (code !== null && (await enter('POST', { code }))) || (await enter('GET'))
+  if (typeof answer === 'object') session.value = { state: 'in', role: answer.role }
+  // Whoever is in stays in while Sluice is away: figures go grey, nothing is cleared
+  else if (answer === 'refused') lostSession(code !== null ? USED : wasIn ? RESTARTED : null)
+  else if (!wasIn) lostSession(code === null ? AWAY : `${AWAY} The link is not used up: open it again.`)
+}
+
+const USED = 'That link was used already, or is older than ten minutes.'
+const RESTARTED = 'Sluice was started again, or you were signed in for twelve hours: the session has ended.'
+const AWAY = 'Sluice doesn’t answer here, or is stopping.'
+
+/** False: this code is not, or no longer, valid; a browser that is signed in already stays so. */
+async function enter(method: 'GET' | 'POST', body?: { readonly code: string }) {
   try {
     const response = await fetch('/admin/session', {
-      ...asked,
+      method,
+      ...(body && { body: JSON.stringify(body) }),
       headers: { 'x-sluice-page': '1', 'content-type': 'application/json' },
       signal: AbortSignal.timeout(10_000),
     })
-    if (response.ok) session.value = { state: 'in', role: ((await response.json()) as { role: Role }).role }
-    else if (code !== null && (await isIn())) return
-    else lostSession(code === null ? null : 'That link was used already, or is older than ten minutes.')
+    if (response.ok) return (await response.json()) as { readonly role: Role }
+    // Whoever stands between, or one that stops, knows nothing of sessions
+    if (response.status >= 500) return 'away'
+    return body === undefined ? 'refused' : false
   } catch {
-    // Whoever is in stays in while Sluice is away: figures go grey, nothing is cleared
-    if (session.peek().state !== 'in') lostSession('Sluice doesn’t answer here. Is it running?')
+    return 'away'
   }
-}
-
-/** A used link in a browser that is signed in already is no reason to stay outside. */
-async function isIn(): Promise<boolean> {
-  const response = await fetch('/admin/session', { headers: { 'x-sluice-page': '1' } })
-  if (!response.ok) return false
-  session.value = { state: 'in', role: ((await response.json()) as { role: Role }).role }
-  return true
 }
 
 export async function signOut(): Promise<void> {

@@ -44,7 +44,7 @@ interface TimePlotProps {
 
 const DRAG_PX = 6
 /** A mark's words need so much room. */
-const WORDS_PX = 92
+const CHARACTER_PX = 6.4
 const TABLE_ROWS = 60
 
 export function TimePlot(props: TimePlotProps) {
@@ -117,7 +117,6 @@ export function TimePlot(props: TimePlotProps) {
     event.stopPropagation()
   }
 
-  let wordsFrom = Number.NEGATIVE_INFINITY
   const shown = apart(marks, xOf)
   return (
     <>
@@ -136,10 +135,11 @@ export function TimePlot(props: TimePlotProps) {
         onKeyDown={onKeyDown}
       >
         {width > 0 && children({ width, height })}
-        {shown.map(({ atMs, shape, words }) => {
+        {shown.map(({ atMs, shape, words }, at) => {
           const x = xOf(atMs)
-          const hasRoom = hasWords && x - wordsFrom > WORDS_PX && width - right - x > WORDS_PX - 20
-          if (hasRoom) wordsFrom = x
+          const next = shown[at + 1]
+          const room = (next === undefined ? width - right : xOf(next.atMs)) - x
+          const hasRoom = hasWords && room > 20 + words.length * CHARACTER_PX
           return (
             <span
               key={`${atMs} ${words}`}

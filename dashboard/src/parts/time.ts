@@ -93,15 +93,26 @@ export const shapeOf = (kind: ChangeRow['kind']): Shape => SHAPES[kind]
 
 const ENDS: Partial<Record<ChangeRow['kind'], string>> = { 'deployment-out': ' out', 'deployment-back': ' back' }
 
-/** The changes of an axis, oldest first; looks at text and keys change no curve. */
+/** Of a mark's label, in characters. */
+const MOST_WORDS = 20
+
+/** What a change is of: "config 41", "vllm-b", "tenant acme". */
+const subjectOf = ({ words, kind }: ChangeRow): string =>
+  (words.find(({ strong }) => strong) ?? words[0])?.text.trim() ?? kind
+
+/** Looks at text, keys, and what was done to one job, change no curve. */
+const isMark = (change: ChangeRow): boolean =>
+  change.kind !== 'look' && change.kind !== 'key' && !/^job /i.test(subjectOf(change))
+
+/** The changes of an axis, oldest first. */
 export const marksOf = (changes: readonly ChangeRow[], axis: Axis): readonly AxisMark[] =>
   changes
-    .filter(({ atMs, kind }) => atMs >= axis.startMs && atMs < endOf(axis) && kind !== 'look' && kind !== 'key')
-    .map(({ atMs, kind, words }) => ({
-      atMs,
-      shape: SHAPES[kind],
-      words: ((words.find(({ strong }) => strong) ?? words[0])?.text.trim() ?? kind) + (ENDS[kind] ?? ''),
-    }))
+    .filter((change) => change.atMs >= axis.startMs && change.atMs < endOf(axis) && isMark(change))
+    .map((change) => {
+      const subject = subjectOf(change)
+      const short = subject.length > MOST_WORDS ? `${subject.slice(0, MOST_WORDS - 1)}…` : subject
+      return { atMs: change.atMs, shape: SHAPES[change.kind], words: short + (ENDS[change.kind] ?? '') }
+    })
     .sort((one, other) => one.atMs - other.atMs)
 
 /** Labels at wanted heights, moved apart so that none covers another; order is kept. */

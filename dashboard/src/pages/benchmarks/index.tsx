@@ -141,9 +141,9 @@ function RunView({
               <thead>
                 <tr>
                   <th>round</th>
-                  <th class="right">requests</th>
+                  <th class="right from-phone">requests</th>
                   <th class="right">answered</th>
-                  <th class="right">a second</th>
+                  <th class="right from-phone">a second</th>
                   <th class="right">client lag p99</th>
                 </tr>
               </thead>
@@ -151,9 +151,9 @@ function RunView({
                 {rounds.map(({ round, requests, ok, sentRate, lagP99Ms }) => (
                   <tr key={round}>
                     <td>{round}</td>
-                    <td class="right">{requests}</td>
+                    <td class="right from-phone">{requests}</td>
                     <td class="right">{percent(requests === 0 ? null : ok / requests)}</td>
-                    <td class="right">{sentRate.toFixed(1)}</td>
+                    <td class="right from-phone">{sentRate.toFixed(1)}</td>
                     <td class="right">{duration(lagP99Ms)}</td>
                   </tr>
                 ))}

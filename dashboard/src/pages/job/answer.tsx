@@ -15,7 +15,8 @@ export function Answer({ trace }: { readonly trace: JobTrace }) {
   const { row, counts } = trace
   const policy = hello.value?.text ?? 'never'
   const [isAsked, setAsked] = useState(false)
-  const isOn = policy === 'shown' || (policy === 'asked' && isAsked)
+  const why = forbids('operator')
+  const isOn = why === null && (policy === 'shown' || (policy === 'asked' && isAsked))
   const { text, error } = useAnswer(row.job, isOn, hasEnded(row), counts.stored)
   const [follows, setFollows] = useState(false)
   const end = useRef<HTMLSpanElement>(null)

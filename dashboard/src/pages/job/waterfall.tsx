@@ -224,7 +224,7 @@ function Readers({
           class="fall-reader"
           role="img"
           aria-label={
-            `${by}, from ${duration(fromMs)} to ${duration(toMs ?? axis.endMs)}` + (complete ? ', to the end' : '')
+            `${by}, from ${duration(fromMs)} ` + `to ${duration(toMs ?? axis.endMs)}${complete ? ', to the end' : ''}`
           }
           style={{
             '--x': percentOf(shareOf(fromMs, axis)),

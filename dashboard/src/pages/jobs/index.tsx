@@ -13,6 +13,7 @@ import { Mark } from '../../parts/mark.tsx'
 import { type Column, Table } from '../../parts/table.tsx'
 import { attempt, toast } from '../../parts/toast.tsx'
 import { address, hrefOf, setParams } from '../../router.ts'
+import { forbids } from '../../session.ts'
 import { feed, hello, serverNow, tick, jobs as told } from '../../socket.ts'
 import { filterOf } from '../index.ts'
 import { actOn, told as toldOf, type Verb } from './act.ts'
@@ -23,6 +24,7 @@ import {
   finds,
   hasEnded,
   held,
+  isWaiting,
   type JobView,
   joined,
   KINDS,
@@ -339,7 +341,7 @@ interface KeyFound {
 
 /** A key by its last four, or its name: leads to its tenant. */
 function KeysFound({ text }: { readonly text: string }) {
-  const keys = useLoad<{ data: readonly KeyFound[] }>('/admin/keys')
+  const keys = useLoad<{ data: readonly KeyFound[] }>(forbids('operator') === null ? '/admin/keys' : null)
   const found = (keys.data?.data ?? [])
     .filter(
       ({ id, hint, name, tenant }) => [id, name, tenant].includes(text) || (text.length > 3 && hint.includes(text)),
@@ -427,7 +429,7 @@ const columnsOf = (
     title: 'Tokens',
     align: 'right',
     from: 'phone',
-    cell: ({ tokens, state }) => (state === 'queued' ? '–' : count(tokens)),
+    cell: ({ tokens, state }) => (isWaiting(state) ? '–' : count(tokens)),
   },
   {
     id: 'cost',

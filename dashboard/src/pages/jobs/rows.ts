@@ -17,6 +17,7 @@ export const STATES: Readonly<Record<JobState, { readonly word: string; readonly
   expired: { word: 'expired', shape: 'warn' },
 }
 
+export const isWaiting = (state: JobState): boolean => STATES[state].shape === 'waits'
 export const hasEnded = ({ state }: Pick<JobRow, 'state'>): boolean =>
   state === 'done' || state === 'failed' || state === 'canceled' || state === 'expired'
 /** As `submit.again` has it: an answer that is there is not made again. */

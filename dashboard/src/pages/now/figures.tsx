@@ -80,7 +80,7 @@ export function Figures({ now, goals, glossary }: FiguresProps) {
           spentNanoUsd.goal !== null
             ? `of ${money(spentNanoUsd.goal).replace(/\.00$/, '')} a day`
             : isSpentEstimated
-              ? 'estimated in part'
+              ? 'part estimated'
               : 'by the ledger'
         }
         amount={{ value: money(spentNanoUsd.value ?? 0), unit: '' }}

@@ -8,6 +8,7 @@ import { Sparkline } from '../../parts/sparkline.tsx'
 import { type Column, Table } from '../../parts/table.tsx'
 import { shapeOf } from '../../parts/time.ts'
 import { hrefOf } from '../../router.ts'
+import { isWaiting, STATES as JOB_STATES } from '../jobs/rows.ts'
 import { Sentence } from './brief.tsx'
 
 const STATES: Readonly<Record<DeploymentRow['state'], readonly [Shape, string, string]>> = {
@@ -123,17 +124,6 @@ export function WhatChanged({ changes, nowMs }: { readonly changes: readonly Cha
   )
 }
 
-const JOB_STATES: Readonly<Record<JobRow['state'], readonly [Shape, string]>> = {
-  queued: ['waits', 'waiting'],
-  delayed: ['waits', 'delayed'],
-  waiting: ['waits', 'waiting'],
-  leased: ['runs', 'running'],
-  done: ['well', 'done'],
-  failed: ['bad', 'failed'],
-  canceled: ['canceled', 'canceled'],
-  expired: ['warn', 'expired'],
-}
-
 const JOBS = 8
 
 interface LatestProps {
@@ -150,8 +140,8 @@ export function LatestJobs({ jobs, nowMs }: LatestProps) {
       title: 'State',
       cell: ({ state }) => (
         <span class="state">
-          <Mark shape={JOB_STATES[state][0]} />
-          {JOB_STATES[state][1]}
+          <Mark shape={JOB_STATES[state].shape} />
+          {JOB_STATES[state].word}
         </span>
       ),
     },
@@ -173,7 +163,12 @@ export function LatestJobs({ jobs, nowMs }: LatestProps) {
           </span>
         ),
     },
-    { id: 'tokens', title: 'Tokens', align: 'right', cell: ({ tokens }) => count(tokens) },
+    {
+      id: 'tokens',
+      title: 'Tokens',
+      align: 'right',
+      cell: ({ tokens, state }) => (isWaiting(state) ? '–' : count(tokens)),
+    },
     { id: 'words', title: 'Text, or what it waits for', isWide: true, from: 'phone', cell: wordsOf },
   ]
   return (
@@ -196,5 +191,5 @@ function wordsOf({ words, waitsFor, error, state, totalMs }: JobRow) {
   if (waitsFor !== null) return <span class="sand">{waitsFor}</span>
   if (words !== null) return <span class="muted">{words}</span>
   if (state === 'done') return <span class="faint">done in {duration(totalMs)}</span>
-  return <span class="faint">{state === 'leased' ? 'writes' : JOB_STATES[state][1]}</span>
+  return state === 'leased' ? <span class="faint">writes</span> : null
 }

@@ -10,6 +10,7 @@ import { Mark } from '../../parts/mark.tsx'
 import { Panel } from '../../parts/panel.tsx'
 import { attempt } from '../../parts/toast.tsx'
 import { address } from '../../router.ts'
+import { forbids } from '../../session.ts'
 import { hello, jobs } from '../../socket.ts'
 import { type Chat, type Piece, Play, storedOf, sumOf, type Turn } from './play.ts'
 import './playground.css'
@@ -23,7 +24,9 @@ const KILLS = {
 export function Playground() {
   const [play] = useState(() => new Play())
   void play.version.value
+  const why = forbids('operator')
   useEffect(() => {
+    if (why !== null) return
     play.start()
     const wanted = address.peek().params.get('try')
     if (wanted === 'burst') play.burst()
@@ -38,9 +41,9 @@ export function Playground() {
   const waits = sums.stored - sums.shown - sums.lost
   const cutOrBack = (): void => (isAway ? play.reconnect() : play.cut())
   const kill = (): void => void attempt(() => play.kill([words.did, words.thing]))
-  const isOff = play.state === 'connecting'
+  const isOff = play.state === 'connecting' || why !== null
   useKey('c', 'cut my connection, reconnect', cutOrBack, !isOff)
-  useKey('k', words.verb.toLowerCase(), kill, told !== null && told.noKill === null)
+  useKey('k', words.verb.toLowerCase(), kill, told !== null && told.noKill === null && why === null)
   const again = (): void => {
     play.stop()
     play.start()
@@ -61,7 +64,7 @@ export function Playground() {
       </Head>
       <section class="play-head" aria-labelledby="play-state">
         <h2 id="play-state" aria-live="polite">
-          {stateOf(play, isAnswering, sums.lost)}
+          {why ?? stateOf(play, isAnswering, sums.lost)}
         </h2>
         <div class="counts">
           <Count value={count(sums.stored)}>tokens stored</Count>
@@ -91,7 +94,7 @@ export function Playground() {
           <Button
             kind={isAway ? 'primary' : 'plain'}
             hint="c"
-            off={isOff ? 'Not connected yet.' : null}
+            off={why ?? (isOff ? 'Not connected yet.' : null)}
             onClick={cutOrBack}
           >
             {isAway ? 'Reconnect' : 'Cut my connection'}

@@ -89,7 +89,8 @@ export function TheLine({ line, onRows }: TheLineProps) {
           <span class="line-wait">Wait, next in</span>
           <span class="line-sides">
             <span class="line-left">
-              <b>{count(waiting.jobs)} waiting</b> · {short(waiting.tokens)} tokens
+              <b>{count(waiting.jobs)} waiting</b>
+              <span class="line-tokens"> · {short(waiting.tokens)} tokens</span>
             </span>
             <span class="line-right">
               <b>{count(running)} in flight</b>
