@@ -103,7 +103,7 @@ describe.skipIf(NO_CHROMIUM)('the dashboard', () => {
     expect(faults).toEqual([])
   })
 
-  it('while the server is away keeps its figures and says how old they are; back, every job is there once', async () => {
+  it('while the server is away keeps its figures and tells their age; then every job is there once', async () => {
     await answer()
     const { page, go } = await enter()
     await go('/jobs')
@@ -138,7 +138,7 @@ describe.skipIf(NO_CHROMIUM)('the dashboard', () => {
     expect(await number('twice')).toBe(0)
   })
 
-  it('an answer of a server that stops ends no session; a server that was started again does, and says so', async () => {
+  it('a server that stops ends no session; one that was started again does, and the page says so', async () => {
     const { page, go } = await enter()
     await go('/jobs')
     await page.route('**/admin/session', (route) => route.fulfill({ status: 503, body: '{}' }))

@@ -1,4 +1,4 @@
-/** A real Chromium before a real Sluice: what the dashboard's tests share. They run where SLUICE_TEST_CHROMIUM is set. */
+/** A real Chromium before a real Sluice: what tests of the dashboard share. They run where SLUICE_TEST_CHROMIUM is. */
 import { mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
