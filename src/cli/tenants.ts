@@ -3,6 +3,7 @@ import { systemClock } from '../core/clock.ts'
 import { ADMIN_OPTIONS, adminClient } from './client.ts'
 import { type Args, type Command, EXIT, type Group, type Output, UsageError, wholeNumber } from './command.ts'
 import { limitChanges, limitsText } from './limits-text.ts'
+import { type StandingInfo, standingLines } from './standing.ts'
 import { LIMITS_OPTION, limitsOf, listOf, MODELS_OPTION, SHOWN, switches } from './switches.ts'
 import { ago, columns } from './table.ts'
 
@@ -46,7 +47,10 @@ export const command: Group = {
     list: one('list', 'Lists tenants: those of the configuration, those that were set here, and those with keys.', {
       run: list,
     }),
-    show: one('show ID', 'Shows a tenant, and where its limits come from.', { operand: OPERAND, run: show }),
+    show: one('show ID', 'Shows a tenant, where its limits come from, and how it stands with them.', {
+      operand: OPERAND,
+      run: show,
+    }),
     set: one(
       'set ID [--label TEXT] [--models A,B*] [--limits JSON]',
       'Sets what is given, at once and on all processes. What the configuration sets is changed there.',
@@ -89,9 +93,16 @@ async function list(args: Args, out: Output): Promise<number> {
 
 async function show(args: Args, out: Output): Promise<number> {
   const [id] = args.positionals
-  const answer = await adminClient(args).call('GET', `/admin/tenants/${encodeURIComponent(id)}`)
-  const tenant = await answer.json()
-  out.print(args.has('json') ? JSON.stringify(tenant) : JSON.stringify(tenant, null, 2))
+  const client = adminClient(args)
+  const path = `/admin/tenants/${encodeURIComponent(id)}`
+  const tenant = (await (await client.call('GET', path)).json()) as TenantInfo
+  const standing = (await (await client.call('GET', `${path}/standing`)).json()) as StandingInfo
+  if (args.has('json')) {
+    out.print(JSON.stringify({ ...tenant, standing }))
+    return EXIT.ok
+  }
+  out.print(JSON.stringify(tenant, null, 2))
+  for (const line of standingLines(standing)) out.print(line)
   return EXIT.ok
 }
 

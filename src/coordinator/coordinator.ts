@@ -11,7 +11,14 @@
  *   results            what was decided, until an engine takes it
  */
 import type { JobId, JobState, Place, TenantId } from '../core/job.ts'
-import { type Calendar, type LevelState, type LimitSettings, NO_LIMITS, type Standing } from '../core/limits.ts'
+import {
+  type Calendar,
+  type LevelState,
+  type LimitSettings,
+  NO_LIMITS,
+  type Standing,
+  type TenantStanding,
+} from '../core/limits.ts'
 import type { Line, RowKind } from '../core/live.ts'
 import type {
   Change,
@@ -329,6 +336,10 @@ class PureCoordinator implements Coordinator {
 
   standing(job: ScheduledJob, now: number): Standing {
     return this.#spending.standing(job, now)
+  }
+
+  tenantStanding(tenant: TenantId, now: number): TenantStanding {
+    return this.#spending.tenantStanding(tenant, now)
   }
 
   status(now: number): readonly DeploymentStatus[] {

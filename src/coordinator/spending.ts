@@ -4,7 +4,15 @@
  */
 import type { SluiceError } from '../core/errors.ts'
 import type { Awaited, TenantId, Usage } from '../core/job.ts'
-import type { Amounts, Calendar, LevelState, LimitSettings, Shortfall, Standing } from '../core/limits.ts'
+import type {
+  Amounts,
+  Calendar,
+  LevelState,
+  LimitSettings,
+  Shortfall,
+  Standing,
+  TenantStanding,
+} from '../core/limits.ts'
 import type { ScheduledJob } from '../core/ports/coordinator.ts'
 import type { AttemptEnd, Cost, UsageRecord } from '../core/usage-record.ts'
 import { blockOf, placesOf, roomAt } from './blocked.ts'
@@ -135,6 +143,10 @@ export class Spending {
 
   standing(job: ScheduledJob, now: number): Standing {
     return this.#limits.standing(job, now)
+  }
+
+  tenantStanding(tenant: TenantId, now: number): TenantStanding {
+    return this.#limits.tenantStanding(tenant, now)
   }
 
   // ------------------------------------------------------------ while it runs

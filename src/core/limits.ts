@@ -126,6 +126,10 @@ export function modelLevel(settings: LimitSettings, tenant: string | null, model
   return models === undefined ? null : limitedAs(models, model)
 }
 
+/** The models, or beginnings of models, that are limited for a tenant. */
+export const modelLevels = (settings: LimitSettings, tenant: string): readonly string[] =>
+  Object.keys(tenantOf(settings, tenant)?.models ?? {})
+
 /** What a level may use, by the settings; null: it is not limited. `owner`: its tenant, of those that have one. */
 export function limitsAt(settings: LimitSettings, kind: LevelKind, owner: string, name: string): LevelLimits | null {
   switch (kind) {
@@ -244,6 +248,35 @@ export interface Room {
 /** For each unit that is limited, its client's own level that has the smallest share left. Empty: there is none. */
 export type Standing = readonly Room[]
 
+/** One limit of one level, for operators: what is used of it, and what is held besides. */
+export interface LimitUse {
+  readonly level: LevelKind
+  /** Whose: the tenant's, a key's id, a user's, a run's, a model's. */
+  readonly name: string
+  readonly unit: Unit
+  /** Of a budget. */
+  readonly window?: Window
+  readonly limit: number
+  /** Used for good, or, of jobs at once, running. More than the limit: debt. */
+  readonly used: number
+  /** By what runs, or waits with its weight held; what it does not use comes back. */
+  readonly held: number
+  /** Until nothing of it is used, if nothing more comes; of a budget, until its window ends. */
+  readonly resetMs: number
+}
+
+/** How a tenant stands with its limits. */
+export interface TenantStanding {
+  /** Its own and its models', the fullest first. */
+  readonly own: readonly LimitUse[]
+  /** Of its keys, users and runs that have used half of one or more, the fullest first; at most 20. */
+  readonly near: readonly LimitUse[]
+  /** So many more are that near. */
+  readonly more: number
+  /** There are more keys, users and runs than are looked at for one answer. */
+  readonly isPartial: boolean
+}
+
 /**
  * What is left of a level tells how much others use it (T1): all tenants a model, the users of a tenant its own levels.
  * `ofSession`: the client is a page's session, which sees its user's work only.
@@ -303,4 +336,31 @@ export const wireRoom = ({ level, unit, limit, left, resetMs, windowMs }: Room):
   limit: Math.floor(limit),
   remaining: Math.max(0, Math.floor(left)),
   reset_ms: wholeMs(unit === 'nano_dollars' ? windowMs : resetMs),
+})
+
+/** One limit, for operators. */
+export interface WireLimitUse extends Pick<WireLimit, 'level' | 'unit' | 'window'> {
+  /** Whose. */
+  readonly name: string
+  readonly limit: number
+  /** More than the limit: debt. */
+  readonly used: number
+  readonly held: number
+  /** Never below 0. */
+  readonly remaining: number
+  /** As of WireRoom. */
+  readonly reset_ms: number
+}
+
+/** What is used is rounded up, so that nothing seems to be left that is not. */
+export const wireLimitUse = ({ level, name, unit, window, limit, used, held, resetMs }: LimitUse): WireLimitUse => ({
+  level,
+  name,
+  unit,
+  ...(window !== undefined && { window }),
+  limit: Math.floor(limit),
+  used: Math.ceil(used),
+  held: Math.ceil(held),
+  remaining: Math.max(0, Math.floor(limit - used - held)),
+  reset_ms: wholeMs(resetMs),
 })

@@ -1,7 +1,15 @@
 /** Held by every engine: what is used of limits, and held by who waits, is what it was, whatever dies meanwhile. */
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
-import type { LevelLimits, LimitSettings, RateLimit, Standing, TenantLimits } from '../../src/core/limits.ts'
+import type {
+  LevelLimits,
+  LimitSettings,
+  LimitUse,
+  RateLimit,
+  Standing,
+  TenantLimits,
+  TenantStanding,
+} from '../../src/core/limits.ts'
 import { NO_LIMITS } from '../../src/core/limits.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import type { Submitted } from '../../src/core/ports/submissions.ts'
@@ -277,6 +285,60 @@ export const limitCases: readonly Case[] = [
       expect((await refused()).limit!.waitMs).toBe(5_000)
       await opened.engine.work.finish(await new TestWorker(opened.engine).one(probe), used(1, 1, 2))
       accepted(await submitOne(opened.engine, priced()))
+    },
+  },
+  {
+    name: 'how a tenant stands with its limits: what is used, what is held, who is near, and the same after a restart',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open({
+        limits: limited({
+          all: level({
+            rates: [rate('tokens', 2_000)],
+            budgets: [{ window: 'month', nanoDollars: 9_000, whenOut: 'cut' }],
+            concurrent: 3,
+          }),
+          eachUser: level({ rates: [rate('tokens', 800)] }),
+        }),
+      })
+      const stands = async (): Promise<TenantStanding> => {
+        const { own, near, ...rest } = await opened.engine.operations.standing('acme')
+        const round = (uses: readonly LimitUse[]) =>
+          uses.map((use) => ({ ...use, used: Math.round(use.used), held: Math.round(use.held), resetMs: 0 }))
+        return { own: round(own), near: round(near), ...rest }
+      }
+      const tenant = { level: 'tenant', name: 'acme' } as const
+      const unused = { used: 0, held: 0, resetMs: 0 }
+      expect(await stands()).toEqual({
+        own: [
+          { ...tenant, unit: 'tokens', limit: 2_000, ...unused },
+          { ...tenant, unit: 'nano_dollars', window: 'month', limit: 9_000, ...unused },
+          { ...tenant, unit: 'running', limit: 3, ...unused },
+        ],
+        near: [],
+        more: 0,
+        isPartial: false,
+      })
+      const worker = new TestWorker(opened.engine)
+      const job = accepted(await submitOne(opened.engine, post({ user: 'ann', promptTokens: 50 })))
+      await opened.engine.work.finish(await worker.one(job), used(500, 100, 300))
+      const waits = accepted(await submitOne(opened.engine, post({ user: 'ann', promptTokens: 90 })))
+      const user = { level: 'user', name: 'ann', unit: 'tokens', limit: 800, used: 600, resetMs: 0 } as const
+      const after = await stands()
+      expect(after.near).toEqual([{ ...user, held: 100 }])
+      expect(after.own).toContainEqual({ ...tenant, unit: 'tokens', limit: 2_000, used: 600, held: 100, resetMs: 0 })
+      expect(after.own.find(({ unit }) => unit === 'nano_dollars')).toMatchObject({ used: 300, window: 'month' })
+      await worker.one(waits)
+      expect((await stands()).own.find(({ unit }) => unit === 'running')).toMatchObject({ used: 1, held: 0 })
+      opened = await opened.reopen('kill')
+      // The prompt of the attempt that died is counted
+      expect((await stands()).near).toMatchObject([{ level: 'user', name: 'ann', used: 690 }])
+      expect(await opened.engine.operations.standing('nobody')).toEqual({
+        own: [],
+        near: [],
+        more: 0,
+        isPartial: false,
+      })
     },
   },
   {

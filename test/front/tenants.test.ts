@@ -213,7 +213,7 @@ describe('tenants and keys', () => {
   })
 
   it('a rotated key is the same key: both secrets work until the overlap ends, and count as one', async () => {
-    const { id, key } = await make({ limits: { requests_per_minute: 2 } })
+    const { id, key } = await make({ limits: { requests_per_minute: 1 } })
     expect((await ask(key)).status).toBe(200)
     const { status, body } = await admin('POST', `/admin/keys/${id}/rotate`, { overlap_ms: 3_600_000 })
     expect([status, body['id']]).toEqual([201, id])
@@ -641,6 +641,28 @@ describe('tenants and keys', () => {
     const resumed = await admin('POST', '/admin/resume', { tenant: 'acme', lane: 'any', model: 'talks' })
     expect([resumed.status, resumed.body['data']]).toEqual([200, []])
     expect((await admin('POST', '/admin/resume', { tenant: 'acne' })).status).toBe(404)
+  })
+
+  it('a tenant is told how it stands with its limits, used and held, with its keys and users that are near', async () => {
+    const { id, key } = await make({ limits: { requests_per_minute: 1 } })
+    await admin('PATCH', '/admin/tenants/acme', { limits: { concurrent: 4, dollars_per_month: 5 } })
+    const held = await submit(key, 'Hi. demo: tokens=400 delay=20')
+    await expect.poll(() => state(held)).toBe('leased')
+    const { status, body } = await admin('GET', '/admin/tenants/acme/standing')
+    expect(status).toBe(200)
+    expect(body).toMatchObject({ object: 'standing', tenant: 'acme', more: 0, partial: false })
+    expect(body['data']).toContainEqual({
+      ...{ level: 'tenant', name: 'acme', unit: 'running', limit: 4 },
+      ...{ used: 1, held: 0, remaining: 3, reset_ms: 0 },
+    })
+    expect(body['data']).toContainEqual(
+      expect.objectContaining({ unit: 'nano_dollars', window: 'month', limit: 5e9, used: 0, remaining: 5e9 }),
+    )
+    expect(body['near']).toEqual([
+      expect.objectContaining({ level: 'key', name: id, unit: 'requests', limit: 1, used: 0, held: 1 }),
+    ])
+    const unknown = await admin('GET', '/admin/tenants/acne/standing')
+    expect([unknown.status, unknown.body['error']['message']]).toEqual([404, expect.stringContaining('acme')])
   })
 
   it('changes are kept and told, with what differs, and with no secret', async () => {

@@ -16,6 +16,8 @@ export interface Account {
   waitMs(amount: number, now: number): number
   /** How much is left. Below zero: debt. */
   left(now: number): number
+  /** What is held of it, and not used for good yet. Jobs at once hold nothing: they use. */
+  held(now: number): number
   /** How long until nothing of it is used, if nothing more comes. */
   resetMs(now: number): number
   /** In which `limit` comes back; of a budget, until its window ends. */

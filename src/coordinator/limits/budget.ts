@@ -42,6 +42,10 @@ export class Budget implements Account {
     return this.#limit.nanoDollars - this.#spent - this.#held
   }
 
+  held(): number {
+    return this.#held
+  }
+
   resetMs(now: number): number {
     this.#turn(now)
     return this.#spent + this.#held > 0 ? this.#endsMono - now : 0

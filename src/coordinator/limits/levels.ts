@@ -7,6 +7,7 @@ import {
   type LimitSettings,
   limitsAt,
   modelLevel,
+  modelLevels,
 } from '../../core/limits.ts'
 import { Slots, Table } from '../../core/table.ts'
 import { type Accounts, Level } from './level.ts'
@@ -66,6 +67,41 @@ export class Levels {
       if (name !== null && limitsAt(settings, kind, owner, name) !== null) ids.push(`${kind}\n${owner}\n${name}`)
     }
     return ids
+  }
+
+  /** A tenant's own level and its models', as the settings have them. One that nothing is used of is not kept. */
+  ownOf(tenant: string, now: number): readonly Accounts[] {
+    const settings = this.#settings()
+    const found: Accounts[] = []
+    const add = (kind: LevelKind, owner: string, name: string): void => {
+      const limits = limitsAt(settings, kind, owner, name)
+      if (limits === null) return
+      const known = this.#byKind.get(kind)?.get(owner)?.get(name)
+      known?.change(limits, now)
+      found.push((known ?? new Level(kind, owner, name, limits, this.#calendar)).accounts)
+    }
+    add('tenant', '', tenant)
+    for (const name of modelLevels(settings, tenant)) add('tenant_model', tenant, name)
+    return found
+  }
+
+  /**
+   * A tenant's keys, users and runs that something is used of, as far as they are limited. Null, where there are more
+   * than `most` of them: one of somebody else was looked at.
+   */
+  *membersOf(tenant: string, most: number, now: number): Generator<Accounts | null> {
+    const settings = this.#settings()
+    const tables = MEMBERS.flatMap((kind) => this.#byKind.get(kind)?.get(tenant) ?? [])
+    // The names of a table are listed at once, which takes long where there are many
+    const isMany = tables.reduce((sum, { size }) => sum + size, 0) > most
+    for (const level of isMany ? this.#all : tables.flatMap((table) => [...table.values()])) {
+      const { kind, owner, name } = level
+      const isIts = owner === tenant && MEMBERS.includes(kind)
+      const limits = isIts ? limitsAt(settings, kind, owner, name) : null
+      if (limits !== null) level.change(limits, now)
+      if (limits !== null) yield level.accounts
+      else if (isMany) yield null
+    }
   }
 
   /** What a tenant, and its users, keys, runs and models have used; what something is held of stays. */
@@ -157,6 +193,7 @@ const NONE: readonly LevelState[] = []
 const NOTHING_LIMITED: LevelLimits = { rates: [], budgets: [], concurrent: null }
 /** From the narrowest to the widest. */
 const KINDS: readonly LevelKind[] = ['run', 'key', 'user', 'tenant_model', 'tenant', 'model', 'global']
+const MEMBERS: readonly LevelKind[] = ['key', 'user', 'run']
 const NARROW: readonly LevelKind[] = ['run', 'key', 'user']
 const OWN: readonly LevelKind[] = [...NARROW, 'tenant_model', 'tenant']
 

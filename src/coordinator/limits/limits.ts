@@ -12,6 +12,7 @@ import {
   type Room,
   type Shortfall,
   type Standing,
+  type TenantStanding,
   type TokenPrice,
   type Unit,
 } from '../../core/limits.ts'
@@ -20,6 +21,7 @@ import type { Accounts, Level } from './level.ts'
 import { Levels, type Whose } from './levels.ts'
 import { OutputLengths } from './output-lengths.ts'
 import type { Running } from './running.ts'
+import { tenantStanding } from './standing.ts'
 
 /** What limits need to know of a job. */
 export interface LimitedJob extends Whose {
@@ -305,6 +307,11 @@ export class Limits {
       .flatMap(({ level, amounts, running }) =>
         [...amounts, ...(running === null ? [] : [running])].map((account) => roomOf(level, account, now)),
       )
+  }
+
+  /** For operators. */
+  tenantStanding(tenant: string, now: number): TenantStanding {
+    return tenantStanding(this.#levels, tenant, now)
   }
 
   /** Of its client's own, for each unit the one with the smallest share left; concurrency and velocity are no such. */

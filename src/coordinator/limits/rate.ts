@@ -79,6 +79,11 @@ export class Rate implements Account {
     return this.#limit.burst - this.#leak(now)
   }
 
+  held(now: number): number {
+    this.#leak(now)
+    return this.#heldLeft
+  }
+
   resetMs(now: number): number {
     return this.#leak(now) / this.#perMs
   }

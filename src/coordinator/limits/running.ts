@@ -21,6 +21,10 @@ export class Running implements Account {
     return this.limit - this.#count
   }
 
+  held(): number {
+    return 0
+  }
+
   resetMs(): number {
     return 0
   }

@@ -67,6 +67,10 @@ export class Velocity implements Account {
     return Math.max(0, this.limit - this.#long)
   }
 
+  held(): number {
+    return 0
+  }
+
   resetMs(now: number): number {
     return this.waitMs(0, now)
   }

@@ -9,7 +9,16 @@
  */
 import type { ErrorCode, SluiceError } from '../errors.ts'
 import type { Cached, JobId, JobKind, JobState, Place, Priority, Share, TenantId, Timing, Usage } from '../job.ts'
-import type { Amounts, Calendar, LevelKind, LevelState, Shortfall, Standing, TokenPrice } from '../limits.ts'
+import type {
+  Amounts,
+  Calendar,
+  LevelKind,
+  LevelState,
+  Shortfall,
+  Standing,
+  TenantStanding,
+  TokenPrice,
+} from '../limits.ts'
 import type { Line, RowKind } from '../live.ts'
 import type { UsageRecord } from '../usage-record.ts'
 import type { Backlog, DeploymentStatus, LineBounds, QueueDepth, Selector } from './operations.ts'
@@ -297,6 +306,8 @@ export interface Coordinator {
   line(by: RowKind, most: LineBounds, now: number, atMs: number): Line
   /** What is left of the limits that a job like this one is under. */
   standing(job: ScheduledJob, now: number): Standing
+  /** For operators. */
+  tenantStanding(tenant: TenantId, now: number): TenantStanding
   status(now: number): readonly DeploymentStatus[]
 
   /** Since the last call, in order. */

@@ -1,5 +1,6 @@
 /** What only an operator may do to queued work. */
 import type { TenantId } from '../job.ts'
+import type { TenantStanding } from '../limits.ts'
 import type { Line, RowKind } from '../live.ts'
 
 /** What to pause, resume or purge. All given members must match. */
@@ -65,6 +66,8 @@ export interface Operations {
   backlog(): Promise<readonly Backlog[]>
   /** Who waits and what runs, now. Its cost is bounded, whatever waits; still, ask only while somebody looks. */
   line(by: RowKind, most: LineBounds): Promise<Line>
+  /** How a tenant stands with its limits, now. Its cost is bounded; still, ask only while somebody looks. */
+  standing(tenant: TenantId): Promise<TenantStanding>
   /** Those in the configuration, in its order, and those that still have calls. */
   deployments(): Promise<readonly DeploymentStatus[]>
 }

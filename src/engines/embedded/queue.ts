@@ -3,8 +3,8 @@
  * waits for the other.
  */
 import type { SluiceError } from '../../core/errors.ts'
-import type { Job, JobDraft, JobId, Place } from '../../core/job.ts'
-import type { TokenPrice } from '../../core/limits.ts'
+import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
+import type { TenantStanding, TokenPrice } from '../../core/limits.ts'
 import type { Line, RowKind } from '../../core/live.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
 import type {
@@ -279,6 +279,10 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   async line(by: RowKind, most: LineBounds): Promise<Line> {
     const { coordinator, clock } = this.#parts
     return coordinator.line(by, most, this.#dispatch.now(), clock.wallMs())
+  }
+
+  async standing(tenant: TenantId): Promise<TenantStanding> {
+    return this.#parts.coordinator.tenantStanding(tenant, this.#dispatch.now())
   }
 
   async deployments(): Promise<readonly DeploymentStatus[]> {

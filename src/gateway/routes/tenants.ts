@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { SluiceError } from '../../core/errors.ts'
 import { checkNames } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
+import { wireLimitUse } from '../../core/limits.ts'
 import type { AuditEntry } from '../../core/ports/audit.ts'
 import type { Disabled, TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
 import type { Admitted } from '../caller/admitted.ts'
@@ -20,7 +21,7 @@ const AUDIT_LIST = 100
 const MAX_AUDIT_LIST = 1_000
 
 export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route[] {
-  const { tenants, keys, audit, clock, options, limitRules } = deps
+  const { tenants, keys, audit, clock, options, limitRules, operations } = deps
 
   const bodyOf = async (call: Call): Promise<JsonRecord> => (await readJson(call, options.maxBodyBytes, options)).value
 
@@ -55,6 +56,21 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
     const record = all.get(id)
     if (record === undefined) throw noTenant(id, all.keys())
     return json(200, viewOf(id, record))
+  }
+
+  async function standing(call: Call): Promise<Answer> {
+    const id = call.params['id']
+    const all = await knownTenants(deps)
+    if (!all.has(id)) throw noTenant(id, all.keys())
+    const { own, near, more, isPartial } = await operations.standing(id)
+    return json(200, {
+      object: 'standing',
+      tenant: id,
+      data: own.map(wireLimitUse),
+      near: near.map(wireLimitUse),
+      more,
+      partial: isPartial,
+    })
   }
 
   async function change(call: Call): Promise<Answer> {
@@ -198,6 +214,7 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
   return [
     { method: 'GET', path: '/admin/tenants', auth: 'operator', run: list },
     { method: 'GET', path: '/admin/tenants/:id', auth: 'operator', run: show },
+    { method: 'GET', path: '/admin/tenants/:id/standing', auth: 'operator', run: standing },
     { method: 'PATCH', path: '/admin/tenants/:id', auth: 'operator', run: change },
     { method: 'DELETE', path: '/admin/tenants/:id', auth: 'operator', run: erase },
     { method: 'GET', path: '/admin/disable', auth: 'operator', run: switches },

@@ -1,7 +1,7 @@
 /** The chosen tenant: its limits, keys, spend, and how to stop it. */
 import { useState } from 'preact/hooks'
 import { call, get } from '../../api.ts'
-import { age, count, counted, money, percent } from '../../format.ts'
+import { age, counted, money, percent } from '../../format.ts'
 import { useKey } from '../../keys.ts'
 import { Trouble, useLoad } from '../../load.tsx'
 import { Bullet } from '../../parts/bars.tsx'
@@ -15,7 +15,8 @@ import { forbids } from '../../session.ts'
 import { serverNow } from '../../socket.ts'
 import { actOn, told } from '../jobs/act.ts'
 import { Keys } from './keys.tsx'
-import { changed, changesOf, changeWords, FIELDS, type Limits, limitOf, monthStart, shown } from './limits.ts'
+import { changed, changesOf, changeWords, FIELDS, type Limits, limitOf, monthStart } from './limits.ts'
+import { Standing } from './standing.tsx'
 import type { Listed, Tenant, Usage } from './types.ts'
 
 interface OneProps {
@@ -51,7 +52,7 @@ export function One({ tenant, reload }: OneProps) {
         </span>
       </header>
       <div class="columns tenant-columns">
-        <LimitsPanel tenant={tenant} />
+        <Standing tenant={tenant} locked={locked} />
         <Keys tenant={id} isNew={isKey} setNew={setKey} />
         <Spend tenant={id} />
         <Stop tenant={tenant} reload={reload} />
@@ -99,88 +100,6 @@ function about({ label, source, changed_at, models, disabled, isPaused }: OnePro
 function agoOf(atSeconds: number): string {
   const text = age(atSeconds * 1_000, serverNow())
   return /\d (?:s|min|h)$/.test(text) ? `${text} ago` : text
-}
-
-function LimitsPanel({ tenant }: Pick<OneProps, 'tenant'>) {
-  const { limits, runs, spentNano } = tenant
-  const rows = FIELDS.flatMap((field) => {
-    const limit = limitOf(limits, field.name)
-    if (limit === null) return []
-    const used = field.name === 'concurrent' ? runs : field.name === 'dollars_per_month' ? spentNano / 1e9 : null
-    return [{ field, limit, used, share: used === null || limit === 0 ? -1 : used / limit }]
-  }).sort((one, other) => other.share - one.share)
-  const others = Object.keys(limits ?? {}).filter(
-    (name) => limits?.[name] != null && !FIELDS.some((field) => field.name === name) && NAMED[name] !== undefined,
-  )
-  const locked = lockOf(tenant)
-  return (
-    <Panel title="Limits" sub="what binds first stands first">
-      {rows.length === 0 && (
-        <p class="muted">{tenant.limits_source === null ? 'It has no limits.' : 'None of these.'}</p>
-      )}
-      <ul class="limits">
-        {rows.map(({ field, limit, used, share }) => (
-          <li key={field.name}>
-            <span>
-              {field.title}
-              <span class="faint small">{tenant.id}</span>
-            </span>
-            {used === null ? (
-              <span />
-            ) : (
-              <Bullet
-                used={Math.max(0, share)}
-                tone={share >= 1 ? 'warn' : field.isMoney ? 'slate' : 'water'}
-                label={`${field.title}: ${shown(used, field.isMoney)} of ${shown(limit, field.isMoney)}`}
-              />
-            )}
-            <span class="limits-value">
-              {used === null ? (
-                ''
-              ) : (
-                <>
-                  {shown(used, field.isMoney)} <span class="muted">of </span>
-                </>
-              )}
-              <span class={used === null ? '' : 'muted'}>{shown(limit, field.isMoney)}</span>
-            </span>
-          </li>
-        ))}
-        {others.map((name) => (
-          <li key={name}>
-            <span>{NAMED[name]}</span>
-            <span />
-            <span class="limits-value muted">{wordsOf(limits?.[name])}</span>
-          </li>
-        ))}
-      </ul>
-      {locked !== null && (
-        <p class="muted small lock">
-          <Icon name="lock" size={13} /> {locked}
-        </p>
-      )}
-    </Panel>
-  )
-}
-
-const NAMED: Readonly<Record<string, string>> = {
-  input_tokens_per_minute: 'Tokens of prompts a minute',
-  output_tokens_per_minute: 'Tokens of answers a minute',
-  dollars_per_hour: 'Money an hour',
-  each_user: 'Each end user',
-  each_key: 'Each key',
-  each_run: 'Each run of an agent',
-  models: 'By model',
-}
-
-/** {tokens_per_minute: 20000} → "tokens per minute 20000" */
-function wordsOf(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return String(value)
-  if (Array.isArray(value)) return value.map((one) => String((one as { name?: unknown }).name ?? one)).join(', ')
-  return Object.entries(value)
-    .filter(([, one]) => typeof one === 'number' && one !== 1)
-    .map(([name, one]) => `${name.replaceAll('_', ' ')} ${count(one as number)}`)
-    .join(', ')
 }
 
 interface LimitsDialogProps {

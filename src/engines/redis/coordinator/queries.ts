@@ -46,6 +46,8 @@ function answerOf(term: Term, query: Query, known: KnownJobs): Answers[Query['ty
       const now = term.now()
       return coordinator.line(query.by, query.most, now, Math.floor(term.time.atMs(now)))
     }
+    case 'standing':
+      return coordinator.tenantStanding(query.tenant, term.now())
     case 'deployments':
       return coordinator.status(term.now())
   }

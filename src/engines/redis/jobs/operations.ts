@@ -1,4 +1,6 @@
 /** What operators do to queued work is the coordinator's to do: asked of it over the bus. */
+import type { TenantId } from '../../../core/job.ts'
+import type { TenantStanding } from '../../../core/limits.ts'
 import type { Line, RowKind } from '../../../core/live.ts'
 import type {
   Backlog,
@@ -60,6 +62,10 @@ export class RedisOperations implements Operations {
 
   line(by: RowKind, most: LineBounds): Promise<Line> {
     return this.#ground.bus.ask({ type: 'line', by, most })
+  }
+
+  standing(tenant: TenantId): Promise<TenantStanding> {
+    return this.#ground.bus.ask({ type: 'standing', tenant })
   }
 
   async deployments(): Promise<readonly DeploymentStatus[]> {

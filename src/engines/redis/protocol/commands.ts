@@ -163,7 +163,12 @@ export interface LookAtLine extends Asked {
   readonly most: LineBounds
 }
 
-export type Query = Hello | WasFinished | Look | List | Status | LookAtLine
+export interface LookAtLimits extends Asked {
+  readonly type: 'standing'
+  readonly tenant: TenantId
+}
+
+export type Query = Hello | WasFinished | Look | List | Status | LookAtLine | LookAtLimits
 
 // ---------------------------------------------------------------- more commands
 
@@ -260,6 +265,7 @@ const QUERY_SHAPES: Readonly<Record<Query['type'], Shape>> = {
   depth: ASKED,
   backlog: ASKED,
   line: { ...ASKED, by: ROW_KIND, most: members({ rows: count, waits: count, runs: count }) },
+  standing: { ...ASKED, tenant: text },
   deployments: ASKED,
 }
 

@@ -3,7 +3,7 @@
  * them a second line with what the commit's script added (see readMail). All leave inside the fenced script.
  */
 import type { Cached, Job, JobId, JobState, Place } from '../../../core/job.ts'
-import type { Shortfall, Standing } from '../../../core/limits.ts'
+import type { Shortfall, Standing, TenantStanding } from '../../../core/limits.ts'
 import type { Line } from '../../../core/live.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
@@ -147,6 +147,7 @@ export interface Answers {
   readonly depth: QueueDepth
   readonly backlog: readonly Backlog[]
   readonly line: Line
+  readonly standing: TenantStanding
   readonly deployments: readonly DeploymentStatus[]
   readonly configure: null
 }
