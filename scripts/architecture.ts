@@ -76,7 +76,7 @@ const CODE_FOR_CLIENT = 'src/core/fold.ts'
 
 /** The dashboard: types of what it is told, and the code of what is measured. */
 const TYPES_FOR_DASHBOARD = [
-  ...['live', 'measure', 'job', 'errors', 'frames', 'comparison'].map((name) => `src/core/${name}.ts`),
+  ...['live', 'limits', 'measure', 'job', 'errors', 'frames', 'comparison'].map((name) => `src/core/${name}.ts`),
   'src/bench/run.ts',
 ]
 const CODE_FOR_DASHBOARD = 'src/core/measure.ts'

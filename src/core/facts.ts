@@ -181,9 +181,17 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
         /** On another deployment than the attempt before it. */
         readonly isFallback: boolean
       }
-    /** The first text of the answer arrived, so long after the job was accepted. `parts.delivery` is still 0. */
-    | { readonly type: 'first-token-received'; readonly ttftMs: number; readonly parts: TtftParts }
-    /** At most twice a second while it runs: tokens of its answer so far, chunks with text counted as one. */
+    /**
+     * The first text of the answer arrived, so long after the job was accepted. `parts.delivery` is still 0. `isWhole`:
+     * it came with all the rest, in a document, so this is no time to a first token.
+     */
+    | {
+        readonly type: 'first-token-received'
+        readonly ttftMs: number
+        readonly parts: TtftParts
+        readonly isWhole?: true
+      }
+    /** At most twice a second while it runs: tokens that this attempt has made, chunks with text counted as one. */
     | { readonly type: 'attempt-progressed'; readonly tokens: number }
     /** Between two chunks, from the first text on: STALL_MS or more. */
     | { readonly type: 'answer-stalled'; readonly ms: number }

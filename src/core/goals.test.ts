@@ -4,6 +4,7 @@ import type { JobState, Timing } from './job.ts'
 
 const GOALS = { ttftMs: 1_000, tpotMs: 50 }
 const PARTS = { admission: 1, queue: 400, retries: 0, routing: 1, connect: 0, upstream: 500, delivery: 0 }
+const PARTS_LATE = { ...PARTS, upstream: 9_000 }
 const TIMING: Timing = { queuedMs: 400, ttftMs: 901, tpotMs: 20, totalMs: 2_000, attempts: 1 }
 
 test.each<readonly [string, JobState, Timing | undefined, boolean | null]>([
@@ -13,6 +14,7 @@ test.each<readonly [string, JobState, Timing | undefined, boolean | null]>([
   ['slow tokens', 'done', { ...TIMING, tpotMs: 50.1 }, false],
   ['admission counts', 'done', { ...TIMING, parts: { ...PARTS, admission: 200 } }, false],
   ['its parts, all within', 'done', { ...TIMING, parts: PARTS }, true],
+  ['a document, all of it late', 'done', { queuedMs: 0, totalMs: 9_000, attempts: 1, parts: PARTS_LATE }, true],
   ['an answer of one token', 'done', { queuedMs: 0, totalMs: 5, attempts: 1 }, true],
   ['one that was canceled', 'canceled', TIMING, null],
   ['one that failed, however fast', 'failed', TIMING, false],

@@ -18,6 +18,8 @@ export const ttftOfParts = (parts: TtftParts): number =>
 export function isGood(state: JobState, timing: Timing | undefined, goals: Goals): boolean | null {
   if (state === 'canceled') return null
   if (state !== 'done') return false
-  const ttftMs = timing?.parts === undefined ? timing?.ttftMs : ttftOfParts(timing.parts)
-  return (ttftMs ?? 0) <= goals.ttftMs && (timing?.tpotMs ?? 0) <= goals.tpotMs
+  const { ttftMs, parts } = timing ?? {}
+  // Of a document there are parts, until it was there, and no first token
+  const tookMs = ttftMs === undefined || parts === undefined ? ttftMs : ttftOfParts(parts)
+  return (tookMs ?? 0) <= goals.ttftMs && (timing?.tpotMs ?? 0) <= goals.tpotMs
 }

@@ -146,7 +146,10 @@ export interface Usage {
 export interface Timing {
   /** In line: all of its waits, its own delay and the pauses between attempts among them. No attempt's time. */
   readonly queuedMs: number
-  /** Time to first token: accepted to the first text of the answer. Absent where there was none, or nobody knows. */
+  /**
+   * Time to first token: accepted to the first text of the answer. Absent where there was none, where it came with all
+   * the rest in a document, or where nobody knows.
+   */
   readonly ttftMs?: number
   /** Where it went; all but `admission`, which comes before acceptance, and `delivery`, add up to `ttftMs`. */
   readonly parts?: TtftParts

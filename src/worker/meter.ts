@@ -138,6 +138,11 @@ export class Meter {
     return true
   }
 
+  /** The part of `tokens` that came in this attempt. */
+  get attemptTokens(): number {
+    return this.#seen
+  }
+
   /** With text, of this attempt. */
   get chunks(): number {
     return this.#text()

@@ -8,6 +8,7 @@ import { OPTIONS, job as scheduled } from '../coordinator/scheduler/testing/jobs
 import { foldAnswer } from '../core/answer.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Happened } from '../core/facts.ts'
+import { isGood } from '../core/goals.ts'
 import type { Job } from '../core/job.ts'
 import { type Shortfall, wireLimit } from '../core/limits.ts'
 import type { AnswerGuards } from '../core/ports/admission.ts'
@@ -936,6 +937,37 @@ describe('the time to first token', () => {
   })
 })
 
+describe('an answer that comes in one piece', () => {
+  it('has no time to a first token: how long it took as a whole misses no goal for that', async () => {
+    const { clock, facts, outcomes, attempt } = setUp()
+    const { run, sink } = await attempt({ document: true })
+    clock.advance(5_000)
+    sink.document(DOCUMENT, { prompt_tokens: 5, completion_tokens: 100 })
+    sink.end({ kind: 'done' })
+    await over(run)
+    expect(facts.find(({ type }) => type === 'first-token-received')).toMatchObject({ isWhole: true })
+    const { timing } = outcomes[0] as Outcome & { kind: 'done' }
+    expect(timing).toMatchObject({ totalMs: 5_000, parts: { upstream: 5_000 } })
+    expect(timing).not.toHaveProperty('ttftMs')
+    expect(isGood('done', timing, { ttftMs: 1_500, tpotMs: 50 })).toBe(true)
+  })
+
+  it('has one where chunks came before it', async () => {
+    const { clock, facts, outcomes, attempt } = setUp()
+    const { run, sink } = await attempt()
+    clock.advance(30)
+    sink.events([CHUNK])
+    clock.advance(5_000)
+    sink.document(DOCUMENT, null)
+    sink.end({ kind: 'done' })
+    await over(run)
+    expect(facts.filter(({ type }) => type === 'first-token-received')).toEqual([
+      expect.not.objectContaining({ isWhole: true }),
+    ])
+    expect(outcomes[0]).toMatchObject({ timing: { ttftMs: 30 } })
+  })
+})
+
 describe('the pace', () => {
   const usage = (tokens: number, reasoning = 0): Bytes =>
     JSON.stringify({
@@ -978,6 +1010,23 @@ describe('the pace', () => {
   it('knows how many tokens the first chunk brought where it tells them', async () => {
     const first = CHUNK.replace(/\}$/, ',"usage":{"prompt_tokens":3,"completion_tokens":8}}')
     expect(await paced(first, usage(28))).toBe(10)
+  })
+
+  it('tells the progress of its own attempt where it goes on with an answer', async () => {
+    const { clock, facts, attempt } = setUp()
+    const first = await attempt()
+    clock.advance(1_000)
+    first.sink.events([CHUNK, CHUNK, CHUNK])
+    first.run.stop('released')
+    await over(first.run)
+    const second = await attempt()
+    clock.advance(1_000)
+    second.sink.events([CHUNK, CHUNK])
+    const told = facts.flatMap((fact) => (fact.type === 'attempt-progressed' ? [[fact.attempt, fact.tokens]] : []))
+    expect(told).toEqual([
+      [1, 3],
+      [2, 2],
+    ])
   })
 
   it('tells a stall, and progress twice a second', async () => {

@@ -123,6 +123,8 @@ export class Run implements ProviderSink {
   /** The log has chunks already: the upstream's opening chunk adds nothing. */
   #dropOpening = false
   #textShown = false
+  /** All of it came at once: no time to a first token can be told. */
+  #isWhole = false
   #firstTokenMono: number | null
   /** Where the time until then went; null: an earlier attempt gave it. */
   #parts: TtftParts | null = null
@@ -283,6 +285,7 @@ export class Run implements ProviderSink {
         identity === null ? documentRecord(document) : chunkBytesOf(document, (chunk) => ({ ...chunk, ...identity }))
       this.#last = [record]
       this.#lastChunk = document
+      this.#isWhole = !this.#textShown
       this.#append([record], this.#meter.tokens - before)
     } catch (thrown) {
       this.#giveUp(thrown)
@@ -320,6 +323,7 @@ export class Run implements ProviderSink {
         deployment: this.lease.claim.deployment,
         ttftMs: this.#firstTokenMono - this.#acceptedMono,
         parts: this.#parts,
+        ...(this.#isWhole && { isWhole: true }),
       })
     }
     crashpoint('mid-stream')
@@ -351,7 +355,7 @@ export class Run implements ProviderSink {
     const { job, attempt, claim } = this.lease
     const about = { ...aboutJob(job), attempt, deployment: claim.deployment }
     if (isStalled) emit({ ...about, type: 'answer-stalled', ms: sinceMs })
-    emit({ ...about, type: 'attempt-progressed', tokens: this.#meter.tokens })
+    emit({ ...about, type: 'attempt-progressed', tokens: this.#meter.attemptTokens })
   }
 
   /** Nothing more of this answer can be taken: its call ends, and with it the attempt. */
@@ -618,7 +622,9 @@ export class Run implements ProviderSink {
   }
 
   #ttft(): { readonly ttftMs?: number } {
-    return this.#firstTokenMono === null ? {} : { ttftMs: thousandths(this.#firstTokenMono - this.#acceptedMono) }
+    return this.#firstTokenMono === null || this.#isWhole
+      ? {}
+      : { ttftMs: thousandths(this.#firstTokenMono - this.#acceptedMono) }
   }
 
   #tpotMs(): number | null {

@@ -31,3 +31,32 @@ it('goes on where the clock is set back', () => {
   expect(history.startAtMs).toBe(1_000_000)
   expect(tokens(history, 1_029_000)).toEqual([4, 5, 5, 5, 5, 5])
 })
+
+const ATTEMPT = {
+  ...{ atMs: 10_000, job: 'j', tenant: 't', keyId: 'k', model: 'm', requestId: null, trace: null, deployment: 'd' },
+}
+const PARTS = { admission: 0, queue: 0, retries: 0, routing: 0, connect: 0, upstream: 5_000, delivery: 0 }
+const usage = (completionTokens: number) => ({ promptTokens: 1, completionTokens, estimated: false })
+
+/** In the bucket of all these facts. */
+const tokensOf = ({ tiers: [tier] }: History): number => tier.value(tier.bucketAt(10_000), 'tokensOut')
+
+it('counts the tokens of an answer once, though it was broken off, and another attempt went on with it', () => {
+  const history = new History(0)
+  const tell = (attempt: number, fact: object): void => history.observe({ ...ATTEMPT, attempt, ...fact } as Fact)
+  tell(1, { type: 'attempt-progressed', tokens: 126 })
+  tell(1, { type: 'attempt-ended', code: 'provider_cut', usage: usage(126) })
+  tell(2, { type: 'attempt-progressed', tokens: 100 })
+  tell(2, { type: 'attempt-progressed', tokens: 250 })
+  tell(2, { type: 'attempt-ended', code: null, usage: usage(374) })
+  expect(tokensOf(history)).toBe(500)
+})
+
+it('takes the time of an answer that came in one piece for no time to a first token of its deployment', () => {
+  const history = new History(0)
+  const tell = (fact: object): void => history.observe({ ...ATTEMPT, attempt: 1, ...fact } as Fact)
+  tell({ type: 'first-token-received', ttftMs: 5_000, parts: PARTS, isWhole: true })
+  expect(history.deployments.read('d', 0, 10_000).ttftP95Ms).toBeNull()
+  tell({ type: 'first-token-received', ttftMs: 20, parts: { ...PARTS, upstream: 20 } })
+  expect(history.deployments.read('d', 0, 10_000).ttftP95Ms).toBeLessThan(25)
+})

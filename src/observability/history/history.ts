@@ -61,7 +61,9 @@ export class History {
       case 'first-token-delivered':
         return this.#firstToken(fact.atMs, fact.parts)
       case 'first-token-received':
-        return this.deployments.ttft(fact.deployment, fact.atMs, fact.parts.connect + fact.parts.upstream)
+        return fact.isWhole
+          ? undefined
+          : this.deployments.ttft(fact.deployment, fact.atMs, fact.parts.connect + fact.parts.upstream)
       case 'attempt-progressed':
         return this.#progressed(fact.job, fact.tokens, fact.atMs)
       case 'attempt-ended':

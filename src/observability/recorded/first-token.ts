@@ -15,6 +15,7 @@ export function firstToken(by: By): Recorded {
     observe(fact) {
       switch (fact.type) {
         case 'first-token-received': {
+          if (fact.isWhole) return
           const model = by.model(fact.model)
           ttft.of(model, fact.deployment).record(ttftOfParts(fact.parts))
           for (const part of RECEIVED) parts.of(model, part).record(fact.parts[part])

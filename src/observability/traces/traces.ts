@@ -241,8 +241,10 @@ function mark(trace: Trace, fact: OfJob): void {
       })
       return
     case 'first-token-received':
-      trace.parts ??= fact.parts
-      trace.ttftMs ??= fact.ttftMs
+      if (!fact.isWhole) {
+        trace.parts ??= fact.parts
+        trace.ttftMs ??= fact.ttftMs
+      }
       trace.stored.add(sinceMs, trace.tokens)
       change(trace, fact.attempt, (attempt) => {
         attempt.firstTokenAtMs = atMs
@@ -323,7 +325,7 @@ function end(trace: Trace, fact: Extract<Fact, { type: 'job-ended' }>): void {
     trace.totalMs = timing.totalMs
     trace.tpotMs = timing.tpotMs ?? null
     trace.ttftMs ??= timing.ttftMs ?? null
-    trace.parts ??= timing.parts ?? null
+    if (timing.ttftMs !== undefined) trace.parts ??= timing.parts ?? null
   }
   if (trace.stored.size > 0) trace.stored.add(trace.totalMs ?? atMs - trace.acceptedAtMs, trace.tokens)
 }
