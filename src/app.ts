@@ -115,6 +115,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     adminKey: ownKey,
     isSeeded,
     live,
+    observed: live.observed,
     beginSpan: null,
   }
   const gateway = startGateway(settings, parts, { ...runtime, clock: dates })

@@ -7,6 +7,7 @@ import { Weights } from '../admission/estimate/weights.ts'
 import type { Config } from '../config/schema.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Live } from '../core/ports/live.ts'
+import type { Observed } from '../core/ports/observed.ts'
 import type { BeginSpan } from '../core/trace.ts'
 import { createDelivery } from '../delivery/delivery.ts'
 import { DIALECTS } from '../dialects/index.ts'
@@ -40,13 +41,14 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'r
   readonly vocabulary: Vocabulary
   readonly adminKey: string
   readonly live: Live
+  readonly observed: Observed
   readonly beginSpan: BeginSpan | null
   /** The operator has given a key of their own making. */
   readonly isSeeded: boolean
 }
 
 export function startGateway(settings: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
-  const { engine, catalogue, vocabulary, adminKey, isSeeded, health, stats, metrics, reload, live } = parts
+  const { engine, catalogue, vocabulary, adminKey, isSeeded, health, stats, metrics, reload, live, observed } = parts
   const { clock, ids, emit, observe, log } = runtime
   const { http, queue, sessions, websocket, workers, dataDir, durability } = settings.config
   const created = Math.floor(clock.wallMs() / 1000)
@@ -105,6 +107,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       served: () => servedModels(settings, catalogue, prices, clock.wallMs()),
     },
     live,
+    observed,
     textPolicy: () => textOf(settings.config),
     pageFolder: PAGE_FOLDER,
     delivery,

@@ -9,6 +9,7 @@ import { GLOSSARY } from '../core/measure.ts'
 import { Histogram, type Metric } from '../core/numbers.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Live } from '../core/ports/live.ts'
+import type { Observed } from '../core/ports/observed.ts'
 import { createReports } from '../ledger/reports.ts'
 import { History } from '../observability/history/history.ts'
 import { Changes } from '../observability/live/changes.ts'
@@ -18,6 +19,7 @@ import { createLive } from '../observability/live/live.ts'
 import { createNowPages, type Spent } from '../observability/live/now-pages.ts'
 import { Watchers } from '../observability/live/watchers.ts'
 import type { LoopMonitor } from '../observability/loop.ts'
+import { RefusedOfLate } from '../observability/refused/refused.ts'
 import { Traces } from '../observability/traces/traces.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import type { Settings } from './in-force.ts'
@@ -45,6 +47,7 @@ export interface LiveOf {
 const LOOK_MS = 5_000
 
 export interface OpenLive extends Live {
+  readonly observed: Observed
   /** Nothing is looked at any more. */
   stop(): void
 }
@@ -60,7 +63,8 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
   const traces = new Traces(parts.goals)
   const changes = new Changes()
   const watchers = new Watchers()
-  for (const each of [history, traces, changes, watchers]) runtime.observe(each.observe)
+  const refused = new RefusedOfLate(clock.wallMs())
+  for (const each of [history, traces, changes, watchers, refused]) runtime.observe(each.observe)
   const reports = createReports(engine.ledger, clock)
   const storeError = () => {
     const health = engine.health()
@@ -156,7 +160,11 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
     }),
     onFault: (err) => log.error({ err }, 'a page of the dashboard could not be told something'),
   })
-  return { ...live, stop }
+  const observed: Observed = {
+    deployment: (name) => history.deployments.lately(name, clock.wallMs()),
+    refusals: (tenant) => refused.of(tenant, clock.wallMs()),
+  }
+  return { ...live, observed, stop }
 }
 
 const isDemo = ({ models }: Config): boolean => models.every(({ provider }) => provider === 'demo')

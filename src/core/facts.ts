@@ -8,6 +8,7 @@ import type { Cached, Job, JobDraft, JobId, JobKind, JobState, TenantId, Timing,
 import type { LevelKind, Unit, Window } from './limits.ts'
 import type { TtftParts } from './measure.ts'
 import type { AuditEntry } from './ports/audit.ts'
+import type { UpstreamLimits } from './ports/provider.ts'
 import type { Ruling } from './ruling.ts'
 import type { Traceparent } from './trace.ts'
 import type { Cost } from './usage-record.ts'
@@ -210,6 +211,8 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
         readonly usage?: Usage
         /** Absent: it never called. */
         readonly cost?: Cost
+        /** What its upstream's headers told of our limits there. */
+        readonly quota?: UpstreamLimits
         /** From the call to its end; absent, as all below: it never called. */
         readonly calledMs?: number
         /** What Sluice itself took, neither line nor provider: admission (of the first attempt), opening, end. */

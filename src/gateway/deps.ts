@@ -19,6 +19,7 @@ import type { Keys } from '../core/ports/keys.ts'
 import type { UsageReports } from '../core/ports/ledger.ts'
 import type { Live } from '../core/ports/live.ts'
 import type { TokenLog } from '../core/ports/log.ts'
+import type { Observed } from '../core/ports/observed.ts'
 import type { Operations } from '../core/ports/operations.ts'
 import type { Presence } from '../core/ports/presence.ts'
 import type { Prices } from '../core/ports/prices.ts'
@@ -226,6 +227,7 @@ export interface GatewayDeps {
   readonly models: Models
   /** What the dashboard shows, and where its files are. */
   readonly live: Live
+  readonly observed: Observed
   /** May texts be seen there? */
   readonly textPolicy: () => Hello['text']
   readonly pageFolder: string

@@ -21,7 +21,14 @@ import { STALL_MS, type TtftParts } from '../core/measure.ts'
 import { Once } from '../core/once.ts'
 import type { AnswerGuards, Stage } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
-import type { Deployment, Provider, ProviderEnd, ProviderRun, ProviderSink } from '../core/ports/provider.ts'
+import type {
+  Deployment,
+  Provider,
+  ProviderEnd,
+  ProviderRun,
+  ProviderSink,
+  UpstreamLimits,
+} from '../core/ports/provider.ts'
 import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
 import {
   attemptRecord,
@@ -97,6 +104,8 @@ export class Run implements ProviderSink {
   #calledMono = 0
   /** When the provider had ended; 0: it has not. */
   #endedMono = 0
+  /** What the upstream told of our limits there. */
+  #quota: UpstreamLimits | undefined
   /** Where the attempt before this one ran; null: there was none. */
   #before: string | null = null
   #writer: LogWriter | null = null
@@ -366,6 +375,7 @@ export class Run implements ProviderSink {
 
   end(end: ProviderEnd): void {
     this.#endedMono = this.#deps.clock.monoMs()
+    if (end.kind !== 'aborted') this.#quota = end.limits
     let outcome: Outcome | typeof LOST | Promise<Outcome | typeof LOST>
     try {
       outcome = this.#outcomeOf(end)
@@ -509,6 +519,7 @@ export class Run implements ProviderSink {
       ...failureOf(outcome.kind === 'failed' ? outcome.error : null),
       ...(usage && { usage }),
       ...(cost && { cost }),
+      ...(this.#quota !== undefined && { quota: this.#quota }),
       ...(this.#call !== null && this.#took()),
     })
   }

@@ -7,16 +7,28 @@ import { createClient } from '../../src/cli/client.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { request, send } from './wire.ts'
 
+const ANSWER = JSON.stringify({
+  ...{ id: 'c1', object: 'chat.completion', created: 1, model: 'm3' },
+  choices: [{ index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop' }],
+  usage: { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4 },
+})
 let upstream: Server
 let app: TestApp
 /** What the upstream answers with. */
 let status = 429
+const QUOTA = {
+  'x-ratelimit-limit-requests': '500',
+  'x-ratelimit-remaining-requests': '499',
+  'x-ratelimit-reset-requests': '120ms',
+  'x-ratelimit-remaining-tokens': '12000',
+}
 
 beforeAll(async () => {
   upstream = createServer((request, response) => {
     request.resume()
-    response.writeHead(status, { 'content-type': 'application/json', ...(status === 429 && { 'retry-after': '100' }) })
-    response.end('{"error":{"message":"no"}}')
+    const more = status === 429 ? { 'retry-after': '100' } : status === 200 ? QUOTA : {}
+    response.writeHead(status, { 'content-type': 'application/json', ...more })
+    response.end(status === 200 ? ANSWER : '{"error":{"message":"no"}}')
   })
   await new Promise<void>((done) => upstream.listen(0, '127.0.0.1', done))
   const base_url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}/v1`
@@ -31,6 +43,7 @@ beforeAll(async () => {
         { name: 'team/slashed', provider: 'demo' },
         { name: 'twin', provider: 'demo' },
         { name: 'twin', provider: 'demo' },
+        { ...model, name: 'told', deployment: 'told', model: 'm3' },
       ],
       queue: { max_attempts: 1 },
     },
@@ -62,6 +75,7 @@ it('those that are well have their calls and no more; only the operator may ask'
     { deployment: 'team/slashed@demo', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
     { deployment: 'twin@demo', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
     { deployment: 'twin@demo#2', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
+    { deployment: 'told', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
   ])
   const refused = await send(app.adminPort, request('GET', '/admin/deployments', {}))
   expect(refused.status).toBe(401)
@@ -90,6 +104,33 @@ it('one that is too busy says until when it is left alone, one that fails how of
 it('a server that is not there, or does not know the key, is no finding', async () => {
   expect(await checkDeployments(createClient(`http://127.0.0.1:${app.adminPort}`, 'another-key'))).toEqual([])
   expect(await checkDeployments(createClient('http://127.0.0.1:1', ADMIN_KEY))).toEqual([])
+})
+
+it('tells what was measured of late, and what is left of the quota as its provider told', async () => {
+  const figures = async (query = ''): Promise<Record<string, any>> => {
+    const headers = { authorization: `Bearer ${ADMIN_KEY}` }
+    const { data } = JSON.parse((await send(app.adminPort, request('GET', `/admin/models${query}`, headers))).body)
+    return data.find((one: { readonly id: string }) => one.id === 'told').deployments[0]
+  }
+  expect((await figures())['measured']).toEqual({
+    ...{ over_ms: 300_000, attempts: 0, failed: 0, nano_dollars: 0, last_error: null },
+    ...{ ttft_p50_ms: null, ttft_p95_ms: null, tpot_p50_ms: null, tpot_p95_ms: null },
+  })
+  expect((await figures())['quota']).toBeNull()
+  status = 500
+  expect((await ask('told')).status).toBe(502)
+  status = 200
+  expect((await ask('told')).status).toBe(200)
+  const { measured, quota } = await figures('?recent=true')
+  expect(measured).toMatchObject({ attempts: 2, failed: 1, last_error: 'provider_error' })
+  expect(measured.recent.ttft_p95_ms).toHaveLength(60)
+  expect(quota).toEqual({
+    age_ms: expect.any(Number),
+    requests: { limit: 500, remaining: 499, reset_ms: 120 },
+    tokens: { limit: null, remaining: 12_000, reset_ms: null },
+  })
+  expect(quota.age_ms).toBeLessThan(10_000)
+  status = 500
 })
 
 describe('taking one out', () => {

@@ -643,7 +643,7 @@ describe('tenants and keys', () => {
     expect((await admin('POST', '/admin/resume', { tenant: 'acne' })).status).toBe(404)
   })
 
-  it('a tenant is told how it stands with its limits, used and held, with its keys and users that are near', async () => {
+  it('how a tenant stands with its limits is told, used and held, with its keys that are near', async () => {
     const { id, key } = await make({ limits: { requests_per_minute: 1 } })
     await admin('PATCH', '/admin/tenants/acme', { limits: { concurrent: 4, dollars_per_month: 5 } })
     const held = await submit(key, 'Hi. demo: tokens=400 delay=20')
@@ -663,6 +663,25 @@ describe('tenants and keys', () => {
     ])
     const unknown = await admin('GET', '/admin/tenants/acne/standing')
     expect([unknown.status, unknown.body['error']['message']]).toEqual([404, expect.stringContaining('acme')])
+  })
+
+  it('what a tenant was refused is told by code and limit, with whose the last one was', async () => {
+    const { id, key } = await make({ limits: { requests_per_minute: 1 } })
+    for (let i = 0; i < 4; i++) await ask(key)
+    const other = await make()
+    for (const text of ['one', 'another'])
+      await call(other.key, '/v1/jobs', { request: chat(text), idempotency_key: 'the same' })
+    const { status, body } = await admin('GET', '/admin/tenants/acme/refusals')
+    expect([status, body['object']]).toEqual([200, 'list'])
+    const told = body['data'] as Body[]
+    expect(told).toHaveLength(2)
+    expect(told[0]).toMatchObject({
+      ...{ code: 'rate_limit_exceeded', status: 429, limit: { level: 'key', unit: 'requests' } },
+      ...{ last_hour: 3, last_day: 3, last_key: id },
+    })
+    expect(told[1]).toMatchObject({ code: 'idempotency_conflict', limit: null, last_hour: 1, last_key: other.id })
+    expect(told[0]['last_at_ms']).toBeGreaterThan(body['since_ms'])
+    expect((await admin('GET', '/admin/tenants/acne/refusals')).status).toBe(404)
   })
 
   it('changes are kept and told, with what differs, and with no secret', async () => {

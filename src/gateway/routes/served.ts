@@ -1,16 +1,21 @@
 /** `GET /admin/models`: what is served, by whom, at what price: PROTOCOL.md section 8. */
 import { healthOf } from '../../core/deployment-state.ts'
 import type { JsonRecord } from '../../core/json.ts'
+import type { DeploymentFigures } from '../../core/ports/observed.ts'
 import type { DeploymentStatus } from '../../core/ports/operations.ts'
+import type { LimitState } from '../../core/ports/provider.ts'
 import type { GatewayDeps, ServedModel } from '../deps.ts'
 import { json } from '../http/answer.ts'
+import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { disabledView } from '../read/views.ts'
+import { oneOf } from './changes.ts'
 
-export function servedRoutes({ models, limitRules, tenants, operations }: GatewayDeps): readonly Route[] {
+export function servedRoutes({ models, limitRules, tenants, operations, observed }: GatewayDeps): readonly Route[] {
   const view = (
     { name, pool, kinds, deployments, price }: ServedModel,
     statuses: ReadonlyMap<string, DeploymentStatus>,
+    withRecent: boolean,
   ): JsonRecord => ({
     id: name,
     object: 'model',
@@ -23,6 +28,7 @@ export function servedRoutes({ models, limitRules, tenants, operations }: Gatewa
       concurrent: Number.isFinite(concurrent) ? concurrent : null,
       order,
       ...stateView(statuses.get(name)),
+      ...figuresView(observed.deployment(name), withRecent),
     })),
     limits: limitRules.model(name),
     price: price && {
@@ -33,12 +39,42 @@ export function servedRoutes({ models, limitRules, tenants, operations }: Gatewa
     },
     disabled: disabledView(tenants.modelOff(name)),
   })
-  const run = async () => {
+  const run = async (call: Call) => {
+    const withRecent = oneOf('recent', call.parameter('recent') ?? 'false', ['true', 'false']) === 'true'
     const statuses = new Map((await operations.deployments()).map((status) => [status.deployment, status]))
-    return json(200, { object: 'list', data: models.served().map((model) => view(model, statuses)) })
+    return json(200, { object: 'list', data: models.served().map((model) => view(model, statuses, withRecent)) })
   }
-  return [{ method: 'GET', path: '/admin/models', auth: 'operator', run }]
+  return [{ method: 'GET', path: '/admin/models', query: ['recent'], auth: 'operator', run }]
 }
+
+/** Of late, as this node has measured it. */
+const figuresView = (of: DeploymentFigures, withRecent: boolean): JsonRecord => ({
+  measured: {
+    over_ms: of.overMs,
+    ttft_p50_ms: of.ttftP50Ms,
+    ttft_p95_ms: of.ttftP95Ms,
+    tpot_p50_ms: of.tpotP50Ms,
+    tpot_p95_ms: of.tpotP95Ms,
+    attempts: of.attempts,
+    failed: of.failed,
+    nano_dollars: of.nanoDollars,
+    last_error: of.lastError,
+    ...(withRecent && {
+      recent: { step_ms: of.recent.stepMs, ttft_p95_ms: of.recent.ttftP95Ms, tpot_p50_ms: of.recent.tpotP50Ms },
+    }),
+  },
+  quota: of.quota && {
+    age_ms: Math.ceil(of.quota.ageMs),
+    requests: of.quota.requests === undefined ? null : quotaView(of.quota.requests),
+    tokens: of.quota.tokens === undefined ? null : quotaView(of.quota.tokens),
+  },
+})
+
+const quotaView = ({ limit, remaining, resetMs }: LimitState): JsonRecord => ({
+  limit: limit ?? null,
+  remaining: remaining ?? null,
+  reset_ms: resetMs ?? null,
+})
 
 /** Of a deployment that was just configured nothing is known yet. */
 function stateView(status: DeploymentStatus | undefined): JsonRecord {

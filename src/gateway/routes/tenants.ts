@@ -1,10 +1,11 @@
 /** Tenants, switches, and what operators have changed: PROTOCOL.md section 8. */
 import { isDeepStrictEqual } from 'node:util'
-import { SluiceError } from '../../core/errors.ts'
+import { ERRORS, SluiceError } from '../../core/errors.ts'
 import { checkNames } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import { wireLimitUse } from '../../core/limits.ts'
 import type { AuditEntry } from '../../core/ports/audit.ts'
+import type { RefusalKind } from '../../core/ports/observed.ts'
 import type { Disabled, TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
 import type { Admitted } from '../caller/admitted.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -21,7 +22,7 @@ const AUDIT_LIST = 100
 const MAX_AUDIT_LIST = 1_000
 
 export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route[] {
-  const { tenants, keys, audit, clock, options, limitRules, operations } = deps
+  const { tenants, keys, audit, clock, options, limitRules, operations, observed } = deps
 
   const bodyOf = async (call: Call): Promise<JsonRecord> => (await readJson(call, options.maxBodyBytes, options)).value
 
@@ -71,6 +72,14 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
       more,
       partial: isPartial,
     })
+  }
+
+  async function refusals(call: Call): Promise<Answer> {
+    const id = call.params['id']
+    const all = await knownTenants(deps)
+    if (!all.has(id)) throw noTenant(id, all.keys())
+    const { sinceMs, kinds } = observed.refusals(id)
+    return json(200, { object: 'list', since_ms: Math.floor(sinceMs), data: kinds.map(refusalView) })
   }
 
   async function change(call: Call): Promise<Answer> {
@@ -215,6 +224,7 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
     { method: 'GET', path: '/admin/tenants', auth: 'operator', run: list },
     { method: 'GET', path: '/admin/tenants/:id', auth: 'operator', run: show },
     { method: 'GET', path: '/admin/tenants/:id/standing', auth: 'operator', run: standing },
+    { method: 'GET', path: '/admin/tenants/:id/refusals', auth: 'operator', run: refusals },
     { method: 'PATCH', path: '/admin/tenants/:id', auth: 'operator', run: change },
     { method: 'DELETE', path: '/admin/tenants/:id', auth: 'operator', run: erase },
     { method: 'GET', path: '/admin/disable', auth: 'operator', run: switches },
@@ -232,6 +242,18 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
     },
   ]
 }
+
+const refusalView = ({ code, limit, lastHour, lastDay, lastAtMs, lastKeyId }: RefusalKind): JsonRecord => ({
+  object: 'refusal',
+  code,
+  status: ERRORS[code].status,
+  message: ERRORS[code].message,
+  limit,
+  last_hour: lastHour,
+  last_day: lastDay,
+  last_at_ms: Math.floor(lastAtMs),
+  last_key: lastKeyId,
+})
 
 const auditView = ({ atMs, from, requestId, action, target, tenant, before, after }: AuditEntry): JsonRecord => ({
   object: 'audit_entry',

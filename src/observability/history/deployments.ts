@@ -1,4 +1,6 @@
 /** A small history of each deployment: sixty buckets a range, made when it is first used. */
+import type { DeploymentFigures } from '../../core/ports/observed.ts'
+import type { UpstreamLimits } from '../../core/ports/provider.ts'
 import { CELLS, cellOf, quantileIn } from './marks.ts'
 
 /** Of what is shown as 15 min, 1 h, 6 h, 24 h, 7 d. */
@@ -37,13 +39,24 @@ const ring = (stepMs: number): Ring => ({
   sums: new Float64Array(SPARK * 3),
 })
 
+interface Known {
+  readonly rings: readonly Ring[]
+  lastError: string | null
+  /** As the last call that told of it ended. */
+  quota: UpstreamLimits | null
+  quotaAtMs: number
+}
+
+/** Of these, `lately` is made. */
+const LATELY = 20
+
 export class Deployments {
-  readonly #rings = new Map<string, { readonly rings: readonly Ring[]; lastError: string | null }>()
+  readonly #rings = new Map<string, Known>()
 
   #of(deployment: string) {
     const known = this.#rings.get(deployment)
     if (known !== undefined || this.#rings.size >= MAX_DEPLOYMENTS) return known ?? null
-    const made = { rings: STEPS_MS.map(ring), lastError: null }
+    const made: Known = { rings: STEPS_MS.map(ring), lastError: null, quota: null, quotaAtMs: 0 }
     this.#rings.set(deployment, made)
     return made
   }
@@ -76,6 +89,48 @@ export class Deployments {
     }
   }
 
+  /** What its provider's headers told. */
+  quota(deployment: string, atMs: number, told: UpstreamLimits): void {
+    const found = this.#of(deployment)
+    if (found === null) return
+    found.quota = told
+    found.quotaAtMs = atMs
+  }
+
+  /** Of the last five minutes. */
+  lately(deployment: string, nowMs: number): DeploymentFigures {
+    const known = this.#rings.get(deployment)
+    const { ttftSpark, tpotSpark } = this.read(deployment, 0, nowMs)
+    const { ttft, tpot, totals } = this.#sums(deployment, 0, nowMs, LATELY)
+    return {
+      overMs: LATELY * STEPS_MS[0],
+      ttftP50Ms: rounded(quantileIn(ttft, 0.5)),
+      ttftP95Ms: rounded(quantileIn(ttft, 0.95)),
+      tpotP50Ms: rounded(quantileIn(tpot, 0.5)),
+      tpotP95Ms: rounded(quantileIn(tpot, 0.95)),
+      attempts: totals[0],
+      failed: totals[1],
+      nanoDollars: totals[2],
+      lastError: known?.lastError ?? null,
+      recent: { stepMs: STEPS_MS[0], ttftP95Ms: ttftSpark, tpotP50Ms: tpotSpark },
+      quota: known?.quota == null ? null : { ...known.quota, ageMs: Math.max(0, nowMs - known.quotaAtMs) },
+    }
+  }
+
+  /** Of the newest buckets. */
+  #sums(deployment: string, range: number, nowMs: number, buckets: number) {
+    const found = this.#rings.get(deployment)?.rings[range]
+    const sums = { ttft: new Float64Array(CELLS), tpot: new Float64Array(CELLS), totals: [0, 0, 0] }
+    const last = Math.floor(nowMs / STEPS_MS[range])
+    for (let bucket = last - buckets + 1; bucket <= last; bucket++) {
+      const slot = bucket % SPARK
+      if (found === undefined || found.held[slot] !== bucket) continue
+      for (const kind of ['ttft', 'tpot'] as const) addCells(sums[kind], found[kind], slot)
+      for (let i = 0; i < 3; i++) sums.totals[i] += found.sums[slot * 3 + i]
+    }
+    return sums
+  }
+
   lastError(deployment: string): string | null {
     return this.#rings.get(deployment)?.lastError ?? null
   }
@@ -83,28 +138,20 @@ export class Deployments {
   /** `range`: which of the five. */
   read(deployment: string, range: number, nowMs: number): DeploymentHistory {
     const found = this.#rings.get(deployment)?.rings[range]
-    const sum = { ttft: new Float64Array(CELLS), tpot: new Float64Array(CELLS) }
+    const { ttft, tpot, totals } = this.#sums(deployment, range, nowMs, SPARK)
     const sparks: Record<'ttft' | 'tpot', Array<number | null>> = { ttft: [], tpot: [] }
-    const totals = [0, 0, 0]
     const last = Math.floor(nowMs / STEPS_MS[range])
     for (let bucket = last - SPARK + 1; bucket <= last; bucket++) {
       const slot = bucket % SPARK
-      const isThere = found !== undefined && found.held[slot] === bucket
       for (const kind of ['ttft', 'tpot'] as const) {
         const here = new Float64Array(CELLS)
-        if (isThere)
-          for (let i = 0; i < SMALL; i++) {
-            // As if they all were in the first of the two
-            here[i * MERGED] = found[kind][slot * SMALL + i]
-            sum[kind][i * MERGED] += here[i * MERGED]
-          }
+        if (found !== undefined && found.held[slot] === bucket) addCells(here, found[kind], slot)
         sparks[kind].push(rounded(quantileIn(here, kind === 'ttft' ? 0.95 : 0.5)))
       }
-      if (isThere) for (let i = 0; i < 3; i++) totals[i] += found.sums[slot * 3 + i]
     }
     return {
-      ttftP95Ms: rounded(quantileIn(sum.ttft, 0.95)),
-      tpotP50Ms: rounded(quantileIn(sum.tpot, 0.5)),
+      ttftP95Ms: rounded(quantileIn(ttft, 0.95)),
+      tpotP50Ms: rounded(quantileIn(tpot, 0.5)),
       ttftSpark: sparks.ttft,
       tpotSpark: sparks.tpot,
       attempts: totals[0],
@@ -112,6 +159,11 @@ export class Deployments {
       nanoUsd: totals[2],
     }
   }
+}
+
+/** As if all of a cell were in the first of the two that it is of. */
+function addCells(sum: Float64Array, cells: Uint16Array, slot: number): void {
+  for (let i = 0; i < SMALL; i++) sum[i * MERGED] += cells[slot * SMALL + i]
 }
 
 function slotAt({ stepMs, held, ttft, tpot, sums }: Ring, atMs: number): number {

@@ -107,10 +107,11 @@ export class History {
     if (more > 0) this.#add(atMs, 'tokensOut', more)
   }
 
-  #attemptEnded({ job, deployment, atMs, code, usage, cost }: AttemptEnded): void {
+  #attemptEnded({ job, deployment, atMs, code, usage, cost, quota }: AttemptEnded): void {
     const counted = this.#counted.get(job) ?? 0
     this.#counted.delete(job)
     this.deployments.ended(deployment, atMs, code, cost?.nanoDollars ?? 0)
+    if (quota !== undefined) this.deployments.quota(deployment, atMs, quota)
     if (usage === undefined) return
     // What was counted while it ran was an estimate, which may have been too high
     this.#add(atMs, 'tokensOut', usage.completionTokens - counted)
