@@ -213,7 +213,7 @@ describe('tenants and keys', () => {
   })
 
   it('a rotated key is the same key: both secrets work until the overlap ends, and count as one', async () => {
-    const { id, key } = await make({ limits: { requests_per_minute: 1 } })
+    const { id, key } = await make({ limits: { requests_per_minute: 2 } })
     expect((await ask(key)).status).toBe(200)
     const { status, body } = await admin('POST', `/admin/keys/${id}/rotate`, { overlap_ms: 3_600_000 })
     expect([status, body['id']]).toEqual([201, id])
