@@ -72,11 +72,13 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
   }
 
   /** While the store is away there is nothing to see. */
-  const look = (): void =>
+  const look = (): void => {
+    traces.rest(clock.monoMs())
     void operations.depth().then(
       (depth) => history.looked(clock.wallMs(), depth),
       () => {},
     )
+  }
   const stop = clock.every(LOOK_MS, look)
 
   async function spent(): Promise<Spent> {
@@ -150,7 +152,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
     changes,
     operations,
     now,
-    onLook: () => traces.looked(clock.wallMs()),
+    onLook: () => traces.looked(clock.monoMs()),
     jobs: createJobPages({
       clock,
       traces,

@@ -1,6 +1,7 @@
 /**
  * What became of the last 2,000 jobs, from facts: marks and curves, never text. They cost some 4 KB and 17 µs a job, so
- * they are kept only while somebody looks, and for an hour after; of other jobs what is stored with them is known.
+ * they are made only while somebody looks, and for an hour after. The last 2,048 facts are kept always, as they are, so
+ * that who comes after an incident sees the marks of the last jobs; of others what is stored with them is known.
  */
 import type { Fact } from '../../core/facts.ts'
 import { type Goals, ttftOfParts } from '../../core/goals.ts'
@@ -13,6 +14,8 @@ import { Curve } from './curve.ts'
 
 export const MAX_TRACES = 2_000
 const LOOKED_AT_MS = 3_600_000
+/** A power of two: of some 250 jobs, half a megabyte. */
+const LATELY = 2_048
 /** Of one job: later ones take the place of the last. */
 const MAX_ATTEMPTS = 16
 const MAX_READERS = 32
@@ -90,11 +93,30 @@ export class Trace {
     this.keyId = fact.keyId
     this.requestId = fact.requestId
     this.traceId = fact.trace === null ? null : traceIdOf(fact.trace)
-    this.acceptedAtMs = fact.type === 'job-leased' ? Math.round(fact.atMs - fact.queuedMs) : fact.atMs
+    this.acceptedAtMs = Math.round(fact.atMs - sinceAccepted(fact))
     this.isWhole = isWhole
   }
 }
 
+/** As far as the first fact of a job tells it. */
+function sinceAccepted(fact: Fact): number {
+  if (fact.type === 'job-leased') return fact.queuedMs
+  return fact.type === 'job-ended' ? (fact.timing?.totalMs ?? 0) : 0
+}
+
+type Kept =
+  | 'job-submitted'
+  | 'job-leased'
+  | 'job-returned'
+  | 'job-ended'
+  | 'attempt-started'
+  | 'first-token-received'
+  | 'answer-stalled'
+  | 'attempt-ended'
+  | 'reader-opened'
+  | 'reader-closed'
+  | 'first-token-delivered'
+type OfTrace = Extract<Fact, { type: Kept | 'attempt-progressed' | 'reader-progressed' }>
 type OfJob = Extract<Fact, { job: JobId; keyId: string; tenant: string; model: string }>
 
 export class Traces {
@@ -104,8 +126,12 @@ export class Traces {
   #next = 0
   readonly #goals: (model: string) => Pick<Goals, 'ttftMs'>
   #version = 0
-  /** By the wall clock, as facts are. */
-  #untilMs = Number.NEGATIVE_INFINITY
+  /** By the monotonic clock: a wall clock that jumps drops nothing. */
+  #untilMono = Number.NEGATIVE_INFINITY
+  #isMarking = false
+  /** Facts of jobs, those that come while an answer streams left out. */
+  readonly #lately: Array<OfTrace | undefined> = new Array(LATELY).fill(undefined)
+  #told = 0
 
   constructor(goals: (model: string) => Pick<Goals, 'ttftMs'>) {
     this.#goals = goals
@@ -116,20 +142,20 @@ export class Traces {
   }
 
   /** Somebody looks. */
-  looked(nowMs: number): void {
-    this.#forgetAfter(nowMs)
-    this.#untilMs = nowMs + LOOKED_AT_MS
+  looked(nowMono: number): void {
+    this.#untilMono = nowMono + LOOKED_AT_MS
+    if (this.#isMarking) return
+    this.#isMarking = true
+    for (let i = Math.max(0, this.#told - LATELY); i < this.#told; i++) this.#take(this.#lately[i & (LATELY - 1)]!)
   }
 
-  /** Nobody has looked for long, and what is left has gaps. True: marks are not kept now. */
-  #forgetAfter(nowMs: number): boolean {
-    if (nowMs <= this.#untilMs) return false
-    if (this.#traces.size > 0) {
-      this.#traces = new Table()
-      this.#ring.fill(undefined)
-      this.#version++
-    }
-    return true
+  /** Called now and then: where nobody has looked for long, no marks are made any more. */
+  rest(nowMono: number): void {
+    if (!this.#isMarking || nowMono <= this.#untilMono) return
+    this.#isMarking = false
+    this.#traces = new Table()
+    this.#ring.fill(undefined)
+    this.#version++
   }
 
   get(job: JobId): Trace | null {
@@ -153,25 +179,30 @@ export class Traces {
   }
 
   readonly observe: Observe = (fact) => {
-    if (this.#forgetAfter(fact.atMs)) return
     switch (fact.type) {
+      case 'attempt-progressed':
+      case 'reader-progressed':
+        return this.#isMarking ? this.#take(fact) : undefined
       case 'job-submitted':
-        return this.#submitted(fact)
       case 'job-leased':
       case 'job-returned':
       case 'job-ended':
       case 'attempt-started':
       case 'first-token-received':
-      case 'attempt-progressed':
       case 'answer-stalled':
       case 'attempt-ended':
       case 'reader-opened':
       case 'reader-closed':
-      case 'reader-progressed':
       case 'first-token-delivered':
-        return this.#mark(fact)
+        this.#lately[this.#told++ & (LATELY - 1)] = fact
+        return this.#isMarking ? this.#take(fact) : undefined
       default:
     }
+  }
+
+  #take(fact: OfTrace): void {
+    if (fact.type === 'job-submitted') this.#submitted(fact)
+    else this.#mark(fact)
   }
 
   /** What comes to a worker at once may be leased before its submit is told. */
@@ -197,8 +228,8 @@ export class Traces {
   #mark(fact: OfJob): void {
     let trace = this.#traces.get(fact.job)
     if (trace === undefined) {
-      // Only one that runs is worth it: a job of before the start, or of another node
-      if (fact.type !== 'job-leased') return
+      // Only one that runs, or ends, is worth it: a job of before the start, or of another node
+      if (fact.type !== 'job-leased' && fact.type !== 'job-ended') return
       trace = new Trace(fact, false)
       this.#add(trace)
     }
