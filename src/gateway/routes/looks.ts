@@ -160,8 +160,8 @@ function shownOf({ choices }: JsonObject): string {
 function noteOf(record: Bytes, type: RecordGroup['type']): string {
   switch (type) {
     case 'attempt': {
-      const { mode, deployment } = JSON.parse(toText(payloadOf(record))) as Attempt
-      return `${mode}, ${deployment}`
+      const { n, mode, deployment } = JSON.parse(toText(payloadOf(record))) as Attempt
+      return `${mode === 'first' && n > 1 ? 'again, nothing was shown' : mode}, ${deployment}`
     }
     case 'document':
       return 'the whole answer'

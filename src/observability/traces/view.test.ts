@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { Fact, Happened } from '../../core/facts.ts'
 import { Traces } from './traces.ts'
-import { traceOf } from './view.ts'
+import { rowOfStored, traceOf } from './view.ts'
 
 const ABOUT = { job: 'job_1', tenant: 't', keyId: 'k', model: 'm', requestId: null, trace: null }
 const ATTEMPT = { attempt: 1, deployment: 'd' }
@@ -22,4 +22,41 @@ it('who was cut has seen what it has got, however much was stored since', () => 
   })
   expect([counts.stored, counts.shown]).toEqual([108, 32])
   expect(shown.at(-1)).toEqual([1_500, 32])
+})
+
+const BESIDE = { place: null, words: null, error: null, stored: null }
+
+it('nothing is shown before it is stored, nor more of it: records before the first token are none', () => {
+  const traces = new Traces(() => ({ ttftMs: 1_500 }))
+  traces.looked(0)
+  const tell = (atMs: number, fact: object): void => traces.observe({ ...ABOUT, ...fact, atMs } as Happened & Fact)
+  const parts = { admission: 8, queue: 0, retries: 0, routing: 1, connect: 0, upstream: 199, delivery: 0 }
+  tell(0, { type: 'job-submitted', kind: 'chat', joined: false })
+  tell(1, { type: 'reader-opened', dialect: 'sse', reader: 1 })
+  tell(2, { type: 'job-leased', ...ATTEMPT, queuedMs: 1 })
+  tell(180, { type: 'reader-progressed', dialect: 'sse', reader: 1, seq: 3, from: 0 })
+  tell(200, { type: 'first-token-received', ...ATTEMPT, ttftMs: 200, parts })
+  tell(230, { type: 'attempt-progressed', ...ATTEMPT, tokens: 1 })
+  tell(240, { type: 'reader-progressed', dialect: 'sse', reader: 1, seq: 9, from: 0 })
+  tell(900, { type: 'attempt-progressed', ...ATTEMPT, tokens: 20 })
+  tell(901, { type: 'reader-progressed', dialect: 'sse', reader: 1, seq: 24, from: 0 })
+  const { stored, shown, facts, row } = traceOf(traces.get('job_1')!, { ...BESIDE, nowMs: 1_000 })
+  expect(stored[0][0]).toBe(200)
+  expect(shown[0][0]).toBeGreaterThanOrEqual(200)
+  expect(shown.at(-1)).toEqual([901, 20])
+  for (const [ms, tokens] of shown) {
+    const next = stored.find(([at]) => at > ms) ?? stored.at(-1)!
+    expect(tokens).toBeLessThanOrEqual(next[1])
+  }
+  // From the request's head, as its parts add up
+  expect(row.ttftMs).toBe(208)
+  expect(facts).toContainEqual({ name: 'First token', value: '208 ms' })
+})
+
+it('a stored job’s first token is counted from the request’s head; a document has none', () => {
+  const parts = { admission: 8, queue: 0, retries: 0, routing: 1, connect: 0, upstream: 199, delivery: 0 }
+  const timing = { queuedMs: 0, totalMs: 300, attempts: 1, parts }
+  const row = (more: object) => rowOfStored({ options: {}, timing: { ...timing, ...more } } as never, null, null)
+  expect(row({ ttftMs: 200 })).toMatchObject({ ttftMs: 208, ttft: parts })
+  expect(row({})).toMatchObject({ ttftMs: null, ttft: null })
 })

@@ -1,4 +1,5 @@
 /** A job as the dashboard shows it: a row of a list, and its waterfall. Pure. */
+import { ttftOfParts } from '../../core/goals.ts'
 import { isTerminal, type Job, type Place } from '../../core/job.ts'
 import type { AttemptSpan, JobRow, JobTrace, ReaderSpan, Span } from '../../core/live.ts'
 import { STALL_MS, type TtftParts } from '../../core/measure.ts'
@@ -25,7 +26,7 @@ export function rowOf(trace: Trace, { nowMs, place, words, error }: Beside): Job
     model: trace.model,
     acceptedAtMs,
     ttft: parts ?? soFar(trace, nowMs),
-    ttftMs: trace.ttftMs,
+    ttftMs: firstTokenMs(parts, trace.ttftMs),
     totalMs: trace.totalMs ?? (trace.endedAtMs === null ? null : trace.endedAtMs - acceptedAtMs),
     attempts: trace.attempts.at(-1)?.attempt ?? 0,
     tokens: trace.tokens,
@@ -77,8 +78,8 @@ export const rowOfStored = (job: Job, { place, words, error }: Pick<Beside, 'pla
   tenant: job.tenant,
   model: job.model,
   acceptedAtMs: job.acceptedAtMs,
-  ttft: job.timing?.parts ?? null,
-  ttftMs: job.timing?.ttftMs ?? null,
+  ttft: job.timing?.ttftMs === undefined ? null : (job.timing.parts ?? null),
+  ttftMs: firstTokenMs(job.timing?.parts, job.timing?.ttftMs ?? null),
   totalMs: job.timing?.totalMs ?? null,
   attempts: job.attempts,
   tokens: job.usage?.completionTokens ?? 0,
@@ -100,7 +101,7 @@ export function traceOf(trace: Trace, beside: Beside & { readonly stored: Job | 
     attempts: trace.attempts.map((attempt) => attemptSpan(attempt, at)),
     readers: trace.readers.map((reader) => readerSpan(reader, at)),
     stored: trace.stored.pairs(),
-    shown: trace.shown.pairs(tokensPerRecord(trace)),
+    shown: shownOf(trace),
     counts: countsOf(trace),
     place: placeOf(beside.place),
     facts: factsOf(trace, beside.stored),
@@ -118,7 +119,10 @@ export function traceOfStored(job: Job, { place, error }: Pick<Beside, 'place' |
     shown: [],
     counts: { stored: job.usage?.completionTokens ?? 0, shown: null, lost: null, shownTwice: null },
     place: placeOf(place),
-    facts: [...storedFacts(job), ...timingFacts(job.timing?.ttftMs ?? null, job.timing?.tpotMs ?? null)],
+    facts: [
+      ...storedFacts(job),
+      ...timingFacts(firstTokenMs(job.timing?.parts, job.timing?.ttftMs ?? null), job.timing?.tpotMs ?? null),
+    ],
   }
 }
 
@@ -205,6 +209,18 @@ function tokensPerRecord({ tokens, shown, readers }: Trace): number {
   return readers.some(({ complete }) => complete) ? tokens / records : Math.min(1, tokens / records)
 }
 
+/** No more than what was stored by then: the records of a beginning are no tokens. */
+function shownOf(trace: Trace): Array<readonly [number, number]> {
+  const stored = trace.stored.pairs()
+  let [at, most] = [0, 0]
+  return trace.shown.pairs(tokensPerRecord(trace)).flatMap(([ms, tokens]) => {
+    // What is stored between two marks is not known: the later one bounds it
+    while (at < stored.length && stored[at][0] <= ms) most = stored[at++][1]
+    const bound = at < stored.length && at > 0 ? stored[at][1] : most
+    return at === 0 ? [] : [[ms, Math.min(tokens, bound)] as const]
+  })
+}
+
 /** By readers' cursors. Whoever has everything has all tokens; what is not certain is null. */
 function countsOf(trace: Trace): JobTrace['counts'] {
   const { tokens, readers, state } = trace
@@ -228,7 +244,7 @@ type JobFact = JobTrace['facts'][number]
 
 function factsOf(trace: Trace, stored: Job | null): JobFact[] {
   const { parts, queuedMs, tokens, promptTokens, cachedTokens, nanoUsd, isEstimated, attempts, traceId } = trace
-  const facts: JobFact[] = [...timingFacts(trace.ttftMs, trace.tpotMs)]
+  const facts: JobFact[] = [...timingFacts(firstTokenMs(parts, trace.ttftMs), trace.tpotMs)]
   if (parts !== null) facts.push({ name: 'Upstream', value: msText(parts.upstream), of: 'First token' })
   if (queuedMs !== null) facts.push({ name: 'In line', value: msText(queuedMs) })
   const pauses = attempts.flatMap(({ stalls }) => stalls.map(({ ms }) => ms))
@@ -245,6 +261,10 @@ function factsOf(trace: Trace, stored: Job | null): JobFact[] {
   if (traceId !== null) facts.push({ name: 'Trace', value: traceId })
   return facts
 }
+
+/** From the request's head, as everywhere but in a job's own timing; null: there was none, as of a document. */
+const firstTokenMs = (parts: TtftParts | null | undefined, ttftMs: number | null): number | null =>
+  ttftMs === null || parts == null ? ttftMs : ttftOfParts(parts)
 
 function timingFacts(ttftMs: number | null, tpotMs: number | null): JobFact[] {
   const facts: JobFact[] = []

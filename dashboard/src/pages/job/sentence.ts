@@ -117,7 +117,9 @@ function story(trace: JobTrace): string {
 function went(failed: AttemptSpan, next: AttemptSpan | undefined, stopped: number): string {
   if (next === undefined) return ''
   const endMs = failed.spans.at(-1)?.toMs
-  const first = next.spans.find(({ part }) => part === 'tokens') ?? next.spans.at(-1)
+  const began = next.spans[0]
+  const wrote = next.spans.find(({ part }) => part === 'tokens') ?? next.spans.at(-1)
+  const first = next.mode !== 'restart' && failed.tokens === 0 ? began : wrote
   const later = endMs == null || first === undefined ? '' : `, ${duration(Math.max(0, first.fromMs - endMs))} later`
   if (next.mode === 'restart') return `; ${next.deployment} began anew${later}`
   return failed.tokens === 0

@@ -56,7 +56,11 @@ export function Waterfall({ trace, nowMs }: { readonly trace: JobTrace; readonly
         <div class="fall">
           <Over axis={axis} cuts={cuts} />
           {own.length > 0 && (
-            <Row name="Sluice" note="admission, routing" value={sum(own, axis)}>
+            <Row
+              name="Sluice"
+              note={own.some(({ part }) => part === 'routing') ? 'admission, routing' : 'admission'}
+              value={sum(own, axis)}
+            >
               <Bars spans={own} axis={axis} />
             </Row>
           )}
