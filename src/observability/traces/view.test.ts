@@ -56,7 +56,8 @@ it('nothing is shown before it is stored, nor more of it: records before the fir
 it('a stored job’s first token is counted from the request’s head; a document has none', () => {
   const parts = { admission: 8, queue: 0, retries: 0, routing: 1, connect: 0, upstream: 199, delivery: 0 }
   const timing = { queuedMs: 0, totalMs: 300, attempts: 1, parts }
-  const row = (more: object) => rowOfStored({ options: {}, timing: { ...timing, ...more } } as never, null, null)
+  const row = (more: object) =>
+    rowOfStored({ options: {}, timing: { ...timing, ...more } } as never, { place: null, words: null, error: null })
   expect(row({ ttftMs: 200 })).toMatchObject({ ttftMs: 208, ttft: parts })
   expect(row({})).toMatchObject({ ttftMs: null, ttft: null })
 })
