@@ -42,6 +42,15 @@ export function verdictOf(run: BenchRun): string {
     : `imported from ${run.importedFrom}: its validity is not known`
 }
 
+/** What spoils a run from the client's side has one remedy; null: it was something else, or nothing. */
+export function adviceOf({ validity }: BenchRun): string | null {
+  const isClient = validity.checks.some(({ name, isMet, decides }) => decides && !isMet && CLIENTS.includes(name))
+  return isClient
+    ? 'what to do: run the client on another machine, stop what else runs on this one, or ask for a lower rate'
+    : null
+}
+const CLIENTS = ['lag', 'cpu', 'rate']
+
 export const remarksOf = (run: BenchRun): ValidityCheck[] =>
   run.validity.checks.filter(({ isMet, decides }) => !isMet && !decides)
 
@@ -58,6 +67,7 @@ const CELL = 9
 
 export function consoleText({ run, rounds, idle, summary }: Findings): string[] {
   const { options } = run
+  const advice = adviceOf(run)
   const head = `${options.label}  ${options.workload}  ${loadText(options.load)}`
   const count = run.rounds.length
   const each = count === 0 ? 0 : Math.round(rounds.length / count)
@@ -88,6 +98,7 @@ export function consoleText({ run, rounds, idle, summary }: Findings): string[] 
     ...sweepLines(run, rounds),
     ...(run.costUsd === null ? [] : [` cost $${run.costUsd.toFixed(run.costUsd < 1 ? 4 : 2)}`]),
     ...remarksOf(run).map(({ text }) => ` note: ${text}`),
+    ...(advice === null ? [] : [` ${advice}`]),
   ]
 }
 

@@ -44,7 +44,9 @@ export function engineTimings(chunk: JsonObject): EngineTimings | null {
     if (!isObject(told)) continue
     const found: { -readonly [name in keyof EngineTimings]: EngineTimings[name] } = {}
     for (const [name, as, factor] of names) {
-      const number = Number(told[as] ?? Number.NaN)
+      const value = told[as]
+      // Fireworks writes its numbers as text
+      const number = typeof value === 'number' || typeof value === 'string' ? Number(value) : Number.NaN
       if (Number.isFinite(number)) found[name] = number * factor
     }
     if (Object.keys(found).length > 0) return found

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { isRecord } from '../core/json.ts'
 import { type BenchRecord, lineOf, RecordError, readRecords } from './record.ts'
 import { type BenchRun, RUN_VERSION } from './run.ts'
+import { wrongMemberOf } from './run-shape.ts'
 
 export class RunFolderError extends Error {}
 
@@ -17,7 +18,8 @@ export const isLabel = (label: string): boolean => LABEL.test(label)
 export interface RunFolder {
   readonly path: string
   add(record: BenchRecord): void
-  finish(run: BenchRun, report: string): Promise<void>
+  /** Writes run.json; the report is made of what is then safe. */
+  finish(run: BenchRun): Promise<void>
 }
 
 /** Throws RunFolderError: it can't be written. What was there under this label is written over. */
@@ -39,12 +41,11 @@ export function openRunFolder(out: string, label: string): RunFolder {
   return {
     path,
     add: (record) => void records.write(`${lineOf(record)}\n`),
-    async finish(run, report) {
+    async finish(run) {
       await new Promise<void>((done) => records.end(() => done()))
       const error = failed as NodeJS.ErrnoException | null
       if (error !== null) throw new RunFolderError(`${join(path, RECORDS)} can't be written (${error.code})`)
       writeFileSync(join(path, RUN), `${JSON.stringify(run, null, 2)}\n`)
-      writeFileSync(join(path, REPORT), report)
     },
   }
 }
@@ -57,8 +58,15 @@ export function readRunFolder(path: string): { run: BenchRun; records: BenchReco
   if (!isRecord(run) || run['kind'] !== 'run') throw new RunFolderError(`${join(path, RUN)} is not that of a run`)
   if (run['v'] !== RUN_VERSION)
     throw new RunFolderError(`${join(path, RUN)} has version ${String(run['v'])}; this Sluice reads ${RUN_VERSION}`)
+  const wrong = wrongMemberOf(run)
+  if (wrong !== null) throw new RunFolderError(`${join(path, RUN)}: "${wrong}" is missing or of another shape`)
   try {
-    return { run: run as unknown as BenchRun, records: readRecords(read(path, RECORDS)) }
+    const found = { run: run as unknown as BenchRun, records: readRecords(read(path, RECORDS)) }
+    const asked = found.run.rounds.reduce((sum, { requests }) => sum + requests, 0)
+    const kept = found.records.filter(({ phase }) => phase === 'round').length
+    if (kept !== asked)
+      throw new RunFolderError(`${join(path, RECORDS)} has ${kept} of ${asked} requests: was it written by this run?`)
+    return found
   } catch (error) {
     if (error instanceof RecordError) throw new RunFolderError(`${join(path, RECORDS)}: ${error.message}`)
     throw error

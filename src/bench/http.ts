@@ -4,8 +4,8 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Clock } from '../core/clock.ts'
 import { PATHS } from './apis.ts'
 import type { Api } from './run.ts'
-import type { StreamMarks } from './stream.ts'
-import { StreamMeasure } from './stream.ts'
+import { type StreamMarks, StreamMeasure } from './stream.ts'
+import { keeper } from './told.ts'
 
 /** What a caller is to send. */
 export interface Call {
@@ -42,14 +42,16 @@ export interface HttpOptions {
   readonly base: string
   readonly api: Api
   readonly headers: Readonly<Record<string, string>>
-  /** An answer that brings nothing for this long is given up. */
+  /** An answer that brings nothing for this long is given up, and so is one that takes this long in all. */
   readonly silenceMs: number
+  readonly answerMs: number
 }
 
 const MAX_ERROR_BYTES = 64 * 1024
 const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 
-export function httpCaller({ clock, base, api, headers, silenceMs }: HttpOptions): Caller {
+export function httpCaller({ clock, base, api, headers, silenceMs, answerMs }: HttpOptions): Caller {
+  const kept = keeper(headers)
   const url = new URL(base)
   const isTls = url.protocol === 'https:'
   const pool = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: Number.POSITIVE_INFINITY }
@@ -74,8 +76,9 @@ export function httpCaller({ clock, base, api, headers, silenceMs }: HttpOptions
       let isOver = false
       let sent: ClientRequest | null = null
       let heardMono = sentMono
-      const patience = clock.every(Math.min(silenceMs, 1_000), () => {
-        if (clock.monoMs() - heardMono >= silenceMs) finish('timeout')
+      const patience = clock.every(Math.min(silenceMs, answerMs, 1_000), () => {
+        const nowMono = clock.monoMs()
+        if (nowMono - heardMono >= silenceMs || nowMono - sentMono >= answerMs) finish('timeout')
       })
       const aborted = (): void => finish('aborted')
       signal.addEventListener('abort', aborted, { once: true })
@@ -92,12 +95,12 @@ export function httpCaller({ clock, base, api, headers, silenceMs }: HttpOptions
         }
         const marks = measure.marks()
         resolve({
-          marks,
+          marks: { ...marks, error: null, finishReason: kept(marks.finishReason) },
           connectedMono,
           status,
-          errorCode: marks.error === null ? (marks.isComplete ? null : 'incomplete') : shortCode(marks.error.code),
-          serverId: one(head['x-sluice-job'] ?? head['x-request-id']),
-          cache: one(head['x-sluice-cache'] ?? head['x-cache']),
+          errorCode: codeOf(marks, kept),
+          serverId: kept(one(head['x-sluice-job'] ?? head['x-request-id'])),
+          cache: kept(one(head['x-sluice-cache'] ?? head['x-cache'])),
         })
       }
       const lost = (error: NodeJS.ErrnoException): void => finish(shortCode(error.code ?? 'connection_lost'))
@@ -125,7 +128,11 @@ export function httpCaller({ clock, base, api, headers, silenceMs }: HttpOptions
           let size = 0
           answer.on('data', (part: Buffer) => {
             heardMono = clock.monoMs()
-            if (isOk && isStream) return measure.feed(part, heardMono)
+            if (isOk && isStream) {
+              measure.feed(part, heardMono)
+              if (measure.isUnreadable) finish('garbage')
+              return
+            }
             size += part.length
             if (size <= (isOk ? MAX_DOCUMENT_BYTES : MAX_ERROR_BYTES)) parts.push(part)
           })
@@ -189,6 +196,12 @@ async function warm(
 const one = (value: string | string[] | undefined): string | null => {
   const text = Array.isArray(value) ? value.join(', ') : value
   return text === undefined ? null : text.slice(0, 4_096)
+}
+
+/** Null: it ended well. */
+export function codeOf({ error, isComplete }: StreamMarks, kept: ReturnType<typeof keeper>): string | null {
+  if (error === null) return isComplete ? null : 'incomplete'
+  return shortCode(kept(error.code) ?? 'error')
 }
 
 /** No text of an answer can hide in it. */

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { run as sluice } from '../cli/run.ts'
 import { systemClock } from '../core/clock.ts'
 import { type MockCall, type MockServer, startMock } from '../mock/server.ts'
+import { adviceOf } from './console.ts'
 import { readRunFolder } from './files.ts'
 import { httpCaller } from './http.ts'
 import { type BenchRecord, lineOf, readRecords } from './record.ts'
@@ -31,7 +32,14 @@ const callsOf = async (at: MockServer): Promise<Map<string, MockCall>> => {
 function senderTo(url: string, model: string, runId: string) {
   return {
     clock: systemClock,
-    caller: httpCaller({ clock: systemClock, base: url, api: 'chat' as const, headers: {}, silenceMs: 5_000 }),
+    caller: httpCaller({
+      clock: systemClock,
+      base: url,
+      api: 'chat' as const,
+      headers: {},
+      silenceMs: 5_000,
+      answerMs: 60_000,
+    }),
     api: 'chat' as const,
     model,
     stream: true,
@@ -131,7 +139,14 @@ it('what fails is counted as what it was', async () => {
 
 it('an answer that falls silent is given up', async () => {
   const sender = senderTo(mock.url, 'mock-n20-s3', 'silent')
-  const caller = httpCaller({ clock: systemClock, base: mock.url, api: 'chat', headers: {}, silenceMs: 300 })
+  const caller = httpCaller({
+    clock: systemClock,
+    base: mock.url,
+    api: 'chat',
+    headers: {},
+    silenceMs: 300,
+    answerMs: 60_000,
+  })
   const { records } = await runRound({ ...sender, caller }, open(50, 1))
   caller.close()
   sender.caller.close()
@@ -245,12 +260,32 @@ describe('sluice bench run', () => {
     [['run', '--target', 'http://h', '--arrivals', 'gamma'], 'is not poisson'],
     [['run', '--target', 'http://h', '--slo', 'ttft<5'], 'is no condition'],
     [['run', '--target', 'http://h', '--max-cost', '2'], '--max-cost needs --price'],
+    [['run', '--target', 'http://h', '--metrics', 'x'], '--metrics: "x" is not an http or https address'],
     [['run', '--target', 'http://h', '--body', '{"model":"x"}'], 'is set by the benchmark'],
   ])('refuses %j and says why', async (args, message) => {
     const { code, noted } = await bench(...args)
     expect(code).toBe(2)
     expect(noted).toContain(message)
   })
+
+  it('looks at where the run is to be kept before it begins', async () => {
+    const before = mock.stats.requests
+    process.env['SLUICE_ADMIN_KEY'] = 'sk-admin-0123456789abcdef'
+    const { code, noted } = await bench(
+      ...['run', '--target', mock.url, '--model', 'mock-n4', '--out', out, '--label', 'posted', ...small],
+      ...['--post', 'http://127.0.0.1:9'],
+    ).finally(() => delete process.env['SLUICE_ADMIN_KEY'])
+    expect(noted).toContain('http://127.0.0.1:9')
+    expect([code, mock.stats.requests]).toEqual([3, before])
+  })
+
+  it('tells how long it will take', async () => {
+    const { noted } = await bench(
+      ...['run', '--target', mock.url, '--model', 'mock-e404', '--out', out, '--label', 'long', '--warmup', '1'],
+      ...['--rate', '2', '--round', '90req'],
+    )
+    expect(noted).toContain('8 rounds of 90 requests, 2.00 a second: about 6 min')
+  }, 30_000)
 
   it('says so where there is no server', async () => {
     const { code, noted } = await bench('run', '--target', 'http://127.0.0.1:9', '--out', out)
@@ -267,4 +302,14 @@ it('records are read as they were written; what is broken is refused by its line
   expect(() => readRecords(`${first}\n${second.slice(0, 80)}`)).toThrow('line 2 is not JSON')
   expect(() => readRecords(first.replace('"v":1', '"v":9'))).toThrow('line 1 has version 9')
   expect(() => readRecords(first.replace(/"sent":[\d.]+/, '"sent":"x"'))).toThrow('"sent" is missing')
+})
+
+it('a run that the client spoiled tells what to do', () => {
+  const { run } = readRunFolder(join(out, 'before'))
+  const withCheck = (name: string) => ({
+    ...run,
+    validity: { isValid: false, checks: [{ name, isMet: false, decides: true, text: '' }] },
+  })
+  expect(adviceOf(withCheck('lag'))).toContain('another machine')
+  expect(adviceOf(withCheck('errors'))).toBeNull()
 })

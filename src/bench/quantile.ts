@@ -10,6 +10,10 @@ export function quantile(sorted: readonly number[] | Float64Array, q: number): n
   return sorted[below] + (sorted[above] - sorted[below]) * (at - below)
 }
 
+/** As `Math.max(...values)`, of any number of them: as arguments, some 120,000 are too many. */
+export const greatest = (values: readonly number[]): number =>
+  values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY)
+
 export const mean = (values: readonly number[]): number | null =>
   values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length
 

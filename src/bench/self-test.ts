@@ -22,7 +22,7 @@ export async function selfTest(clock: Clock, load: RoundLoad): Promise<ClientFlo
       worker.once('exit', () => failed(new Error('the thread of the self-test ended')))
     })
     const base = `http://127.0.0.1:${port}`
-    const caller = httpCaller({ clock, base, api: 'chat', headers: {}, silenceMs: 10_000 })
+    const caller = httpCaller({ clock, base, api: 'chat', headers: {}, silenceMs: 10_000, answerMs: 60_000 })
     const sender = {
       clock,
       caller,

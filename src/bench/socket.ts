@@ -2,14 +2,16 @@
 import { WebSocket } from 'ws'
 import type { Clock } from '../core/clock.ts'
 import { isObject, type JsonObject } from '../core/fold.ts'
-import { type Call, type Called, type Caller, shortCode } from './http.ts'
+import { type Call, type Called, type Caller, codeOf, shortCode } from './http.ts'
 import { StreamMeasure } from './stream.ts'
+import { keeper } from './told.ts'
 
 export interface SocketOptions {
   readonly clock: Clock
   readonly base: string
   readonly headers: Readonly<Record<string, string>>
   readonly silenceMs: number
+  readonly answerMs: number
 }
 
 interface Open {
@@ -22,7 +24,8 @@ interface Open {
 
 const OPEN_MS = 10_000
 
-export function socketCaller({ clock, base, headers, silenceMs }: SocketOptions): Caller {
+export function socketCaller({ clock, base, headers, silenceMs, answerMs }: SocketOptions): Caller {
+  const kept = keeper(headers)
   /** By the id of their submit, and by job once that is known. */
   const open = new Map<string, Open>()
   const jobs = new Map<string, Open>()
@@ -87,7 +90,7 @@ export function socketCaller({ clock, base, headers, silenceMs }: SocketOptions)
       case 'gap':
         return found.measure.event('{}', 'gap', atMono)
       case 'end':
-        found.measure.event(JSON.stringify(frame), 'end', atMono)
+        found.measure.take(frame, 'end', atMono)
         return found.finish(null)
       case 'error': {
         const error = frame['error']
@@ -108,8 +111,9 @@ export function socketCaller({ clock, base, headers, silenceMs }: SocketOptions)
     const connectedMono = wasOpen ? null : clock.monoMs()
     return new Promise((resolve) => {
       const entry: Open = { measure, job: null, cache: null, heardMono: clock.monoMs(), finish }
-      const patience = clock.every(Math.min(silenceMs, 1_000), () => {
-        if (clock.monoMs() - entry.heardMono >= silenceMs) finish('timeout')
+      const patience = clock.every(Math.min(silenceMs, answerMs, 1_000), () => {
+        const nowMono = clock.monoMs()
+        if (nowMono - entry.heardMono >= silenceMs || nowMono - sentMono >= answerMs) finish('timeout')
       })
       const aborted = (): void => finish('aborted')
       signal.addEventListener('abort', aborted, { once: true })
@@ -123,12 +127,12 @@ export function socketCaller({ clock, base, headers, silenceMs }: SocketOptions)
         else measure.fail(code, code, clock.monoMs())
         const marks = measure.marks()
         resolve({
-          marks,
+          marks: { ...marks, error: null, finishReason: kept(marks.finishReason) },
           connectedMono,
           status: code === null ? 200 : null,
-          errorCode: marks.error === null ? (marks.isComplete ? null : 'incomplete') : shortCode(marks.error.code),
-          serverId: entry.job,
-          cache: entry.cache,
+          errorCode: codeOf(marks, kept),
+          serverId: kept(entry.job),
+          cache: kept(entry.cache),
         })
       }
       open.set(id, entry)

@@ -80,6 +80,7 @@ export class StreamMeasure {
   #server: ServerTimings = {}
   #finishReason: string | null = null
   #attempt: number | null = null
+  #isUnreadable = false
   readonly #api: Api
   readonly #read: ReadEvent
 
@@ -103,16 +104,36 @@ export class StreamMeasure {
     if (bytes.length === 0) return
     this.#atMono = atMono
     this.#firstByteMono ??= atMono
-    this.#lines.feed(this.#decoder.decode(bytes, { stream: true }))
-    if (this.#lines.overflow) this.#error ??= { code: 'too_large', message: 'An event is larger than 8 MiB.' }
+    this.#guarded(() => this.#lines.feed(this.#decoder.decode(bytes, { stream: true })))
+    if (!this.#lines.overflow) return
+    this.#isUnreadable = true
+    this.#error ??= { code: 'too_large', message: 'An event is larger than 8 MiB.' }
+  }
+
+  /** What follows can't be told apart any more: there is no use in reading on. */
+  get isUnreadable(): boolean {
+    return this.#isUnreadable
+  }
+
+  /** An answer may be anything, as deep as its sender likes: what reading it throws is its fault, not the run's. */
+  #guarded(read: () => void): void {
+    try {
+      read()
+    } catch {
+      this.#isUnreadable = true
+      this.#error ??= { code: 'garbage', message: 'An event can not be read.' }
+    }
   }
 
   /** The body is over. */
   end(atMono: number): void {
     if (this.#endMono !== null) return
     this.#endMono = atMono
-    this.#lines.feed(this.#decoder.decode())
-    this.#lines.end()
+    if (this.#isUnreadable) return
+    this.#guarded(() => {
+      this.#lines.feed(this.#decoder.decode())
+      this.#lines.end()
+    })
   }
 
   /** The connection broke, or never was. */
@@ -129,12 +150,18 @@ export class StreamMeasure {
 
   /** Value of the header `server-timing`, or of a comment: what it tells is added to what was told before. */
   serverTiming(text: string): void {
-    this.#server = joined(this.#server, readServerTiming(text))
+    this.#guarded(() => {
+      this.#server = joined(this.#server, readServerTiming(text))
+    })
   }
 
   /** All of an answer that did not stream: it has an end, but no first token. */
   document(text: string, atMono: number): void {
     this.began(atMono)
+    this.#guarded(() => this.#document(text, atMono))
+  }
+
+  #document(text: string, atMono: number): void {
     let value: unknown
     try {
       value = JSON.parse(text)
@@ -167,6 +194,10 @@ export class StreamMeasure {
 
   /** The same, parsed. */
   take(value: Json, name: string, atMono: number): void {
+    this.#guarded(() => this.#take(value, name, atMono))
+  }
+
+  #take(value: Json, name: string, atMono: number): void {
     if (!isObject(value)) return
     const told = this.#read(value, name)
     if (told.isReset === true) this.#reset()

@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../core/clock.ts'
 import { isRecord } from '../core/json.ts'
 import { ascending, quantile } from './quantile.ts'
 import type { EngineSums, Fingerprint } from './run.ts'
+import { keeper } from './told.ts'
 
 const ANSWER_MS = 10_000
 const CONNECTS = 10
@@ -15,12 +16,21 @@ export class TargetError extends Error {}
 export type Target = Pick<Fingerprint, 'server' | 'models' | 'configHash' | 'region'>
 
 /** Throws TargetError: no server, no such path, or a key that it refuses. */
-export async function askTarget(base: string, headers: Readonly<Record<string, string>>): Promise<Target> {
-  const answer = await get(`${base}/v1/models`, headers)
+export async function askTarget(
+  base: string,
+  headers: Readonly<Record<string, string>>,
+  withinMs = ANSWER_MS,
+): Promise<Target> {
+  const kept = keeper(headers)
+  const answer = await get(`${base}/v1/models`, headers, withinMs)
   if (answer.status === 401 || answer.status === 403)
     throw new TargetError(`${base} refuses the key (HTTP ${answer.status}): set SLUICE_BENCH_KEY to one that it takes`)
   const { text, status } = answer
-  const told = (name: string): string | null => answer.headers.get(name)?.slice(0, 100) ?? null
+  const told = (name: string): string | null => {
+    const value = answer.headers.get(name)?.slice(0, 100) ?? null
+    // "nginx/1.22 (Debian)" is more than a word; none of its parts may be a key
+    return value?.split(/[^\w.:-]+/).every((part) => part === '' || kept(part) !== null) === true ? value : null
+  }
   return {
     server: told('server') ?? told('x-powered-by'),
     // Not every server lists its models
@@ -41,16 +51,31 @@ function modelsIn(text: string): string[] {
   }
 }
 
-async function get(url: string, headers: Readonly<Record<string, string>>) {
+async function get(url: string, headers: Readonly<Record<string, string>>, withinMs = ANSWER_MS) {
   const late = new AbortController()
-  const answered = systemClock.after(ANSWER_MS, () => late.abort(new DOMException('late', 'TimeoutError')))
-  const answer = await fetch(url, { headers, signal: late.signal }).catch((error: unknown) => {
-    answered()
+  const answered = systemClock.after(withinMs, () => late.abort(new DOMException('late', 'TimeoutError')))
+  try {
+    const answer = await fetch(url, { headers, signal: late.signal })
+    return { status: answer.status, headers: answer.headers, text: await textOf(answer) }
+  } catch (error) {
     const { cause, message } = error as Error & { cause?: NodeJS.ErrnoException }
     throw new TargetError(`no answer from ${new URL(url).origin} (${cause?.code ?? message}): is the server running?`)
-  })
-  const text = await answer.text().finally(answered)
-  return { status: answer.status, headers: answer.headers, text: text.slice(0, MAX_TEXT) }
+  } finally {
+    answered()
+    late.abort()
+  }
+}
+
+/** Its beginning, where it is longer than anything that is looked for. */
+async function textOf({ body }: Response): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  if (body !== null)
+    for await (const part of body) {
+      text += decoder.decode(part, { stream: true })
+      if (text.length > MAX_TEXT) break
+    }
+  return text + decoder.decode()
 }
 
 /** By fresh TCP connections: the way there and back, without TLS and without the server's own work. */

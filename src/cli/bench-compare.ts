@@ -1,6 +1,6 @@
 /** `sluice bench compare` and `sluice bench aa`. */
 import { existsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { compareRuns } from '../bench/compare.ts'
 import { htmlOf } from '../bench/compare-html.ts'
 import { consoleLines, markdownOf } from '../bench/compare-text.ts'
@@ -14,6 +14,7 @@ import { systemClock } from '../core/clock.ts'
 import type { Comparison } from '../core/comparison.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { post } from './bench-post.ts'
+import { BENCH_EXIT } from './bench-run.ts'
 import { ADMIN_OPTIONS } from './client.ts'
 import { type Args, type Command, FailedError, type Output, UsageError } from './command.ts'
 
@@ -56,6 +57,8 @@ export const compare: Command = {
   async run(args, out) {
     const [beforePath, afterPath] = args.positionals.map(folderOf)
     const failOn = failOnOf(args)
+    if (resolve(beforePath) === resolve(afterPath))
+      throw new UsageError(`${beforePath} is compared with itself: "bench aa" tells how large its noise is.`)
     const before = runAt(beforePath)
     const after = runAt(afterPath)
     const comparison = compareRuns(before, after, optionsOf(args))
@@ -79,6 +82,10 @@ export const aa: Command = {
   async run(args, out) {
     const [path, otherPath] = args.positionals.map(folderOf)
     const [before, after] = otherPath === undefined ? splitRounds(runAt(path)) : [runAt(path), runAt(otherPath)]
+    if ([before, after].some(({ run }) => run.rounds.every(({ ok }) => ok === 0))) {
+      out.note('sluice: how large the noise is can not be told: it takes two rounds in which requests ended well.')
+      return BENCH_EXIT.invalid
+    }
     const comparison = compareRuns(before, after, optionsOf(args))
     const judged = judge(comparison, after, 'any', false)
     if (args.has('json')) out.print(JSON.stringify(comparison))

@@ -10,14 +10,16 @@ import { version } from '../config/version.ts'
 import { systemClock } from '../core/clock.ts'
 import { systemIds } from '../core/ids.ts'
 import { didYouMean } from '../core/nearest.ts'
-import { loadOf } from './bench-options.ts'
+import { loadOf, RUN_OPTIONS } from './bench-options.ts'
+import { postRun } from './bench-post.ts'
 import { BENCH_EXIT } from './bench-run.ts'
+import { ADMIN_OPTIONS } from './client.ts'
 import { type Args, type Command, FailedError, UsageError } from './command.ts'
 
 export const report: Command = {
-  usage: 'bench report DIR',
+  usage: 'bench report DIR [--post URL]',
   about: "Writes a run's report.html again, from its records, and prints its findings.",
-  options: {},
+  options: { post: RUN_OPTIONS['post'], ...ADMIN_OPTIONS },
   operand: { name: 'folder of a run' },
   takesSettings: false,
   async run(args, out) {
@@ -29,6 +31,7 @@ export const report: Command = {
     writeReport(path, reportOf(findings))
     if (args.has('json')) out.print(JSON.stringify({ ...findings.run, summary: findings.summary, folder: path }))
     else for (const line of consoleText(findings)) out.print(line)
+    if (args.has('post')) await postRun(args, findings.run, findings.summary, out)
     return findings.run.validity.isValid ? BENCH_EXIT.ok : BENCH_EXIT.invalid
   },
 }
@@ -82,7 +85,8 @@ export const importRun: Command = {
     const findings = findingsOf(run, records)
     const folder = failing(() => openRunFolder(args.option('out') ?? 'bench', label))
     for (const record of records) folder.add(record)
-    await folder.finish(run, reportOf(findings))
+    await folder.finish(run)
+    writeReport(folder.path, reportOf(findings))
     if (args.has('json')) out.print(JSON.stringify({ ...run, summary: findings.summary, folder: folder.path }))
     else for (const line of consoleText(findings)) out.print(line)
     return BENCH_EXIT.ok

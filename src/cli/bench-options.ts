@@ -36,7 +36,10 @@ export const RUN_OPTIONS: Readonly<Record<string, OptionHelp>> = {
   body: { value: 'JSON', help: 'members for each request, as {"temperature":0,"ignore_eos":true}' },
   nonce: { help: 'keep caches of earlier rounds out (default); --no-nonce: send prompts as they are' },
   metrics: { value: 'URL', help: "metrics of the engine, for vLLM's queue, prefill and decode of each round" },
-  timeout: { value: 'TIME', help: 'give up an answer that brings nothing for this long (default: 120s)' },
+  timeout: {
+    value: 'TIMES',
+    help: 'give up an answer that brings nothing for so long, or takes so long in all (default: 120s,10m)',
+  },
   label: { value: 'NAME', help: 'default: run' },
   out: { value: 'DIR', help: 'writes DIR/LABEL (default: bench)' },
   post: { value: 'URL', help: "keep the run on Sluice's dashboard: its admin address" },
@@ -53,12 +56,23 @@ export function atLeast1(args: Args, name: string, otherwise: number, max: numbe
   return number
 }
 
+export function metricsOf(args: Args, base: string): string {
+  const text = args.option('metrics')
+  if (text !== undefined) addressIn(text, 'metrics')
+  return text ?? `${base}/metrics`
+}
+
+function addressIn(text: string, option: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:'))
+    throw new UsageError(`--${option}: "${text}" is not an http or https address.`)
+  return url
+}
+
 export function targetOf(args: Args): string {
   const text = args.option('target')
   if (text === undefined) throw new UsageError('Missing --target: the address of the server to measure.')
-  const url = URL.canParse(text) ? new URL(text) : null
-  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:'))
-    throw new UsageError(`--target: "${text}" is not an http or https address.`)
+  const url = addressIn(text, 'target')
   if (url.username !== '' || url.password !== '')
     throw new UsageError('--target: leave the credentials out of the address, and set SLUICE_BENCH_KEY to the API key.')
   if (url.search !== '' || url.hash !== '') throw new UsageError('--target: leave out the "?" or "#" and what follows.')
@@ -132,11 +146,18 @@ export function roundOf(args: Args): { requests: number | null; ms: number | nul
   return { requests: null, ms: Number(number) * (unit === 's' ? 1_000 : 60_000) }
 }
 
-export function timeoutOf(args: Args): number {
-  const [, number, unit] = /^(\d{1,6})(ms|s|m)$/.exec(args.option('timeout') ?? '120s') ?? []
+/** Without a second time, ten minutes are for the whole, or twice the silence. */
+export function timeoutOf(args: Args): { silenceMs: number; answerMs: number } {
+  const [silence, answer, ...more] = (args.option('timeout') ?? '120s').split(',').map(timeOf)
+  if (silence === null || answer === null || more.length > 0)
+    throw new UsageError('--timeout needs a time: 120s, 500ms or 2m; and after a comma one for the whole answer.')
+  return { silenceMs: silence, answerMs: answer ?? Math.max(600_000, 2 * silence) }
+}
+
+function timeOf(text: string): number | null {
+  const [, number, unit] = /^(\d{1,6})(ms|s|m)$/.exec(text) ?? []
   const ms = Number(number) * (unit === 'ms' ? 1 : unit === 's' ? 1_000 : 60_000)
-  if (!(ms > 0)) throw new UsageError('--timeout needs a time: 120s, 500ms or 2m.')
-  return ms
+  return ms > 0 ? ms : null
 }
 
 export function sloOf(args: Args, name: string): SloTerm[] {

@@ -1,7 +1,8 @@
 /** `sluice bench run`. */
 import { availableParallelism } from 'node:os'
 import { consoleText, findingsOf } from '../bench/console.ts'
-import { openRunFolder, RunFolderError } from '../bench/files.ts'
+import { openRunFolder, RunFolderError, writeReport } from '../bench/files.ts'
+import { figure } from '../bench/format.ts'
 import { httpCaller } from '../bench/http.ts'
 import { QUIET, showProgress } from '../bench/progress.ts'
 import { reportOf } from '../bench/report/report.ts'
@@ -23,6 +24,7 @@ import {
   labelOf,
   loadOf,
   maxCostOf,
+  metricsOf,
   priceOf,
   RUN_OPTIONS,
   roundOf,
@@ -31,7 +33,7 @@ import {
   timeoutOf,
   warmupOf,
 } from './bench-options.ts'
-import { postRun } from './bench-post.ts'
+import { checkPost, postRun } from './bench-post.ts'
 import { workloadOf } from './bench-workload.ts'
 import { ADMIN_OPTIONS } from './client.ts'
 import {
@@ -81,12 +83,14 @@ async function runBench(args: Args, out: Output): Promise<number> {
   const options = { slo: sloOf(args, 'slo'), abortOn: sloOf(args, 'abort-on'), label: labelOf(args) }
   const size = roundOf(args)
   const extra = bodyOf(args)
-  const silenceMs = timeoutOf(args)
+  const bounds = timeoutOf(args)
   const warmup = warmupOf(args)
   const rounds = atLeast1(args, 'rounds', args.has('sweep') ? 10 : 8, 1_000)
   const idle = args.has('idle') ? wholeNumber(args.option('idle')!, 'idle', 10_000) : 20
   const workload = await workloadOf(args, seed)
   const load = loadOf(args, workload.hasTimes)
+  const metrics = metricsOf(args, base)
+  if (args.has('post')) await checkPost(args)
   const target = await askTarget(base, headers).catch((error: unknown) => {
     throw error instanceof TargetError ? new UnreachableError(error.message) : error
   })
@@ -114,6 +118,8 @@ async function runBench(args: Args, out: Output): Promise<number> {
   const folder = folderOf(args.option('out') ?? 'bench', options.label)
   const isQuiet = args.has('quiet') || args.has('json')
   const { stderr } = process
+  const planned = durationText(runOptions)
+  if (!isQuiet && planned !== null) out.note(planned)
   const progress = isQuiet
     ? QUIET
     : showProgress({
@@ -124,9 +130,8 @@ async function runBench(args: Args, out: Output): Promise<number> {
       })
   const caller =
     api === 'ws'
-      ? socketCaller({ clock: systemClock, base, headers, silenceMs })
-      : httpCaller({ clock: systemClock, base, api, headers, silenceMs })
-  const metrics = args.option('metrics') ?? `${base}/metrics`
+      ? socketCaller({ clock: systemClock, base, headers, ...bounds })
+      : httpCaller({ clock: systemClock, base, api, headers, ...bounds })
   // Asked once: a server without them is not asked again
   const hasMetrics = (await engineSums(metrics, headers)) !== null
   if (args.has('metrics') && !hasMetrics) out.note(`sluice: ${metrics} has none of vLLM's sums: it is left out.`)
@@ -152,13 +157,25 @@ async function runBench(args: Args, out: Output): Promise<number> {
     progress.close()
     caller.close()
   })
+  await folder.finish(done.run)
   const findings = findingsOf(done.run, done.records)
-  await folder.finish(done.run, reportOf(findings))
+  writeReport(folder.path, reportOf(findings))
   if (args.has('json')) out.print(JSON.stringify({ ...done.run, summary: findings.summary, folder: folder.path }))
   else for (const line of consoleText(findings)) out.print(line)
   if (!isQuiet) out.note(`\nrecords, run.json and report.html are in ${folder.path}`)
   if (args.has('post')) await postRun(args, done.run, findings.summary, out)
   return exitOf(done.run, runOptions, findings)
+}
+
+/** "8 rounds of 100 requests, 2.00 a second: about 7 min"; null: how long it takes is up to the server. */
+function durationText({ load, rounds, roundRequests, roundMs }: RunOptions): string | null {
+  const each = roundMs ?? (load.kind === 'open' && roundRequests !== null ? (roundRequests / load.rate) * 1_000 : null)
+  if (each === null || load.kind === 'sweep' || (load.kind === 'open' && load.arrivals.kind === 'trace')) return null
+  const rate = load.kind === 'open' ? `${figure(load.rate)} a second` : `${load.concurrency} at once`
+  const size = roundRequests === null ? '' : ` of ${roundRequests} requests`
+  const seconds = Math.round((each * rounds) / 1_000)
+  const about = seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`
+  return `${rounds} rounds${size}, ${rate}: about ${about}`
 }
 
 function exitOf(done: BenchRun, { slo }: RunOptions, findings: ReturnType<typeof findingsOf>): number {

@@ -85,7 +85,8 @@ const startOf = (request: JsonRecord): number | null =>
 
 function rateOf({ config }: JsonRecord): number | null {
   const strategy = isRecord(config) ? config['strategy'] : null
-  return isRecord(strategy) ? numberOr(strategy['rate'], null) : null
+  const rate = isRecord(strategy) ? numberOr(strategy['rate'], null) : null
+  return rate !== null && rate > 0 ? rate : null
 }
 
 function modelOf({ config }: JsonRecord): string | null {

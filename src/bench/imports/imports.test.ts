@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { findingsOf } from '../console.ts'
 import { lineOf, readRecords } from '../record.ts'
+import { reportOf } from '../report/report.ts'
 import { e2e, tpot, ttft } from '../summary.ts'
 import { importResult, type Tool } from './imports.ts'
 
@@ -140,4 +141,23 @@ describe.each(Object.keys(FILES) as Tool[])('a result of %s', (tool) => {
     expect(() => importResult(tool, '{"a":1}', INTO)).toThrow(/missing|no "metadata"/)
     expect(() => importResult(tool, 'nonsense', INTO)).toThrow(/not (a )?JSON/)
   })
+})
+
+it('has no limit of requests but memory: of 200,000 it makes a run and its report', () => {
+  const COUNT = 200_000
+  const all = <T>(value: T): T[] => Array.from({ length: COUNT }, () => value)
+  const text = JSON.stringify({
+    ...{ model_id: 'm', request_rate: 5, burstiness: 1, max_concurrency: null, date: '20261126-214500' },
+    ...{ input_lens: all(5), output_lens: all(2), ttfts: all(0.2), itls: all([0.01]), errors: all('') },
+    start_times: Array.from({ length: COUNT }, (_, i) => i / 1_000),
+  })
+  const { run, records } = importResult('vllm', text, INTO)
+  expect(reportOf(findingsOf(run, records))).toContain('200000 requests')
+})
+
+it('a time that no calendar has is none', () => {
+  const line = FILES.aiperf.split('\n')[0].replace(/"request_start_ns":\s*\d+/, '"request_start_ns":1e308')
+  const { run, records } = importResult('aiperf', line, INTO)
+  expect(run.startedAtMs).toBe(INTO.wallMs)
+  expect(() => reportOf(findingsOf(run, records))).not.toThrow()
 })

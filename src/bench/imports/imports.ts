@@ -2,6 +2,7 @@
  * Results of other tools, as a run of ours: their times as they took them, under our names. Where a tool measures
  * something else (docs/bench.md), that is remarked in the run.
  */
+import { greatest } from '../quantile.ts'
 import type { BenchRecord } from '../record.ts'
 import { type BenchRun, type RoundSummary, RUN_VERSION, type ValidityCheck } from '../run.ts'
 import { aiperf } from './aiperf.ts'
@@ -34,7 +35,7 @@ export function importResult(tool: Tool, text: string, into: ImportInto): { run:
     kind: 'run',
     id: into.id,
     label: into.label,
-    startedAtMs: startedAtMs ?? into.wallMs,
+    startedAtMs: isDate(startedAtMs) ? startedAtMs : into.wallMs,
     tookMs: summaries.reduce((sum, { tookMs }) => sum + tookMs, 0),
     fingerprint: {
       sluice: into.sluice,
@@ -75,9 +76,11 @@ export function importResult(tool: Tool, text: string, into: ImportInto): { run:
   return { run, records }
 }
 
+const isDate = (atMs: number | null): atMs is number => atMs !== null && !Number.isNaN(new Date(atMs).getTime())
+
 function roundOf(records: readonly BenchRecord[], round: number, rate: number | null): RoundSummary {
-  const sendMs = Math.max(...records.map(({ sent }) => sent))
-  const tookMs = Math.max(...records.map(({ end }) => end))
+  const sendMs = greatest(records.map(({ sent }) => sent))
+  const tookMs = greatest(records.map(({ end }) => end))
   return {
     round,
     seed: 0,

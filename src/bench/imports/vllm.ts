@@ -1,4 +1,5 @@
 /** `vllm bench serve --save-result --save-detailed`: lists with an entry for each request, times in seconds. */
+import { greatest } from '../quantile.ts'
 import { ImportError, type Imported, jsonOf, numberOr, recordOf, textOr } from './imported.ts'
 
 const HOW_TO = 'write it by "vllm bench serve --save-result --save-detailed"'
@@ -13,8 +14,9 @@ export function vllm(text: string): Imported {
   const [ttfts, itls, inputs, outputs] = ['ttfts', 'itls', 'input_lens', 'output_lens'].map(list)
   const errors = Array.isArray(value['errors']) ? (value['errors'] as unknown[]) : []
   const starts = Array.isArray(value['start_times']) ? (value['start_times'] as unknown[]) : []
-  const firstStart = Math.min(...starts.map((each) => numberOr(each, Number.POSITIVE_INFINITY)))
-  const rate = numberOr(value['request_rate'], null)
+  const firstStart = -greatest(starts.map((each) => -numberOr(each, Number.POSITIVE_INFINITY)))
+  const asked = numberOr(value['request_rate'], null)
+  const rate = asked !== null && asked > 0 ? asked : null
   const records = ttfts.map((ttft, index) => {
     const sent = starts.length > index ? (numberOr(starts[index], firstStart) - firstStart) * 1_000 : 0
     const gaps = (Array.isArray(itls[index]) ? (itls[index] as unknown[]) : []).map((gap) => numberOr(gap, 0) * 1_000)

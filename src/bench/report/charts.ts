@@ -1,7 +1,7 @@
 /** The charts of a run's report. */
 import type { Findings } from '../console.ts'
 import { figure, milliseconds } from '../format.ts'
-import { quantile } from '../quantile.ts'
+import { greatest, quantile } from '../quantile.ts'
 import type { BenchRecord } from '../record.ts'
 import { fromSchedule, isOk, summarize, type TtftMakeup, tpot, ttft } from '../summary.ts'
 import { bar, chart, dot, drawing, figureOf, label, line, round, safe, thinned } from './svg.ts'
@@ -137,7 +137,7 @@ export function timeline({ rounds, run }: Findings): string {
     })
     .sort((a, b) => a.at - b.at)
   if (points.length < 2) return ''
-  const max = Math.max(...points.map(({ value }) => value))
+  const max = greatest(points.map(({ value }) => value))
   return chart(
     'TTFT over the run, from when each was due',
     'A dot a request; the line below is by how much the client itself was late. Rules are the starts of rounds.',
@@ -206,7 +206,7 @@ export function waterfall({ rounds, run }: Findings): string {
   const own = rounds.filter((record) => record.round === first.round).sort((a, b) => a.scheduled - b.scheduled)
   const shown = own.slice(0, ROWS)
   if (shown.length === 0) return ''
-  const max = Math.max(...shown.map(({ end }) => end))
+  const max = greatest(shown.map(({ end }) => end))
   const x = (ms: number): number => round(8 + (ms / max) * 700)
   const rows = shown.map((record, i) => {
     const y = i * 12 + 2

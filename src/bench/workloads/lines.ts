@@ -9,7 +9,7 @@ const ROLES: readonly unknown[] = ['system', 'user', 'assistant']
 /** `{"messages": […]}`, `{"prompt": "…"}`, or a request as it was posted; `max_tokens`: the length of the answer. */
 export function promptLines(text: string, name = 'file'): Workload {
   const prompts = jsonLines(text).map(({ value, number }) => promptOf(value, number))
-  return listed(name, prompts)
+  return listed(name, prompts, ({ messages }) => messages)
 }
 
 export function jsonLines(text: string): Array<{ value: Readonly<Record<string, unknown>>; number: number }> {
@@ -53,16 +53,26 @@ function messagesOf(request: Readonly<Record<string, unknown>>, number: number):
   })
 }
 
-/** One after another, over all rounds; from the start again when they are used up. */
-export function listed(name: string, prompts: readonly Prompt[]): Workload {
-  const hasTimes = prompts.every(({ atMs }) => atMs !== null)
+/**
+ * One after another, over all rounds; from the start again when they are used up. What is asked is made for those that
+ * are sent: of a trace of a million rows only the lengths are kept.
+ */
+export function listed<R extends Omit<Prompt, 'messages'>>(
+  name: string,
+  rows: readonly R[],
+  messagesOf: (row: R) => readonly Message[],
+): Workload {
+  const hasTimes = rows.every(({ atMs }) => atMs !== null)
   return {
     name,
     hasTimes,
-    size: prompts.length,
+    size: rows.length,
     prompts(round, count) {
       const from = round * count
-      const some = Array.from({ length: count }, (_, i) => prompts[(from + i) % prompts.length])
+      const some = Array.from({ length: count }, (_, i): Prompt => {
+        const row = rows[(from + i) % rows.length]
+        return { messages: messagesOf(row), maxTokens: row.maxTokens, atMs: row.atMs }
+      })
       return hasTimes ? fromTheirFirst(some) : some
     },
   }

@@ -5,7 +5,7 @@
 import { random, seedOf } from '../random.ts'
 import { jsonLines, listed } from './lines.ts'
 import { words } from './words.ts'
-import { type Prompt, type Workload, WorkloadError } from './workload.ts'
+import { type Workload, WorkloadError } from './workload.ts'
 
 export type UsageRecord = Readonly<Record<string, unknown>>
 
@@ -17,7 +17,7 @@ export const productionFile = (text: string, seed: number): Workload =>
 
 /** Throws WorkloadError where no record has lengths. */
 export function production(records: readonly UsageRecord[], seed: number): Workload {
-  const prompts = records.flatMap((record, i): Prompt[] => {
+  const calls = records.flatMap((record, i) => {
     const asked = record['prompt_tokens']
     const made = record['completion_tokens']
     const seconds = record['created_at']
@@ -26,13 +26,13 @@ export function production(records: readonly UsageRecord[], seed: number): Workl
     if ((record['source'] ?? null) !== null) return []
     // Times are whole seconds: within one, requests come at any time
     const atMs = seconds * 1_000 + random(seedOf(seed, i, 1)).next() * 1_000
-    const content = words(Math.max(1, Math.min(asked, MAX_PROMPT_TOKENS)), seedOf(seed, i))
-    return [{ messages: [{ role: 'user', content }], maxTokens: made, atMs }]
+    return [{ promptTokens: Math.max(1, Math.min(asked, MAX_PROMPT_TOKENS)), place: i, maxTokens: made, atMs }]
   })
-  if (prompts.length === 0) throw new WorkloadError('there is no call with tokens in these records')
+  if (calls.length === 0) throw new WorkloadError('there is no call with tokens in these records')
   return listed(
     'prod',
-    prompts.sort((a, b) => a.atMs! - b.atMs!),
+    calls.sort((a, b) => a.atMs - b.atMs),
+    ({ promptTokens, place }) => [{ role: 'user', content: words(promptTokens, seedOf(seed, place)) }],
   )
 }
 

@@ -27,6 +27,16 @@ describe.each(GENERATED)('the workload %s', (name) => {
   })
 })
 
+it('makes the text of those prompts alone that are sent', () => {
+  const rows = Array.from({ length: 60_000 }, (_, i) => `${i},ChatGPT,2000,300,2300,Conversation log`)
+  const text = `Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n${rows.join('\n')}`
+  const before = process.memoryUsage().heapUsed
+  const workload = trace('burstgpt', text, 1)
+  // All 60,000 prompts of 10 kB are 600 MB
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(200 * 2 ** 20)
+  expect([workload.size, workload.prompts(0, 2).length]).toEqual([60_000, 2])
+})
+
 it('prompts are as long as such applications make them', () => {
   const mean = (name: string): number => {
     const prompts = generated(name, 1)!.prompts(0, 200)
