@@ -46,7 +46,7 @@ import type { ShareRules } from './shares/shares.ts'
 import { isRepeat, Sharing } from './sharing.ts'
 import { amountsOf, Spending } from './spending.ts'
 
-export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow' | 'served'> {
+export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow' | 'served' | 'free'> {
   readonly models: readonly PlanModel[]
   /** As they are whenever it is asked. Absent: nothing is limited. */
   readonly limits?: () => LimitSettings
@@ -92,6 +92,7 @@ class PureCoordinator implements Coordinator {
       released: (notes, worker) => this.#exits.settle(notes, worker, this.#now),
       left: (notes) => spending.letGo(notes, this.#now),
       late: (notes) => spending.late(notes, this.#now),
+      free: (job) => Math.min(this.#leasing.free(job.pool), plan.free(job, this.#now)),
     })
     const sharing = new Sharing({ rules: shares, scheduler, spending, wake })
     const parts = { scheduler, plan, spending, sharing, results }

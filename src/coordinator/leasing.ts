@@ -52,6 +52,14 @@ export class Leasing {
     return this.#seats.slots
   }
 
+  /** Of the workers that serve this pool. */
+  free(pool: string): number {
+    let free = 0
+    for (const { pools, slots, held } of this.#seats.free())
+      if (pools.length === 0 || pools.includes(pool)) free += slots - held
+    return free
+  }
+
   // ------------------------------------------------------------ workers
 
   attach(worker: WorkerSeat): void {

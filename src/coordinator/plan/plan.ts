@@ -192,6 +192,15 @@ export class Plan {
     return { models: this.#models, deployments: this.#states.size }
   }
 
+  /** Calls like this job's that could start now. */
+  free({ kind, model }: ScheduledJob, now: number): number {
+    let free = 0
+    for (const state of this.#index.find(model)?.[kind] ?? [])
+      if (!this.#isDrained(nameOf(state)) && state.health.coolUntilMono(upstreamName(state, model)) <= now)
+        free += Math.max(0, state.deployment!.concurrent - state.active)
+    return free
+  }
+
   /** The only deployment that answers this model; null: there is none, or a choice. */
   only(model: string): string | null {
     const route = this.#index.find(model)

@@ -6,7 +6,7 @@ import { earliestStartMs } from './estimate.ts'
 import type { Fairness } from './fairness.ts'
 import type { Flow, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
-import type { Caps } from './port.ts'
+import type { Caps, SchedulerOptions } from './port.ts'
 import type { Share } from './shares.ts'
 
 const LEAST_MS = 250
@@ -29,6 +29,7 @@ export function refusal(
   { tenant, share, flow, lane, inLine }: Standing,
   caps: Caps,
   fairness: Fairness,
+  free: SchedulerOptions['free'],
   now: number,
 ): SluiceError | null {
   const { rate, meanOutput, meanMs } = flow.throughput
@@ -61,7 +62,9 @@ export function refusal(
   if (job.deadlineMono === Infinity) return null
   const room = job.deadlineMono - now
   const startMs = earliestStartMs(fairness, job, tenant, flow, lane, room)
-  return startMs === null || startMs <= room
+  if (startMs === null || startMs <= room) return null
+  // The speed of late may be that of fewer slots than there are now
+  return flow.ready < (free?.(job) ?? 0)
     ? null
     : new SluiceError('deadline_unreachable', { retryAfterMs: within(startMs - room) })
 }

@@ -172,6 +172,8 @@ export class Flow<E extends Queueable<E>> {
   readonly throughput = new Throughput()
   /** Jobs of it that have not ended. */
   jobs = 0
+  /** Of these, those that run. */
+  leased = 0
   /** Ready jobs, and their prompt tokens; those held back included. */
   ready = 0
   promptTokens = 0
@@ -194,6 +196,11 @@ export class Flow<E extends Queueable<E>> {
   /** Is there work that may be leased? */
   get waits(): boolean {
     return this.tenants > 0
+  }
+
+  /** Work waits while some runs: what is achieved now is what can be. Where nothing runs nobody's capacity is seen. */
+  get isBusy(): boolean {
+    return this.leased > 0 && this.waits
   }
 
   /** Open lines: one a tenant, or two. */

@@ -61,7 +61,7 @@ export class LineUp {
   stand(entry: Entry, inFront: boolean, now: number): void {
     if (this.#pauses.holdsLane(entry.job)) return
     const { flow, tenant } = entry
-    flow.throughput.observe(now, flow.waits)
+    flow.throughput.observe(now, flow.isBusy)
     const holds = entry.hold !== null
     const isIts = (known: Line<Entry>): boolean => known.flow === flow && known.holds === holds
     let line = tenant.lines.find(isIts)
@@ -84,7 +84,7 @@ export class LineUp {
   stepOut(entry: Entry, now: number): void {
     const { line } = entry
     if (line === null) return
-    line.flow.throughput.observe(now, line.flow.waits)
+    line.flow.throughput.observe(now, line.flow.isBusy)
     if (line instanceof ParkedLine) {
       const block = this.#blocks.get(line.account)!
       block.unpark(entry)
@@ -292,7 +292,7 @@ export class LineUp {
   #update(line: Line<Entry>, now: number): void {
     const isToOpen = mayOpen(line)
     if (isToOpen === line.isOpen) return
-    line.flow.throughput.observe(now, line.flow.waits)
+    line.flow.throughput.observe(now, line.flow.isBusy)
     if (isToOpen) {
       this.#open(line)
       this.#ready(line.flow.pool)
@@ -312,7 +312,7 @@ export class LineUp {
     wait: (entry: Entry) => void,
   ): void {
     const open = this.#flows.filter((flow) => flow.waits && (pools.length === 0 || pools.includes(flow.pool)))
-    for (const flow of open) flow.throughput.observe(now, true)
+    for (const flow of open) flow.throughput.observe(now, flow.isBusy)
     const call = ++this.#calls
     const parked: Line<Entry>[] = []
     const aside: Array<{ readonly entry: Entry; readonly line: Line<Entry> }> = []

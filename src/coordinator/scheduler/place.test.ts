@@ -211,6 +211,41 @@ it('refuses nothing that starts at once, whatever the provider reports of its pr
   for (let i = 0; i < 200; i++) burst(600)
 })
 
+it('learns nothing of how fast it is from an outage, in which nothing ran', () => {
+  const scheduler = createScheduler(OPTIONS)
+  let now = 0
+  let n = 0
+  const submit = () => scheduler.submit(job(`${++n}`, { promptTokens: 1_000, deadlineMono: now + 60_000 }), now).kind
+  const lease = () => scheduler.lease('w', [], 4_096, () => null, now)
+  for (let i = 0; i < 20; i++) {
+    submit()
+    const [{ id, attempt }] = lease()
+    now += 300
+    scheduler.finish(id, attempt, done(1_000, 20), now)
+  }
+  submit()
+  submit()
+  // Nothing may start for 30 s
+  for (let i = 0; i < 30; i++) {
+    expect(scheduler.lease('w', [], 4_096, () => ({ scope: 'model' }), now)).toEqual([])
+    now += 1_000
+  }
+  for (const { id, attempt } of lease()) scheduler.finish(id, attempt, done(1_000, 20), (now += 300))
+  now += 60_000
+  expect(Array.from({ length: 40 }, submit)).toEqual(Array(40).fill('accepted'))
+})
+
+it('refuses nothing for its deadline that could start at once, however slow the work of late was', () => {
+  let free = 100
+  const scheduler = createScheduler({ ...OPTIONS, free: () => free })
+  const now = measured(scheduler)
+  const submit = (i: number) => scheduler.submit(job(`${i}`, { deadlineMono: now + 1_000 }), now).kind
+  expect(Array.from({ length: 100 }, (_, i) => submit(i))).toEqual(Array(100).fill('accepted'))
+  expect(submit(100)).toBe('refused')
+  free = 102
+  expect(submit(101)).toBe('accepted')
+})
+
 it('refuses what its lane could not begin in time', () => {
   const scheduler = createScheduler(OPTIONS)
   const start = measured(scheduler)

@@ -152,6 +152,8 @@ export interface SchedulerOptions extends Caps {
   readonly narrow?: (job: ScheduledJob, notes: Notes) => readonly string[]
   /** Of a job that runs: so many tokens more, weighted and output; negative takes back. */
   readonly served?: (notes: Notes, service: number, outputTokens: number, now: number) => void
+  /** Jobs like this one that could start at once; asked before one is refused for its deadline. Absent: none. */
+  readonly free?: (job: ScheduledJob) => number
   /** A lease is over, however it ended. Called once for each, within the call that ends it. */
   readonly released?: (notes: Notes, worker: string) => void
   /** It ends while it is in line: canceled, expired, purged, withdrawn, given up. */

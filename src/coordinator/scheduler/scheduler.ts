@@ -101,7 +101,7 @@ class PureScheduler implements Scheduler {
       inLine: queued + delayed + waiting,
     }
     const caps = this.#options.caps?.() ?? this.#options
-    const admitted = refusal(job, standing, caps, this.#fairness, now) ?? admit?.(standing.lane === undefined) ?? null
+    const admitted = refusal(job, standing, caps, this.#fairness, this.#options.free, now) ?? admit?.(standing.lane === undefined) ?? null
     if (admitted instanceof SluiceError) return { kind: 'refused', error: admitted }
     this.#add(job, now, repeats, admitted)
     return { kind: 'accepted' }
@@ -190,6 +190,7 @@ class PureScheduler implements Scheduler {
     this.#timers.clear(entry)
     this.#setState(entry, 'leased')
     entry.lease = this.#leases.take(entry, worker, now, this.#isSuspect(entry))
+    entry.flow.leased++
     if (entry.lease.isSuspect) this.#suspectLease = entry.lease
     // At least one token, so that no tenant is served for nothing
     this.#serve(entry.lease, Math.max(1, entry.job.promptTokens), 0)
@@ -320,6 +321,9 @@ class PureScheduler implements Scheduler {
   }
 
   #release(lease: ActiveLease): void {
+    const { flow } = lease.entry
+    flow.throughput.observe(this.#now, flow.isBusy)
+    flow.leased--
     this.#leases.release(lease)
     lease.entry.lease = null
     this.#options.released?.(lease.entry, lease.worker.id)
