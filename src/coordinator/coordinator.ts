@@ -46,7 +46,8 @@ import type { ShareRules } from './shares/shares.ts'
 import { isRepeat, Sharing } from './sharing.ts'
 import { amountsOf, Spending } from './spending.ts'
 
-export interface CoordinatorOptions extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow' | 'served' | 'free'> {
+export interface CoordinatorOptions
+  extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow' | 'served' | 'free'> {
   readonly models: readonly PlanModel[]
   /** As they are whenever it is asked. Absent: nothing is limited. */
   readonly limits?: () => LimitSettings

@@ -216,12 +216,14 @@ it('learns nothing of how fast it is from an outage, in which nothing ran', () =
   let now = 0
   let n = 0
   const submit = () => scheduler.submit(job(`${++n}`, { promptTokens: 1_000, deadlineMono: now + 60_000 }), now).kind
-  const lease = () => scheduler.lease('w', [], 4_096, () => null, now)
-  for (let i = 0; i < 20; i++) {
-    submit()
-    const [{ id, attempt }] = lease()
+  function serve(): void {
+    const [{ id, attempt }] = scheduler.lease('w', [], 1, () => null, now)
     now += 300
     scheduler.finish(id, attempt, done(1_000, 20), now)
+  }
+  for (let i = 0; i < 20; i++) {
+    submit()
+    serve()
   }
   submit()
   submit()
@@ -230,7 +232,8 @@ it('learns nothing of how fast it is from an outage, in which nothing ran', () =
     expect(scheduler.lease('w', [], 4_096, () => ({ scope: 'model' }), now)).toEqual([])
     now += 1_000
   }
-  for (const { id, attempt } of lease()) scheduler.finish(id, attempt, done(1_000, 20), (now += 300))
+  serve()
+  serve()
   now += 60_000
   expect(Array.from({ length: 40 }, submit)).toEqual(Array(40).fill('accepted'))
 })

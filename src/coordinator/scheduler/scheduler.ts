@@ -101,7 +101,10 @@ class PureScheduler implements Scheduler {
       inLine: queued + delayed + waiting,
     }
     const caps = this.#options.caps?.() ?? this.#options
-    const admitted = refusal(job, standing, caps, this.#fairness, this.#options.free, now) ?? admit?.(standing.lane === undefined) ?? null
+    const admitted =
+      refusal(job, standing, caps, this.#fairness, this.#options.free, now) ??
+      admit?.(standing.lane === undefined) ??
+      null
     if (admitted instanceof SluiceError) return { kind: 'refused', error: admitted }
     this.#add(job, now, repeats, admitted)
     return { kind: 'accepted' }
