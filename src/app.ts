@@ -9,6 +9,7 @@ import { judging } from './app/goals.ts'
 import { Settings } from './app/in-force.ts'
 import { adminKey, firstKey, givenKey } from './app/keys.ts'
 import { liveOf } from './app/live.ts'
+import { otlpOf } from './app/otlp.ts'
 import { auditReload, type ReloadOptions, reloader } from './app/reload.ts'
 import { createRuntime } from './app/runtime.ts'
 import { type Killed, type Own, ofAll, type Question, type Siblings } from './app/siblings.ts'
@@ -67,6 +68,8 @@ export interface StartOptions extends ReloadOptions {
 /** For jobs to be handed back, and for the store to close: the whole stop takes less than 4 s after the drain. */
 const HAND_BACK_MS = 1_000
 const CLOSE_MS = 1_500
+/** For what OpenTelemetry's collector has not got yet. */
+const FLUSH_MS = 1_000
 
 /** Rejects with config_invalid, or with the system's error for a port that is taken. */
 export async function startApp(config: Config, options: StartOptions): Promise<App> {
@@ -84,6 +87,10 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const modelOf = (asked: string): string | null => catalogue.resolve(asked)?.name ?? null
   const recorder = createRecorder({ modelOf, tenantLabel: config.telemetry.tenantLabel })
   recorder.observers.forEach(runtime.observe)
+  const turn = (): Promise<void> => new Promise((next) => clock.soon(next))
+  const numbers = createRegistry()
+  const otlp = otlpOf(settings, { modelOf, read: () => numbers.read(turn) }, runtime)
+  otlp?.observers.forEach(runtime.observe)
   const judged = { ...runtime, emit: judging(goalsOf, runtime.emit) }
   const engine = await closingOnError([settings], () => openEngine(settings, judged, advises))
   followStored(settings, engine)
@@ -92,9 +99,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const [ownKey, tokens] = await opened
   const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, catalogue, runtime)
   const loop = watchLoop()
-  const numbers = createRegistry()
   const reload = reloader(settings, { catalogue, engine, worker }, { ...options, advises })
-  const turn = (): Promise<void> => new Promise((next) => clock.soon(next))
   const kill = async (job: JobId): Promise<Killed> => {
     if (siblings === undefined || !worker.runs(job)) return worker.breakCall(job) ? 'call' : null
     siblings.die()
@@ -116,7 +121,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     isSeeded,
     live,
     observed: live.observed,
-    beginSpan: null,
+    beginSpan: otlp?.beginSpan ?? null,
   }
   const gateway = startGateway(settings, parts, { ...runtime, clock: dates })
 
@@ -132,7 +137,10 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     loop.stop()
     live.stop()
     settings.close()
-    await within(runtime, 'the store', CLOSE_MS, engine.close())
+    await Promise.all([
+      within(runtime, 'the store', CLOSE_MS, engine.close()),
+      otlp !== null && within(runtime, 'telemetry', CLOSE_MS, otlp.stop(FLUSH_MS)),
+    ])
     return worker.drained()
   }
   let stopped: Promise<Drained> | null = null
@@ -140,7 +148,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
 
   try {
     const depth = depthOf(engine.operations, clock, (asked) => modelOf(asked) ?? UNKNOWN)
-    numbers.add(recorder, depth, engine, worker, settings, gateway, loop, ownProcess)
+    numbers.add(recorder, depth, engine, worker, settings, gateway, loop, ownProcess, ...(otlp === null ? [] : [otlp]))
     if (keyOnStart !== undefined)
       for (const note of await givenKey(engine.keys, keyOnStart, dates, ids)) log.warn({}, note)
     signal?.throwIfAborted()
@@ -162,6 +170,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     const createdKey = makesKey ? await firstKey(engine.keys, keyFile, dates, ids) : null
     gateway.ready()
     publicUrl = open && urlOf(open)
+    otlp?.start()
     if (advises) await warnOfJobsWithoutModel(engine.jobs, catalogue, log)
     return {
       publicUrl,

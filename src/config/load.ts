@@ -11,6 +11,7 @@ import { type FileText, parseFile } from './file.ts'
 import { idleLimits } from './idle-limits.ts'
 import { envName, FLAGS, flagName, type Leaf, MAPS, VALUES } from './leaves.ts'
 import { settingsOfOthers } from './models.ts'
+import { OTEL_ENDPOINT, OTEL_HEADERS, otelEnvironment } from './otel.ts'
 import { describeIssue, dotted, type Problem } from './problems.ts'
 import { readRegularFile } from './regular-file.ts'
 import { type Config, type Settings, schema } from './schema.ts'
@@ -57,6 +58,8 @@ export const NTH_PROCESS = 'SLUICE_NTH_PROCESS'
 /** Names in the environment that are no settings. `SLUICE_TEST_…` belongs to tests. */
 const OTHER_NAMES = [NTH_PROCESS, 'SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL', 'SLUICE_API_KEY', 'SLUICE_MODEL']
 
+const OTLP_ENDPOINT = ['telemetry', 'otlp', 'endpoint']
+
 /** Named and empty they are a mistake: without them anybody's key, or another one than was meant, would be in force. */
 const OUR_KEYS = ['key', 'admin.key']
 
@@ -96,6 +99,15 @@ export function loadConfig(sources: Sources = {}): Loaded {
     const value = sources.flags?.[flagName(leaf)]
     if (value !== undefined) give(leaf, bareText(value), { kind: 'flag', name: `--${flagName(leaf)}` })
   }
+  const otel = otelEnvironment(env)
+  if (otel.endpoint !== null && valueAt(raw, OTLP_ENDPOINT) === undefined) {
+    const giveOtlp = (setting: string, value: unknown, name: string): void => {
+      set(raw, ['telemetry', 'otlp', setting], value)
+      origins.set(`telemetry.otlp.${setting}`, { kind: 'environment', name })
+    }
+    giveOtlp('endpoint', otel.endpoint, OTEL_ENDPOINT)
+    if (otel.hasHeaders) giveOtlp('header_list', { env: OTEL_HEADERS }, OTEL_HEADERS)
+  }
   for (const leaf of VALUES) if (leaf.kind === 'choice') inLowerCase(raw, leaf)
   if (raw['models'] === undefined || (Array.isArray(raw['models']) && raw['models'].length === 0))
     raw['models'] = defaultModels(env)
@@ -131,6 +143,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
     describe(each, originOf, text),
   )
   const warnings = [...linkNote(links), ...unknownNames(env), ...unused]
+  if (otel.note !== null && result.data.telemetry.otlp.endpoint === null) warnings.push(otel.note)
   if (isSameSecret(result.data.key, result.data.admin.key))
     warnings.push('key and admin.key are the same: every client with that key can act as an operator.')
   const config: Config = freeze(camelised(result.data, isKept))
@@ -229,10 +242,13 @@ function unusedSettings(models: unknown): readonly Problem[] {
 
 /** "INFO" is meant as "info". */
 function inLowerCase(raw: Record<string, unknown>, { path, choices }: Leaf): void {
-  const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown> | null | undefined)?.[key], raw)
+  const value = valueAt(raw, path)
   const word = typeof value === 'string' ? value.toLowerCase() : ''
   if (word !== value && choices.includes(word)) set(raw, path, word)
 }
+
+const valueAt = (raw: Record<string, unknown>, path: readonly string[]): unknown =>
+  path.reduce<unknown>((at, key) => (at as Record<string, unknown> | null | undefined)?.[key], raw)
 
 function set(object: Record<string, unknown>, path: Leaf['path'], value: unknown): void {
   let at = object

@@ -7,6 +7,7 @@ import { guardSettings } from '../admission/settings.ts'
 import { levelSettings, modelLimitSettings, tenantLimitSettings } from '../coordinator/limits/settings.ts'
 import { cacheSettings } from '../coordinator/shares/settings.ts'
 import type { Camelised } from '../core/camel.ts'
+import { otlpSettings } from '../observability/otlp/settings.ts'
 import { count, duration, filePath, flag, httpUrl, list, secret, share, size } from '../settings/fields.ts'
 import { engine, engineAsGiven, processes, role } from './engine.ts'
 import { model, modelAsGiven, name } from './models.ts'
@@ -421,6 +422,7 @@ export const settings = z.strictObject({
       open_metrics: flag()
         .prefault(false)
         .describe('Whether `GET /metrics` on the admin listener needs no admin key, for scrapers that have none.'),
+      otlp: otlpSettings,
     })
     .prefault({})
     .describe('What is told to monitoring.'),

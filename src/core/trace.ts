@@ -46,7 +46,9 @@ export const traceIdOf = (trace: Traceparent): string => trace.slice(3, 35)
 /** The span that what is done within this trace is a child of. */
 export const parentOf = (trace: Traceparent): string => trace.slice(36, 52)
 
-/** Is it to be recorded? */
+export const flagsOf = (trace: Traceparent): number => Number.parseInt(trace.slice(LENGTH - 2, LENGTH), 16)
+
+/** Is it to be recorded? As flagsOf would tell, but asked of each fact. */
 export function isSampled(trace: Traceparent): boolean {
   const digit = trace.charCodeAt(LENGTH - 1)
   // Of "a" to "f" the codes are odd where the digits are even

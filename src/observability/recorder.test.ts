@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import type { Fact } from '../core/facts.ts'
+import { FROM_CACHE } from '../core/ports/work.ts'
 import { createRecorder } from './recorder.ts'
 import { createRegistry, statsOf } from './registry.ts'
 
@@ -157,4 +158,30 @@ it.each([false, true])('tells them apart by what is configured (tenants: %s)', a
     'http_aborts{route="/v1/chat/completions"}': 1,
   })
   expect(JSON.stringify(stats)).not.toContain('a-clients-own')
+})
+
+it('an answer that is repeated from the cache has no tokens: no provider made them', () => {
+  const { families, observers, metrics } = createRecorder({ modelOf: (asked) => asked, tenantLabel: false })
+  const hit: Fact = { type: 'attempt-ended', ...attempt, deployment: FROM_CACHE, code: null, usage, chunks: 5 }
+  for (const observe of observers) observe(hit)
+  const counted = [...metrics, ...families!.flatMap(({ members }) => members)].filter(
+    (metric) => metric.kind === 'counter' && metric.name.includes('tokens') && metric.value > 0,
+  )
+  expect(counted).toEqual([])
+})
+
+it('good answers are told from the first judged one on, even if there is none', () => {
+  const { families, observers } = createRecorder({ modelOf: (asked) => asked, tenantLabel: false })
+  const bad: Fact = {
+    type: 'job-ended',
+    ...about,
+    state: 'failed',
+    deployment: 'd',
+    code: 'provider_error',
+    good: false,
+  }
+  for (const observe of observers) observe(bad)
+  const of = (name: string) => families!.find((family) => family.name === name)!.members.map((each) => each)
+  expect(of('judged_jobs')).toMatchObject([{ value: 1 }])
+  expect(of('good_jobs')).toMatchObject([{ value: 0 }])
 })

@@ -42,7 +42,7 @@ it('tells models apart by their configured names alone, and tenants where that i
   const submits = 'sluice_submits_total{model="any-*",outcome="accepted",code="none",tenant="default"}'
   expect(body).toContain(`${submits} 2\n`)
   expect(body).toContain('sluice_judged_jobs_total{model="demo",tenant="default"} 1\n')
-  expect(body).not.toContain('sluice_good_jobs_total{model="demo"')
+  expect(body).toContain('sluice_good_jobs_total{model="demo",tenant="default"} 0\n')
   expect(body).toContain('sluice_good_jobs_total{model="easy",tenant="default"} 1\n')
   expect(body).toContain('sluice_ttft_part_seconds_count{model="demo",part="delivery"} 1\n')
   expect(body).toContain('sluice_http_requests_total{route="/v1/chat/completions",status="200"} 4\n')

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import type { Fact } from '../../core/facts.ts'
+import { FROM_CACHE } from '../../core/ports/work.ts'
 import { chartOf, spanOf } from './chart.ts'
 import { History } from './history.ts'
 
@@ -59,4 +60,15 @@ it('takes the time of an answer that came in one piece for no time to a first to
   expect(history.deployments.read('d', 0, 10_000).ttftP95Ms).toBeNull()
   tell({ type: 'first-token-received', ttftMs: 20, parts: { ...PARTS, upstream: 20 } })
   expect(history.deployments.read('d', 0, 10_000).ttftP95Ms).toBeLessThan(25)
+})
+
+it('counts tokens that providers made: not those of answers from the cache', () => {
+  const history = new History(1_000_000)
+  for (const [job, deployment] of [
+    ['job_1', 'd'],
+    ['job_2', FROM_CACHE],
+  ] as const)
+    for (const fact of [progressed(1_001_000, 13), ended(1_001_000, 12)])
+      history.observe({ ...fact, job, deployment } as Fact)
+  expect(tokens(history, 1_001_000)).toEqual([12])
 })

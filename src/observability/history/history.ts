@@ -7,6 +7,7 @@ import { ttftOfParts } from '../../core/goals.ts'
 import type { JobId } from '../../core/job.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import type { QueueDepth } from '../../core/ports/operations.ts'
+import { FROM_CACHE } from '../../core/ports/work.ts'
 import { Table } from '../../core/table.ts'
 import type { Observe } from '../emit.ts'
 import { Deployments } from './deployments.ts'
@@ -65,7 +66,8 @@ export class History {
           ? undefined
           : this.deployments.ttft(fact.deployment, fact.atMs, fact.parts.connect + fact.parts.upstream)
       case 'attempt-progressed':
-        return this.#progressed(fact.job, fact.tokens, fact.atMs)
+        if (fact.deployment !== FROM_CACHE) this.#progressed(fact.job, fact.tokens, fact.atMs)
+        return
       case 'attempt-ended':
         return this.#attemptEnded(fact)
       case 'answer-stalled':
@@ -112,7 +114,8 @@ export class History {
     this.#counted.delete(job)
     this.deployments.ended(deployment, atMs, code, cost?.nanoDollars ?? 0)
     if (quota !== undefined) this.deployments.quota(deployment, atMs, quota)
-    if (usage === undefined) return
+    // From the cache: its tokens were counted when they were made
+    if (usage === undefined || deployment === FROM_CACHE) return
     // What was counted while it ran was an estimate, which may have been too high
     this.#add(atMs, 'tokensOut', usage.completionTokens - counted)
     this.#add(atMs, 'tokensIn', usage.promptTokens)

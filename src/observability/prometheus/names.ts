@@ -58,6 +58,9 @@ const QUEUE = [0.001, 0.0025, 0.005, ...DURATION, 3600, 14_400, 86_400]
 const OWN = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const RATIO = [1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128]
 
+/** Of a call's tokens, for OpenTelemetry. */
+const TOKENS = Array.from({ length: 14 }, (_, i) => 4 ** i)
+
 const LISTS: Readonly<Record<string, readonly number[]>> = {
   ttft_ms: TTFT,
   client_ttft_ms: TTFT,
@@ -69,6 +72,8 @@ const LISTS: Readonly<Record<string, readonly number[]>> = {
   sync_ms: OWN,
   loop_delay_ms: OWN,
   tokens_per_chunk: RATIO,
+  call_tokens: TOKENS,
+  call_first_chunk_ms: DURATION,
 }
 
 /** The bounds of a histogram, and for each of our buckets the first of them that holds all of it. */

@@ -1,4 +1,5 @@
 import { counter, counters, histograms } from '../../core/numbers.ts'
+import { FROM_CACHE } from '../../core/ports/work.ts'
 import { type By, NONE, type Recorded } from './recorded.ts'
 
 export function attempts(by: By): Recorded {
@@ -36,7 +37,7 @@ export function attempts(by: By): Recorded {
           if (code !== null) failed.add()
           byCode.of(model, fact.deployment, code ?? NONE).add()
           if (overheadMs !== undefined) overhead.of(model).record(overheadMs)
-          const tokens = usage?.completionTokens ?? 0
+          const tokens = fact.deployment === FROM_CACHE ? 0 : (usage?.completionTokens ?? 0)
           if (chunks > 0 && tokens > 0) chunk.of(model).record(tokens / chunks)
           return
         }

@@ -36,8 +36,11 @@ export function jobs(by: By): Recorded {
       const who = by.who(fact)
       if (state in ended) ended[state as keyof typeof ended].add()
       byModel.of(model, state, code ?? NONE, who).add()
-      if (isGood !== null) judged.of(model, who).add()
-      if (isGood === true) good.of(model, who).add()
+      if (isGood !== null) {
+        judged.of(model, who).add()
+        // A series that is born with the first good answer would be missing in the worst outage
+        good.of(model, who).add(isGood ? 1 : 0)
+      }
       if (timing === undefined) return
       took(timing)
       e2e.of(model, state).record(timing.totalMs + (timing.parts?.admission ?? 0))

@@ -1,5 +1,6 @@
 import type { Usage } from '../../core/job.ts'
 import { counter, counters } from '../../core/numbers.ts'
+import { FROM_CACHE } from '../../core/ports/work.ts'
 import type { By, Recorded } from './recorded.ts'
 
 /** Tokens of each attempt, those that failed included, and what they cost. */
@@ -13,7 +14,8 @@ export function tokens(by: By): Recorded {
     metrics: [prompt, completion],
     families: [byKind, cost, unpriced],
     observe(fact) {
-      if (fact.type !== 'attempt-ended' || fact.usage === undefined) return
+      // One that is repeated from the cache has the usage of the call that was made for it
+      if (fact.type !== 'attempt-ended' || fact.usage === undefined || fact.deployment === FROM_CACHE) return
       const { usage } = fact
       const model = by.model(fact.model)
       const who = by.who(fact)

@@ -1,29 +1,9 @@
 import { z } from 'zod'
 import { filePath, flag, httpUrl, secret } from '../../../settings/fields.ts'
+import { headers } from '../../../settings/headers.ts'
 import { providerSettings, type SettingsOf } from '../../../settings/provider.ts'
 
 export const OPENAI_URL = 'https://api.openai.com/v1'
-
-/** A header that looks like a credential must be a reference. */
-const CREDENTIAL_HEADER = /auth|key|token|secret|cookie|password/i
-const headers = z
-  .record(
-    z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_|~-]+$/, 'expected a header name'),
-    z.union([z.string().regex(/^[\x20-\x7e]*$/), secret()], {
-      error: 'expected a string, { env: NAME } or { file: PATH }',
-    }),
-  )
-  .superRefine((all, context) => {
-    for (const [header, value] of Object.entries(all)) {
-      if (typeof value === 'string' && CREDENTIAL_HEADER.test(header)) {
-        context.addIssue({
-          code: 'custom',
-          path: [header],
-          message: 'looks like a credential: give it by reference, { env: NAME } or { file: PATH }',
-        })
-      }
-    }
-  })
 
 /** Of all upstreams that speak OpenAI's dialect. */
 export const openAiShape = {
@@ -52,7 +32,7 @@ export const openAiShape = {
     .nullable()
     .prefault(null)
     .describe("The `api-version` in the query of each call: Azure's."),
-  headers: headers
+  headers: headers()
     .prefault({})
     .describe('Additional request headers. Anything that looks like a credential must be a reference.'),
   continuation: z
