@@ -33,7 +33,6 @@ export function otlpOf(
     endpoint: otlp.endpoint,
     headers: headersOf(otlp),
     ca: otlp.caFile === null ? null : caOf(otlp.caFile),
-    intervalMs: otlp.interval,
     version,
     clock,
     random: (bytes) => ids.random(bytes),

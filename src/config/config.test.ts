@@ -94,8 +94,13 @@ describe('defaults < file < environment < flags', () => {
       'limits.each_tenant',
       'models',
       'tenants',
+      'telemetry.otlp.headers',
     ])
-    expect(VALUES.filter((leaf) => !FLAGS.includes(leaf)).map(envName)).toEqual(['SLUICE_KEY', 'SLUICE_ADMIN_KEY'])
+    expect(VALUES.filter((leaf) => !FLAGS.includes(leaf)).map(envName)).toEqual([
+      'SLUICE_KEY',
+      'SLUICE_ADMIN_KEY',
+      'SLUICE_TELEMETRY_OTLP_HEADER_LIST',
+    ])
     for (const leaf of LEAVES.flatMap((l) => [l, ...l.members]))
       expect(leaf.description, leaf.path.join('.')).not.toBe('')
   })

@@ -100,7 +100,8 @@ export function loadConfig(sources: Sources = {}): Loaded {
     if (value !== undefined) give(leaf, bareText(value), { kind: 'flag', name: `--${flagName(leaf)}` })
   }
   const otel = otelEnvironment(env)
-  if (otel.endpoint !== null && valueAt(raw, OTLP_ENDPOINT) === undefined) {
+  // `endpoint: null` in the file turns it off
+  if (otel.endpoint !== null && valueAt(raw, OTLP_ENDPOINT) === undefined && text?.has(OTLP_ENDPOINT) !== true) {
     const giveOtlp = (setting: string, value: unknown, name: string): void => {
       set(raw, ['telemetry', 'otlp', setting], value)
       origins.set(`telemetry.otlp.${setting}`, { kind: 'environment', name })

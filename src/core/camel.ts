@@ -1,7 +1,14 @@
 /** Settings are written as in YAML (`max_body_bytes`) and used as in code (`maxBodyBytes`): one spelling each. */
 
 /** Durations whose setting does not end in its unit. */
-const UNITS = { logs: 'logsMs', at_least: 'atLeastMs', max_age: 'maxAgeMs', usage: 'usageMs', ttl: 'ttlMs' } as const
+const UNITS = {
+  logs: 'logsMs',
+  at_least: 'atLeastMs',
+  max_age: 'maxAgeMs',
+  usage: 'usageMs',
+  ttl: 'ttlMs',
+  interval: 'intervalMs',
+} as const
 
 export type CamelCase<S extends string> = S extends keyof typeof UNITS ? (typeof UNITS)[S] : Joined<S>
 type Joined<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Joined<Tail>>}` : S

@@ -16,6 +16,9 @@ const { root } = protobuf.parse(`
   message Partial { int64 rejected_spans = 1; string error_message = 2; }
   message Response { Partial partial_success = 1; }`)
 const All = root.lookupType('All')
+interface Outer {
+  readonly inner: ReadonlyArray<{ readonly text: string; readonly inner: ReadonlyArray<{ readonly text?: string }> }>
+}
 const Response = root.lookupType('Response')
 
 it.each([0, 1, 126, 127, 128, 129, 16_383, 16_384, 70_000, 2_100_000])('texts and messages of %i bytes', (length) => {
@@ -28,7 +31,7 @@ it.each([0, 1, 126, 127, 128, 129, 16_383, 16_384, 70_000, 2_100_000])('texts an
     w.end(inner)
     w.text(1, 'after')
     w.end(outer)
-    const { inner: got } = All.toObject(All.decode(w.bytes())) as any
+    const { inner: got } = All.toObject(All.decode(w.bytes())) as Outer
     expect((got[0].inner[0].text ?? '') === text, `${length} bytes of ${letter}`).toBe(true)
     expect(got[0].text).toBe('after')
   }
@@ -44,7 +47,7 @@ it('numbers', () => {
     w.packedFixed64(6, [1, n, 2 ** 60])
     w.packedDoubles(7, [0.001, n])
     w.fixed32(16, 0x301)
-    const got = All.toObject(All.decode(w.bytes()), { longs: String, bytes: String }) as any
+    const got = All.toObject(All.decode(w.bytes()), { longs: String, bytes: String })
     expect(got).toEqual({
       n: String(n),
       d: n / 7,
