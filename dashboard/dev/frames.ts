@@ -173,6 +173,7 @@ export function nowOf(scenario: Scenario, range: Range, atMs: number): Now {
         return isNew ? null : spent
       }),
     ),
+    spendForecastNanoUsd: null,
     isSpentEstimated: false,
     deployments: deploymentsOf(scenario, chart),
   }

@@ -17,6 +17,7 @@ import { createJobPages } from '../observability/live/job-pages.ts'
 import { Lately } from '../observability/live/lately.ts'
 import { createLive } from '../observability/live/live.ts'
 import { createNowPages, type Spent } from '../observability/live/now-pages.ts'
+import { spendGoal } from '../observability/live/spend.ts'
 import { Watchers } from '../observability/live/watchers.ts'
 import type { LoopMonitor } from '../observability/loop.ts'
 import { RefusedOfLate } from '../observability/refused/refused.ts'
@@ -100,6 +101,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
       catalogue.models.flatMap(({ name: model, deployments }) =>
         deployments.map(({ name: deployment }) => ({ deployment, model })),
       ),
+    spendGoal: (nowMs) => spendGoal(settings.limits().global, nowMs),
     spent,
     store: () => ({ error: storeError(), commitP99Ms: commitTime?.p99() ?? null }),
     gone: () => [],

@@ -144,6 +144,8 @@ export interface Now {
   /** 0 to 1. */
   readonly good: Figure
   readonly spentNanoUsd: Figure
+  /** What today will have cost at this pace; null: it has only just begun, or nobody knows. */
+  readonly spendForecastNanoUsd: number | null
   /** Is a part of it estimated? */
   readonly isSpentEstimated: boolean
   readonly deployments: readonly DeploymentRow[]

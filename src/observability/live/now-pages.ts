@@ -38,6 +38,8 @@ export interface NowParts {
   readonly audit: Pick<Audit, 'list'>
   readonly goals: () => Goals
   readonly deployed: () => readonly Deployed[]
+  /** Nano-dollars that today may cost; null: any sum. */
+  readonly spendGoal: (nowMs: number) => number | null
   /** Today, by the ledger. */
   readonly spent: () => Promise<Spent>
   readonly store: () => { readonly error: WireError | null; readonly commitP99Ms: number | null }
@@ -176,7 +178,7 @@ export function createNowPages(parts: NowParts): NowPages {
           waitingJobs: now.waiting.jobs,
           waitingTokens: now.waiting.tokens,
           spentNanoUsd: money?.nanoUsd ?? null,
-          spendGoal: null,
+          spendGoal: parts.spendGoal(nowMs),
           isSpentEstimated: money?.isEstimated ?? false,
         }),
         deployments: statuses.slice(0, MAX_ROWS).map(bare),

@@ -9,6 +9,7 @@ import { rounded } from '../history/deployments.ts'
 import { type History, PARTS } from '../history/history.ts'
 import { quantileIn } from '../history/marks.ts'
 import type { Tier } from '../history/tier.ts'
+import { spendForecast } from './spend.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 3_600_000
@@ -144,6 +145,7 @@ export function figuresOf(
       return n === 0 ? null : Math.round((tier.total(from, to, a) / n) * 1_000) / 1_000
     })
   let spent = 0
+  const forecast = spendForecast(beside.spentNanoUsd, nowMs)
   return {
     ttftP95Ms: figure(rounded(period.ttftP95Ms), goals.ttftMs, quantile('ttft')),
     tpotP95Ms: figure(rounded(period.tpotP95Ms), goals.tpotMs, quantile('tpot')),
@@ -167,10 +169,11 @@ export function figuresOf(
     spentNanoUsd: {
       value: beside.spentNanoUsd,
       goal: beside.spendGoal,
-      isWell: beside.spendGoal === null || (beside.spentNanoUsd ?? 0) <= beside.spendGoal,
+      isWell: beside.spendGoal === null || Math.max(beside.spentNanoUsd ?? 0, forecast ?? 0) <= beside.spendGoal,
       // As it grew over the range
       spark: spark(span, (from, to) => tier.total(from, to, 'nanoUsd')).map((n) => (spent += n ?? 0)),
     },
+    spendForecastNanoUsd: forecast,
     isSpentEstimated: beside.isSpentEstimated,
   }
 }

@@ -1,5 +1,5 @@
 import { call } from '../../api.ts'
-import { count, counted, duration, money } from '../../format.ts'
+import { count, counted, duration, money, short } from '../../format.ts'
 import { Trouble, useLoad } from '../../load.tsx'
 import { Bullet } from '../../parts/bars.tsx'
 import { Button } from '../../parts/button.tsx'
@@ -9,7 +9,6 @@ import { Panel } from '../../parts/panel.tsx'
 import { Sparkline } from '../../parts/sparkline.tsx'
 import { attempt, toast } from '../../parts/toast.tsx'
 import { hrefOf } from '../../router.ts'
-import { now } from '../../socket.ts'
 import type { PageProps } from '../index.ts'
 import './models.css'
 
@@ -22,6 +21,29 @@ interface Deployment {
   readonly active: number
   readonly cools_for_ms: number
   readonly failures_in_row: number
+  /** Of the last five minutes, by the node that is asked. */
+  readonly measured: {
+    readonly ttft_p50_ms: number | null
+    readonly ttft_p95_ms: number | null
+    readonly tpot_p50_ms: number | null
+    readonly tpot_p95_ms: number | null
+    readonly attempts: number
+    readonly failed: number
+    readonly nano_dollars: number
+    readonly last_error: string | null
+    readonly recent?: {
+      readonly ttft_p95_ms: readonly (number | null)[]
+      readonly tpot_p50_ms: readonly (number | null)[]
+    }
+  }
+  /** As its provider's headers last told. */
+  readonly quota: { readonly age_ms: number; readonly requests: Quota | null; readonly tokens: Quota | null } | null
+}
+
+interface Quota {
+  readonly limit: number | null
+  readonly remaining: number | null
+  readonly reset_ms: number | null
 }
 
 interface Model {
@@ -40,7 +62,7 @@ interface Model {
 const AGAIN_MS = 2_000
 
 export function Models({ params }: PageProps) {
-  const models = useLoad<{ data: readonly Model[] }>('/admin/models', AGAIN_MS)
+  const models = useLoad<{ data: readonly Model[] }>('/admin/models?recent=true', AGAIN_MS)
   const name = params['name']
   const all = models.data?.data ?? []
   const shown =
@@ -114,16 +136,19 @@ function One(props: {
               In flight
             </th>
             <th scope="col" class="from-tablet">
-              TTFT p95
+              TTFT p50 / p95
             </th>
             <th scope="col" class="from-desk">
-              TPOT p50
+              TPOT p50 / p95
             </th>
             <th scope="col" class="right from-desk">
               Errors
             </th>
             <th scope="col" class="right from-desk">
-              Spent
+              Spent, 5 min
+            </th>
+            <th scope="col" class="right from-desk">
+              Quota left
             </th>
             <th>
               <span class="for-readers">Actions</span>
@@ -156,7 +181,7 @@ function Row(props: {
 }) {
   const { model, of: one, isChosen, reload } = props
   const { name, state, active, concurrent, cools_for_ms: coolsForMs, failures_in_row: failures } = one
-  const measured = now.value?.deployments.find((each) => each.deployment === name && each.model === model)
+  const { measured, quota } = one
   const act = (verb: 'drain' | 'resume'): Promise<unknown> =>
     call('POST', `/admin/deployments/${encodeURIComponent(name)}/${verb}`)
   const turn = (verb: 'drain' | 'resume'): void =>
@@ -202,7 +227,7 @@ function Row(props: {
       <td>
         <span
           class={`state ${state === 'cooling' || state === 'failing' ? 'bad' : ''}`}
-          title={measured?.lastError ?? undefined}
+          title={measured.last_error ?? undefined}
         >
           <Mark shape={STATES[state].shape} />
           {STATES[state].word}
@@ -222,13 +247,14 @@ function Row(props: {
         </span>
       </td>
       <td class="from-tablet">
-        <Measured values={measured?.ttftSpark} ms={measured?.ttftP95Ms} />
+        <Measured values={measured.recent?.ttft_p95_ms} p50={measured.ttft_p50_ms} p95={measured.ttft_p95_ms} />
       </td>
       <td class="from-desk">
-        <Measured values={measured?.tpotSpark} ms={measured?.tpotP50Ms} />
+        <Measured values={measured.recent?.tpot_p50_ms} p50={measured.tpot_p50_ms} p95={measured.tpot_p95_ms} />
       </td>
       <td class="right from-desk">{errorsOf(measured)}</td>
-      <td class="right from-desk">{money(measured?.nanoUsd)}</td>
+      <td class="right from-desk">{measured.attempts === 0 ? '–' : money(measured.nano_dollars)}</td>
+      <td class="right from-desk">{quota === null ? <span class="faint">–</span> : <QuotaLeft quota={quota} />}</td>
       <td class="right deployment-actions">
         {state === 'draining' ? (
           <Button isSmall needs="operator" onClick={() => turn('resume')}>
@@ -247,20 +273,42 @@ function Row(props: {
   )
 }
 
-const Measured = ({
-  values,
-  ms,
-}: {
+interface MeasuredProps {
   readonly values: readonly (number | null)[] | undefined
-  readonly ms: number | null | undefined
-}) => (
-  <span class="deployment-spark">
+  readonly p50: number | null
+  readonly p95: number | null
+}
+
+const Measured = ({ values, p50, p95 }: MeasuredProps) => (
+  <span class="deployment-spark" title={`p50 ${duration(p50)}, p95 ${duration(p95)}, in the last five minutes`}>
     {values === undefined ? <span /> : <Sparkline values={values} width={56} height={16} />}
-    <span>{duration(ms)}</span>
+    <span>
+      {duration(p50)}
+      <span class="muted"> / {duration(p95)}</span>
+    </span>
   </span>
 )
 
-function errorsOf(measured: { readonly attempts: number; readonly failed: number } | undefined): string {
-  if (measured === undefined || measured.attempts === 0) return '–'
+/** What is left of what its provider allows, and how old that is. */
+function QuotaLeft({
+  quota: { age_ms: ageMs, requests, tokens },
+}: {
+  readonly quota: NonNullable<Deployment['quota']>
+}) {
+  const left = (of: Quota | null, what: string): string | null =>
+    of === null || of.remaining === null
+      ? null
+      : `${short(of.remaining)}${of.limit === null ? '' : ` of ${short(of.limit)}`} ${what}`
+  const words = [left(tokens, 'tokens'), left(requests, 'requests')].filter((one) => one !== null)
+  return (
+    <span title={`${words.join(', ')}, as its provider told ${duration(ageMs)} ago`}>
+      {words[0] ?? '–'}
+      <span class="faint small deployment-note">{duration(ageMs)} ago</span>
+    </span>
+  )
+}
+
+function errorsOf(measured: { readonly attempts: number; readonly failed: number }): string {
+  if (measured.attempts === 0) return '–'
   return `${((measured.failed / measured.attempts) * 100).toFixed(1).replace(/\.0$/, '')}%`
 }

@@ -19,8 +19,7 @@ interface FiguresProps {
 }
 
 export function Figures({ now, goals, glossary }: FiguresProps) {
-  const { ttftP95Ms, tpotP95Ms, tokensPerSecond, waitingJobs, waitingTokens, good, spentNanoUsd, isSpentEstimated } =
-    now
+  const { ttftP95Ms, tpotP95Ms, tokensPerSecond, waitingJobs, waitingTokens, good, spentNanoUsd } = now
   const goalOf = (ms: number): string => {
     const { value, unit } = durationOf(ms)
     return `goal ${value} ${unit}`
@@ -76,13 +75,7 @@ export function Figures({ now, goals, glossary }: FiguresProps) {
       />
       <Figure
         label="Spend today"
-        note={
-          spentNanoUsd.goal !== null
-            ? `of ${money(spentNanoUsd.goal).replace(/\.00$/, '')} a day`
-            : isSpentEstimated
-              ? 'part estimated'
-              : 'by the ledger'
-        }
+        note={spendNote(now)}
         amount={{ value: money(spentNanoUsd.value ?? 0), unit: '' }}
         isWell={spentNanoUsd.isWell}
         spark={spentNanoUsd.spark}
@@ -91,6 +84,14 @@ export function Figures({ now, goals, glossary }: FiguresProps) {
       />
     </section>
   )
+}
+
+/** "of $20 a day, heading for $14"; what is estimated is told where there is room. */
+function spendNote({ spentNanoUsd: { goal }, spendForecastNanoUsd: forecast, isSpentEstimated }: Now): string {
+  const dollars = (nano: number): string => money(nano).replace(/\.00$/, '')
+  const course = forecast === null || forecast === 0 ? null : `heading for ${dollars(forecast)}`
+  if (goal !== null) return [`of ${dollars(goal)} a day`, course].filter(Boolean).join(', ')
+  return course ?? (isSpentEstimated ? 'part estimated' : 'by the ledger')
 }
 
 const lowestOf = (values: readonly (number | null)[]): number =>

@@ -16,6 +16,7 @@ import { serverNow } from '../../socket.ts'
 import { actOn, told } from '../jobs/act.ts'
 import { Keys } from './keys.tsx'
 import { changed, changesOf, changeWords, FIELDS, type Limits, limitOf, monthStart } from './limits.ts'
+import { Refusals } from './refusals.tsx'
 import { Standing } from './standing.tsx'
 import type { Listed, Tenant, Usage } from './types.ts'
 
@@ -55,6 +56,7 @@ export function One({ tenant, reload }: OneProps) {
         <Standing tenant={tenant} locked={locked} />
         <Keys tenant={id} isNew={isKey} setNew={setKey} />
         <Spend tenant={id} />
+        <Refusals tenant={id} />
         <Stop tenant={tenant} reload={reload} />
       </div>
       {isLimits && (

@@ -1,11 +1,12 @@
 /** How near a tenant is to its limits: what is used, and hatched what is held; asked of the coordinator while seen. */
-import type { LevelKind, Unit, WireLimitUse } from '../../../../src/core/limits.ts'
+import type { WireLimitUse } from '../../../../src/core/limits.ts'
 import { counted, duration, money, short } from '../../format.ts'
 import { Trouble, useLoad } from '../../load.tsx'
 import { Bullet } from '../../parts/bars.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { Panel } from '../../parts/panel.tsx'
 import type { Tenant } from './types.ts'
+import { LEVELS, UNITS } from './words.ts'
 
 interface Stands {
   readonly data: readonly WireLimitUse[]
@@ -85,23 +86,3 @@ const Uses = ({ uses }: { readonly uses: readonly WireLimitUse[] }) => (
     })}
   </ul>
 )
-
-const LEVELS: Readonly<Record<LevelKind, string>> = {
-  run: 'run',
-  key: 'key',
-  user: 'user',
-  tenant: 'tenant',
-  tenant_model: 'model',
-  model: 'model',
-  global: 'all',
-}
-
-const UNITS: Readonly<Record<Unit, string>> = {
-  tokens: 'Tokens',
-  input_tokens: 'Tokens of prompts',
-  output_tokens: 'Tokens of answers',
-  requests: 'Requests',
-  nano_dollars: 'Money',
-  spend_velocity: 'Money in an hour, by its breaker',
-  running: 'Running at once',
-}
