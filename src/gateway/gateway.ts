@@ -7,6 +7,7 @@ import { createAuth } from './caller/auth.ts'
 import { normalOrigins } from './caller/origin.ts'
 import { createSessions } from './caller/sessions.ts'
 import { SignIn } from './caller/sign-in.ts'
+import { KeyUses } from './caller/uses.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createEntries } from './entry.ts'
 import { Inflow } from './http/inflow.ts'
@@ -49,7 +50,8 @@ const NO_ORIGINS: ReadonlySet<string> = new Set()
 export function createGateway(deps: GatewayDeps): Gateway {
   const { options, clock, emit } = deps
   const sessions = createSessions(deps.keys, deps.tickets, clock, deps.ids, options.sessions)
-  const auth = createAuth(deps.keys, sessions, clock, options)
+  const uses = new KeyUses(deps.keys, clock)
+  const auth = createAuth(deps.keys, sessions, clock, options, (key) => uses.used(key))
   const { sessions: quotas, socket } = options
   const admitted = new Admitted(auth, clock, {
     request: { perKey: options.maxRequestsPerKey, perSession: quotas.maxRequests },
@@ -73,7 +75,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const live = new LiveHub(deps, { auth, signIn, phase })
   const page = pageRoutes(new PageFiles(deps.pageFolder))
   const watching = createWatching(deps)
-  const parts = { auth, sessions, admitted, submits, jobs, answers, watching, phase, signIn }
+  const parts = { auth, sessions, admitted, submits, jobs, answers, watching, phase, signIn, uses }
   const routes = createRoutes(deps, { ...parts, socket: hub.route, live: live.route, page })
   const servers: Server[] = []
   let publicServer: Server | null = null
@@ -156,7 +158,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
           live.cut()
           for (const server of servers) server.closeAllConnections()
         })
-        await Promise.all(all)
+        await Promise.all([...all, uses.store()])
         admitted.close()
         cut()
       })()

@@ -1,7 +1,7 @@
 /** Held by every engine: the Keys port. */
 import { expect } from 'vitest'
 import type { ApiKey } from '../../src/core/ports/keys.ts'
-import type { Case } from './harness.ts'
+import { type Case, settled } from './harness.ts'
 
 const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
   id,
@@ -39,6 +39,34 @@ export const keyCases: readonly Case[] = [
       expect(engine.keys.get('k2')).toEqual(engine.keys.find('d2'))
       expect(engine.keys.get('d2')).toBeNull()
       expect((await engine.keys.list()).map((k) => k.id)).toEqual(['k1', 'k2'])
+    },
+  },
+  {
+    name: 'when keys were last used is kept, over a restart too; of keys that are gone nothing is',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open()
+      const { keys } = opened.engine
+      expect([...(await keys.lastUses())]).toEqual([])
+      await keys.add(key('k1'), 'd1')
+      await keys.add(key('k2', { tenant: 'globex' }), 'd2')
+      await keys.noteUses([
+        ['k1', 1_000.7],
+        ['k2', 2_000],
+        ['nobody', 3_000],
+      ])
+      await keys.noteUses([['k1', 61_000]])
+      const last = async () => [...(await opened.engine.keys.lastUses())].sort()
+      expect(await last()).toEqual([
+        ['k1', 61_000],
+        ['k2', 2_000],
+      ])
+      // A process killed at once may take the last minute along, as it takes what was not noted yet
+      await settled(opened.engine)
+      opened = await opened.reopen('kill')
+      expect((await last()).map(([id]) => id)).toEqual(['k1', 'k2'])
+      await opened.engine.eraseTenant('globex')
+      expect((await last()).map(([id]) => id)).toEqual(['k1'])
     },
   },
   {

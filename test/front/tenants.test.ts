@@ -665,6 +665,18 @@ describe('tenants and keys', () => {
     expect([unknown.status, unknown.body['error']['message']]).toEqual([404, expect.stringContaining('acme')])
   })
 
+  it('a key tells when it was last used, to the minute', async () => {
+    const [used, idle] = [await make(), await make()]
+    await ask(used.key)
+    const { body } = await admin('GET', '/admin/keys')
+    const lastOf = ({ id }: Made): number | null =>
+      (body['data'] as Body[]).find((one) => one['id'] === id)!['last_used_at']
+    expect(lastOf(idle)).toBeNull()
+    const at = lastOf(used)!
+    expect(at % 60).toBe(0)
+    expect(Date.now() / 1_000 - at).toBeLessThan(120)
+  })
+
   it('what a tenant was refused is told by code and limit, with whose the last one was', async () => {
     const { id, key } = await make({ limits: { requests_per_minute: 1 } })
     for (let i = 0; i < 4; i++) await ask(key)

@@ -64,6 +64,10 @@ export interface Keys {
   /** False when there is none. */
   revoke(id: string, atMs: number): Promise<boolean>
   list(): Promise<readonly ApiKey[]>
+  /** Keys were used, at these times: stored for `lastUses`, which is all that goes by it. Rejects as the store does. */
+  noteUses(uses: ReadonlyArray<readonly [id: string, atMs: number]>): Promise<void>
+  /** When each was last used, as far as that was stored. */
+  lastUses(): Promise<ReadonlyMap<string, number>>
   /** `fn` is called after each change of the keys, wherever it was made. */
   onChange(fn: () => void): void
 }

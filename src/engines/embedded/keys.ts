@@ -13,12 +13,16 @@ export class KeyStore implements Keys {
   readonly #put: StatementSync
   readonly #remove: StatementSync
   readonly #removeTenant: StatementSync
+  readonly #note: StatementSync
+  readonly #forget: StatementSync
 
   constructor(store: Store) {
     this.#store = store
     this.#put = store.db.prepare('INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)')
     this.#remove = store.db.prepare('DELETE FROM keys WHERE digest = ?')
     this.#removeTenant = store.db.prepare('DELETE FROM keys WHERE tenant = ?')
+    this.#note = store.db.prepare('INSERT OR REPLACE INTO meta VALUES (?, ?)')
+    this.#forget = store.db.prepare('DELETE FROM meta WHERE key = ?')
     for (const { digest, facts } of store.db.prepare('SELECT digest, facts FROM keys').all() as Array<{
       digest: string
       facts: string
@@ -103,11 +107,35 @@ export class KeyStore implements Keys {
     return this.#ring.sorted()
   }
 
+  async noteUses(uses: ReadonlyArray<readonly [id: string, atMs: number]>): Promise<void> {
+    await this.#store.ifUp(() =>
+      this.#store.run(() => {
+        for (const [id, atMs] of uses)
+          if (this.#ring.digestOf(id) !== null) this.#note.run(`${USED}${id}`, String(Math.floor(atMs)))
+      }, false),
+    )
+  }
+
+  async lastUses(): Promise<ReadonlyMap<string, number>> {
+    const rows = this.#store.db.prepare(`SELECT key, value FROM meta WHERE key > '${USED}' AND key < '${USED}~'`).all()
+    return new Map(
+      (rows as Array<{ key: string; value: string }>).map(({ key, value }) => [key.slice(USED.length), Number(value)]),
+    )
+  }
+
   /** Removes all of a tenant's keys; committed when resolved. */
   async removeTenant(tenant: TenantId): Promise<void> {
-    for (const [digest, key] of [...this.#ring.entries()]) if (key.tenant === tenant) this.#ring.delete(digest)
+    const ids = new Set<string>()
+    for (const [digest, key] of [...this.#ring.entries()])
+      if (key.tenant === tenant) {
+        ids.add(key.id)
+        this.#ring.delete(digest)
+      }
     this.#tell()
-    await this.#store.run(() => void this.#removeTenant.run(tenant), true)
+    await this.#store.run(() => {
+      this.#removeTenant.run(tenant)
+      for (const id of ids) this.#forget.run(`${USED}${id}`)
+    }, true)
   }
 
   /** In force from this turn on: what another change is made of must be there. */
@@ -130,5 +158,8 @@ export class KeyStore implements Keys {
     }, keep)
   }
 }
+
+/** Begins the names in `meta` of when keys were last used. */
+const USED = 'used '
 
 type Entry = readonly [digest: string, key: ApiKey]

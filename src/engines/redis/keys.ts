@@ -126,13 +126,47 @@ export class RedisKeys implements Keys {
     return this.#ring.sorted()
   }
 
+  /** Each process notes its own: the last to do so is right to the minute. */
+  async noteUses(uses: ReadonlyArray<readonly [id: string, atMs: number]>): Promise<void> {
+    const known = uses.filter(([id]) => this.digestOf(id) !== null)
+    const { names, commands } = this.#parts
+    for (let at = 0; at < known.length; at += MOST_A_CALL)
+      try {
+        const some = known.slice(at, at + MOST_A_CALL).flatMap(([id, atMs]) => [id, String(Math.floor(atMs))])
+        await commands.client.hset(names.usedKeys(), ...some)
+      } catch (error) {
+        throw storageError(error)
+      }
+  }
+
+  async lastUses(): Promise<ReadonlyMap<string, number>> {
+    const { names, commands } = this.#parts
+    try {
+      const stored = await commands.client.hgetall(names.usedKeys())
+      return new Map(Object.entries(stored).map(([id, atMs]) => [id, Number(atMs)]))
+    } catch (error) {
+      throw storageError(error)
+    }
+  }
+
   /** Removes all of a tenant's keys. */
   async removeTenant(tenant: TenantId): Promise<void> {
     for (;;) {
       await this.#told.look()
       const own = [...this.#ring.entries()].filter(([, key]) => key.tenant === tenant).map(([digest]) => digest)
       if (own.length === 0) return
-      await this.#change('remove', ...own.slice(0, MOST_A_CALL))
+      const some = own.slice(0, MOST_A_CALL)
+      await this.#forgetUses(some.map((digest) => this.#ring.find(digest)!.id))
+      await this.#change('remove', ...some)
+    }
+  }
+
+  async #forgetUses(ids: readonly string[]): Promise<void> {
+    const { names, commands } = this.#parts
+    try {
+      await commands.client.hdel(names.usedKeys(), ...ids)
+    } catch (error) {
+      throw storageError(error)
     }
   }
 

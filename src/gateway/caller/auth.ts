@@ -50,6 +50,7 @@ export function createAuth(
   sessions: Sessions,
   clock: Clock,
   options: Pick<GatewayOptions, 'adminKeyDigest' | 'keysHaveChecksums' | 'badKeysPerMinute'>,
+  used: (key: string) => void = () => {},
 ): Auth {
   const strangers = new Strangers(clock, options.badKeysPerMinute)
   const adminDigest = options.adminKeyDigest === null ? null : Buffer.from(options.adminKeyDigest)
@@ -87,13 +88,17 @@ export function createAuth(
 
   function byKey(text: string, from: From): Caller | Promise<Caller> {
     const key = findByText(text)
-    if (key !== null) return { key, session: null }
+    if (key !== null) {
+      used(key.id)
+      return { key, session: null }
+    }
     // Made at another gateway a moment ago, perhaps. Whoever guesses keys is not looked for
     const looking = isPlausible(text) && !strangers.areTooMany(from.address) ? keys.refresh() : null
     if (looking === null) throw strangers.refusal(from.address, 'invalid_api_key')
     return looking.then(() => {
       const found = findByText(text)
       if (found === null) throw strangers.refusal(from.address, 'invalid_api_key')
+      used(found.id)
       return { key: found, session: null }
     })
   }
@@ -104,10 +109,17 @@ export function createAuth(
     }
     try {
       const caller = sessions.verify(text, from.origin)
-      return caller instanceof Promise ? caller.catch(refuse) : caller
+      if (caller instanceof Promise) return caller.then(seen, refuse)
+      return seen(caller)
     } catch (thrown) {
       return refuse(thrown)
     }
+  }
+
+  /** A session is its key's. */
+  const seen = (caller: Caller): Caller => {
+    used(caller.key.id)
+    return caller
   }
 
   /** An invalid ticket or token counts like an invalid key. */

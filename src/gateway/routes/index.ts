@@ -3,6 +3,7 @@ import type { Admitted } from '../caller/admitted.ts'
 import type { Auth } from '../caller/auth.ts'
 import type { Sessions } from '../caller/sessions.ts'
 import type { SignIn } from '../caller/sign-in.ts'
+import type { KeyUses } from '../caller/uses.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Route } from '../http/route.ts'
 import type { Phase } from '../phase.ts'
@@ -34,6 +35,7 @@ export interface RouteParts {
   readonly auth: Auth
   readonly sessions: Sessions
   readonly admitted: Admitted
+  readonly uses: KeyUses
   readonly submits: Submits
   readonly jobs: Jobs
   readonly answers: Answers
@@ -53,7 +55,7 @@ export interface Routes {
 }
 
 export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
-  const { auth, sessions, admitted, submits, jobs, answers, watching, phase, socket, live, signIn, page } = parts
+  const { auth, sessions, admitted, uses, submits, jobs, answers, watching, phase, socket, live, signIn, page } = parts
   const probes = probeRoutes(deps, phase)
   const usage = usageRoutes(deps)
   return {
@@ -75,7 +77,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...deploymentRoutes(deps),
       ...lookRoutes(deps),
       ...playgroundRoutes(deps, sessions),
-      ...keyRoutes(deps, admitted),
+      ...keyRoutes(deps, admitted, uses),
       ...tenantRoutes(deps, admitted),
       ...usage.admin,
       ...benchmarkRoutes(deps),

@@ -7,6 +7,7 @@ import { type ApiKey, SCOPES, type Scope } from '../../core/ports/keys.ts'
 import type { Disabled } from '../../core/ports/tenants.ts'
 import type { Admitted } from '../caller/admitted.ts'
 import { mintKey } from '../caller/api-key.ts'
+import type { KeyUses } from '../caller/uses.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, empty, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
@@ -20,7 +21,9 @@ const MAX_KEY_MS = 100 * 365 * 86_400_000
 const MAX_OVERLAP_MS = 90 * 86_400_000
 const CHANGEABLE = ['name', 'scopes', 'models', 'limits', 'expires_in_ms'] as const
 
-export function keyRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route[] {
+const MINUTE_S = 60
+
+export function keyRoutes(deps: GatewayDeps, admitted: Admitted, uses: Pick<KeyUses, 'last'>): readonly Route[] {
   const { keys, ids, clock, options, limitRules } = deps
 
   const bodyOf = async (call: Call): Promise<JsonRecord> => (await readJson(call, options.maxBodyBytes, options)).value
@@ -48,6 +51,15 @@ export function keyRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route
     const key = keys.get(id)
     if (key === null) throw new SluiceError('key_not_found')
     return key
+  }
+
+  async function list(): Promise<Answer> {
+    const [all, used] = await Promise.all([keys.list(), uses.last()])
+    const lastOf = (id: string): number | null => {
+      const atMs = used.get(id)
+      return atMs === undefined ? null : Math.floor(atMs / 1_000 / MINUTE_S) * MINUTE_S
+    }
+    return json(200, { object: 'list', data: all.map((key) => ({ ...keyView(key), last_used_at: lastOf(key.id) })) })
   }
 
   async function add(call: Call): Promise<Answer> {
@@ -132,7 +144,7 @@ export function keyRoutes(deps: GatewayDeps, admitted: Admitted): readonly Route
       method: 'GET',
       path: '/admin/keys',
       auth: 'operator',
-      run: async () => json(200, { object: 'list', data: (await keys.list()).map(keyView) }),
+      run: list,
     },
     { method: 'POST', path: '/admin/keys', auth: 'operator', run: add },
     { method: 'PATCH', path: '/admin/keys/:id', auth: 'operator', run: change },

@@ -1,7 +1,7 @@
 /** The keys of a tenant: the secret is shown once; only its digest is kept. */
 import { useState } from 'preact/hooks'
 import { call } from '../../api.ts'
-import { age, clock, counted, date, duration, whole } from '../../format.ts'
+import { age, clock, counted, date, duration, percent, whole } from '../../format.ts'
 import { Trouble, useLoad } from '../../load.tsx'
 import { Button, CopyButton } from '../../parts/button.tsx'
 import { confirm, Dialog } from '../../parts/dialog.tsx'
@@ -11,8 +11,26 @@ import { Choice } from '../../parts/tabs.tsx'
 import { attempt, toast } from '../../parts/toast.tsx'
 import { forbids } from '../../session.ts'
 import { serverNow } from '../../socket.ts'
+import { monthStart } from './limits.ts'
 import { LimitsDialog } from './one.tsx'
-import type { Key } from './types.ts'
+import type { Key, Usage } from './types.ts'
+
+/** Known to the minute, so what was used within one is "now". */
+const lastUseOf = ({ last_used_at: at }: Key): string => {
+  if (at === null) return 'never'
+  const ageMs = serverNow() - at * 1_000
+  if (ageMs < 120_000) return 'now'
+  const text = age(at * 1_000, serverNow())
+  return /\d (?:min|h)$/.test(text) ? `${text} ago` : text
+}
+
+/** Of the tokens of its tenant; null: nobody has used any. */
+function shareOf(usage: Usage | null, key: string): number | null {
+  const tokensOf = (one: Usage['data'][number]): number => one.prompt_tokens + one.completion_tokens
+  const all = (usage?.data ?? []).reduce((sum, one) => sum + tokensOf(one), 0)
+  const own = usage?.data.find((one) => one.key === key)
+  return all === 0 ? null : own === undefined ? 0 : tokensOf(own) / all
+}
 
 const DAY = 86_400_000
 
@@ -29,6 +47,10 @@ export function Keys(props: {
   const { tenant, isNew, setNew } = props
   const why = forbids('operator')
   const keys = useLoad<{ data: readonly Key[] }>(why === null ? '/admin/keys' : null, 10_000)
+  const usage = useLoad<Usage>(
+    `/admin/usage?tenant=${encodeURIComponent(tenant)}&group_by=key&from=${monthStart(serverNow())}`,
+    60_000,
+  )
   const [secret, setSecret] = useState<Secret | null>(null)
   const [rotated, setRotated] = useState<Key | null>(null)
   const [limited, setLimited] = useState<Key | null>(null)
@@ -80,6 +102,12 @@ export function Keys(props: {
                 May use
               </th>
               <th scope="col" class="from-phone">
+                Last use
+              </th>
+              <th scope="col" class="right from-desk" title="Of its tenant's tokens this month">
+                Share
+              </th>
+              <th scope="col" class="from-phone">
                 Expires
               </th>
               <th scope="col" class="from-tablet">
@@ -101,6 +129,8 @@ export function Keys(props: {
                   <code title={key.id}>{key.hint}</code>
                 </td>
                 <td class="from-tablet muted">{key.models === null ? 'all models' : key.models.join(', ')}</td>
+                <td class="from-phone muted">{lastUseOf(key)}</td>
+                <td class="right from-desk muted">{percent(shareOf(usage.data, key.id))}</td>
                 <td class="from-phone muted">{endOf(key)}</td>
                 <td class="from-tablet">
                   <State of={key} />

@@ -31,6 +31,8 @@ export interface Key {
   readonly expires_at: number | null
   readonly revoked_at: number | null
   readonly replaced_at: number | null
+  /** To the minute. */
+  readonly last_used_at: number | null
 }
 
 export interface Usage {
@@ -38,6 +40,7 @@ export interface Usage {
     readonly day?: string
     readonly tenant?: string
     readonly model?: string
+    readonly key?: string
     readonly attempts: number
     readonly estimated: number
     readonly prompt_tokens: number

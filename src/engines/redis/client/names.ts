@@ -100,6 +100,7 @@ export class Names {
   /** Hash: an API key's digest → when it was revoked. */
   revokedKeys = (): string => `${this.shard}:keys:revoked`
   /** Raised with each change of a key; told on the channel of the same name. */
+  usedKeys = (): string => `${this.shard}:keys:used`
   keysVersion = (): string => `${this.shard}:keys:n`
   /** Hash: "<kind> <id>" → TenantRecord; its version, as of the keys; a list of AuditEntry, the newest first. */
   tenants = (): string => `${this.shard}:tenants`
