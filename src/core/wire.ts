@@ -52,9 +52,9 @@ export const wireTtft = (parts: TtftParts): WireTtft => ({
 
 /** As the header `server-timing` has it. */
 export const partsText = ({ admission, queue, retries, routing, connect, upstream, delivery }: TtftParts): string =>
-  `admission;dur=${hundredths(admission)}, queue;dur=${hundredths(queue)}, retries;dur=${hundredths(retries)}, ` +
-  `routing;dur=${hundredths(routing)}, connect;dur=${hundredths(connect)}, upstream;dur=${hundredths(upstream)}, ` +
-  `delivery;dur=${hundredths(delivery)}`
+  `admission;dur=${msText(admission)}, queue;dur=${msText(queue)}, retries;dur=${msText(retries)}, ` +
+  `routing;dur=${msText(routing)}, connect;dur=${msText(connect)}, upstream;dur=${msText(upstream)}, ` +
+  `delivery;dur=${msText(delivery)}`
 
 /** The same of a job that has ended, without its total. */
 export function timingText({ queuedMs, ttftMs, tpotMs, parts }: Timing): string {
@@ -66,3 +66,12 @@ export function timingText({ queuedMs, ttftMs, tpotMs, parts }: Timing): string 
 }
 
 export const hundredths = (ms: number): number => Math.round(ms * 100) / 100
+
+/** The texts of most durations: to make one of a fraction takes ten times as long as to find it. */
+const TEXTS: string[] = Array.from({ length: 4_096 }, (_, n) => String(n / 100))
+
+/** To the hundredth. */
+export function msText(ms: number): string {
+  const n = Math.round(ms * 100)
+  return n >= 0 && n < TEXTS.length ? TEXTS[n] : String(n / 100)
+}

@@ -295,13 +295,13 @@ export class Run implements ProviderSink {
       this.#last = [record]
       this.#lastChunk = document
       this.#isWhole = !this.#textShown
-      this.#append([record], this.#meter.tokens - before)
+      this.#append([record], this.#meter.tokens - before, true)
     } catch (thrown) {
       this.#giveUp(thrown)
     }
   }
 
-  #append(records: readonly Bytes[], tokens: number): void {
+  #append(records: readonly Bytes[], tokens: number, isWhole = false): void {
     const { clock, emit, maxAnswerBytes, maxPendingBytes } = this.#deps
     const writer = this.#writer!
     const isFirst = !this.#textShown && this.#meter.shown
@@ -315,7 +315,7 @@ export class Run implements ProviderSink {
       }
     if (this.#firstChunkMono === 0) this.#firstChunkMono = now
     if (this.#shownMono === 0 && this.#meter.shown) this.#shownMono = now
-    if (tokens > 0) this.#progressed(now)
+    if (tokens > 0) this.#progressed(now, isWhole)
     if (isFirst) {
       this.#textShown = true
       this.#firstTokenMono = now
@@ -353,12 +353,12 @@ export class Run implements ProviderSink {
     }
   }
 
-  /** More of the answer came. */
-  #progressed(now: number): void {
+  /** More of the answer came. `isWhole`: all of it, so that its end is told next. */
+  #progressed(now: number, isWhole: boolean): void {
     const sinceMs = now - this.#lastTokenMono
     const isStalled = sinceMs >= STALL_MS && this.#lastTokenMono > 0
     this.#lastTokenMono = now
-    if (!isStalled && now - this.#toldMono < PROGRESS_MS) return
+    if (!isStalled && (isWhole || now - this.#toldMono < PROGRESS_MS)) return
     this.#toldMono = now
     const { emit } = this.#deps
     const { job, attempt, claim } = this.lease
@@ -618,18 +618,22 @@ export class Run implements ProviderSink {
     return { calledMs, overheadMs, chunks: this.#meter.chunks, marks: this.#marks() }
   }
 
+  /** Of every attempt, read or not: one object, without spreads. Times that never came are undefined. */
   #marks(): CallMarks {
     const { job, claim } = this.lease
-    const since = (mono: number): number => mono - this.#calledMono
-    return {
+    const calledMono = this.#calledMono
+    const isShown = this.#shownMono > 0
+    const marks: CallMarks = {
       kind: job.kind,
       isStream: this.#deployment !== null && asksForStream(this.#deployment, job),
       isReplay: claim.source !== undefined,
-      ...(this.#firstChunkMono > 0 && { firstChunkMs: since(this.#firstChunkMono) }),
-      ...(this.#shownMono > 0 && { firstTokenMs: since(this.#shownMono), isOutput: this.#meter.first.isOutput }),
-      ...(this.#lastTokenMono > 0 && { lastTokenMs: since(this.#lastTokenMono) }),
-      ...(this.#lastChunk !== null && job.trace !== undefined && isSampled(job.trace) && endOf(this.#lastChunk)),
+      firstChunkMs: this.#firstChunkMono > 0 ? this.#firstChunkMono - calledMono : undefined,
+      firstTokenMs: isShown ? this.#shownMono - calledMono : undefined,
+      isOutput: isShown ? this.#meter.first.isOutput : undefined,
+      lastTokenMs: this.#lastTokenMono > 0 ? this.#lastTokenMono - calledMono : undefined,
     }
+    const isRead = this.#lastChunk !== null && job.trace !== undefined && isSampled(job.trace)
+    return isRead ? { ...marks, ...endOf(this.#lastChunk!) } : marks
   }
 
   #ttft(): { readonly ttftMs?: number } {

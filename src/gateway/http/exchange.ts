@@ -6,7 +6,7 @@ import type { Role } from '../../core/live.ts'
 import type { Dialect } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
 import { type BeginSpan, readTraceparent, type Traceparent } from '../../core/trace.ts'
-import { errorJson, hundredths } from '../../core/wire.ts'
+import { errorJson, msText } from '../../core/wire.ts'
 import type { Caller } from '../caller/caller.ts'
 import { type Answer, bytes, type Headers, JSON_TYPE, NO_HEADERS } from './answer.ts'
 import type { Inflow } from './inflow.ts'
@@ -124,7 +124,7 @@ export class Exchange {
     const known = this.timing?.text() ?? ''
     // It leads to the job, and a connection that is kept leads here
     this.timing = null
-    const total = `total;dur=${hundredths(this.tookMs)}`
+    const total = `total;dur=${msText(this.tookMs)}`
     return known === '' ? total : `${known}, ${total}`
   }
 

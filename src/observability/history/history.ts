@@ -12,7 +12,7 @@ import { Table } from '../../core/table.ts'
 import type { Observe } from '../emit.ts'
 import { Deployments } from './deployments.ts'
 import { cellOf } from './marks.ts'
-import { type Column, Tier } from './tier.ts'
+import { type Column, placeOf, Tier } from './tier.ts'
 
 const TIERS: ReadonlyArray<readonly [stepMs: number, slots: number]> = [
   [5_000, 180],
@@ -89,16 +89,15 @@ export class History {
   }
 
   #add(atMs: number, column: Column, n: number): void {
-    for (const tier of this.tiers) tier.add(atMs, column, n)
+    const place = placeOf(column)
+    for (const tier of this.tiers) tier.add(atMs, place, n)
   }
 
   #firstToken(atMs: number, parts: TtftParts): void {
     const cell = cellOf(ttftOfParts(parts))
-    for (const tier of this.tiers) {
-      for (const part of PARTS) tier.add(atMs, part, parts[part])
-      tier.add(atMs, 'firstTokens', 1)
-      tier.addTtft(atMs, cell)
-    }
+    for (const part of PARTS) this.#add(atMs, part, parts[part])
+    this.#add(atMs, 'firstTokens', 1)
+    for (const tier of this.tiers) tier.addTtft(atMs, cell)
   }
 
   #progressed(job: JobId, tokens: number, atMs: number): void {

@@ -33,6 +33,8 @@ export const COLUMNS = [
 export type Column = (typeof COLUMNS)[number]
 const PLACE = Object.fromEntries(COLUMNS.map((name, i) => [name, i])) as Readonly<Record<Column, number>>
 const WIDTH = COLUMNS.length
+/** Looked up once for all tiers: a fact is added to many columns. */
+export const placeOf = (column: Column): number => PLACE[column]
 
 export class Tier {
   readonly stepMs: number
@@ -78,8 +80,9 @@ export class Tier {
     return slot
   }
 
-  add(atMs: number, column: Column, n: number): void {
-    this.#values[this.#slotAt(atMs) * WIDTH + PLACE[column]] += n
+  /** `place`: of a column. */
+  add(atMs: number, place: number, n: number): void {
+    this.#values[this.#slotAt(atMs) * WIDTH + place] += n
   }
 
   addTtft(atMs: number, cell: number): void {
