@@ -54,13 +54,19 @@ export function systemIds(): Ids {
       return text
     },
     job(order) {
-      let text = ''
-      for (let n = order, i = 0; i < ORDER_CHARS; i++, n = Math.floor(n / 32)) text = CROCKFORD[n % 32] + text
+      // 11 characters: five of the upper bits, six of the lower ones
+      const high = Math.floor(order / 2 ** 30)
+      const low = order % 2 ** 30
+      let text =
+        `job_${PAIRS[high >> 15]}${PAIRS[(high >> 5) & 1_023]}${CROCKFORD[high & 31]}` +
+        PAIRS[low >> 20] +
+        PAIRS[(low >> 10) & 1_023] +
+        PAIRS[low & 1_023]
       const from = take(SECRET_CHARS)
       // 15 characters: seven pairs and one
       for (let i = 0; i < SECRET_CHARS - 1; i += 2)
         text += PAIRS[((byteAt(from + i) & 31) << 5) | (byteAt(from + i + 1) & 31)]
-      return `job_${text}${CROCKFORD[byteAt(from + SECRET_CHARS - 1) & 31]}`
+      return `${text}${CROCKFORD[byteAt(from + SECRET_CHARS - 1) & 31]}`
     },
   }
 }

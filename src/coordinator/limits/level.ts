@@ -47,6 +47,8 @@ export class Level {
   isChanged = false
   /** The store has something of it. */
   isStored = false
+  /** A job of its asked for it since the last look at what is unused. */
+  isAsked = false
   /** A job waits for it: who gives something back tells. */
   isAwaited = false
 

@@ -23,7 +23,7 @@ export interface Whose {
 }
 
 /** Levels looked at for each job, to forget those that are unused. */
-const SWEPT = 2
+const SWEPT = 3
 
 export class Levels {
   readonly #settings: () => LimitSettings
@@ -152,6 +152,7 @@ export class Levels {
 
   #find(kind: LevelKind, owner: string, name: string, limits: LevelLimits, now: number): Accounts {
     const level = this.#byKind.get(kind)?.get(owner)?.get(name) ?? this.#make(kind, owner, name, limits)
+    level.isAsked = true
     level.change(limits, now)
     return level.accounts
   }
@@ -172,7 +173,10 @@ export class Levels {
     for (let i = 0; i < SWEPT; i++) {
       this.#sweepAt = this.#sweepAt >= this.#all.extent ? 0 : this.#sweepAt + 1
       const level = this.#all.get(this.#sweepAt)
-      if (level !== undefined && !level.isChanged && level.isUnused(now)) this.#forget(level, this.#sweepAt)
+      if (level === undefined) continue
+      // One that is asked for again and again, as by who is refused elsewhere, is not made anew each time
+      if (level.isAsked) level.isAsked = false
+      else if (!level.isChanged && level.isUnused(now)) this.#forget(level, this.#sweepAt)
     }
   }
 
