@@ -301,7 +301,7 @@ export class Run implements ProviderSink {
     }
   }
 
-  #append(records: readonly Bytes[], tokens: number, isWhole = false): void {
+  #append(records: readonly Bytes[], tokens: number, isDocument = false): void {
     const { clock, emit, maxAnswerBytes, maxPendingBytes } = this.#deps
     const writer = this.#writer!
     const isFirst = !this.#textShown && this.#meter.shown
@@ -315,7 +315,7 @@ export class Run implements ProviderSink {
       }
     if (this.#firstChunkMono === 0) this.#firstChunkMono = now
     if (this.#shownMono === 0 && this.#meter.shown) this.#shownMono = now
-    if (tokens > 0) this.#progressed(now, isWhole)
+    if (tokens > 0) this.#progressed(now, isDocument)
     if (isFirst) {
       this.#textShown = true
       this.#firstTokenMono = now
@@ -353,12 +353,12 @@ export class Run implements ProviderSink {
     }
   }
 
-  /** More of the answer came. `isWhole`: all of it, so that its end is told next. */
-  #progressed(now: number, isWhole: boolean): void {
+  /** More of the answer came. `isDocument`: all of it, so that its end is told next. */
+  #progressed(now: number, isDocument: boolean): void {
     const sinceMs = now - this.#lastTokenMono
     const isStalled = sinceMs >= STALL_MS && this.#lastTokenMono > 0
     this.#lastTokenMono = now
-    if (!isStalled && (isWhole || now - this.#toldMono < PROGRESS_MS)) return
+    if (!isStalled && (isDocument || now - this.#toldMono < PROGRESS_MS)) return
     this.#toldMono = now
     const { emit } = this.#deps
     const { job, attempt, claim } = this.lease
