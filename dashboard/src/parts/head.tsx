@@ -53,7 +53,9 @@ function Search() {
   const [isOpen, setOpen] = useState(false)
   const reach = (): void => {
     setOpen(true)
-    requestAnimationFrame(() => input.current?.select())
+    // At once, for what is typed next; on a phone it has to be drawn first
+    input.current?.select()
+    if (document.activeElement !== input.current) requestAnimationFrame(() => input.current?.select())
   }
   useKey('/', 'search', reach)
   return (

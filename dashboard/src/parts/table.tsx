@@ -44,11 +44,14 @@ export function Table<Row>(props: TableProps<Row>) {
 
   const focus = (key: string): void => {
     setCursor(key)
-    requestAnimationFrame(() => {
+    // At once, for the Enter that comes next; a row that was not in view has to be drawn first
+    const reach = (): boolean => {
       const row = body.current?.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)
       row?.focus({ preventScroll: true })
       row?.scrollIntoView({ block: 'nearest' })
-    })
+      return row != null
+    }
+    if (!reach()) requestAnimationFrame(reach)
   }
   const move = (by: number): void => {
     if (rows.length === 0) return
