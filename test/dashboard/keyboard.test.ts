@@ -1,4 +1,4 @@
-/** The keyboard alone: everything can be reached, the focus is seen, nothing holds it; and letters do what `?` lists. */
+/** By keyboard alone: everything is reached, the focus is seen, nothing holds it; letters do what `?` lists. */
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestApp, type TestApp } from '../front/app.ts'

@@ -1,4 +1,4 @@
-/** The playground's second knife: a provider's call that is broken, or a worker's process that is killed; it says which. */
+/** The second knife: a provider’s call that is broken, or a worker’s process that is killed; the page says which. */
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ADMIN_KEY, startProcess } from '../e2e/fleet.ts'

@@ -1,4 +1,4 @@
-/** A key and a prompt reach the page in no frame and no answer, where text is not allowed; a key only once, when made. */
+/** Key and prompt reach the page in no frame and no answer, where text is not allowed; a key only when made. */
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ADMIN_KEY, startTestApp, type TestApp } from '../front/app.ts'
