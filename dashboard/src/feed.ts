@@ -70,21 +70,21 @@ export function tell(feed: Feed, told: LiveTold): Feed {
     case 'foot':
       return { ...feed, foot: told }
     case 'now':
-      return { ...feed, now: told }
+      return { ...feed, now: told, error: null }
     case 'line':
       return { ...feed, line: told }
     case 'chart':
       return { ...feed, chart: mergeChart(feed.chart, told) }
     case 'jobs': {
       const jobs = feed.hasJobs ? mergeJobs(feed.jobs, told.jobs) : told.jobs
-      return { ...feed, jobs, hasJobs: true, events: feed.events + (feed.hasJobs ? told.jobs.length : 0) }
+      return { ...feed, jobs, hasJobs: true, error: null, events: feed.events + (feed.hasJobs ? told.jobs.length : 0) }
     }
     case 'changes': {
       const changes = feed.hasChanges ? [...told.changes, ...feed.changes].slice(0, MOST_CHANGES) : told.changes
       return { ...feed, changes, hasChanges: true, events: feed.events + (feed.hasChanges ? told.changes.length : 0) }
     }
     case 'job':
-      return { ...feed, trace: told, events: feed.events + 1 }
+      return { ...feed, trace: told, error: null, events: feed.events + 1 }
     case 'error':
       return { ...feed, error: told.error }
     default:

@@ -10,6 +10,7 @@ import { Histogram, type Metric } from '../core/numbers.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Live } from '../core/ports/live.ts'
 import type { Observed } from '../core/ports/observed.ts'
+import type { DeploymentStatus } from '../core/ports/operations.ts'
 import { createReports } from '../ledger/reports.ts'
 import { History } from '../observability/history/history.ts'
 import { Changes } from '../observability/live/changes.ts'
@@ -17,6 +18,7 @@ import { createJobPages } from '../observability/live/job-pages.ts'
 import { Lately } from '../observability/live/lately.ts'
 import { createLive } from '../observability/live/live.ts'
 import { createNowPages, type Spent } from '../observability/live/now-pages.ts'
+import { bounded } from '../observability/live/patience.ts'
 import { spendGoal } from '../observability/live/spend.ts'
 import { Watchers } from '../observability/live/watchers.ts'
 import type { LoopMonitor } from '../observability/loop.ts'
@@ -46,6 +48,8 @@ export interface LiveOf {
 
 /** How often the queue is looked at: once for each of the finest buckets. */
 const LOOK_MS = 5_000
+/** The foot is told though the store is away: it says so. */
+const FOOT_MS = 2_000
 
 export interface OpenLive extends Live {
   readonly observed: Observed
@@ -128,9 +132,12 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
     }
   }
 
+  let lastDeployments: readonly DeploymentStatus[] = []
   async function foot(): Promise<Foot> {
     loop.refresh()
-    const deployments = await engine.operations.deployments()
+    // While the store is away: as they were
+    lastDeployments = await bounded(clock, FOOT_MS, operations.deployments()).catch(() => lastDeployments)
+    const deployments = lastDeployments
     const { config } = settings
     return {
       atMs: clock.wallMs(),

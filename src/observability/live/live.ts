@@ -13,6 +13,7 @@ import type { History } from '../history/history.ts'
 import type { Changes } from './changes.ts'
 import type { JobPages, ToldJobs } from './job-pages.ts'
 import type { NowPages } from './now-pages.ts'
+import { Patience } from './patience.ts'
 
 const BEAT_MS = 250
 const BEATS_A_SECOND = 4
@@ -81,13 +82,22 @@ export function createLive(parts: LiveParts): Live {
   let stop: (() => void) | null = null
   let beats = 0
 
+  const patience = new Patience(clock)
+
   /** One at a time of each name: where the store is slow, beats are left out. */
   function once(name: string, fn: () => Promise<void>): void {
     if (busy.has(name)) return
     busy.add(name)
-    fn()
-      .catch(onFault)
+    patience
+      .wait(fn())
+      .catch(missed)
       .finally(() => busy.delete(name))
+  }
+
+  /** An outage is told, and tried again at the next beat; what else was thrown is ours. */
+  function missed(thrown: unknown): void {
+    if (!(thrown instanceof SluiceError) || thrown.code !== 'storage_unavailable') return onFault(thrown)
+    for (const page of pages) page.tell({ t: 'error', error: thrown.wire })
   }
 
   const watching = <P extends LiveAsk['page']>(page: P): Array<readonly [Page, Ask<P>]> =>
@@ -100,6 +110,7 @@ export function createLive(parts: LiveParts): Live {
     for (const [page, ask] of watching('job')) once(`job ${page.id}`, () => tellJob(page, ask))
     if (beats++ % BEATS_A_SECOND !== 0) return
     parts.onLook()
+    for (const page of pages) if (!page.isGreeted) once(`hello ${page.id}`, () => greet(page))
     once('foot', tellFoot)
     for (const [page, ask] of watching('now')) once(`now ${page.id}`, () => tellNow(page, ask))
     for (const [page, ask] of watching('jobs')) once(`jobs ${page.id}`, () => tellJobs(page, ask, ask.filter))
@@ -170,9 +181,11 @@ export function createLive(parts: LiveParts): Live {
 
   async function greet(page: Page): Promise<void> {
     const hello = await parts.hello(page.role)
-    if (page.isOpen) page.tell({ t: 'hello', ...hello })
     const foot = await parts.foot()
-    if (page.isOpen) page.tell({ t: 'foot', ...foot })
+    // It may have been given up, and begun again
+    if (!page.isOpen || page.isGreeted) return
+    page.tell({ t: 'hello', ...hello })
+    page.tell({ t: 'foot', ...foot })
     page.isGreeted = true
     // What it asks for first is told at the next beat
     beats = 0
@@ -184,7 +197,7 @@ export function createLive(parts: LiveParts): Live {
       pages.add(page)
       parts.onLook()
       stop ??= clock.every(BEAT_MS, beat)
-      greet(page).catch(onFault)
+      once(`hello ${page.id}`, () => greet(page))
       return {
         ask(ask) {
           page.watch(ask)
