@@ -67,6 +67,10 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
   const history = new History(clock.wallMs())
   const traces = new Traces(parts.goals)
   const changes = new Changes()
+  changes.add({
+    ...{ atMs: clock.wallMs(), kind: 'node', by: null },
+    words: [{ text: node, strong: true }, { text: ` started (Sluice ${version})` }],
+  })
   const watchers = new Watchers()
   const refused = new RefusedOfLate(clock.wallMs())
   for (const each of [history, traces, changes, watchers, refused]) runtime.observe(each.observe)

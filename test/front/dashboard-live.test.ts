@@ -221,7 +221,9 @@ describe('jobs', () => {
 it('tells what was changed', async () => {
   const opened = await page()
   opened.ask(NOW)
-  await opened.next('changes')
+  const first = await opened.next('changes')
+  const started = first.changes.find(({ kind }) => kind === 'node')
+  expect(started?.words.map(({ text }) => text).join('')).toMatch(/^\S+ started \(Sluice \d/)
   opened.clear()
   await app.addKey('acme')
   const { changes } = await opened.next('changes', (told) => told.changes.some(({ kind }) => kind === 'key'))

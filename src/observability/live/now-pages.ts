@@ -186,7 +186,10 @@ export function createNowPages(parts: NowParts): NowPages {
     },
     older() {
       older ??= parts.audit.list(AUDIT_SHOWN).then((entries) => changes.addOlder(entries))
-      return older.catch(() => {})
+      // While the store is away it is asked again
+      return older.catch(() => {
+        older = null
+      })
     },
   }
 

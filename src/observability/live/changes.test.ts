@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest'
+import type { AuditEntry } from '../../core/ports/audit.ts'
+import { Changes } from './changes.ts'
+
+const entry = (more: Partial<AuditEntry>): AuditEntry => ({
+  ...{ atMs: 1_000, from: '10.0.0.7', requestId: 'req_1', action: 'tenant-changed', target: 'tenant acme' },
+  ...{ tenant: 'acme', before: {}, after: {} },
+  ...more,
+})
+const told = (changes: Changes) =>
+  changes.newest(10).map(({ words, by, kind }) => [kind, words.map(({ text }) => text).join(''), by])
+const tell = (changes: Changes, more: Partial<AuditEntry>): void =>
+  changes.observe({ type: 'admin-changed', ...entry(more) })
+
+describe('changes', () => {
+  it('name the limits that differ, and no others, with who changed them', () => {
+    const changes = new Changes()
+    tell(changes, {
+      before: { limits: { tokens_per_minute: 400_000, concurrent: 4, each_user: null } },
+      after: { limits: { tokens_per_minute: 600_000, concurrent: 4, each_user: { requests_per_minute: 60 } } },
+    })
+    expect(told(changes)).toEqual([
+      [
+        'operator',
+        'tenant acme changed: limits tokens_per_minute 400000 → 600000, limits each_user {"requests_per_minute":60}',
+        '10.0.0.7',
+      ],
+    ])
+  })
+
+  it('tell a rotated key, and a reload by a signal', () => {
+    const changes = new Changes()
+    tell(changes, { action: 'config-reloaded', target: 'configuration', from: 'SIGHUP', after: { models: ['m'] } })
+    tell(changes, { action: 'key-rotated', target: 'key key_ab', before: { hint: 'a' }, after: { hint: 'b' } })
+    expect(told(changes)).toEqual([
+      ['key', 'key key_ab rotated: hint a → b', '10.0.0.7'],
+      ['config', 'configuration reloaded: models ["m"]', 'SIGHUP'],
+    ])
+  })
+})
