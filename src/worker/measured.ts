@@ -86,3 +86,6 @@ export function msPerToken(
   const { firstTokens } = openingOf({ tokens, reported, hidden, chunks, firstChunks, share: firstChunks / chunks })
   return tpotOf({ firstTokenMono: fromMono, lastTokenMono, tokens, firstTokens })
 }
+
+/** Times are stored with each job: to the microsecond, as more digits would only be longer. */
+export const thousandths = (ms: number): number => Math.round(ms * 1_000) / 1_000

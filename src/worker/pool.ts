@@ -5,7 +5,8 @@ import { gauge, type NumberSource } from '../core/numbers.ts'
 import type { Provider } from '../core/ports/provider.ts'
 import type { Work, Worker } from '../core/ports/work.ts'
 import { Table } from '../core/table.ts'
-import { Run, type RunDeps } from './run-job.ts'
+import type { RunDeps } from './run-deps.ts'
+import { Run } from './run-job.ts'
 
 export interface PoolOptions {
   readonly id: string

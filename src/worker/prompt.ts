@@ -8,7 +8,7 @@ import { editObject, NO_LIMITS, scanObject } from '../core/json.ts'
 import type { Conversations, Turn } from '../core/ports/conversations.ts'
 import type { Deployment } from '../core/ports/provider.ts'
 import { answerMessage, isInstruction, type Message, pairCalls, parseMessages } from './messages.ts'
-import type { JobRequest } from './run-job.ts'
+import type { JobRequest } from './run-deps.ts'
 
 export interface PromptRequest {
   /** The job's own messages: JSON array. */

@@ -8,19 +8,16 @@
  * Every way out is an outcome, and goes through `#settle`, once; only an attempt that is lost has none.
  */
 import { foldInSteps, toMessage } from '../core/answer.ts'
-import type { Clock } from '../core/clock.ts'
 import { crashpoint } from '../core/crashpoint.ts'
-import { endsChoice } from '../core/delta.ts'
 import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
-import { aboutJob, type CallMarks, type Emit, failureOf } from '../core/facts.ts'
-import type { JsonObject } from '../core/fold.ts'
-import type { Job, JobId, Timing, Usage } from '../core/job.ts'
+import { aboutJob, type CallMarks, failureOf } from '../core/facts.ts'
+import type { Job, Timing, Usage } from '../core/job.ts'
 import type { Shortfall } from '../core/limits.ts'
 import { STALL_MS, type TtftParts } from '../core/measure.ts'
 import { Once } from '../core/once.ts'
-import type { AnswerGuards, Stage } from '../core/ports/admission.ts'
-import type { LogPage, LogWriter } from '../core/ports/log.ts'
+import type { Stage } from '../core/ports/admission.ts'
+import type { LogWriter } from '../core/ports/log.ts'
 import type {
   Deployment,
   Provider,
@@ -29,69 +26,25 @@ import type {
   ProviderSink,
   UpstreamLimits,
 } from '../core/ports/provider.ts'
-import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
-import {
-  attemptRecord,
-  type Bytes,
-  documentRecord,
-  kindOf,
-  resetRecord,
-  toBytes,
-  toText,
-  usageRecord,
-} from '../core/record.ts'
+import type { Lease, Outcome } from '../core/ports/work.ts'
+import { attemptRecord, type Bytes, documentRecord, resetRecord, usageRecord } from '../core/record.ts'
 import { childOf, isSampled, spanIdOf } from '../core/trace.ts'
 import type { Cost } from '../core/usage-record.ts'
+import { AttemptLog, STOPPED } from './attempt-log.ts'
 import { endOf } from './call-end.ts'
+import { endsAnswer, rewrite } from './chunks.ts'
 import { finishing } from './cut.ts'
-import { msPerToken, type Pace, ttftPartsOf, UNKNOWN } from './measured.ts'
+import { msPerToken, type Pace, thousandths, ttftPartsOf, UNKNOWN } from './measured.ts'
 import { Meter } from './meter.ts'
+import { FREE, stoppedBy } from './outcomes.ts'
 import { beginAttempt, type Identity, lastDeployment, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
-
-/** A job and what it asks for. */
-export type JobRequest = Pick<Lease, 'job' | 'body'>
-
-/** What an attempt needs of the rest. */
-export interface RunDeps {
-  /** Where a claim leads; null: taken out of the configuration. */
-  readonly deployment: (name: string) => Deployment | null
-  /** Where a claim with a source leads. */
-  readonly replay: (source: JobId) => Deployment
-  /** Opens the log for the lease's attempt. Throws what fences it. */
-  readonly open: (lease: Lease) => LogWriter
-  readonly read: (job: string, afterSeq: number, maxBytes: number) => Promise<LogPage | null>
-  /** The request as the upstream gets it: a conversation's with all that was said before. */
-  readonly prompt: (request: JobRequest, deployment: Deployment) => Uint8Array | Promise<Uint8Array>
-  /** What a tenant's guards have to look at in answers. */
-  readonly guards: AnswerGuards
-  readonly finish: (lease: Lease, outcome: Outcome) => Promise<Finished>
-  /** The price of a call to this deployment now, for the model that the client asked for. */
-  readonly price: (deployment: string, model: string) => (usage: Usage) => Cost
-  readonly emit: Emit
-  /** Something unforeseen was thrown: for the log. Must not throw. */
-  readonly onFault: (thrown: unknown, job: Job) => void
-  readonly clock: Clock
-  readonly maxAnswerBytes: number
-  /** Bytes not yet committed above which the upstream is left unread. */
-  readonly maxPendingBytes: number
-}
+import type { RunDeps } from './run-deps.ts'
 
 /** To put it together was work enough for one turn of the event loop. */
 const LARGE_MESSAGE = 1 << 20
 
-/** Failures by which the upstream did no work, unless something came before. */
-const FREE: ReadonlySet<SluiceError['code']> = new Set([
-  'provider_unreachable',
-  'provider_rejected',
-  'provider_auth',
-  'provider_rate_limited',
-  'provider_error',
-  'overloaded',
-])
 /** Progress is told this often, at most. */
 const PROGRESS_MS = 500
-/** Of the log, read at once. */
-const PAGE_BYTES = 4 << 20
 
 export class Run implements ProviderSink {
   readonly lease: Lease
@@ -114,8 +67,8 @@ export class Run implements ProviderSink {
   /** Between the call and this; null: its tenant has no guards of answers. */
   #stage: Stage | null = null
   #stop: 'canceled' | 'lost' | 'released' | null = null
-  /** Ends a wait for a store that is away, when the attempt is stopped. */
-  #onStop: (() => void) | null = null
+  /** Made when it is first read: most attempts never do. */
+  #log: AttemptLog | null = null
   /** For this the answer ends where it is. */
   #cut: Shortfall | null = null
   /** It was to be cut when it had just come to its end by itself. */
@@ -388,9 +341,9 @@ export class Run implements ProviderSink {
 
   /** Stop at once: canceled, no longer ours, or handed back. */
   stop(reason: 'canceled' | 'lost' | 'released'): void {
-    if (this.#stop !== null || (this.#settled && this.#onStop === null)) return
+    if (this.#stop !== null || (this.#settled && this.#log?.isWaiting !== true)) return
     this.#stop = reason
-    this.#onStop?.()
+    this.#log?.stop()
     if (!this.#settled) this.#abort() // while it is opening, `#ask` sees it
   }
 
@@ -555,43 +508,10 @@ export class Run implements ProviderSink {
     }
   }
 
-  /** The log so far, all committed. */
-  async #read(): Promise<readonly Bytes[]> {
-    await this.#writer!.flushed()
-    const untilMono = this.#deps.clock.monoMs() + PATIENCE_MS
-    const all: Bytes[] = []
-    for (;;) {
-      const page = await this.#page(all.length, untilMono)
-      if (page === null) return all
-      for (const record of page.records) all.push(record)
-      if (all.length >= page.head) return all
-    }
-  }
-
-  /** While the store is away it is asked again: an answer is not failed for that. Throws STOPPED. */
-  async #page(after: number, untilMono: number): Promise<LogPage | null> {
-    const { clock, read } = this.#deps
-    for (;;)
-      try {
-        return await read(this.lease.job.id, after, PAGE_BYTES)
-      } catch (thrown) {
-        if (SluiceError.from(thrown).code !== 'storage_unavailable' || clock.monoMs() >= untilMono) throw thrown
-        if (this.#stop === null) await this.#pause()
-        if (this.#stop !== null) throw STOPPED
-      }
-  }
-
-  /** For a moment, or until it is stopped. */
-  #pause(): Promise<void> {
-    return new Promise((done) => {
-      const next = (): void => {
-        cancel()
-        this.#onStop = null
-        done()
-      }
-      const cancel = this.#deps.clock.after(RETRY_MS, next)
-      this.#onStop = next
-    })
+  /** The log so far, all committed. Throws STOPPED. */
+  #read(): Promise<readonly Bytes[]> {
+    this.#log ??= new AttemptLog(this.#deps, this.lease.job.id, this.#writer!, () => this.#stop !== null)
+    return this.#log.read()
   }
 
   // ------------------------------------------------------------ numbers
@@ -666,31 +586,8 @@ interface Spent {
   readonly cost?: Cost
 }
 
-function stoppedBy(outcome: Outcome): { readonly stopped?: 'cut' | 'canceled' | 'released' } {
-  const { kind } = outcome
-  if (kind === 'canceled' || kind === 'released') return { stopped: kind }
-  return kind === 'done' && outcome.cut !== undefined ? { stopped: 'cut' } : {}
-}
-
-/** Times are stored with each job: to the microsecond, as more digits would only be longer. */
-const thousandths = (ms: number): number => Math.round(ms * 1_000) / 1_000
-
 /** No outcome: nothing may be stored of it. */
 const LOST = null
-/** Thrown where it waits for nothing any more. */
-const STOPPED = new Error('the attempt was stopped')
-/** As long as the log's own writes wait for it. */
-const PATIENCE_MS = 300_000
-const RETRY_MS = 500
-
-/** A choice has its end, or the usage of all of them is there. */
-const endsAnswer = (record: Bytes): boolean =>
-  kindOf(record) !== 'chunk' || endsChoice(JSON.parse(toText(record)) as JsonObject)
 
 const asksForStream = ({ stream }: Deployment, job: Job): boolean =>
   stream === 'always' || (stream === 'as_asked' && job.document !== true)
-
-/** `id`, `created` and `model` are the first attempt's. */
-function rewrite(chunk: Bytes, identity: Identity): Bytes {
-  return toBytes(JSON.stringify({ ...(JSON.parse(toText(chunk)) as object), ...identity }))
-}

@@ -1,0 +1,36 @@
+/** What an attempt needs of the rest. */
+import type { Clock } from '../core/clock.ts'
+import type { Emit } from '../core/facts.ts'
+import type { Job, JobId, Usage } from '../core/job.ts'
+import type { AnswerGuards } from '../core/ports/admission.ts'
+import type { LogPage, LogWriter } from '../core/ports/log.ts'
+import type { Deployment } from '../core/ports/provider.ts'
+import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
+import type { Cost } from '../core/usage-record.ts'
+
+/** A job and what it asks for. */
+export type JobRequest = Pick<Lease, 'job' | 'body'>
+
+export interface RunDeps {
+  /** Where a claim leads; null: taken out of the configuration. */
+  readonly deployment: (name: string) => Deployment | null
+  /** Where a claim with a source leads. */
+  readonly replay: (source: JobId) => Deployment
+  /** Opens the log for the lease's attempt. Throws what fences it. */
+  readonly open: (lease: Lease) => LogWriter
+  readonly read: (job: string, afterSeq: number, maxBytes: number) => Promise<LogPage | null>
+  /** The request as the upstream gets it: a conversation's with all that was said before. */
+  readonly prompt: (request: JobRequest, deployment: Deployment) => Uint8Array | Promise<Uint8Array>
+  /** What a tenant's guards have to look at in answers. */
+  readonly guards: AnswerGuards
+  readonly finish: (lease: Lease, outcome: Outcome) => Promise<Finished>
+  /** The price of a call to this deployment now, for the model that the client asked for. */
+  readonly price: (deployment: string, model: string) => (usage: Usage) => Cost
+  readonly emit: Emit
+  /** Something unforeseen was thrown: for the log. Must not throw. */
+  readonly onFault: (thrown: unknown, job: Job) => void
+  readonly clock: Clock
+  readonly maxAnswerBytes: number
+  /** Bytes not yet committed above which the upstream is left unread. */
+  readonly maxPendingBytes: number
+}
