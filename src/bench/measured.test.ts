@@ -80,6 +80,8 @@ describe('against a mock engine with a known queue, prefill and pace', () => {
     ['mock-n64-d160-b8-p100', 15, 30],
   ])(
     '%s: TTFT within 2 %% or 1 ms, TPOT likewise',
+    // Time is the subject: a neighbour that takes the core for a while is no error, one that is there each time is
+    { timeout: 30_000, retry: 2 },
     async (model, rate, count) => {
       const sender = senderTo(mock.url, model, model)
       await sender.caller.warm(20)
@@ -92,7 +94,6 @@ describe('against a mock engine with a known queue, prefill and pace', () => {
       expect(Math.abs(firstMs)).toBeLessThan(Math.max(2, ttft(records[0])! * 0.02))
       expect(Math.abs(paceMs)).toBeLessThan(Math.max(1, tpot(records[0])! * 0.02))
     },
-    30_000,
   )
 
   it('tells the queue of the engine from its prefill', async () => {

@@ -26,9 +26,9 @@ beforeAll(async () => {
     {},
     {
       models: [
-        { ...model, name: 'chat', deployment: 'chat', model: 'mock-n20-d5-f20' },
-        { ...model, name: 'queued', deployment: 'queued', model: 'mock-n20-d5-f20', limits: { concurrent: 1 } },
-        { ...model, name: 'slower', deployment: 'slower', model: 'mock-n20-d8-f20' },
+        { ...model, name: 'chat', deployment: 'chat', model: 'mock-n20-d8-f80' },
+        { ...model, name: 'queued', deployment: 'queued', model: 'mock-n20-d8-f80', limits: { concurrent: 1 } },
+        { ...model, name: 'slower', deployment: 'slower', model: 'mock-n20-d30-f80' },
       ],
     },
   )
@@ -71,8 +71,8 @@ it('a queue is blamed on the queue, and not on the model', () => {
   expect(found.sentence).toMatch(/^Time to first token is worse by .* It is the queue, not the model\.$/)
   const [ttft] = found.attributions
   expect(ttft.source).toBe('server')
-  // Three others are before each: some 120 ms of work each
-  expect(ttft.deltaMs).toBeGreaterThan(200)
+  // Two or three others are before each, of some 230 ms: 500 ms, and more where the machine is busy
+  expect(ttft.deltaMs).toBeGreaterThan(400)
   expect(share(ttft, 'queue')).toBeGreaterThan(0.9)
 })
 
