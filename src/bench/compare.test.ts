@@ -219,7 +219,7 @@ describe('the gate', () => {
     expect(found.details[0]).toContain('unpaired')
   })
 
-  it('compares fewer than eight rounds without pairs: none of six figures could be called changed', () => {
+  it('compares fewer than eight rounds without pairs: none of the figures that decide could be called changed', () => {
     const found = compared(runOf({}, { rounds: 6 }), afterOf({ holdMs: 500 }, { rounds: 6 }))
     expect([found.method.test, outcome(found, 'ttft-mean')]).toEqual(['unpaired', 'worse'])
   })
@@ -245,10 +245,27 @@ describe('outcomes', () => {
     expect(found.sentence).toContain('Time to first token is better by 500 ms')
   })
 
+  it('judges throughput in a closed loop alone: a rate that was sent is no finding', () => {
+    const closed = (run: BenchRun): Partial<BenchRun> => ({
+      options: { ...run.options, load: { kind: 'closed', concurrency: 4 } },
+    })
+    const decides = (found: Comparison): boolean =>
+      found.effects.find(({ metric }) => metric === 'tokens-per-second')!.adjustedP !== null
+    expect(decides(compared(runOf(), afterOf()))).toBe(false)
+    expect(
+      decides(
+        compared(
+          with_(runOf(), () => ({}), closed),
+          with_(afterOf(), () => ({}), closed),
+        ),
+      ),
+    ).toBe(true)
+  })
+
   it('has no TTFT of answers that do not stream', () => {
     const whole = (run: MeasuredRun) => with_(run, () => ({ firstToken: null, firstOutput: null }))
     const found = compared(whole(runOf()), whole(afterOf()))
-    expect(found.effects.map(({ metric }) => metric)).toEqual(['e2e-p95', 'tokens-per-second', 'errors'])
+    expect(found.effects.map(({ metric }) => metric)).toEqual(['e2e-p95', 'errors', 'tokens-per-second'])
   })
 
   it('has nothing to say of runs without a request', () => {
@@ -283,7 +300,7 @@ describe('as text', () => {
     const lines = consoleLines(found)
     expect(lines.filter((line) => line.includes('unexplained'))).toHaveLength(3)
     expect(lines.find((line) => line.startsWith('TTFT, mean'))).toMatch(
-      /\+50\d ms \[\+\d+ ms, \+\d+ ms\] +p=0\.047 {2}WORSE$/,
+      /\+50\d ms \[\+\d+ ms, \+\d+ ms\] +p=0\.039 {2}WORSE$/,
     )
     expect(lines.find((line) => line.startsWith('TPOT, p50'))).toMatch(
       /NO CHANGE \(within 5%; could have seen [\d.]+ ms\)$/,

@@ -3,6 +3,7 @@ import { figure, milliseconds, percent, whole } from './format.ts'
 import type { BenchRecord } from './record.ts'
 import type { BenchRun, Load, ValidityCheck } from './run.ts'
 import { isMet, isOk, type Spread, type Summary, spreadOf, summarize, termValue, tpot, ttft } from './summary.ts'
+import { throughputOf } from './throughput.ts'
 
 export interface Findings {
   readonly run: BenchRun
@@ -18,9 +19,15 @@ export function findingsOf(run: BenchRun, records: readonly BenchRecord[]): Find
     run,
     rounds,
     idle: records.filter(({ phase }) => phase === 'idle'),
-    summary: summarize(rounds, tookMs, run.options.slo),
+    summary: { ...summarize(rounds, tookMs, run.options.slo), ...throughputOf(rounds, isOpenIn(run)) },
   }
 }
+
+/** Was the round of this number sent at a rate? A sweep has steps of both kinds. */
+export const isOpenIn =
+  (run: BenchRun) =>
+  (round: number): boolean =>
+    run.rounds.find((each) => each.round === round)?.concurrency === null && run.options.load.kind !== 'closed'
 
 export function loadText(load: Load): string {
   if (load.kind === 'sweep') return 'sweep'
@@ -130,11 +137,8 @@ function sloLines(slo: BenchRun['options']['slo'], rounds: readonly BenchRecord[
 function sweepLines(run: BenchRun, records: readonly BenchRecord[]): string[] {
   if (run.options.load.kind !== 'sweep') return []
   return run.rounds.map((round) => {
-    const own = summarize(
-      records.filter((record) => record.round === round.round),
-      round.tookMs,
-      [],
-    )
+    const ofRound = records.filter((record) => record.round === round.round)
+    const own = { ...summarize(ofRound, round.tookMs, []), ...throughputOf(ofRound, isOpenIn(run)) }
     const load = round.rate === null ? `${round.concurrency} at once` : `${figure(round.rate)} req/s`
     return [
       `   ${load.padEnd(14)}`,

@@ -5,6 +5,7 @@ import { ascending, mean, quantile } from './quantile.ts'
 import { type BenchRecord, marksOf } from './record.ts'
 import type { BenchRun } from './run.ts'
 import { canPair, holm, type Levels, pairedShift, type Shift, unpairedShift } from './statistics.ts'
+import { carriedOf } from './throughput.ts'
 
 export interface MeasuredRun {
   readonly run: BenchRun
@@ -59,19 +60,24 @@ const PER_CHAR: Figure = {
   of: quantileBy(perCharOf, 0.5),
 }
 
+/** A rate that is sent is no finding: only what is asked again as soon as it is answered shows what is carried. */
+const throughput = (isOpen: boolean): Figure => ({
+  metric: 'tokens-per-second',
+  name: isOpen ? 'Tokens a second, as offered' : 'Tokens a second',
+  unit: 'tokens/s',
+  better: 'more',
+  of: (records) => {
+    const { tokens, ms } = carriedOf(records, isOpen)
+    return ms > 0 ? (tokens * 1_000) / ms : null
+  },
+})
+
 /** Those that decide; the more there are, the harder it is for each. */
-const headline = (pace: Figure): readonly Figure[] => [
+const headline = (pace: Figure, isOpen: boolean): readonly Figure[] => [
   { metric: 'ttft-mean', name: 'TTFT, mean', ...ms, of: (records) => mean(valuesOf(records, ttftOfRecord)) },
   { metric: 'ttft-p95', name: 'TTFT, p95', ...ms, of: quantileBy(ttftOfRecord, 0.95) },
   pace,
   { metric: 'e2e-p95', name: 'End to end, p95', ...ms, of: quantileBy(e2eOfRecord, 0.95) },
-  {
-    metric: 'tokens-per-second',
-    name: 'Tokens a second',
-    unit: 'tokens/s',
-    better: 'more',
-    of: tokensPerSecond,
-  },
   {
     metric: 'errors',
     name: 'Errors',
@@ -79,27 +85,16 @@ const headline = (pace: Figure): readonly Figure[] => [
     better: 'less',
     of: (records) => (records.length === 0 ? null : 1 - good(records).length / records.length),
   },
+  ...(isOpen ? [] : [throughput(isOpen)]),
 ]
 
 /** Shown beside them. */
-const further = (pace: Figure): readonly Figure[] => [
+const further = (pace: Figure, isOpen: boolean): readonly Figure[] => [
   { metric: 'ttft-p50', name: 'TTFT, p50', ...ms, of: quantileBy(ttftOfRecord, 0.5) },
   { metric: 'ttft-p99', name: 'TTFT, p99', ...ms, of: quantileBy(ttftOfRecord, 0.99) },
   pace,
+  ...(isOpen ? [throughput(isOpen)] : []),
 ]
-
-/** From the first request's sending to the last one's end. */
-function tokensPerSecond(records: readonly BenchRecord[]): number | null {
-  let tokens = 0
-  let from = Infinity
-  let to = -Infinity
-  for (const { outcome, sent, end, tokens: made } of records) {
-    if (outcome === 'ok') tokens += made.completion
-    from = Math.min(from, sent)
-    to = Math.max(to, end)
-  }
-  return to > from ? (tokens * 1_000) / (to - from) : null
-}
 
 export interface EffectOptions {
   /** 0.05: within 5 % of before is no change. */
@@ -123,8 +118,9 @@ export function effectsOf(
   const [pace, otherPace] = options.acrossTokenizers ? [PER_CHAR, TPOT] : [TPOT, PER_CHAR]
   const rounds = { before: roundsOf(before.records), after: roundsOf(after.records) }
   const measure = (figure: Figure): Measured | null => measured(figure, rounds)
-  const deciding = headline(pace).flatMap((figure) => measure(figure) ?? [])
-  const beside = further(otherPace).flatMap((figure) => measure(figure) ?? [])
+  const isOpen = before.run.options.load.kind === 'open'
+  const deciding = headline(pace, isOpen).flatMap((figure) => measure(figure) ?? [])
+  const beside = further(otherPace, isOpen).flatMap((figure) => measure(figure) ?? [])
 
   const levels: Levels = { alpha: ALPHA, lone: ALPHA / Math.max(1, deciding.length) }
   const pairs = Math.min(rounds.before.length, rounds.after.length)

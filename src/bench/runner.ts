@@ -279,7 +279,9 @@ export class Runner {
     const first = await this.#round(0, alone, this.#plan.options.roundRequests ?? SWEEP_ALONE, aloneMs)
     const each = mean(first.filter(isOk).map((record) => e2e(record) ?? 0)) ?? aloneMs
     if (each === null || each <= 0 || this.#isStopped) return null
-    const all: RoundLoad = { kind: 'closed', concurrency: SWEEP_AT_ONCE, untilMs: this.#stepMs() }
+    const { roundRequests } = this.#plan.options
+    const concurrency = Math.min(SWEEP_AT_ONCE, roundRequests ?? SWEEP_AT_ONCE)
+    const all: RoundLoad = { kind: 'closed', concurrency, untilMs: this.#stepMs() }
     await this.#round(1, all, this.#count(all, each), each)
     const most = this.#rounds[1]
     if (most === undefined || most.ok === 0) return null

@@ -1,9 +1,10 @@
 /** The charts of a run's report. */
-import type { Findings } from '../console.ts'
+import { type Findings, isOpenIn } from '../console.ts'
 import { figure, milliseconds } from '../format.ts'
 import { greatest, quantile } from '../quantile.ts'
 import type { BenchRecord } from '../record.ts'
 import { fromSchedule, isOk, summarize, type TtftMakeup, tpot, ttft } from '../summary.ts'
+import { throughputOf } from '../throughput.ts'
 import { bar, chart, dot, drawing, figureOf, label, line, round, safe, thinned } from './svg.ts'
 
 const POINTS = 400
@@ -159,13 +160,10 @@ export function timeline({ rounds, run }: Findings): string {
 export function sweepCurve({ rounds, run }: Findings): string {
   if (run.options.load.kind !== 'sweep') return ''
   const steps = run.rounds
-    .map(({ round: number, tookMs }) =>
-      summarize(
-        rounds.filter((record) => record.round === number),
-        tookMs,
-        [],
-      ),
-    )
+    .map(({ round: number, tookMs }) => {
+      const own = rounds.filter((record) => record.round === number)
+      return { ...summarize(own, tookMs, []), ...throughputOf(own, isOpenIn(run)) }
+    })
     .filter(({ requestsPerSecond, ttft: first }) => requestsPerSecond !== null && first.p95 !== null)
     .sort((a, b) => a.requestsPerSecond! - b.requestsPerSecond!)
   if (steps.length < 2) return ''
