@@ -93,7 +93,7 @@ export function consoleText({ run, rounds, idle, summary }: Findings): string[] 
     `${estimated}${whole(summary.tokensPerSecond)} tok/s`,
   ]
   return [
-    ` ${head}  ${count} rounds x ${each}   ${verdictOf(run)}`,
+    ` ${head}  ${count} round${count === 1 ? '' : 's'} x ${each}   ${verdictOf(run)}`,
     ` ${' '.repeat(6)}${['p50', 'p95', 'p99', 'idle'].map((name) => name.padStart(CELL)).join('')}    made of (mean)`,
     row('TTFT', summary.ttft, alone.ttft.p50, makeupText(summary) ?? 'the server does not tell (no server-timing)'),
     row('TPOT', summary.tpot, alone.tpot.p50, pace),

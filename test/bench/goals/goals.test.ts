@@ -12,6 +12,7 @@ it('is met by every round, by the median, or not', () => {
   expect(outcomeOf(goalOf('jobs/s'), [4_999])).toBe('missed')
   expect(outcomeOf(wait, [])).toBeNull()
   expect(outcomeOf(wait, [Number.NaN])).toBeNull()
+  expect(outcomeOf(wait, JSON.parse('[null]') as number[])).toBeNull()
 })
 
 it('never rounds a miss into the goal', () => {

@@ -103,7 +103,7 @@ export type Outcome = 'met' | 'mostly' | 'missed'
 
 /** `mostly`: by the median, not by every round. Null: not measured. */
 export function outcomeOf({ most = Infinity, least = -Infinity }: Goal, values: readonly number[]): Outcome | null {
-  const known = values.filter((value) => !Number.isNaN(value))
+  const known = values.filter(Number.isFinite)
   if (known.length === 0) return null
   const isMet = (value: number): boolean => value <= most && value >= least
   if (known.every(isMet)) return 'met'
@@ -122,7 +122,8 @@ function shown(value: number, { digits, most }: Goal): string {
 /** `isWhole`: goals that were not measured are told, too. */
 export function goalsTable(measured: Measured, isWhole = true): string {
   const rows = GOALS.flatMap((goal) => {
-    const values = (measured.get(goal.figure) ?? []).filter((value) => !Number.isNaN(value))
+    // What JSON makes of a NaN is null
+    const values = (measured.get(goal.figure) ?? []).filter(Number.isFinite)
     const outcome = outcomeOf(goal, values)
     if (outcome === null) return isWhole ? `| ${goal.work} | ${goal.goal} | not measured | |` : []
     const middle = shown(median(values), goal)
