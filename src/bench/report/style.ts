@@ -54,7 +54,7 @@ polyline{fill:none;stroke-width:2}
 .wait{fill:var(--blue)}
 .made{fill:var(--water)}
 .failed{fill:var(--bad)}
-@media(max-width:600px){.tick,.axis{font-size:20px}}
+@media(max-width:600px){.tick,.axis{font-size:15px}}
 @media print{:root{color-scheme:light}
 figure{break-inside:avoid}}
 `
