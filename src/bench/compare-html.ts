@@ -83,8 +83,8 @@ function effectsTable({ effects, before, after }: Comparison): string {
     )
   })
   return (
-    `<table><tr><th></th><th class="n">${escaped(before.label)}</th><th class="n">${escaped(after.label)}</th>` +
-    `<th>grey band: counts as no change</th><th class="n">shift, 95% interval</th><th>p</th><th></th></tr>` +
+    `<table><tr><td></td><th class="n">${escaped(before.label)}</th><th class="n">${escaped(after.label)}</th>` +
+    `<th>grey band: counts as no change</th><th class="n">shift, 95% interval</th><th>p</th><td></td></tr>` +
     `${rows.join('')}</table>`
   )
 }
@@ -136,7 +136,8 @@ const SHAPE = { same: '●', warns: '▲', differs: '■' } as const
 
 export function htmlOf(comparison: Comparison): string {
   const { sentence, details, effects, attributions, checks, cause, next, before, after, method } = comparison
-  const [first] = effects
+  // Of what changed, if anything did
+  const first = effects.find(({ outcome }) => outcome === 'worse' || outcome === 'better') ?? effects[0]
   const compared = checks
     .map(
       ({ state, title, text }) =>
@@ -146,9 +147,9 @@ export function htmlOf(comparison: Comparison): string {
   const found =
     comparison.verdict === 'not-comparable'
       ? ''
-      : `<section><h2>What changed, and by how much</h2>${effectsTable(comparison)}</section>` +
-        (first === undefined ? '' : `<section>${slopes(first, method.test === 'paired')}</section>`) +
-        `<section><h2>Where it went</h2>${attributions.map(makeup).join('')}</section>`
+      : `<section tabindex="0"><h2>What changed, and by how much</h2>${effectsTable(comparison)}</section>` +
+        (first === undefined ? '' : `<section tabindex="0">${slopes(first, method.test === 'paired')}</section>`) +
+        `<section tabindex="0"><h2>Where it went</h2>${attributions.map(makeup).join('')}</section>`
   const runs = [before, after]
     .map(
       ({ label, target, model, load, rounds, requests, startedAtMs }) =>
@@ -161,9 +162,9 @@ export function htmlOf(comparison: Comparison): string {
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
     `<meta http-equiv="content-security-policy" content="default-src 'none'; style-src 'unsafe-inline'">` +
     `<title>${escaped(`${after.label} vs ${before.label}`)}</title><style>${STYLE}</style></head><body>${HATCH}` +
-    `<h1>${escaped(sentence)}</h1>` +
+    `<main><h1>${escaped(sentence)}</h1>` +
     [...details, ...why].map((text) => (text === null ? '' : `<p>${escaped(text)}</p>`)).join('') +
-    `${found}<section><h2>May they be compared?</h2><table>${compared}</table></section>` +
-    `<section><h2>Runs</h2><table>${runs}</table></section></body></html>\n`
+    `${found}<section tabindex="0"><h2>May they be compared?</h2><table>${compared}</table></section>` +
+    `<section tabindex="0"><h2>Runs</h2><table>${runs}</table></section></main></body></html>\n`
   )
 }

@@ -307,6 +307,13 @@ describe('as text', () => {
     )
   })
 
+  it('is a page that a screen reader and a keyboard can use, and shows the rounds of what changed', () => {
+    const page = htmlOf(compared(runOf(), afterOf({ paceMs: 30 })))
+    expect(page).toMatch(/<main><h1>/)
+    expect(page).not.toMatch(/<th[^>]*><\/th>|<section>/)
+    expect(page).toContain('Round by round: TPOT, p50')
+  })
+
   it('lets no label out of its cell', () => {
     const markdown = markdownOf(found)
     expect(markdown).not.toMatch(/<script|@all/)
