@@ -40,19 +40,25 @@ var(--line);font-weight:400;white-space:nowrap}th{color:var(--muted)}td.n,th.n{t
 tabular-nums}.worse,.differs{color:var(--warn);font-weight:620}.better{color:var(--water);font-weight:620}
 svg{display:block}text{fill:var(--muted);font-size:11.5px}`
 
-const CHART_WIDTH = 300
+const CHART_WIDTH = 240
 const ROW_HEIGHT = 26
+
+/** What does not decide has no verdict to be told by a colour. */
+function colorOf({ outcome, adjustedP }: Effect): string {
+  if (adjustedP === null) return 'var(--muted)'
+  return outcome === 'worse' ? 'var(--warn)' : outcome === 'better' ? 'var(--water)' : 'var(--muted)'
+}
 
 /** Intervals as shares of before, against the band. */
 function intervalSvg(effect: Effect, reach: number): string {
-  const { before, unit, shift, low, high, band, outcome } = effect
+  const { before, unit, shift, low, high, band } = effect
   // An error's share is compared by points
   const scale = unit === 'share' || before === 0 ? reach / Math.max(band * 4, Math.abs(shift) * 1.5) : 1 / before
   const x = (value: number): number => {
     const share = Math.max(-reach, Math.min(reach, value * scale))
     return Math.round(CHART_WIDTH / 2 + (share / reach) * (CHART_WIDTH / 2 - 8))
   }
-  const color = outcome === 'worse' ? 'var(--warn)' : outcome === 'better' ? 'var(--water)' : 'var(--muted)'
+  const color = colorOf(effect)
   const whisker =
     low === null || high === null
       ? ''
@@ -90,10 +96,11 @@ function effectsTable({ effects, before, after }: Comparison): string {
 }
 
 /** Rounds before and after, each pair a line. */
-function slopes({ name, unit, rounds, outcome }: Effect, isPaired: boolean): string {
+function slopes(effect: Effect, isPaired: boolean): string {
+  const { name, unit, rounds } = effect
   const top = Math.max(...rounds.before, ...rounds.after) * 1.1 || 1
   const y = (value: number): string => (190 - (value / top) * 170).toFixed(1)
-  const color = outcome === 'worse' ? 'var(--warn)' : outcome === 'better' ? 'var(--water)' : 'var(--muted)'
+  const color = colorOf(effect)
   const dots = (values: readonly number[], x: number): string =>
     values.map((value) => `<circle cx="${x}" cy="${y(value)}" r="3.5" fill="${color}"/>`).join('')
   const lines = isPaired
@@ -137,7 +144,9 @@ const SHAPE = { same: '●', warns: '▲', differs: '■' } as const
 export function htmlOf(comparison: Comparison): string {
   const { sentence, details, effects, attributions, checks, cause, next, before, after, method } = comparison
   // Of what changed, if anything did
-  const first = effects.find(({ outcome }) => outcome === 'worse' || outcome === 'better') ?? effects[0]
+  const isChanged = ({ outcome, adjustedP }: Effect): boolean =>
+    adjustedP !== null && (outcome === 'worse' || outcome === 'better')
+  const first = effects.find(isChanged) ?? effects[0]
   const compared = checks
     .map(
       ({ state, title, text }) =>
