@@ -57,7 +57,28 @@ it('keeps the last ones over a restart, and leaves a damaged file alone', async 
   const again = createBenchmarks(folder)
   const list = await again.list()
   expect(list).toHaveLength(MOST_BENCHMARKS)
-  expect(list[0]).toEqual({ id: ids.at(-1), atMs: ids.length - 1, body: { kind: 'run', n: ids.length - 1 } })
+  const newest = { id: ids.at(-1), atMs: ids.length - 1 }
+  expect(list[0]).toEqual({ ...newest, body: { kind: 'run' } })
+  expect(await again.get(ids.at(-1)!)).toEqual({ ...newest, body: { kind: 'run', n: ids.length - 1 } })
   expect(await again.get(ids[0])).toBeNull()
   rmSync(folder, { recursive: true })
 })
+
+it.each([['in a folder'], ['in memory']])(
+  '%s, lists hold heads alone, and what is whole is bounded',
+  async (where) => {
+    const folder = where === 'in memory' ? null : mkdtempSync(join(tmpdir(), 'sluice-benchmarks-'))
+    const kept = createBenchmarks(folder)
+    const rounds = Array.from({ length: 390_000 }, () => ({}))
+    const body = { kind: 'run', label: 'l'.repeat(500), rounds, before: { label: 'b', more: rounds } }
+    const ids = Array.from({ length: 24 }, (_, n) => `bench_${n.toString(16).padStart(16, '0')}`)
+    for (const [atMs, id] of ids.entries()) await kept.add({ id, atMs, body })
+    const list = await kept.list()
+    expect(JSON.stringify(list).length).toBeLessThan(24 * 500)
+    // 1.6 MB each: 20 MB at most where they are in memory
+    expect(list.length).toBe(folder === null ? 8 : 24)
+    expect((await kept.get(ids.at(-1)!))!.body).toEqual(body)
+    if (folder !== null) rmSync(folder, { recursive: true })
+  },
+  60_000,
+)

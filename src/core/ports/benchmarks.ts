@@ -10,7 +10,7 @@ export interface KeptBenchmark {
 export interface Benchmarks {
   /** Resolves when it will be there after a restart. */
   add(benchmark: KeptBenchmark): Promise<void>
-  /** The newest first. */
+  /** The newest first, with what a list tells of each: kind, labels, sentence, verdict. */
   list(): Promise<readonly KeptBenchmark[]>
   /** Null: there is none, or it made room for newer ones. */
   get(id: string): Promise<KeptBenchmark | null>

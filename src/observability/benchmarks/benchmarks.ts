@@ -1,55 +1,95 @@
-/** Benchmarks in a folder, one file each; without a folder, in memory. */
+/** Benchmarks in a folder, one file each; without a folder, in memory, as the text that was sent. */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
 import type { Benchmarks, KeptBenchmark } from '../../core/ports/benchmarks.ts'
 
-/** Older ones make room: with 2 MB each, this is all that they may take. */
+/** Older ones make room, by their number and without a folder by their size as well. */
 export const MOST_BENCHMARKS = 50
+const MOST_BYTES = 20_000_000
 const FILE = /^bench_[0-9a-f]{8,64}\.json$/
+/** Of each text that a list tells. */
+const MAX_CHARS = 200
+
+interface Kept extends KeptBenchmark {
+  /** Null: in its file. A parsed body of 2 MB can take 30 MB of memory. */
+  readonly text: string | null
+}
 
 export function createBenchmarks(folder: string | null): Benchmarks {
   /** The newest first. */
-  let kept: KeptBenchmark[] = []
+  let kept: Kept[] = []
   const read = once(async () => {
     if (folder === null) return
     const names = await readdir(folder).catch(() => [])
-    const found = await Promise.all(names.filter((name) => FILE.test(name)).map((name) => readKept(join(folder, name))))
-    kept = found
-      .filter((one) => one !== null)
-      .sort((a, b) => b.atMs - a.atMs)
-      .slice(0, MOST_BENCHMARKS)
+    const found: Kept[] = []
+    // One after another: each is large while it is read
+    for (const name of names.filter((each) => FILE.test(each))) {
+      const one = await readKept(join(folder, name))
+      if (one !== null) found.push({ ...one, body: headOf(one.body), text: null })
+    }
+    kept = found.sort((a, b) => b.atMs - a.atMs).slice(0, MOST_BENCHMARKS)
   })
 
   return {
-    async add(benchmark) {
+    async add({ id, atMs, body }) {
       await read()
-      kept = [benchmark, ...kept]
-      const over = kept.splice(MOST_BENCHMARKS)
+      const text = JSON.stringify({ id, atMs, body })
+      kept = [{ id, atMs, body: headOf(body), text: folder === null ? text : null }, ...kept]
+      const over = kept.splice(fitting(kept))
       if (folder === null) return
       await mkdir(folder, { recursive: true })
-      const file = join(folder, `${benchmark.id}.json`)
-      await writeFile(`${file}.part`, JSON.stringify(benchmark), { mode: 0o600 })
+      const file = join(folder, `${id}.json`)
+      await writeFile(`${file}.part`, text, { mode: 0o600 })
       await rename(`${file}.part`, file)
-      for (const { id } of over) await rm(join(folder, `${id}.json`), { force: true })
+      for (const { id: old } of over) await rm(join(folder, `${old}.json`), { force: true })
     },
     async list() {
       await read()
-      return kept
+      return kept.map(({ id, atMs, body }) => ({ id, atMs, body }))
     },
     async get(id) {
       await read()
-      return kept.find((one) => one.id === id) ?? null
+      const found = kept.find((one) => one.id === id)
+      if (found === undefined) return null
+      return found.text === null ? readKept(join(folder!, `${found.id}.json`)) : keptIn(found.text)
     },
   }
 }
 
+/** How many of them, the newest first, may stay. */
+function fitting(kept: readonly Kept[]): number {
+  let bytes = 0
+  const count = kept.findIndex(({ text }, i) => {
+    bytes += text?.length ?? 0
+    return i > 0 && bytes > MOST_BYTES
+  })
+  return Math.min(MOST_BENCHMARKS, count < 0 ? MOST_BENCHMARKS : count)
+}
+
+/** What a list tells of it. */
+function headOf(body: JsonRecord): JsonRecord {
+  const texts = (from: JsonRecord, names: readonly string[]): JsonRecord =>
+    Object.fromEntries(
+      names.flatMap((name) => {
+        const value = from[name]
+        return typeof value === 'string' ? [[name, value.slice(0, MAX_CHARS)]] : []
+      }),
+    )
+  const sides = ['before', 'after'].flatMap((name) => {
+    const side = body[name]
+    return isRecord(side) ? [[name, texts(side, ['label'])] as const] : []
+  })
+  return { ...texts(body, ['kind', 'label', 'sentence', 'verdict']), ...Object.fromEntries(sides) }
+}
+
 /** Null: it is damaged; it is left where it is. */
-async function readKept(path: string): Promise<KeptBenchmark | null> {
+const readKept = (path: string): Promise<KeptBenchmark | null> => readFile(path, 'utf8').then(keptIn, () => null)
+
+function keptIn(text: string): KeptBenchmark | null {
   try {
-    const { id, atMs, body } = JSON.parse(await readFile(path, 'utf8')) as KeptBenchmark
-    return typeof id === 'string' && typeof atMs === 'number' && typeof body === 'object' && body !== null
-      ? { id, atMs, body }
-      : null
+    const { id, atMs, body } = JSON.parse(text) as KeptBenchmark
+    return typeof id === 'string' && typeof atMs === 'number' && isRecord(body) ? { id, atMs, body } : null
   } catch {
     return null
   }
