@@ -65,6 +65,21 @@ describe.skipIf(NO_CHROMIUM)('benchmarks in the dashboard', () => {
     await looked('benchmarks-list')
   })
 
+  it('what another version has posted breaks neither the list nor its own page', async () => {
+    const { page, go } = visitor
+    const ids = [
+      await post({ kind: 'run', label: 'odd', rounds: 5, options: null, validity: 'x' }),
+      await post({ kind: 'run', rounds: [null] }),
+      await post({ kind: 'comparison', before: 'str', after: 7, verdict: 'odd' }),
+    ]
+    await go('/benchmarks')
+    await page.getByText('odd').first().waitFor()
+    for (const id of ids) {
+      await go(`/benchmarks/${id}`)
+      await page.getByText('in a form that this dashboard doesn’t know').waitFor()
+    }
+  })
+
   it('a run: whether it counts, and its rounds', async () => {
     const id = await post({ ...after.run, summary: summarize(after.records, 60_000, []) })
     const { page, go } = visitor

@@ -50,7 +50,8 @@ function List() {
       {rows.length > 0 && (
         <ul class={`bench-list ${isSlow ? 'is-dim' : ''}`}>
           {rows.map(({ id, kind, at_ms, label, sentence, verdict }) => {
-            const [shape, word] = verdict === null ? (['bench', 'a run'] as const) : VERDICTS[verdict]
+            const [shape, word] =
+              verdict === null ? (['bench', 'a run'] as const) : (VERDICTS[verdict] ?? ['bench', verdict])
             return (
               <li key={id}>
                 <a href={hrefOf(`/benchmarks/${encodeURIComponent(id)}`)}>
@@ -107,7 +108,26 @@ function One({ id }: { readonly id: string }) {
       </>
     )
   if (data === null) return <Head title={id} of={of} />
+  if (!isReadable(data))
+    return (
+      <>
+        <Head title={id} of={of} />
+        <p class="empty">It was posted in a form that this dashboard doesn’t know: by another version of the bench.</p>
+      </>
+    )
   return data.kind === 'comparison' ? <ComparisonView comparison={data} of={of} /> : <RunView run={data} of={of} />
+}
+
+const isList = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((one) => typeof one === 'object' && one !== null)
+
+/** What the views read; whoever may post may post anything. */
+function isReadable(data: Comparison | BenchRun): boolean {
+  if (data.kind !== 'comparison') return isList(data.rounds) && isList(data.validity?.checks) && data.options != null
+  const { before, after, effects, attributions, checks, method, details } = data
+  return (
+    [effects, attributions, checks].every(isList) && Array.isArray(details) && ![before, after, method].includes(null!)
+  )
 }
 
 /** One run has no verdict: whether it counts, and its rounds. */
