@@ -1,5 +1,6 @@
 /** Ten faults, each blamed on what it is, and two without a cause. */
 import { describe, expect, it } from 'vitest'
+import { SluiceError } from '../../core/errors.ts'
 import type { Brief } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import { briefsOf } from './brief.ts'
@@ -67,13 +68,14 @@ const situation = ({
   failures: [],
   retried: [],
   refusals: [],
-  store: { error: null, commitP99Ms: 4 },
+  store: { error: null, sinceAtMs: null, commitP99Ms: 4 },
   gone: [],
   ...more,
   now: { ...WELL, ...now },
-  waiting: { jobs: 0, tokens: 0, models: ['chat'], limit: null, most: null, ...waiting },
+  waiting: { jobs: 0, tokens: 0, models: [{ model: 'chat', jobs: 1 }], limit: null, most: null, ...waiting },
 })
 
+const FULL = new SluiceError('storage_full').wire
 const late = (more: Partial<TtftParts>): Partial<Period> => ({ ttftP95Ms: 4_100, parts: parts(more) })
 const QUEUED = late({ queue: 2_400, upstream: 400 })
 const first = (given: Parameters<typeof situation>[0]): Brief => briefsOf(situation(given))[0]
@@ -156,7 +158,7 @@ describe('what is to blame', () => {
         stuckMs: 60_000,
         since: { stuck: NOW_MS - 60_000 },
         waiting: { jobs: 7 },
-        paused: [{ model: 'chat' }],
+        paused: [{ model: 'chat', share: 1 }],
       },
       'stuck',
       /Nothing runs, though 7 jobs wait.*model chat is paused by an operator/,
@@ -165,16 +167,16 @@ describe('what is to blame', () => {
       'a model whose only deployment was taken out, while others run',
       {
         stuckModels: [{ model: 'late', jobs: 10, forMs: 60_000 }],
-        waiting: { jobs: 10, models: ['late'] },
+        waiting: { jobs: 10, models: [{ model: 'late', jobs: 10 }] },
         deployments: [deployment('vllm-a'), deployment('out', { model: 'late', state: 'draining' })],
-        paused: [{ model: 'chat' }],
+        paused: [{ model: 'chat', share: 1 }],
       },
       'stuck',
       /Nothing of late runs, though 10 jobs wait, for 1 minute now.*out is out, and no other deployment is left/,
     ],
     [
       'a slow store',
-      { now: late({ admission: 2_900 }), store: { error: null, commitP99Ms: 1_400 } },
+      { now: late({ admission: 2_900 }), store: { error: null, sinceAtMs: null, commitP99Ms: 1_400 } },
       'late',
       /2\.9 s is Sluice’s own admission\. The store is slow: a commit takes 1\.4 s/,
     ],
@@ -214,6 +216,54 @@ describe('what is to blame', () => {
       },
       'late',
       /vllm-b fails, so 24 of 48 slots/,
+    ],
+    [
+      'a full model, while a deployment of another one in line fails and is not needed',
+      {
+        now: QUEUED,
+        waiting: {
+          jobs: 25,
+          models: [
+            { model: 'one', jobs: 24 },
+            { model: 'fo', jobs: 1 },
+          ],
+        },
+        paused: [{ tenant: 'other', share: 0.04 }],
+        deployments: [
+          deployment('dfo1', { model: 'fo', state: 'failing', outForMs: 90_000, lastError: 'provider_error' }),
+          deployment('dfo2', { model: 'fo' }),
+          deployment('done1', { model: 'one', state: 'full', active: 1, concurrent: 1 }),
+        ],
+      },
+      'late',
+      /2\.4 s is the queue\. done1 takes 1 call at once, and it is taken; 25 jobs wait\./,
+    ],
+    [
+      'a full deployment, while another one of its model fails and a third has room',
+      {
+        now: QUEUED,
+        waiting: { jobs: 5 },
+        gone: ['node_2'],
+        deployments: [
+          deployment('a', { state: 'full' }),
+          deployment('b', { state: 'failing', outForMs: 9_000 }),
+          deployment('c'),
+        ],
+      },
+      'late',
+      /the queue\. node_2 is gone/,
+    ],
+    [
+      'a full disk, before anybody was refused',
+      { running: 0, store: { error: FULL, sinceAtMs: NOW_MS - 120_000, commitP99Ms: null } },
+      'stuck',
+      /^The store takes nothing: new work is refused\. For 2 minutes now\. \| The disk is full/,
+    ],
+    [
+      'a full disk, which refuses whoever asks',
+      { now: { refused: 61 }, refusals: [{ code: 'storage_full', name: 'default', count: 61 }] },
+      'refusing',
+      /61 requests refused.* \| 61 of them: the disk is full\. \|/,
     ],
     [
       'a worker that is gone',

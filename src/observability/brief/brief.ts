@@ -4,21 +4,23 @@
  */
 import type { Brief, Words } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
-import { causeOfDelay, outFor, PART_NAMES } from './causes.ts'
+import { causeOfDelay, holds, isAwaited, outFor, PART_NAMES } from './causes.ts'
 import type { Counted, Situation, Trouble } from './situation.ts'
 import { duration, link, listed, percent, plural, say, strong } from './words.ts'
 
 /** What a cause must explain. */
 export const EXPLAINS = 0.6
 /** Fewer answers than these prove nothing. */
-const MIN_ANSWERS = 5
+export const MIN_ANSWERS = 5
 /** Of all that ended, or were submitted: from this share on it is a trouble. */
-const MANY = 0.05
+export const MANY = 0.05
 const STUCK_MS = 10_000
 
 /** The worst first; never empty. */
 export function briefsOf(now: Situation): readonly Brief[] {
-  const troubles = [stuck(now), failing(now), late(now), slow(now), refusing(now)].filter((brief) => brief !== null)
+  const troubles = [closed(now) ?? stuck(now), failing(now), late(now), slow(now), refusing(now)].filter(
+    (brief) => brief !== null,
+  )
   return troubles.length > 0 ? troubles : [missed(now) ?? calm(now)]
 }
 
@@ -73,8 +75,25 @@ function missed({ now: { judged, good }, goals }: Situation): Brief | null {
   }
 }
 
+/** Nothing is accepted: nobody may have been refused yet. */
+function closed(now: Situation): Brief | null {
+  const { store, running } = now
+  if (store.error === null) return null
+  const { sinceAtMs } = store
+  const forMs = sinceAtMs === null ? 0 : now.nowMs - sinceAtMs
+  const long = forMs < 30_000 ? '' : ` For ${duration(forMs)} now.`
+  return {
+    kind: 'stuck',
+    state: [say(`The store takes nothing: new work is refused.${long}`)],
+    cause: [strong(store.error.message)],
+    harm: [strong('Nothing that was accepted is lost:'), say(` ${plural(running, 'job')} in flight.`)],
+    actions: [link('Changes', '/changes')],
+    sinceAtMs,
+  }
+}
+
 function stuck(now: Situation): Brief | null {
-  const { stuckMs, stuckModels, waiting, store, gone, deployments } = now
+  const { stuckMs, stuckModels, waiting, gone, deployments } = now
   const all = stuckMs >= STUCK_MS && waiting.jobs > 0
   const [one] = stuckModels
   if (!all && (one === undefined || one.forMs < STUCK_MS)) return null
@@ -85,14 +104,16 @@ function stuck(now: Situation): Brief | null {
         strong(one.model),
         say(` runs, though ${plural(one.jobs, 'job')} ${verb(one.jobs)}, for ${duration(one.forMs)} now.`),
       ]
-  const paused = now.paused.filter(({ model }) => all || model === undefined || model === one.model)
-  const asked = deployments.filter(({ model }) => (all ? waiting.models.includes(model) : model === one.model))
+  const paused = now.paused.filter(
+    ({ model, share }) =>
+      (all || model === undefined || model === one.model) && (share === null || !all || holds(share)),
+  )
+  const asked = deployments.filter(({ model }) => (all ? isAwaited(now, model) : model === one.model))
   const inUse = asked.filter(({ state }) => state === 'up' || state === 'full' || state === 'failing')
   const out = asked.filter(({ state }) => state === 'cooling' || state === 'draining')
   let cause: readonly Words[]
   let actions: readonly Words[] = [link('Jobs in line', '/jobs?state=queued')]
-  if (store.error !== null) cause = [say('The store takes nothing: '), strong(store.error.message)]
-  else if (paused.length > 0) {
+  if (paused.length > 0) {
     cause = [
       strong(`${pausedText(paused)} is paused`, '/changes'),
       say(' by an operator; jobs start when it is resumed.'),
@@ -216,7 +237,9 @@ function slow(now: Situation): Brief | null {
 }
 
 function refusing(now: Situation): Brief | null {
-  const { now: period, refusals } = now
+  const { now: period } = now
+  // What Sluice itself can't take is no tenant's doing
+  const refusals = now.refusals.map((each) => (OWN.test(each.code) ? { ...each, name: null } : each))
   const asked = period.refused + period.done + period.failed + period.expired
   if (period.refused < MIN_ANSWERS || period.refused / asked < MANY) return null
   const state = [say(`${plural(period.refused, 'request')} refused, of ${asked}.${forLong(now, 'refusing')}`)]
@@ -231,8 +254,10 @@ function refusing(now: Situation): Brief | null {
       say(`: ${codeText(found.code)}.`),
     ]
     actions = [link(`Open ${found.name}`, tenantPath(found.name))]
-  } else if (byCode !== null) cause = [say(`${byCode.count} of them: `), strong(codeText(byCode.code)), say('.')]
-  else cause = [say('Cause not clear: '), ...split(refusals), say('.')]
+  } else if (byCode !== null) {
+    cause = [say(`${byCode.count} of them: `), strong(codeText(byCode.code)), say('.')]
+    if (OWN.test(byCode.code)) actions = []
+  } else cause = [say('Cause not clear: '), ...split(refusals), say('.')]
   const harm = [say('Whoever was refused was told when to come back.')]
   return { kind: 'refusing', state, cause, harm, actions, sinceAtMs: sinceOf(now, 'refusing') }
 }
@@ -240,7 +265,7 @@ function refusing(now: Situation): Brief | null {
 // ---------------------------------------------------------------- what they have in common
 
 /** What was added to each part: against the hour before where that was well, else all of it. The largest first. */
-function addedOf({ before, goals }: Situation, parts: TtftParts) {
+export function addedOf({ before, goals }: Pick<Situation, 'before' | 'goals'>, parts: TtftParts) {
   const isMeasure =
     before?.parts != null && before.firstTokens >= MIN_ANSWERS && (before.ttftP95Ms ?? 0) <= goals.ttftMs
   const was = isMeasure ? before.parts : null
@@ -321,6 +346,9 @@ const UNITS: Readonly<Record<string, string>> = {
 }
 export const unitText = (unit: string): string => UNITS[unit] ?? `its ${unit.replaceAll('_', ' ')} are used up`
 
+/** Refusals by Sluice itself, whoever asks. */
+const OWN = /^(?:storage_.*|starting|draining|overloaded)$/
+
 /** "provider_rate_limited" as people say it. */
 const CODES: Readonly<Record<string, string>> = {
   provider_rate_limited: 'the provider answers 429',
@@ -335,5 +363,12 @@ const CODES: Readonly<Record<string, string>> = {
   rate_limit_exceeded: 'a limit has no room',
   insufficient_quota: 'a budget is spent',
   deadline_exceeded: 'their deadline passed in line',
+  storage_full: 'the disk is full',
+  storage_locked: 'another program holds a lock on the database',
+  storage_failed: 'the store has failed',
+  storage_unavailable: 'the store can’t be reached',
+  draining: 'the server is shutting down',
+  starting: 'the server is starting',
+  overloaded: 'the server is overloaded',
 }
 export const codeText = (code: string): string => CODES[code] ?? code.replaceAll('_', ' ')

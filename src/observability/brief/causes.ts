@@ -48,22 +48,41 @@ export function causeOfDelay(now: Situation, part: keyof TtftParts): Why {
   }
 }
 
+/** Of what waits: a share that stands for all of it. */
+export const holds = (share: number): boolean => share >= MOST
+
+/** The model that most of what waits is for; null: no single one. */
+function modelInLine({ waiting: { models } }: Situation): string | null {
+  const all = models.reduce((sum, { jobs }) => sum + jobs, 0)
+  const [most] = models.toSorted((a, b) => b.jobs - a.jobs)
+  return most !== undefined && holds(most.jobs / all) ? most.model : null
+}
+
+export function isAwaited(now: Situation, model: string): boolean {
+  const one = modelInLine(now)
+  return one === null ? now.waiting.models.some((each) => each.model === model) : model === one
+}
+
 function whyInLine(now: Situation): Why {
-  const { deployments, waiting, paused, gone, submits } = now
+  const { waiting, paused, gone, submits } = now
   // One of a model that nobody asks for delays nothing
   const isAsked = ({ model, attempts }: DeploymentNow): boolean =>
-    waiting.jobs > 0 ? waiting.models.includes(model) : attempts > 0
-  const out = deployments.filter((each) => each.outForMs !== null && isAsked(each))
+    waiting.jobs > 0 ? isAwaited(now, model) : attempts > 0
+  const asked = now.deployments.filter(isAsked)
+  // Nor does one whose model has another with room
+  const out = asked.filter(
+    ({ outForMs, model }) => outForMs !== null && !asked.some((each) => each.model === model && each.state === 'up'),
+  )
   if (out.length > 0) return whyOut(now, out)
   if (gone.length > 0)
     return {
       why: [strong(gone.join(', ')), say(` ${gone.length === 1 ? 'is' : 'are'} gone, with the slots of its workers.`)],
       actions: [],
     }
-  if (paused.length > 0)
+  if (paused.some(({ share }) => share !== null && holds(share)))
     return { why: [say('An operator has paused a part of the queue.')], actions: [link('Changes', '/changes')] }
   const { limit, most } = waiting
-  if (limit !== null && limit.share >= MOST) {
+  if (limit !== null && holds(limit.share)) {
     const level = limit.level.replaceAll('_', ' ')
     const whose = most !== null && level.startsWith('tenant') ? most.tenant : null
     return {
@@ -76,7 +95,7 @@ function whyInLine(now: Situation): Why {
     }
   }
   const burst = submits.find(({ now, before }) => now >= 5 && now >= BURST * Math.max(before, 1))
-  if (burst !== undefined && most !== null && most.tenant === burst.tenant && most.jobs / waiting.jobs >= MOST)
+  if (burst !== undefined && most !== null && most.tenant === burst.tenant && holds(most.jobs / waiting.jobs))
     return {
       why: [
         strong(burst.tenant, `/tenants/${encodeURIComponent(burst.tenant)}`),
@@ -87,16 +106,25 @@ function whyInLine(now: Situation): Why {
       ],
       actions: [openTenant(burst.tenant)],
     }
-  const full = deployments.filter(({ state }) => state === 'full')
-  if (full.length === 0) return NOTHING
+  return whyFull(now, asked)
+}
+
+function whyFull({ waiting: { jobs } }: Situation, asked: readonly DeploymentNow[]): Why {
+  const full = asked.filter(({ state }) => state === 'full')
+  const [first] = full
+  if (first === undefined) return NOTHING
+  const wait = jobs > 0 ? `; ${plural(jobs, 'job')} ${jobs === 1 ? 'waits' : 'wait'}` : ''
   const slots = full.reduce((sum, { concurrent }) => sum + (concurrent ?? 0), 0)
   return {
-    why: [
-      say(`All ${plural(slots, 'slot')} of `),
-      ...listed(full.slice(0, 3).map((each) => [deployment(each.deployment)])),
-      say(' are taken.'),
-    ],
-    actions: [openDeployment(full[0].deployment)],
+    why:
+      full.length === 1 && slots === 1
+        ? [deployment(first.deployment), say(` takes 1 call at once, and it is taken${wait}.`)]
+        : [
+            say(`All ${plural(slots, 'slot')} of `),
+            ...listed(full.slice(0, 3).map((each) => [deployment(each.deployment)])),
+            say(` are taken${wait}.`),
+          ],
+    actions: [openDeployment(first.deployment)],
   }
 }
 
@@ -156,7 +184,7 @@ function whyInSluice({ store }: Situation): Why {
 function whyRetried({ retried }: Situation): Why {
   const [most] = retried
   const all = retried.reduce((sum, { count }) => sum + count, 0)
-  if (most === undefined || most.name === null || most.count / all < MOST) return NOTHING
+  if (most === undefined || most.name === null || !holds(most.count / all)) return NOTHING
   return {
     why: [
       deployment(most.name),

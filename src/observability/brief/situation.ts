@@ -35,6 +35,9 @@ export interface DeploymentNow extends DeploymentRow {
   readonly tpotP50BeforeMs: number | null
 }
 
+/** `share`: of the jobs in line, those that it holds; null: not known. */
+export type Paused = Selector & { readonly share: number | null }
+
 export type Trouble = 'late' | 'slow' | 'failing' | 'refusing' | 'stuck'
 
 export interface Situation {
@@ -51,8 +54,8 @@ export interface Situation {
   readonly waiting: {
     readonly jobs: number
     readonly tokens: number
-    /** Of these jobs, as the configuration names them. */
-    readonly models: readonly string[]
+    /** Models that these jobs wait for, as the configuration names them; the most first. */
+    readonly models: ReadonlyArray<{ readonly model: string; readonly jobs: number }>
     /** What most of those that were asked wait for: a limit's level and unit, and which share of them. */
     readonly limit: { readonly level: string; readonly unit: string; readonly share: number } | null
     /** Who has the most jobs in line, and how many. */
@@ -65,13 +68,18 @@ export interface Situation {
   readonly stuckModels: ReadonlyArray<{ readonly model: string; readonly jobs: number; readonly forMs: number }>
   /** Jobs that tenants submit, a minute: now, and in the hour before. The most first. */
   readonly submits: ReadonlyArray<{ readonly tenant: string; readonly now: number; readonly before: number }>
-  readonly paused: readonly Selector[]
+  readonly paused: readonly Paused[]
   readonly deployments: readonly DeploymentNow[]
   readonly failures: readonly Counted[]
   /** Failed attempts, of jobs that went on. */
   readonly retried: readonly Counted[]
   readonly refusals: readonly Counted[]
-  readonly store: { readonly error: WireError | null; readonly commitP99Ms: number | null }
+  readonly store: {
+    readonly error: WireError | null
+    /** Since when there is this error, as far as is known. */
+    readonly sinceAtMs: number | null
+    readonly commitP99Ms: number | null
+  }
   /** Nodes that are silent, or have gone in the last ten minutes. */
   readonly gone: readonly string[]
 }

@@ -20,7 +20,7 @@ export interface Span {
   readonly isLive: boolean
 }
 
-/** A piece of the past is shown as finely as it is still known. Before the start there are no buckets. */
+/** A piece of the past is shown as finely as it is still known. Before the start, and ahead, there are no buckets. */
 export function spanOf({ tiers, startAtMs }: History, range: Range, nowMs: number): Span {
   if (typeof range === 'string') {
     const nth = RANGES[range]
@@ -29,13 +29,14 @@ export function spanOf({ tiers, startAtMs }: History, range: Range, nowMs: numbe
     const first = Math.max(last - tier.slots + 1, Math.min(last, tier.bucketAt(startAtMs)))
     return { range, nth, tier, first, last, isLive: true }
   }
+  const isKnown = range.toMs > startAtMs && range.fromMs <= nowMs
   const fromMs = Math.max(range.fromMs, startAtMs)
   const found = tiers.findIndex(({ stepMs, slots }) => nowMs - slots * stepMs <= fromMs)
   const nth = found < 0 ? tiers.length - 1 : found
   const tier = tiers[nth]
   const last = tier.bucketAt(Math.min(Math.max(range.toMs - 1, fromMs), nowMs))
   const first = Math.max(last - tier.slots + 1, Math.min(last, tier.bucketAt(fromMs)))
-  return { range, nth, tier, first, last, isLive: false }
+  return { range, nth, tier, first, last: isKnown ? last : first - 1, isLive: false }
 }
 
 /** Buckets of a span from this one on; all of them where it is null. */

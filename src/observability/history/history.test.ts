@@ -72,3 +72,14 @@ it('counts tokens that providers made: not those of answers from the cache', () 
       history.observe({ ...fact, job, deployment } as Fact)
   expect(tokens(history, 1_001_000)).toEqual([12])
 })
+
+it('has no buckets of a range before the start, or ahead', () => {
+  const history = new History(9_000_000)
+  history.observe(progressed(9_001_000, 5))
+  for (const [fromMs, toMs] of [
+    [1, 1_000],
+    [9_100_000, 9_200_000],
+  ])
+    expect(chartOf(spanOf(history, { fromMs, toMs }, 9_003_000), null)).toMatchObject({ buckets: 0, tokensOut: [] })
+  expect(chartOf(spanOf(history, { fromMs: 1, toMs: 9_003_000 }, 9_003_000), null).tokensOut).toEqual([5])
+})

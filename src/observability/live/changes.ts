@@ -24,6 +24,7 @@ export class Changes {
   /** Newest first. */
   #rows: ChangeRow[] = []
   #added = 0
+  #storeOutSince: number | null = null
   readonly #outSince = new Map<string, number>()
   /** Deployments whose calls fail, since the first of them that did so in a row. */
   readonly #failingSince = new Map<string, number>()
@@ -39,6 +40,11 @@ export class Changes {
 
   outSince(deployment: string): number | null {
     return this.#outSince.get(deployment) ?? this.#failingSince.get(deployment) ?? null
+  }
+
+  /** Since when the store has taken nothing; null: it does, or nobody knows. */
+  get storeOutSince(): number | null {
+    return this.#storeOutSince
   }
 
   add(row: ChangeRow): void {
@@ -68,8 +74,10 @@ export class Changes {
       case 'first-token-received':
         return this.#back(fact.deployment, fact.atMs)
       case 'store-degraded':
+        this.#storeOutSince ??= fact.atMs
         return this.add({ atMs: fact.atMs, kind: 'node', words: [strong('The store takes nothing')], by: null })
       case 'store-recovered':
+        this.#storeOutSince = null
         return this.add({ atMs: fact.atMs, kind: 'node', words: [say('The store is back')], by: null })
       default:
     }

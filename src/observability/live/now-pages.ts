@@ -1,17 +1,19 @@
 /** The figures and briefs of Now, once a second for all pages that look at the same. */
 import type { WireError } from '../../core/errors.ts'
+import type { JobId, Place } from '../../core/job.ts'
 import type { Goals, Now, Range } from '../../core/live.ts'
 import { ModelIndex } from '../../core/model-index.ts'
 import type { Audit } from '../../core/ports/audit.ts'
 import type { Jobs } from '../../core/ports/jobs.ts'
-import type { Operations } from '../../core/ports/operations.ts'
+import type { Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import { briefsOf } from '../brief/brief.ts'
+import { briefsOfPast } from '../brief/past.ts'
 import type { DeploymentNow, Situation } from '../brief/situation.ts'
 import { spanOf } from '../history/chart.ts'
 import type { History } from '../history/history.ts'
 import type { Traces } from '../traces/traces.ts'
 import type { Changes } from './changes.ts'
-import { beforeOf, type Deployed, deploymentRow, figuresOf, latelyOf, sincesOf, stuckSince } from './now.ts'
+import { beforeOf, type Deployed, deploymentRow, figuresOf, latelyOf, pastOf, sincesOf, stuckSince } from './now.ts'
 import type { Watchers } from './watchers.ts'
 
 /** What was computed is good for all pages of one second. */
@@ -63,6 +65,13 @@ export function createNowPages(parts: NowParts): NowPages {
     return common.value
   }
 
+  /** A store that is away can't tell, which is the very thing to be told. */
+  const told = <T>(asked: Promise<T>, otherwise: T): Promise<T> =>
+    asked.catch((error: unknown) => {
+      if (store().error === null) throw error
+      return otherwise
+    })
+
   /** Since when nothing of a model runs, though jobs of it wait. */
   const stuckFrom = new Map<string, number>()
 
@@ -79,10 +88,10 @@ export function createNowPages(parts: NowParts): NowPages {
 
   async function gather(nowMs: number): Promise<Situation> {
     const [depth, backlog, statuses, paused] = await Promise.all([
-      operations.depth(),
-      operations.backlog(),
-      operations.deployments(),
-      operations.paused(),
+      told(operations.depth(), NO_DEPTH),
+      told(operations.backlog(), []),
+      told(operations.deployments(), []),
+      told(operations.paused(), []),
     ])
     const { period, minutes } = latelyOf(history, nowMs)
     const before = beforeOf(history, nowMs)
@@ -94,6 +103,12 @@ export function createNowPages(parts: NowParts): NowPages {
     for (const { jobs, model } of backlog) {
       const name = models.find(model)?.name ?? model
       if (jobs > 0) inLine.set(name, (inLine.get(name) ?? 0) + jobs)
+    }
+    const { limit, most, shares, held } = await whoWaits(paused)
+    // What is paused is not in the backlog
+    for (const [model, jobs] of held) {
+      const name = models.find(model)?.name ?? model
+      inLine.set(name, Math.max(inLine.get(name) ?? 0, jobs))
     }
     const running = new Map<string, number>()
     for (const { deployment, model } of served) {
@@ -113,7 +128,7 @@ export function createNowPages(parts: NowParts): NowPages {
     })
     return {
       nowMs,
-      isNew: traces.version === 0 && (await jobs.list({ limit: 1 })).length === 0,
+      isNew: traces.version === 0 && store().error === null && (await jobs.list({ limit: 1 })).length === 0,
       goals: wanted,
       now: period,
       before,
@@ -121,31 +136,50 @@ export function createNowPages(parts: NowParts): NowPages {
       waiting: {
         jobs: depth.queued + depth.waiting,
         tokens: backlog.reduce((sum, { tokens }) => sum + tokens, 0),
-        models: [...inLine.keys()],
-        ...(await whoWaits()),
+        models: [...inLine].map(([model, jobs]) => ({ model, jobs })).sort((a, b) => b.jobs - a.jobs),
+        limit,
+        most,
       },
       running: depth.leased,
       stuckMs: stuckAtMs === null ? 0 : nowMs - stuckAtMs,
       stuckModels: stuckModels(inLine, running, nowMs),
       ...watchers.read(nowMs, minutes),
-      paused,
+      paused: paused.map((each, i) => ({ ...each, share: shares[i] })),
       deployments,
-      store: store(),
+      store: { ...store(), sinceAtMs: changes.storeOutSince },
       gone: parts.gone(),
     }
   }
 
   /** By the jobs whose marks are here. */
-  async function whoWaits(): Promise<Pick<Situation['waiting'], 'limit' | 'most'>> {
+  async function whoWaits(paused: readonly Selector[]): Promise<
+    Pick<Situation['waiting'], 'limit' | 'most'> & {
+      /** Of these jobs, those that each pause holds; null: not known. */
+      readonly shares: ReadonlyArray<number | null>
+      /** By model, those that any pause holds. */
+      readonly held: ReadonlyMap<string, number>
+    }
+  > {
     const byTenant = new Map<string, number>()
     const asked: string[] = []
-    for (const { state, tenant, job } of traces.newest()) {
+    const holds = paused.map(() => 0)
+    const held = new Map<string, number>()
+    let all = 0
+    for (const { state, tenant, model, job } of traces.newest()) {
       if (state !== 'queued' && state !== 'waiting') continue
+      all++
+      let isHeld = false
+      for (const [i, each] of paused.entries())
+        if (each.lane === undefined && (each.tenant ?? tenant) === tenant && (each.model ?? model) === model) {
+          holds[i]++
+          isHeld = true
+        }
+      if (isHeld) held.set(model, (held.get(model) ?? 0) + 1)
       byTenant.set(tenant, (byTenant.get(tenant) ?? 0) + 1)
       if (asked.length < ASKED) asked.push(job)
     }
     const [most] = [...byTenant].sort(([, a], [, b]) => b - a)
-    const places = asked.length === 0 ? [] : [...(await jobs.places(asked)).values()]
+    const places = asked.length === 0 ? [] : [...(await told(jobs.places(asked), new Map<JobId, Place>())).values()]
     const limits = new Map<string, number>()
     for (const { waitingFor } of places)
       if (waitingFor !== undefined) {
@@ -155,6 +189,9 @@ export function createNowPages(parts: NowParts): NowPages {
     const [limit] = [...limits].sort(([, a], [, b]) => b - a)
     const [level, unit] = limit?.[0].split(' ') ?? []
     return {
+      // Which lane a job is of is not among its marks
+      shares: paused.map(({ lane }, i) => (lane !== undefined || all === 0 ? null : holds[i] / all)),
+      held,
       most: most === undefined ? null : { tenant: most[0], jobs: most[1] },
       limit: limit === undefined ? null : { level, unit, share: limit[1] / places.length },
     }
@@ -169,11 +206,12 @@ export function createNowPages(parts: NowParts): NowPages {
   return {
     async read(range, nowMs) {
       const [now, money] = await Promise.all([situation(nowMs), spentToday(nowMs)])
-      const { nth } = spanOf(history, typeof range === 'string' ? range : LIVE_RANGE, nowMs)
+      const isPast = typeof range !== 'string'
+      const { nth } = spanOf(history, isPast ? LIVE_RANGE : range, nowMs)
       const statuses = nth === 0 ? now.deployments : await rows(nth, nowMs)
       return {
         atMs: nowMs,
-        briefs: briefsOf(now),
+        briefs: isPast ? briefsOfPast(pastOf(history, range, nowMs), goals()) : briefsOf(now),
         ...figuresOf(history, range, nowMs, goals(), {
           waitingJobs: now.waiting.jobs,
           waitingTokens: now.waiting.tokens,
@@ -194,7 +232,7 @@ export function createNowPages(parts: NowParts): NowPages {
   }
 
   async function rows(range: number, nowMs: number) {
-    const statuses = await operations.deployments()
+    const statuses = await told(operations.deployments(), [])
     return deployed().map((each) =>
       deploymentRow(
         each,
@@ -207,6 +245,7 @@ export function createNowPages(parts: NowParts): NowPages {
   }
 }
 
+const NO_DEPTH: QueueDepth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
 /** Of Now: the page of models has all. */
 const MAX_ROWS = 12
 /** As many points as a sparkline of a table shows. */

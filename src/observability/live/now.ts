@@ -3,7 +3,7 @@ import { healthOf } from '../../core/deployment-state.ts'
 import type { DeploymentRow, Figure, Goals, Now, Range } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import type { DeploymentStatus } from '../../core/ports/operations.ts'
-import type { Period, Trouble } from '../brief/situation.ts'
+import type { Period, Situation, Trouble } from '../brief/situation.ts'
 import { type Span, spanOf, spark } from '../history/chart.ts'
 import { rounded } from '../history/deployments.ts'
 import { type History, PARTS } from '../history/history.ts'
@@ -57,6 +57,16 @@ export function beforeOf({ tiers, startAtMs }: History, nowMs: number): Period |
   const last = tier.bucketAt(nowMs - LATELY_MS) - 1
   const first = Math.max(tier.bucketAt(nowMs - LATELY_MS - HOUR_MS), tier.bucketAt(startAtMs))
   return first > last ? null : periodOf(tier, first, last)
+}
+
+/** Of a range of the past: how it was, and in the hour before it. */
+export function pastOf(history: History, range: Range, nowMs: number): Pick<Situation, 'now' | 'before'> {
+  const { tier, first, last } = spanOf(history, range, nowMs)
+  return {
+    now: periodOf(tier, first, last),
+    // So that the five minutes that are lately in the present are no part of it
+    before: first > last ? null : beforeOf(history, first * tier.stepMs + LATELY_MS),
+  }
 }
 
 /** When each trouble began: the first of the minutes without a break in which it was so. */
@@ -135,7 +145,11 @@ export function figuresOf(
   const { tier, first, last, isLive } = span
   // Of the past: all of the range
   const period = isLive ? latelyOf(history, nowMs).period : periodOf(tier, first, last)
-  const perMs = isLive ? tokensLately(history, nowMs) : tier.total(first, last, 'tokensOut') / spanMs(span)
+  const perMs = isLive ? tokensLately(history, nowMs) : tier.total(first, last, 'tokensOut') / Math.max(1, spanMs(span))
+  const looks = tier.total(first, last, 'looks')
+  const waitingJobs = looks === 0 ? null : Math.round(tier.total(first, last, 'waiting') / looks)
+  const spentNanoUsd = isLive ? beside.spentNanoUsd : tier.total(first, last, 'nanoUsd')
+  const spendGoal = isLive ? beside.spendGoal : null
   const judged = goodOf(history, span, nowMs)
   const quantile = (of: 'ttft' | 'tpot') =>
     spark(span, (from, to) => rounded(quantileIn(tier.cells(from, to, of), 0.95)))
@@ -145,7 +159,7 @@ export function figuresOf(
       return n === 0 ? null : Math.round((tier.total(from, to, a) / n) * 1_000) / 1_000
     })
   let spent = 0
-  const forecast = spendForecast(beside.spentNanoUsd, nowMs)
+  const forecast = isLive ? spendForecast(beside.spentNanoUsd, nowMs) : null
   return {
     ttftP95Ms: figure(rounded(period.ttftP95Ms), goals.ttftMs, quantile('ttft')),
     tpotP95Ms: figure(rounded(period.tpotP95Ms), goals.tpotMs, quantile('tpot')),
@@ -158,8 +172,13 @@ export function figuresOf(
         (from, to) => Math.round((tier.total(from, to, 'tokensOut') / ((to - from + 1) * tier.stepMs)) * 10_000) / 10,
       ),
     },
-    waitingJobs: { value: beside.waitingJobs, goal: null, isWell: true, spark: ratio('waiting', 'looks') },
-    waitingTokens: beside.waitingTokens,
+    waitingJobs: {
+      value: isLive ? beside.waitingJobs : waitingJobs,
+      goal: null,
+      isWell: true,
+      spark: ratio('waiting', 'looks'),
+    },
+    waitingTokens: isLive ? beside.waitingTokens : 0,
     good: {
       value: judged,
       goal: goals.good,
@@ -167,14 +186,14 @@ export function figuresOf(
       spark: ratio('good', 'judged'),
     },
     spentNanoUsd: {
-      value: beside.spentNanoUsd,
-      goal: beside.spendGoal,
-      isWell: beside.spendGoal === null || Math.max(beside.spentNanoUsd ?? 0, forecast ?? 0) <= beside.spendGoal,
+      value: spentNanoUsd,
+      goal: spendGoal,
+      isWell: spendGoal === null || Math.max(spentNanoUsd ?? 0, forecast ?? 0) <= spendGoal,
       // As it grew over the range
       spark: spark(span, (from, to) => tier.total(from, to, 'nanoUsd')).map((n) => (spent += n ?? 0)),
     },
     spendForecastNanoUsd: forecast,
-    isSpentEstimated: beside.isSpentEstimated,
+    isSpentEstimated: isLive ? beside.isSpentEstimated : tier.total(first, last, 'estimated') > 0,
   }
 }
 

@@ -1,0 +1,139 @@
+/** What Now is told where its parts are away, wait, or are of the past. */
+import { describe, expect, it } from 'vitest'
+import { SluiceError, type WireError } from '../../core/errors.ts'
+import type { Fact } from '../../core/facts.ts'
+import type { Brief, Range } from '../../core/live.ts'
+import type { Backlog, Operations, Selector } from '../../core/ports/operations.ts'
+import { textOf } from '../brief/words.ts'
+import { History } from '../history/history.ts'
+import { Traces } from '../traces/traces.ts'
+import { Changes } from './changes.ts'
+import { createNowPages } from './now-pages.ts'
+import { Watchers } from './watchers.ts'
+
+const START_MS = 1_800_000_000_000
+const GOALS = { ttftMs: 1_500, tpotMs: 50, good: 0.99 }
+const PARTS = { admission: 5, queue: 0, retries: 0, routing: 1, connect: 2, upstream: 100, delivery: 1 }
+
+function setUp() {
+  const history = new History(START_MS)
+  const traces = new Traces(() => GOALS)
+  const changes = new Changes()
+  const watchers = new Watchers()
+  const at = {
+    ms: START_MS,
+    storeError: null as WireError | null,
+    isAway: false,
+    depth: { queued: 0, delayed: 0, waiting: 0, leased: 0 },
+    backlog: [] as Backlog[],
+    paused: [] as Selector[],
+    active: 0,
+  }
+  const asked = async <T>(value: T): Promise<T> => {
+    if (at.isAway) throw new SluiceError('storage_unavailable')
+    return value
+  }
+  const operations: Pick<Operations, 'depth' | 'backlog' | 'deployments' | 'paused'> = {
+    depth: () => asked(at.depth),
+    backlog: () => asked(at.backlog),
+    deployments: () =>
+      asked([{ deployment: 'a', active: at.active, concurrent: Infinity, isDrained: false, unwell: [] }]),
+    paused: () => asked(at.paused),
+  }
+  const pages = createNowPages({
+    history,
+    traces,
+    changes,
+    watchers,
+    operations,
+    jobs: { places: () => asked(new Map()), list: () => asked([{}] as never) },
+    audit: { list: () => asked([]) },
+    goals: () => GOALS,
+    deployed: () => [
+      { deployment: 'a', model: 'one' },
+      { deployment: 'b', model: 'two' },
+    ],
+    spent: () => asked({ nanoUsd: 7, isEstimated: false }),
+    store: () => ({ error: at.storeError, commitP99Ms: null }),
+    gone: () => [],
+  })
+  traces.looked(START_MS)
+  const observe = (fact: object): void => {
+    for (const each of [history, traces, changes, watchers])
+      each.observe({
+        atMs: at.ms,
+        tenant: 't',
+        model: 'one',
+        keyId: 'k',
+        requestId: null,
+        trace: null,
+        ...fact,
+      } as Fact)
+  }
+  return {
+    at,
+    observe,
+    read: async (range: Range = '15m') => pages.read(range, at.ms),
+    brief: async (range: Range = '15m'): Promise<Brief> => (await pages.read(range, at.ms)).briefs[0],
+  }
+}
+
+describe('the brief', () => {
+  it.each([false, true])(
+    'says that the store takes nothing, as long as it does (it tells nothing: %s)',
+    async (isAway) => {
+      const { at, observe, brief } = setUp()
+      observe({ type: 'job-submitted', job: 'job_1' })
+      at.storeError = new SluiceError('storage_full').wire
+      observe({ type: 'store-degraded', code: 'storage_full' })
+      at.isAway = isAway
+      at.ms += 60_000
+      const told = await brief()
+      expect(told).toMatchObject({ kind: 'stuck', sinceAtMs: START_MS })
+      expect(textOf([...told.state, ...told.cause])).toMatch(/takes nothing.*For 1 minute now.*The disk is full/)
+      at.storeError = null
+      at.isAway = false
+      observe({ type: 'store-recovered' })
+      at.ms += 1_000
+      expect((await brief()).kind).toBe('idle')
+    },
+  )
+
+  it('says that a model is paused, though others run', async () => {
+    const { at, observe, brief } = setUp()
+    at.paused = [{ model: 'two' }]
+    at.active = 1
+    at.depth = { queued: 3, delayed: 0, waiting: 0, leased: 1 }
+    for (const job of ['job_1', 'job_2', 'job_3']) observe({ type: 'job-submitted', job, model: 'two' })
+    await brief()
+    at.ms += 11_000
+    const told = await brief()
+    expect(told.kind).toBe('stuck')
+    expect(textOf([...told.state, ...told.cause])).toMatch(/Nothing of two runs, though 3 jobs wait.*two is paused/)
+  })
+
+  it('and the figures of a past range are of that range alone', async () => {
+    const { at, observe, brief, read } = setUp()
+    for (let i = 0; i < 20; i++) {
+      at.ms += 1_000
+      observe({ type: 'first-token-delivered', job: `job_${i}`, ttftMs: 9_100, parts: { ...PARTS, queue: 9_000 } })
+      observe({ type: 'job-ended', job: `job_${i}`, state: 'done', code: null, good: false, deployment: 'a' })
+    }
+    const range = { fromMs: START_MS, toMs: at.ms + 5_000 }
+    at.ms += 1_200_000
+    at.depth = { queued: 4, delayed: 0, waiting: 0, leased: 1 }
+    expect((await brief()).kind).toBe('well')
+    const told = await brief(range)
+    expect(told.kind).toBe('late')
+    expect(textOf([...told.state, ...told.cause])).toMatch(
+      /^In this range first tokens were late: p95 was 9\.\d s, the goal 1\.5 s\.Of the 9\.1 s added, 9\.0 s was the queue\.$/,
+    )
+    expect(await read(range)).toMatchObject({
+      waitingJobs: { value: null },
+      waitingTokens: 0,
+      spentNanoUsd: { value: 0 },
+      tokensPerSecond: { value: 0 },
+    })
+    expect(textOf((await brief({ fromMs: 1, toMs: 2 })).state)).toBe('In this range nothing was measured.')
+  })
+})
