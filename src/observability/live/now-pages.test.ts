@@ -54,6 +54,7 @@ function setUp() {
       { deployment: 'b', model: 'two' },
     ],
     spent: () => asked({ nanoUsd: 7, isEstimated: false }),
+    spendGoal: () => null,
     store: () => ({ error: at.storeError, commitP99Ms: null }),
     gone: () => [],
   })
