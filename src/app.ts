@@ -111,7 +111,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const dates = withWall(clock, () => engine.wallMs())
   let publicUrl: string | null = null
   const seen = { goals: goalsOf, publicUrl: () => publicUrl, killsWorker: siblings !== undefined }
-  const live = liveOf(settings, { engine, catalogue, loop, node: ids.name('node', 4), ...seen }, runtime)
+  const live = liveOf(settings, { engine, catalogue, loop, ...seen }, runtime)
   const parts = {
     ...ofAll(own, siblings, turn),
     engine,

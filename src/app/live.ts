@@ -1,7 +1,11 @@
 /** What the dashboard is shown, from the parts that know it. */
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { environmentOf, NTH_PROCESS } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { version } from '../config/version.ts'
+import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Goals } from '../core/goals.ts'
 import type { Foot, Hello, Role } from '../core/live.ts'
@@ -12,8 +16,10 @@ import type { Live } from '../core/ports/live.ts'
 import type { Observed } from '../core/ports/observed.ts'
 import type { DeploymentStatus } from '../core/ports/operations.ts'
 import { createReports } from '../ledger/reports.ts'
+import { Edits } from '../observability/history/edits.ts'
 import { History } from '../observability/history/history.ts'
 import { Changes } from '../observability/live/changes.ts'
+import { Fleet } from '../observability/live/fleet.ts'
 import { createJobPages } from '../observability/live/job-pages.ts'
 import { Lately } from '../observability/live/lately.ts'
 import { createLive } from '../observability/live/live.ts'
@@ -39,7 +45,6 @@ export interface LiveOf {
   readonly catalogue: Pick<Catalogue, 'models'>
   readonly goals: (model: string) => Goals
   readonly loop: LoopMonitor
-  readonly node: string
   /** Without a path; null where there is none, or not yet. */
   readonly publicUrl: () => string | null
   /** Are workers processes beside this one, which the playground may kill? */
@@ -50,6 +55,7 @@ export interface LiveOf {
 const LOOK_MS = 5_000
 /** The foot is told though the store is away: it says so. */
 const FOOT_MS = 2_000
+const FRESH_MS = 900
 
 export interface OpenLive extends Live {
   readonly observed: Observed
@@ -58,20 +64,23 @@ export interface OpenLive extends Live {
 }
 
 export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): OpenLive {
-  const { engine, catalogue, loop, node, publicUrl, killsWorker } = parts
+  const { engine, catalogue, loop, publicUrl, killsWorker } = parts
   const { clock, log } = runtime
   const lag = new Lately(loop.delay)
   const commits = engine.metrics.find((metric) => metric.name === 'commit_ms')
   const commitTime = commits instanceof Histogram ? new Lately(commits) : null
   const { operations, jobs } = engine
-  const history = new History(clock.wallMs())
-  const traces = new Traces(parts.goals)
-  const changes = new Changes()
+  const node = nameOf(settings.config, engine)
+  const edits = new Edits()
+  const recorded = { edits, isOneOfMany: settings.config.engine !== 'embedded' }
+  const history = new History(clock.wallMs(), recorded)
+  const traces = new Traces(parts.goals, recorded)
+  const changes = new Changes(edits)
   changes.add({
     ...{ atMs: clock.wallMs(), kind: 'node', by: null },
     words: [{ text: node, strong: true }, { text: ` started (Sluice ${version})` }],
   })
-  const watchers = new Watchers()
+  const watchers = new Watchers(edits)
   const refused = new RefusedOfLate(clock.wallMs())
   for (const each of [history, traces, changes, watchers, refused]) runtime.observe(each.observe)
   const reports = createReports(engine.ledger, clock)
@@ -96,11 +105,27 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
     return { nanoUsd: Number(total.nanoDollars), isEstimated: total.estimated > 0 }
   }
 
+  const vitals = fresh(clock, () => {
+    loop.refresh()
+    return {
+      coordinates: gaugeIn(engine.metrics, 'coordinating') !== 0,
+      loopLagP99Ms: lag.p99(),
+      commitP99Ms: commitTime?.p99() ?? null,
+    }
+  })
+  const fleet = new Fleet({
+    clock,
+    peers: engine.peers,
+    isAlone: !recorded.isOneOfMany,
+    about: { name: node, role: settings.config.role, seat: seatOf(settings.config) },
+    storeMs: () => engine.wallMs(),
+    own: { edits, history, tallies: watchers.tallies, traces, changes },
+    vitals,
+  })
+
   const now = createNowPages({
-    history,
-    traces,
+    traces: fleet.traces,
     changes,
-    watchers,
     operations,
     jobs,
     audit: engine.audit,
@@ -111,8 +136,9 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
       ),
     spendGoal: (nowMs) => spendGoal(settings.limits().global, nowMs),
     spent,
-    store: () => ({ error: storeError(), commitP99Ms: commitTime?.p99() ?? null }),
-    gone: () => [],
+    store: () => ({ error: storeError(), commitP99Ms: most(fleet.vitals().map(({ commitP99Ms }) => commitP99Ms)) }),
+    outSince: (deployment) => outSince(fleet, deployment),
+    gone: () => fleet.gone(),
   })
 
   async function hello(role: Role): Promise<Hello> {
@@ -131,28 +157,27 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
       noKill: kill ? null : 'dashboard.kill is off: turn it on to end workers from here.',
       kills: killsWorker ? 'worker' : 'call',
       models: catalogue.models.map(({ name }) => name),
-      isNew: traces.version === 0 && (await jobs.list({ limit: 1 })).length === 0,
+      isNew: fleet.traces.version === 0 && (await jobs.list({ limit: 1 })).length === 0,
       glossary: GLOSSARY,
     }
   }
 
   let lastDeployments: readonly DeploymentStatus[] = []
   async function foot(): Promise<Foot> {
-    loop.refresh()
     // While the store is away: as they were
     lastDeployments = await bounded(clock, FOOT_MS, operations.deployments()).catch(() => lastDeployments)
     const deployments = lastDeployments
     const { config } = settings
     return {
       atMs: clock.wallMs(),
-      nodes: [{ id: node, role: config.role, coordinates: true, silentMs: 0 }],
+      nodes: fleet.rows(),
       deployments: {
         all: deployments.length,
         out: deployments.filter(({ unwell }) => unwell.some(({ coolsForMs }) => coolsForMs > 0)).length,
       },
       logBytes: gaugeIn(engine.metrics, 'used_bytes'),
       maxLogBytes: config.retention.bytes,
-      loopLagP99Ms: lag.p99(),
+      loopLagP99Ms: most(fleet.vitals().map(({ loopLagP99Ms }) => loopLagP99Ms)),
       storeError: storeError(),
     }
   }
@@ -161,14 +186,18 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
     clock,
     hello,
     foot,
-    history,
+    nodes: fleet,
     changes,
     operations,
     now,
-    onLook: () => traces.looked(clock.monoMs()),
+    onLook() {
+      traces.looked(clock.monoMs())
+      void fleet.look()
+    },
     jobs: createJobPages({
       clock,
-      traces,
+      traces: fleet.traces,
+      whole: (job) => fleet.whole(job),
       jobs,
       words: (job) => lastWords(engine.log, job),
       showsText: () => textOf(settings.config) === 'shown',
@@ -191,4 +220,33 @@ export const killOf = (config: Config): boolean => config.dashboard.kill ?? isDe
 function gaugeIn(metrics: readonly Metric[], name: string): number | null {
   const found = metrics.find((metric) => metric.name === name)
   return found?.kind === 'gauge' ? found.read() : null
+}
+
+const most = (values: readonly (number | null)[]): number | null =>
+  values.reduce((max, value) => (value === null ? max : Math.max(max ?? value, value)), null)
+
+/** For people: what the log names it by, too. */
+const nameOf = ({ engine }: Config, { peers }: Engine): string =>
+  engine === 'embedded' ? peers.self : `${hostname()}:${process.pid}`
+
+/** One that follows it, after a crash, has the same. */
+const seatOf = ({ dataDir, role }: Config): string =>
+  [hostname(), resolve(dataDir), role, environmentOf(NTH_PROCESS) ?? ''].join(' ')
+
+/** The longest of what any node knows. */
+function outSince(fleet: Fleet, deployment: string): number | null {
+  const known = fleet
+    .vitals()
+    .flatMap(({ outs }) => outs.flatMap(([name, atMs]) => (name === deployment ? [atMs] : [])))
+  return known.length === 0 ? null : Math.min(...known)
+}
+
+/** Both a page and other nodes ask, and what it reads counts since it was read last. */
+function fresh<T>(clock: Pick<Clock, 'monoMs'>, read: () => T): () => T {
+  let known: { readonly value: T; readonly atMono: number } | null = null
+  return () => {
+    const now = clock.monoMs()
+    if (known === null || now - known.atMono >= FRESH_MS) known = { value: read(), atMono: now }
+    return known.value
+  }
 }

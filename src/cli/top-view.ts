@@ -11,6 +11,8 @@ export interface TopView {
 
 const BAR = 24
 const NONE = '–'
+/** Its figures are left out then. */
+const SILENT_MS = 3_000
 
 /** None is wider than this. */
 export function viewOf({ hello, foot, now, line }: TopView, wide: number): string[] {
@@ -29,8 +31,11 @@ export function viewOf({ hello, foot, now, line }: TopView, wide: number): strin
 
 function title(hello: Hello | undefined, foot: Foot | undefined): string {
   const nodes = foot?.nodes.length ?? 1
+  const silent = foot?.nodes.filter(({ silentMs }) => silentMs > SILENT_MS) ?? []
   const lag = foot?.loopLagP99Ms == null ? '' : ` · loop lag p99 ${ms(foot.loopLagP99Ms)}`
-  return `Sluice ${hello?.version ?? ''} · ${nodes} node${nodes === 1 ? '' : 's'}, ${hello?.durability ?? ''}${lag}`
+  const count = `${nodes} node${nodes === 1 ? '' : 's'}`
+  const left = silent.map(({ id, silentMs }) => ` · ${id} silent for ${ms(silentMs)}`).join('')
+  return `Sluice ${hello?.version ?? ''} · ${count}, ${hello?.durability ?? ''}${lag}${left}`
 }
 
 function figures(now: Now): string[] {

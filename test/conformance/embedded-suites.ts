@@ -13,6 +13,7 @@ import { leaseCases } from './leases.ts'
 import { ledgerCases } from './ledger.ts'
 import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
+import { peerCases } from './peers.ts'
 import { queueCases } from './queue.ts'
 import { signInCases } from './sign-ins.ts'
 import { tenantCases } from './tenants.ts'
@@ -44,6 +45,7 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: keys`, keyCases, cheap, gaps)
   conform(`${durability}: tenants`, tenantCases, cheap, gaps)
   conform(`${durability}: sign-ins`, signInCases, cheap, gaps)
+  conform(`${durability}: peers`, peerCases, cheap, gaps)
   conform(`${durability}: facts`, factCases, cheap, gaps)
   conform(`${durability}: time`, timeCases, cheap, gaps)
   conform(`${durability}: ledger`, ledgerCases, cheap, gaps)

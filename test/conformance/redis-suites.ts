@@ -14,6 +14,7 @@ import { leaseCases } from './leases.ts'
 import { ledgerCases } from './ledger.ts'
 import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
+import { peerCases } from './peers.ts'
 import { queueCases } from './queue.ts'
 import { redis, type Store } from './redis.ts'
 import { signInCases } from './sign-ins.ts'
@@ -40,6 +41,7 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   keys: keyCases,
   tenants: tenantCases,
   'sign-ins': signInCases,
+  peers: peerCases,
   durability: durabilityCases,
   facts: factCases,
   time: timeCases,

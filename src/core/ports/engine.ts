@@ -10,6 +10,7 @@ import type { Keys } from './keys.ts'
 import type { Ledger } from './ledger.ts'
 import type { TokenLog } from './log.ts'
 import type { Operations } from './operations.ts'
+import type { Peers } from './peers.ts'
 import type { Presence } from './presence.ts'
 import type { SignIns } from './sign-ins.ts'
 import type { Submissions } from './submissions.ts'
@@ -30,6 +31,7 @@ export interface Engine {
   readonly presence: Presence
   readonly tickets: Tickets
   readonly signIns: SignIns
+  readonly peers: Peers
   readonly ledger: Ledger
   /** All processes on one store have the same: it signs session tokens. Null: there is only one process. */
   readonly sharedSecret: Uint8Array | null

@@ -29,6 +29,7 @@ import { Epochs } from './log/epochs.ts'
 import { Logs } from './log/log.ts'
 import type { Parts } from './parts.ts'
 import { Pauses } from './pauses.ts'
+import { alone } from './peers.ts'
 import { Snapshots } from './portable/snapshot.ts'
 import { EmbeddedPresence } from './presence.ts'
 import { EmbeddedQueue } from './queue.ts'
@@ -148,6 +149,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       presence,
       tickets: new EmbeddedTickets(clock),
       signIns: new EmbeddedSignIns(clock),
+      peers: alone(ids.name('node', 4)),
       backup() {
         if (files === null)
           throw new SluiceError('invalid_request', {
@@ -207,7 +209,7 @@ function engineOf(
   retention: Retention,
   dispatch: Dispatch,
   close: () => Promise<void>,
-): Omit<Engine, 'restore' | 'presence' | 'tickets' | 'signIns' | 'backup'> {
+): Omit<Engine, 'restore' | 'presence' | 'tickets' | 'signIns' | 'peers' | 'backup'> {
   const { store, logs, live, conversations, coordinator } = parts
   let closed: Promise<void> | null = null
 

@@ -36,6 +36,7 @@ import { TenantEraser } from './jobs/tenant.ts'
 import { RedisKeys } from './keys.ts'
 import { RedisLedger } from './ledger.ts'
 import { Logs } from './log/log.ts'
+import { RedisPeers } from './peers.ts'
 import { halfFilled } from './portable/shard.ts'
 import { marksOf } from './protocol/marks.ts'
 import { FleetSecret } from './secret.ts'
@@ -118,6 +119,7 @@ async function compose(
     await secret.giveBack()
   })
   const tenants = await RedisTenants.open(ground)
+  const peers = await RedisPeers.open(ground)
   const logs: Logs = new Logs({
     ...ground,
     process: bus.process,
@@ -155,10 +157,12 @@ async function compose(
   const chores: Chores = {
     start() {
       sweep.start()
+      peers.watch(true)
       limits.start()
     },
     stop() {
       sweep.stop()
+      peers.watch(false)
       limits.stop()
     },
   }
@@ -202,6 +206,7 @@ async function compose(
   const close = async (): Promise<void> => {
     if (closed) return
     stop()
+    await peers.leave()
     await host.stop()
     disconnect()
   }
@@ -218,6 +223,7 @@ async function compose(
     presence,
     tickets: new RedisTickets(ground),
     signIns: new RedisSignIns(ground),
+    peers,
     ledger,
     get sharedSecret() {
       return secret.bytes
@@ -268,6 +274,7 @@ async function compose(
     kill() {
       if (closed) return
       stop()
+      peers.close()
       host.kill()
       disconnect()
     },

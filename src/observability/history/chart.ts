@@ -2,9 +2,10 @@
 import type { Chart, Figure, Range, RangeName } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import { rounded, SPARK } from './deployments.ts'
-import { type History, PARTS } from './history.ts'
+import { PARTS } from './history.ts'
 import { HEAT_ROWS, heatOf, quantileIn } from './marks.ts'
-import type { Column, Tier } from './tier.ts'
+import type { HistoryView } from './sum.ts'
+import type { Column, TierView } from './tier.ts'
 
 export const RANGES: Readonly<Record<RangeName, number>> = { '15m': 0, '1h': 1, '6h': 2, '24h': 3, '7d': 4 }
 
@@ -13,7 +14,7 @@ export interface Span {
   readonly range: Range
   /** Which of the tiers. */
   readonly nth: number
-  readonly tier: Tier
+  readonly tier: TierView
   readonly first: number
   readonly last: number
   /** It goes on: the last bucket is the present one. */
@@ -21,7 +22,7 @@ export interface Span {
 }
 
 /** A piece of the past is shown as finely as it is still known. Before the start, and ahead, there are no buckets. */
-export function spanOf({ tiers, startAtMs }: History, range: Range, nowMs: number): Span {
+export function spanOf({ tiers, startAtMs }: HistoryView, range: Range, nowMs: number): Span {
   if (typeof range === 'string') {
     const nth = RANGES[range]
     const tier = tiers[nth]

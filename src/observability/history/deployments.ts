@@ -1,6 +1,7 @@
 /** A small history of each deployment: sixty buckets a range, made when it is first used. */
 import type { DeploymentFigures } from '../../core/ports/observed.ts'
 import type { UpstreamLimits } from '../../core/ports/provider.ts'
+import { type Edited, Edits, sparse, unpack } from './edits.ts'
 import { CELLS, cellOf, quantileIn } from './marks.ts'
 
 /** Of what is shown as 15 min, 1 h, 6 h, 24 h, 7 d. */
@@ -19,7 +20,30 @@ interface Ring {
   readonly tpot: Uint16Array
   /** Attempts that ended, those that failed, and nano-dollars: three a bucket. */
   readonly sums: Float64Array
+  /** By slot. */
+  readonly edited: Float64Array
 }
+
+interface Kept {
+  readonly rings: readonly Ring[]
+  lastError: string | null
+  lastErrorAtMs: number
+  /** As the last call that told of it ended; at this node alone. */
+  quota: UpstreamLimits | null
+  quotaAtMs: number
+}
+
+/** A bucket of one ring of a deployment. */
+export type PackedDeployment = readonly [
+  deployment: string,
+  ring: number,
+  bucket: number,
+  ttft: number[],
+  tpot: number[],
+  sums: number[],
+  lastError: string | null,
+  lastErrorAtMs: number,
+]
 
 export interface DeploymentHistory {
   readonly ttftP95Ms: number | null
@@ -37,26 +61,24 @@ const ring = (stepMs: number): Ring => ({
   ttft: new Uint16Array(SPARK * SMALL),
   tpot: new Uint16Array(SPARK * SMALL),
   sums: new Float64Array(SPARK * 3),
+  edited: new Float64Array(SPARK),
 })
-
-interface Known {
-  readonly rings: readonly Ring[]
-  lastError: string | null
-  /** As the last call that told of it ended. */
-  quota: UpstreamLimits | null
-  quotaAtMs: number
-}
 
 /** Of these, `lately` is made. */
 const LATELY = 20
 
 export class Deployments {
-  readonly #rings = new Map<string, Known>()
+  readonly #rings = new Map<string, Kept>()
+  readonly #edits: Edits
 
-  #of(deployment: string) {
+  constructor(edits = new Edits()) {
+    this.#edits = edits
+  }
+
+  #of(deployment: string): Kept | null {
     const known = this.#rings.get(deployment)
     if (known !== undefined || this.#rings.size >= MAX_DEPLOYMENTS) return known ?? null
-    const made: Known = { rings: STEPS_MS.map(ring), lastError: null, quota: null, quotaAtMs: 0 }
+    const made: Kept = { rings: STEPS_MS.map(ring), lastError: null, lastErrorAtMs: 0, quota: null, quotaAtMs: 0 }
     this.#rings.set(deployment, made)
     return made
   }
@@ -72,7 +94,7 @@ export class Deployments {
   #mark(deployment: string, atMs: number, of: 'ttft' | 'tpot', ms: number): void {
     const cell = Math.min(SMALL - 1, Math.floor(cellOf(ms) / MERGED))
     for (const each of this.#of(deployment)?.rings ?? []) {
-      const at = slotAt(each, atMs) * SMALL + cell
+      const at = this.#slotAt(each, atMs) * SMALL + cell
       if (each[of][at] < 0xffff) each[of][at]++
     }
   }
@@ -80,9 +102,12 @@ export class Deployments {
   ended(deployment: string, atMs: number, error: string | null, nanoUsd: number): void {
     const found = this.#of(deployment)
     if (found === null) return
-    if (error !== null) found.lastError = error
+    if (error !== null) {
+      found.lastError = error
+      found.lastErrorAtMs = atMs
+    }
     for (const each of found.rings) {
-      const at = slotAt(each, atMs) * 3
+      const at = this.#slotAt(each, atMs) * 3
       each.sums[at]++
       if (error !== null) each.sums[at + 1]++
       each.sums[at + 2] += nanoUsd
@@ -101,7 +126,7 @@ export class Deployments {
   lately(deployment: string, nowMs: number): DeploymentFigures {
     const known = this.#rings.get(deployment)
     const { ttftSpark, tpotSpark } = this.read(deployment, 0, nowMs)
-    const { ttft, tpot, totals } = this.#sums(deployment, 0, nowMs, LATELY)
+    const { ttft, tpot, totals } = sumsOf(ringsOf([this], deployment, 0), 0, nowMs, LATELY)
     return {
       overMs: LATELY * STEPS_MS[0],
       ttftP50Ms: rounded(quantileIn(ttft, 0.5)),
@@ -117,48 +142,105 @@ export class Deployments {
     }
   }
 
-  /** Of the newest buckets. */
-  #sums(deployment: string, range: number, nowMs: number, buckets: number) {
-    const found = this.#rings.get(deployment)?.rings[range]
-    const sums = { ttft: new Float64Array(CELLS), tpot: new Float64Array(CELLS), totals: [0, 0, 0] }
-    const last = Math.floor(nowMs / STEPS_MS[range])
-    for (let bucket = last - buckets + 1; bucket <= last; bucket++) {
-      const slot = bucket % SPARK
-      if (found === undefined || found.held[slot] !== bucket) continue
-      for (const kind of ['ttft', 'tpot'] as const) addCells(sums[kind], found[kind], slot)
-      for (let i = 0; i < 3; i++) sums.totals[i] += found.sums[slot * 3 + i]
-    }
-    return sums
-  }
-
   lastError(deployment: string): string | null {
-    return this.#rings.get(deployment)?.lastError ?? null
+    return lastErrorOf([this], deployment)
   }
 
   /** `range`: which of the five. */
   read(deployment: string, range: number, nowMs: number): DeploymentHistory {
-    const found = this.#rings.get(deployment)?.rings[range]
-    const { ttft, tpot, totals } = this.#sums(deployment, range, nowMs, SPARK)
-    const sparks: Record<'ttft' | 'tpot', Array<number | null>> = { ttft: [], tpot: [] }
-    const last = Math.floor(nowMs / STEPS_MS[range])
-    for (let bucket = last - SPARK + 1; bucket <= last; bucket++) {
-      const slot = bucket % SPARK
-      for (const kind of ['ttft', 'tpot'] as const) {
-        const here = new Float64Array(CELLS)
-        if (found !== undefined && found.held[slot] === bucket) addCells(here, found[kind], slot)
-        sparks[kind].push(rounded(quantileIn(here, kind === 'ttft' ? 0.95 : 0.5)))
-      }
-    }
-    return {
-      ttftP95Ms: rounded(quantileIn(ttft, 0.95)),
-      tpotP50Ms: rounded(quantileIn(tpot, 0.5)),
-      ttftSpark: sparks.ttft,
-      tpotSpark: sparks.tpot,
-      attempts: totals[0],
-      failed: totals[1],
-      nanoUsd: totals[2],
+    return readDeployment([this], deployment, range, nowMs)
+  }
+
+  kept(deployment: string): Readonly<Kept> | null {
+    return this.#rings.get(deployment) ?? null
+  }
+
+  /** Buckets that were changed after this edit. */
+  editedAfter(edit: number): Array<Edited<PackedDeployment>> {
+    const edited: Array<Edited<PackedDeployment>> = []
+    for (const [deployment, kept] of this.#rings)
+      for (const [nth, ring] of kept.rings.entries())
+        for (let slot = 0; slot < SPARK; slot++)
+          if (ring.edited[slot] > edit)
+            edited.push({ edit: ring.edited[slot], pack: () => pack(deployment, kept, nth, slot) })
+    return edited
+  }
+
+  /** In place of what is here of this bucket. */
+  put([deployment, nth, bucket, ttft, tpot, sums, lastError, lastErrorAtMs]: PackedDeployment): void {
+    const kept = Number.isSafeInteger(bucket) && bucket >= 0 ? this.#of(String(deployment)) : null
+    const ring = kept?.rings[nth]
+    if (kept === null || ring === undefined) return
+    const slot = slotOf(ring, bucket)
+    unpack(ttft, ring.ttft.subarray(slot * SMALL, (slot + 1) * SMALL))
+    unpack(tpot, ring.tpot.subarray(slot * SMALL, (slot + 1) * SMALL))
+    unpack(sums, ring.sums.subarray(slot * 3, (slot + 1) * 3))
+    kept.lastError = lastError
+    kept.lastErrorAtMs = lastErrorAtMs
+  }
+
+  #slotAt(ring: Ring, atMs: number): number {
+    const slot = slotOf(ring, Math.floor(atMs / ring.stepMs))
+    ring.edited[slot] = this.#edits.next()
+    return slot
+  }
+}
+
+/** The last one of all nodes. */
+export const lastErrorOf = (nodes: readonly Deployments[], deployment: string): string | null =>
+  nodes
+    .flatMap((each) => each.kept(deployment) ?? [])
+    .reduce<Readonly<Kept> | null>(
+      (last, kept) => (kept.lastError !== null && kept.lastErrorAtMs >= (last?.lastErrorAtMs ?? 0) ? kept : last),
+      null,
+    )?.lastError ?? null
+
+/** Over all nodes. `range`: which of the five. */
+export function readDeployment(
+  nodes: readonly Deployments[],
+  deployment: string,
+  range: number,
+  nowMs: number,
+): DeploymentHistory {
+  const rings = ringsOf(nodes, deployment, range)
+  const { ttft, tpot, totals } = sumsOf(rings, range, nowMs, SPARK)
+  const sparks: Record<'ttft' | 'tpot', Array<number | null>> = { ttft: [], tpot: [] }
+  const last = Math.floor(nowMs / STEPS_MS[range])
+  for (let bucket = last - SPARK + 1; bucket <= last; bucket++) {
+    const slot = bucket % SPARK
+    for (const kind of ['ttft', 'tpot'] as const) {
+      const here = new Float64Array(CELLS)
+      for (const ring of rings) if (ring.held[slot] === bucket) addCells(here, ring[kind], slot)
+      sparks[kind].push(rounded(quantileIn(here, kind === 'ttft' ? 0.95 : 0.5)))
     }
   }
+  return {
+    ttftP95Ms: rounded(quantileIn(ttft, 0.95)),
+    tpotP50Ms: rounded(quantileIn(tpot, 0.5)),
+    ttftSpark: sparks.ttft,
+    tpotSpark: sparks.tpot,
+    attempts: totals[0],
+    failed: totals[1],
+    nanoUsd: totals[2],
+  }
+}
+
+const ringsOf = (nodes: readonly Deployments[], deployment: string, range: number): readonly Ring[] =>
+  nodes.flatMap((each) => each.kept(deployment)?.rings[range] ?? [])
+
+/** Of the newest buckets. */
+function sumsOf(rings: readonly Ring[], range: number, nowMs: number, buckets: number) {
+  const sums = { ttft: new Float64Array(CELLS), tpot: new Float64Array(CELLS), totals: [0, 0, 0] }
+  const last = Math.floor(nowMs / STEPS_MS[range])
+  for (let bucket = last - buckets + 1; bucket <= last; bucket++) {
+    const slot = bucket % SPARK
+    for (const ring of rings) {
+      if (ring.held[slot] !== bucket) continue
+      for (const kind of ['ttft', 'tpot'] as const) addCells(sums[kind], ring[kind], slot)
+      for (let i = 0; i < 3; i++) sums.totals[i] += ring.sums[slot * 3 + i]
+    }
+  }
+  return sums
 }
 
 /** As if all of a cell were in the first of the two that it is of. */
@@ -166,8 +248,21 @@ function addCells(sum: Float64Array, cells: Uint16Array, slot: number): void {
   for (let i = 0; i < SMALL; i++) sum[i * MERGED] += cells[slot * SMALL + i]
 }
 
-function slotAt({ stepMs, held, ttft, tpot, sums }: Ring, atMs: number): number {
-  const bucket = Math.floor(atMs / stepMs)
+function pack(deployment: string, { rings, lastError, lastErrorAtMs }: Kept, nth: number, slot: number) {
+  const { held, ttft, tpot, sums } = rings[nth]
+  return [
+    deployment,
+    nth,
+    held[slot],
+    sparse(ttft.subarray(slot * SMALL, (slot + 1) * SMALL)),
+    sparse(tpot.subarray(slot * SMALL, (slot + 1) * SMALL)),
+    sparse(sums.subarray(slot * 3, (slot + 1) * 3)),
+    lastError,
+    lastErrorAtMs,
+  ] as const
+}
+
+function slotOf({ held, ttft, tpot, sums }: Ring, bucket: number): number {
   const slot = bucket % SPARK
   if (held[slot] === bucket) return slot
   held[slot] = bucket

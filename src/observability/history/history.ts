@@ -11,6 +11,7 @@ import { FROM_CACHE } from '../../core/ports/work.ts'
 import { Table } from '../../core/table.ts'
 import type { Observe } from '../emit.ts'
 import { Deployments } from './deployments.ts'
+import { Edits } from './edits.ts'
 import { cellOf } from './marks.ts'
 import { type Column, placeOf, Tier } from './tier.ts'
 
@@ -36,15 +37,31 @@ const MAX_COUNTED = 10_000
 type AttemptEnded = Extract<Fact, { type: 'attempt-ended' }>
 type JobEnded = Extract<Fact, { type: 'job-ended' }>
 
+export interface HistoryOptions {
+  readonly edits?: Edits
+  /**
+   * Do readers come to other processes than the one that has an answer? Then where the time to its first text went is
+   * known here alone: it is counted here, if it is streamed, as somebody follows it; what its delivery takes is added
+   * where it is known, too.
+   */
+  readonly isOneOfMany?: boolean
+}
+
 export class History {
-  readonly tiers: readonly Tier[] = TIERS.map(([stepMs, slots]) => new Tier(stepMs, slots))
-  readonly deployments = new Deployments()
+  readonly edits: Edits
+  readonly tiers: readonly Tier[]
+  readonly deployments: Deployments
   #startAtMs: number
   /** Tokens of running attempts that are counted already. */
   readonly #counted = new Table<JobId, number>()
+  readonly #isOneOfMany: boolean
 
-  constructor(nowMs: number) {
+  constructor(nowMs: number, { edits = new Edits(), isOneOfMany = false }: HistoryOptions = {}) {
     this.#startAtMs = nowMs
+    this.edits = edits
+    this.tiers = TIERS.map(([stepMs, slots]) => new Tier(stepMs, slots, edits))
+    this.deployments = new Deployments(edits)
+    this.#isOneOfMany = isOneOfMany
   }
 
   /** Before this nothing is known. A clock that is set back takes it along. */
@@ -60,11 +77,12 @@ export class History {
     if (fact.atMs < this.#startAtMs) this.#startAtMs = fact.atMs
     switch (fact.type) {
       case 'first-token-delivered':
+        if (this.#isOneOfMany) return this.#add(fact.atMs, 'delivery', fact.parts.delivery)
         return this.#firstToken(fact.atMs, fact.parts)
       case 'first-token-received':
-        return fact.isWhole
-          ? undefined
-          : this.deployments.ttft(fact.deployment, fact.atMs, fact.parts.connect + fact.parts.upstream)
+        if (fact.isWhole) return
+        if (this.#isOneOfMany) this.#firstToken(fact.atMs, fact.parts)
+        return this.deployments.ttft(fact.deployment, fact.atMs, fact.parts.connect + fact.parts.upstream)
       case 'attempt-progressed':
         if (fact.deployment !== FROM_CACHE) this.#progressed(fact.job, fact.tokens, fact.atMs)
         return
@@ -124,7 +142,8 @@ export class History {
   }
 
   #jobEnded({ atMs, job, state, good, timing, deployment }: JobEnded): void {
-    this.#counted.delete(job)
+    // Where it ends in another process than it ran in, or in another thread, its attempt may end after it
+    if (!this.#isOneOfMany) this.#counted.delete(job)
     if (state === 'done' || state === 'failed' || state === 'canceled' || state === 'expired') this.#add(atMs, state, 1)
     if (good != null) {
       this.#add(atMs, 'judged', 1)

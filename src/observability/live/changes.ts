@@ -6,10 +6,13 @@ import type { AuditEntry } from '../../core/ports/audit.ts'
 import { codeText, modelPath } from '../brief/brief.ts'
 import { duration, say, strong } from '../brief/words.ts'
 import type { Observe } from '../emit.ts'
+import { type Edited, Edits } from '../history/edits.ts'
 
 export const MAX_CHANGES = 200
 /** Deployments that are known to be out: more than any configuration has. */
 const MAX_OUT = 1_000
+/** A deployment that fails again so soon after it may be called again was out all the time. */
+const AGAIN_MS = 60_000
 
 const KINDS: ReadonlyArray<readonly [prefix: string, kind: ChangeRow['kind']]> = [
   ['config-', 'config'],
@@ -20,26 +23,49 @@ const KINDS: ReadonlyArray<readonly [prefix: string, kind: ChangeRow['kind']]> =
   ['deployment-put-back', 'deployment-back'],
 ]
 
+interface Kept {
+  readonly row: ChangeRow
+  /** In the order in which they became known here. */
+  readonly n: number
+  /** 0: it was told by another node, or by the audit. */
+  readonly edit: number
+}
+
 export class Changes {
   /** Newest first. */
-  #rows: ChangeRow[] = []
+  #rows: Kept[] = []
   #added = 0
   #storeOutSince: number | null = null
-  readonly #outSince = new Map<string, number>()
+  readonly #out = new Map<string, { readonly sinceMs: number; untilMs: number }>()
   /** Deployments whose calls fail, since the first of them that did so in a row. */
   readonly #failingSince = new Map<string, number>()
+  readonly #edits: Edits
+
+  constructor(edits = new Edits()) {
+    this.#edits = edits
+  }
 
   /** How many came since the start: what is new is told by it. */
   get added(): number {
     return this.#added
   }
 
-  newest(most: number): readonly ChangeRow[] {
-    return this.#rows.slice(0, most)
+  /** Those that came after the first `added`; null: all. */
+  newest(most: number, after: number | null = null): readonly ChangeRow[] {
+    return this.#rows
+      .filter(({ n }) => after === null || n > after)
+      .slice(0, most)
+      .map(({ row }) => row)
   }
 
   outSince(deployment: string): number | null {
-    return this.#outSince.get(deployment) ?? this.#failingSince.get(deployment) ?? null
+    return this.#out.get(deployment)?.sinceMs ?? this.#failingSince.get(deployment) ?? null
+  }
+
+  /** Deployments that are out, or fail, as far as is known here, and since when. */
+  outs(): ReadonlyArray<readonly [deployment: string, sinceMs: number]> {
+    const names = new Set([...this.#out.keys(), ...this.#failingSince.keys()])
+    return [...names].map((deployment) => [deployment, this.outSince(deployment)!])
   }
 
   /** Since when the store has taken nothing; null: it does, or nobody knows. */
@@ -48,16 +74,30 @@ export class Changes {
   }
 
   add(row: ChangeRow): void {
-    this.#added++
-    this.#rows.unshift(row)
-    this.#rows.length = Math.min(this.#rows.length, MAX_CHANGES)
+    this.#keep(row, this.#edits.next())
+  }
+
+  /** Of another node. It may be in the audit that was read here, too. */
+  addOthers(row: ChangeRow): void {
+    const text = JSON.stringify(row)
+    if (this.#rows.some((kept) => kept.row.atMs === row.atMs && JSON.stringify(kept.row) === text)) return
+    this.#keep(row, 0)
+  }
+
+  #keep(row: ChangeRow, edit: number): void {
+    this.#rows = [{ row, n: ++this.#added, edit }, ...this.#rows]
+      .sort((a, b) => b.row.atMs - a.row.atMs)
+      .slice(0, MAX_CHANGES)
   }
 
   /** What there was before the start; called once. */
   addOlder(entries: readonly AuditEntry[]): void {
-    const oldest = this.#rows.at(-1)?.atMs ?? Infinity
-    const older = entries.filter(({ atMs }) => atMs < oldest).map(rowOf)
-    this.#rows = [...this.#rows, ...older].slice(0, MAX_CHANGES)
+    for (const entry of entries.toReversed()) this.addOthers(rowOf(entry))
+  }
+
+  /** What happened at this node after this edit. */
+  editedAfter(edit: number): Array<Edited<ChangeRow>> {
+    return this.#rows.filter((kept) => kept.edit > edit).map((kept) => ({ edit: kept.edit, pack: () => kept.row }))
   }
 
   readonly observe: Observe = (fact) => {
@@ -65,7 +105,7 @@ export class Changes {
       case 'admin-changed':
         return this.add(rowOf(fact))
       case 'deployment-cooled':
-        return this.#out(fact)
+        return this.#cooled(fact)
       case 'attempt-ended':
         // One that failed before any call tells nothing of its deployment
         if (fact.code === null) this.#back(fact.deployment, fact.atMs)
@@ -88,19 +128,29 @@ export class Changes {
       this.#failingSince.set(deployment, atMs)
   }
 
-  #out({ deployment, code, atMs }: Extract<Fact, { type: 'deployment-cooled' }>): void {
-    if (this.#outSince.has(deployment) || this.#outSince.size >= MAX_OUT) return
-    this.#outSince.set(deployment, atMs)
+  /** Where its attempts run at other processes, nobody tells here that it is back. */
+  #cooled({ deployment, code, atMs, ms }: Extract<Fact, { type: 'deployment-cooled' }>): void {
+    const known = this.#out.get(deployment)
+    const untilMs = atMs + ms
+    if (known !== undefined && atMs <= known.untilMs + AGAIN_MS) {
+      known.untilMs = Math.max(known.untilMs, untilMs)
+      return
+    }
+    if (known === undefined && this.#out.size >= MAX_OUT) return
+    this.#out.set(deployment, { sinceMs: atMs, untilMs })
     const words = [strong(deployment, modelPath(deployment)), say(`: ${codeText(code)}; left alone for a while`)]
     this.add({ atMs, kind: 'deployment-out', words, by: null })
   }
 
   #back(deployment: string, atMs: number): void {
     this.#failingSince.delete(deployment)
-    const since = this.#outSince.get(deployment)
-    if (since === undefined) return
-    this.#outSince.delete(deployment)
-    const words = [strong(deployment, modelPath(deployment)), say(` answers again, after ${duration(atMs - since)}`)]
+    const out = this.#out.get(deployment)
+    if (out === undefined) return
+    this.#out.delete(deployment)
+    const words = [
+      strong(deployment, modelPath(deployment)),
+      say(` answers again, after ${duration(atMs - out.sinceMs)}`),
+    ]
     this.add({ atMs, kind: 'deployment-back', words, by: null })
   }
 }

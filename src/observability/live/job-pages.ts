@@ -4,7 +4,7 @@ import { SluiceError, withoutWords } from '../../core/errors.ts'
 import type { Job, JobId, JobState } from '../../core/job.ts'
 import type { JobFilter, JobRow, JobTrace, Role } from '../../core/live.ts'
 import type { Jobs } from '../../core/ports/jobs.ts'
-import type { Trace, Traces } from '../traces/traces.ts'
+import type { Trace, TraceBook } from '../traces/traces.ts'
 import { rowOf, rowOfStored, traceOf, traceOfStored } from '../traces/view.ts'
 
 /** Of the first frame, and of each that follows. */
@@ -18,7 +18,9 @@ const WAITING: readonly JobState[] = ['queued', 'delayed', 'waiting']
 
 export interface JobParts {
   readonly clock: Pick<Clock, 'wallMs'>
-  readonly traces: Traces
+  readonly traces: TraceBook
+  /** With its readers and curves, where those are at other nodes. */
+  readonly whole?: (job: JobId) => Promise<Trace | null>
   readonly jobs: Pick<Jobs, 'get' | 'list' | 'places'>
   /** The last words of a job's text; null: there are none. */
   readonly words: (job: JobId) => Promise<string | null>
@@ -71,7 +73,9 @@ export interface ToldRows {
   note(): ToldJobs
 }
 
-export function createJobPages({ clock, traces, jobs, words, showsText }: JobParts): JobPages {
+export function createJobPages(parts: JobParts): JobPages {
+  const { clock, traces, jobs, words, showsText, whole = async (job) => traces.get(job) } = parts
+
   function matches(trace: Trace, { state, tenant, model, kind }: JobFilter, nowMs: number): boolean {
     if (state === 'waiting' ? !WAITING.includes(trace.state) : state !== undefined && trace.state !== state)
       return false
@@ -167,8 +171,7 @@ export function createJobPages({ clock, traces, jobs, words, showsText }: JobPar
     },
     version: (job) => traces.get(job)?.version ?? 0,
     async trace(job, role) {
-      const found = traces.get(job)
-      const stored = await jobs.get(job)
+      const [found, stored] = await Promise.all([whole(job), jobs.get(job)])
       const place = stored === null ? null : ((await jobs.places([job])).get(job) ?? null)
       if (found === null && stored === null) throw new SluiceError('job_not_found')
       if (found === null) return traceOfStored(stored!, { place, error: storedErrorOf(stored!, role) })

@@ -9,10 +9,9 @@ import type { Foot, Hello, Line, LiveAsk, LiveTold, Role, RowKind } from '../../
 import type { Live, LivePage } from '../../core/ports/live.ts'
 import type { Operations } from '../../core/ports/operations.ts'
 import { chartOf, spanOf } from '../history/chart.ts'
-import type { History } from '../history/history.ts'
 import type { Changes } from './changes.ts'
 import type { JobPages, ToldJobs } from './job-pages.ts'
-import type { NowPages } from './now-pages.ts'
+import type { NowPages, View } from './now-pages.ts'
 import { Patience } from './patience.ts'
 
 const BEAT_MS = 250
@@ -24,15 +23,26 @@ export interface LiveParts {
   readonly clock: Clock
   readonly hello: (role: Role) => Promise<Hello>
   readonly foot: () => Promise<Foot>
-  readonly history: History
+  readonly nodes: Nodes
   readonly changes: Changes
   readonly operations: Pick<Operations, 'line'>
   readonly now: NowPages
   readonly jobs: JobPages
-  /** Told once a second while a page is open. */
+  /** Called once a second while a page is open. */
   readonly onLook: () => void
   /** A page could not be told something. */
   readonly onFault: (error: unknown) => void
+}
+
+/** The nodes of a fleet, of which any may be asked what it has measured. */
+export interface Nodes {
+  /** Somebody looks from now on: resolves when all have told what they have, or after a second. */
+  begin(): Promise<void>
+  end(): void
+  /** Null: all that are heard, as one. */
+  view(node: string | null): View
+  /** What was told may still grow: others tell it late. */
+  readonly lateMs: number
 }
 
 type Ask<P extends LiveAsk['page']> = Extract<LiveAsk, { page: P }>
@@ -48,6 +58,8 @@ class Page {
   ask: LiveAsk = { t: 'watch', page: 'foot' }
   /** The bucket that the chart is told from the next time; null: all of it. */
   chartFrom: number | null = null
+  /** Of which nodes it is. */
+  chartOf = ''
   /** What it was told of the list, the version of the one job, and of changes; null: nothing. */
   jobs: ToldJobs | null = null
   job: number | null = null
@@ -76,7 +88,7 @@ class Page {
 }
 
 export function createLive(parts: LiveParts): Live {
-  const { clock, history, changes, operations, onFault } = parts
+  const { clock, nodes, changes, operations, onFault } = parts
   const pages = new Set<Page>()
   const busy = new Set<string>()
   let stop: (() => void) | null = null
@@ -138,12 +150,15 @@ export function createLive(parts: LiveParts): Live {
 
   async function tellNow(page: Page, ask: Ask<'now'>): Promise<void> {
     const nowMs = clock.wallMs()
-    const span = spanOf(history, ask.range, nowMs)
+    const view = nodes.view(ask.node)
+    const span = spanOf(view.history, ask.range, nowMs)
+    if (page.chartOf !== view.key) page.chartFrom = null
     if (page.chartFrom === null || span.isLive) {
       const isTold = page.tell({ t: 'chart', ...chartOf(span, page.chartFrom) })
-      page.chartFrom = isTold ? span.last : null
+      page.chartFrom = isTold ? span.tier.bucketAt(nowMs - nodes.lateMs) : null
+      page.chartOf = view.key
     }
-    const now = await parts.now.read(ask.range, nowMs)
+    const now = await parts.now.read(ask.range, nowMs, view)
     if (page.isAt(ask)) page.tell({ t: 'now', ...now })
     if (page.isAt(ask)) await tellJobs(page, ask, {})
     if (page.isAt(ask)) await tellChanges(page)
@@ -158,9 +173,9 @@ export function createLive(parts: LiveParts): Live {
   async function tellChanges(page: Page): Promise<void> {
     await parts.now.older()
     const { added } = changes
-    const fresh = page.changes === null ? FIRST_CHANGES : Math.min(FIRST_CHANGES, added - page.changes)
-    if (fresh === 0) return
-    if (page.tell({ t: 'changes', changes: changes.newest(fresh) })) page.changes = added
+    if (added === page.changes) return
+    const fresh = changes.newest(FIRST_CHANGES, page.changes)
+    if (page.tell({ t: 'changes', changes: fresh })) page.changes = added
   }
 
   async function tellJob(page: Page, ask: Ask<'job'>): Promise<void> {
@@ -180,7 +195,7 @@ export function createLive(parts: LiveParts): Live {
   }
 
   async function greet(page: Page): Promise<void> {
-    const hello = await parts.hello(page.role)
+    const [hello] = await Promise.all([parts.hello(page.role), nodes.begin()])
     const foot = await parts.foot()
     // It may have been given up, and begun again
     if (!page.isOpen || page.isGreeted) return
@@ -209,6 +224,7 @@ export function createLive(parts: LiveParts): Live {
           if (pages.size > 0) return
           stop?.()
           stop = null
+          nodes.end()
         },
       }
     },

@@ -10,11 +10,11 @@ import { briefsOf } from '../brief/brief.ts'
 import { briefsOfPast } from '../brief/past.ts'
 import type { DeploymentNow, Situation } from '../brief/situation.ts'
 import { spanOf } from '../history/chart.ts'
-import type { History } from '../history/history.ts'
-import type { Traces } from '../traces/traces.ts'
+import type { HistoryView } from '../history/sum.ts'
+import type { TraceBook } from '../traces/traces.ts'
 import type { Changes } from './changes.ts'
 import { beforeOf, type Deployed, deploymentRow, figuresOf, latelyOf, pastOf, sincesOf, stuckSince } from './now.ts'
-import type { Watchers } from './watchers.ts'
+import { countsOf, type Tallies } from './watchers.ts'
 
 /** What was computed is good for all pages of one second. */
 const FRESH_MS = 500
@@ -31,10 +31,8 @@ export interface Spent {
 }
 
 export interface NowParts {
-  readonly history: History
-  readonly traces: Traces
+  readonly traces: TraceBook
   readonly changes: Changes
-  readonly watchers: Watchers
   readonly operations: Pick<Operations, 'depth' | 'backlog' | 'deployments' | 'paused'>
   readonly jobs: Pick<Jobs, 'places' | 'list'>
   readonly audit: Pick<Audit, 'list'>
@@ -45,24 +43,37 @@ export interface NowParts {
   /** Today, by the ledger. */
   readonly spent: () => Promise<Spent>
   readonly store: () => { readonly error: WireError | null; readonly commitP99Ms: number | null }
+  /** Since when a deployment has been out, as far as any node knows. */
+  readonly outSince: (deployment: string) => number | null
   readonly gone: () => readonly string[]
 }
 
+/** What is looked at: one node, or several as one. */
+export interface View {
+  /** Another one for other nodes. */
+  readonly key: string
+  readonly history: HistoryView
+  readonly tallies: readonly Tallies[]
+}
+
 export interface NowPages {
-  read(range: Range, nowMs: number): Promise<Now>
+  read(range: Range, nowMs: number, view: View): Promise<Now>
   /** What the audit has of the time before the start is among the changes. */
   older(): Promise<void>
 }
 
 export function createNowPages(parts: NowParts): NowPages {
-  const { history, traces, changes, watchers, operations, jobs, goals, deployed, store } = parts
+  const { traces, changes, operations, jobs, goals, deployed, store } = parts
   let older: Promise<void> | null = null
   let spent: { readonly atMs: number; readonly value: Promise<Spent | null> } | null = null
-  let common: { readonly atMs: number; readonly value: Promise<Situation> } | null = null
+  /** By the key of what is looked at. */
+  const common = new Map<string, { readonly atMs: number; readonly value: Promise<Situation> }>()
 
-  function situation(nowMs: number): Promise<Situation> {
-    if (common === null || Math.abs(nowMs - common.atMs) >= FRESH_MS) common = { atMs: nowMs, value: gather(nowMs) }
-    return common.value
+  function situation(nowMs: number, view: View): Promise<Situation> {
+    for (const [key, { atMs }] of common) if (Math.abs(nowMs - atMs) >= FRESH_MS) common.delete(key)
+    const known = common.get(view.key) ?? { atMs: nowMs, value: gather(nowMs, view) }
+    common.set(view.key, known)
+    return known.value
   }
 
   /** A store that is away can't tell, which is the very thing to be told. */
@@ -86,7 +97,7 @@ export function createNowPages(parts: NowParts): NowPages {
       .slice(0, MAX_ROWS)
   }
 
-  async function gather(nowMs: number): Promise<Situation> {
+  async function gather(nowMs: number, { history, tallies }: View): Promise<Situation> {
     const [depth, backlog, statuses, paused] = await Promise.all([
       told(operations.depth(), NO_DEPTH),
       told(operations.backlog(), []),
@@ -118,7 +129,7 @@ export function createNowPages(parts: NowParts): NowPages {
     const deployments = served.map((each): DeploymentNow => {
       const status = statuses.find(({ deployment }) => deployment === each.deployment)
       const row = deploymentRow(each, status, history, 0, nowMs)
-      const outSince = changes.outSince(each.deployment)
+      const outSince = parts.outSince(each.deployment)
       const isOut = row.state === 'cooling' || row.state === 'failing'
       return {
         ...row,
@@ -143,7 +154,7 @@ export function createNowPages(parts: NowParts): NowPages {
       running: depth.leased,
       stuckMs: stuckAtMs === null ? 0 : nowMs - stuckAtMs,
       stuckModels: stuckModels(inLine, running, nowMs),
-      ...watchers.read(nowMs, minutes),
+      ...countsOf(tallies, nowMs, minutes),
       paused: paused.map((each, i) => ({ ...each, share: shares[i] })),
       deployments,
       store: { ...store(), sinceAtMs: changes.storeOutSince },
@@ -204,11 +215,12 @@ export function createNowPages(parts: NowParts): NowPages {
   }
 
   return {
-    async read(range, nowMs) {
-      const [now, money] = await Promise.all([situation(nowMs), spentToday(nowMs)])
+    async read(range, nowMs, view) {
+      const { history } = view
+      const [now, money] = await Promise.all([situation(nowMs, view), spentToday(nowMs)])
       const isPast = typeof range !== 'string'
       const { nth } = spanOf(history, isPast ? LIVE_RANGE : range, nowMs)
-      const statuses = nth === 0 ? now.deployments : await rows(nth, nowMs)
+      const statuses = nth === 0 ? now.deployments : await rows(history, nth, nowMs)
       return {
         atMs: nowMs,
         briefs: isPast ? briefsOfPast(pastOf(history, range, nowMs), goals()) : briefsOf(now),
@@ -231,7 +243,7 @@ export function createNowPages(parts: NowParts): NowPages {
     },
   }
 
-  async function rows(range: number, nowMs: number) {
+  async function rows(history: HistoryView, range: number, nowMs: number) {
     const statuses = await told(operations.deployments(), [])
     return deployed().map((each) =>
       deploymentRow(

@@ -6,9 +6,10 @@ import type { DeploymentStatus } from '../../core/ports/operations.ts'
 import type { Period, Situation, Trouble } from '../brief/situation.ts'
 import { type Span, spanOf, spark } from '../history/chart.ts'
 import { rounded } from '../history/deployments.ts'
-import { type History, PARTS } from '../history/history.ts'
+import { PARTS } from '../history/history.ts'
 import { quantileIn } from '../history/marks.ts'
-import type { Tier } from '../history/tier.ts'
+import type { HistoryView } from '../history/sum.ts'
+import type { TierView } from '../history/tier.ts'
 import { spendForecast } from './spend.ts'
 
 const MINUTE_MS = 60_000
@@ -18,8 +19,8 @@ const ENOUGH = 20
 const LATELY_MS = 5 * MINUTE_MS
 const TOKENS_OVER_MS = 10_000
 
-export function periodOf(tier: Tier, first: number, last: number): Period {
-  const total = (column: Parameters<Tier['total']>[2]): number => tier.total(first, last, column)
+export function periodOf(tier: TierView, first: number, last: number): Period {
+  const total = (column: Parameters<TierView['total']>[2]): number => tier.total(first, last, column)
   const firstTokens = total('firstTokens')
   const tpot = tier.cells(first, last, 'tpot')
   return {
@@ -42,7 +43,7 @@ export function periodOf(tier: Tier, first: number, last: number): Period {
 
 /** The last minute, or five of them where too little came in one. */
 export function latelyOf(
-  { tiers: [tier] }: History,
+  { tiers: [tier] }: HistoryView,
   nowMs: number,
 ): { readonly period: Period; readonly minutes: number } {
   const last = tier.bucketAt(nowMs)
@@ -52,7 +53,7 @@ export function latelyOf(
 }
 
 /** The hour before the last five minutes; null: nothing is known of it. */
-export function beforeOf({ tiers, startAtMs }: History, nowMs: number): Period | null {
+export function beforeOf({ tiers, startAtMs }: HistoryView, nowMs: number): Period | null {
   const tier = tiers[2]
   const last = tier.bucketAt(nowMs - LATELY_MS) - 1
   const first = Math.max(tier.bucketAt(nowMs - LATELY_MS - HOUR_MS), tier.bucketAt(startAtMs))
@@ -70,7 +71,7 @@ export function pastOf(history: History, range: Range, nowMs: number): Pick<Situ
 }
 
 /** When each trouble began: the first of the minutes without a break in which it was so. */
-export function sincesOf({ tiers }: History, nowMs: number, goals: Goals): Partial<Record<Trouble, number>> {
+export function sincesOf({ tiers }: HistoryView, nowMs: number, goals: Goals): Partial<Record<Trouble, number>> {
   const tier = tiers[2]
   const isSo: Readonly<Record<Exclude<Trouble, 'stuck'>, (bucket: number) => boolean | null>> = {
     late: (bucket) => over(tier.ttft(bucket), goals.ttftMs),
@@ -87,7 +88,7 @@ export function sincesOf({ tiers }: History, nowMs: number, goals: Goals): Parti
 }
 
 /** Buckets in which nothing was measured break nothing. */
-function backTo(tier: Tier, nowMs: number, test: (bucket: number) => boolean | null): number | null {
+function backTo(tier: TierView, nowMs: number, test: (bucket: number) => boolean | null): number | null {
   let from: number | null = null
   const last = tier.bucketAt(nowMs)
   for (let bucket = last; bucket > last - tier.slots && bucket >= 0; bucket--) {
@@ -104,14 +105,14 @@ function over(cells: ArrayLike<number> | null, goal: number): boolean | null {
   return p95 === null ? null : p95 > goal
 }
 
-function shareOver(tier: Tier, bucket: number, column: 'failed' | 'refused'): boolean | null {
+function shareOver(tier: TierView, bucket: number, column: 'failed' | 'refused'): boolean | null {
   const bad = tier.value(bucket, column)
   const all = tier.value(bucket, 'done') + tier.value(bucket, 'failed') + tier.value(bucket, 'refused')
   return all === 0 ? null : bad / all >= 0.05
 }
 
 /** For how long something has waited while nothing ran; 0: it is not so now. */
-export function stuckSince({ tiers: [tier] }: History, nowMs: number): number | null {
+export function stuckSince({ tiers: [tier] }: HistoryView, nowMs: number): number | null {
   let from: number | null = null
   for (let bucket = tier.bucketAt(nowMs); bucket > tier.bucketAt(nowMs) - tier.slots && bucket >= 0; bucket--) {
     if (tier.value(bucket, 'looks') === 0) {
@@ -135,7 +136,7 @@ export interface Beside {
 }
 
 export function figuresOf(
-  history: History,
+  history: HistoryView,
   range: Range,
   nowMs: number,
   goals: Goals,
@@ -207,14 +208,14 @@ const figure = (value: number | null, goal: number, points: Figure['spark']): Fi
 const spanMs = ({ tier, first, last }: Span): number => (last - first + 1) * tier.stepMs
 
 /** Tokens a ms: the present bucket is not over, so it counts for what it is. */
-function tokensLately({ tiers: [tier], startAtMs }: History, nowMs: number): number {
+function tokensLately({ tiers: [tier], startAtMs }: HistoryView, nowMs: number): number {
   const last = tier.bucketAt(nowMs)
   const first = last - TOKENS_OVER_MS / tier.stepMs
   const overMs = Math.max(1_000, nowMs - Math.max(first * tier.stepMs, startAtMs))
   return tier.total(first, last, 'tokensOut') / overMs
 }
 
-function goodOf(history: History, { tier, first, last, isLive }: Span, nowMs: number): number | null {
+function goodOf(history: HistoryView, { tier, first, last, isLive }: Span, nowMs: number): number | null {
   const [fine] = history.tiers
   const of = isLive ? fine : tier
   const from = isLive ? fine.bucketAt(nowMs - LATELY_MS) : first
@@ -232,7 +233,7 @@ export interface Deployed {
 export function deploymentRow(
   { deployment, model }: Deployed,
   status: DeploymentStatus | undefined,
-  history: History,
+  history: HistoryView,
   range: number,
   nowMs: number,
 ): DeploymentRow {

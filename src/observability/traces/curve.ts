@@ -40,6 +40,11 @@ export class Curve {
     this.#size = kept
   }
 
+  /** As they are kept: ms, value, ms, value, … */
+  points(): readonly number[] {
+    return this.#points.slice(0, 2 * this.#size)
+  }
+
   /** `scale`: of the values, which are rounded. */
   pairs(scale = 1): ReadonlyArray<readonly [number, number]> {
     return Array.from({ length: this.#size }, (_, i) => [

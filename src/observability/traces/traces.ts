@@ -10,6 +10,7 @@ import type { TtftParts } from '../../core/measure.ts'
 import { Table } from '../../core/table.ts'
 import { traceIdOf } from '../../core/trace.ts'
 import type { Observe } from '../emit.ts'
+import { type Edited, Edits } from '../history/edits.ts'
 import { Curve } from './curve.ts'
 
 export const MAX_TRACES = 2_000
@@ -59,9 +60,14 @@ export class Trace {
   readonly acceptedAtMs: number
   /** Was it there from its acceptance on? */
   isWhole: boolean
+  /** False: of a fleet's job, this process has only run it, or read it to somebody. */
+  isCore: boolean
   state: JobState = 'queued'
+  /** When it came to be so, as far as this process decided it. */
+  stateAtMs = 0
   /** Grows with each change, over all jobs. */
   version = 0
+  edit = 0
   parts: TtftParts | null = null
   ttftMs: number | null = null
   tpotMs: number | null = null
@@ -95,6 +101,7 @@ export class Trace {
     this.traceId = fact.trace === null ? null : traceIdOf(fact.trace)
     this.acceptedAtMs = Math.round(fact.atMs - sinceAccepted(fact))
     this.isWhole = isWhole
+    this.isCore = fact.type === 'job-submitted' || fact.type === 'job-leased' || fact.type === 'job-ended'
   }
 }
 
@@ -119,7 +126,23 @@ type Kept =
 type OfTrace = Extract<Fact, { type: Kept | 'attempt-progressed' | 'reader-progressed' }>
 type OfJob = Extract<Fact, { job: JobId; keyId: string; tenant: string; model: string }>
 
-export class Traces {
+/** Traces of one process, or of all of a fleet. */
+export interface TraceBook {
+  /** Grows with each change. */
+  readonly version: number
+  get(job: JobId): Trace | null
+  /** Newest first. */
+  newest(): Iterable<Trace>
+  isLate(trace: Trace, nowMs: number): boolean
+}
+
+export interface TracesOptions {
+  readonly edits?: Edits
+  /** May a job be submitted, decided on, run and read in processes of its own? */
+  readonly isOneOfMany?: boolean
+}
+
+export class Traces implements TraceBook {
   #traces = new Table<JobId, Trace>()
   /** Their ids, in the order in which they came; the next one takes the place of the oldest. */
   readonly #ring: Array<JobId | undefined> = new Array(MAX_TRACES).fill(undefined)
@@ -132,9 +155,16 @@ export class Traces {
   /** Facts of jobs, those that come while an answer streams left out. */
   readonly #lately: Array<OfTrace | undefined> = new Array(LATELY).fill(undefined)
   #told = 0
+  readonly #edits: Edits
+  readonly #isOneOfMany: boolean
 
-  constructor(goals: (model: string) => Pick<Goals, 'ttftMs'>) {
+  constructor(
+    goals: (model: string) => Pick<Goals, 'ttftMs'>,
+    { edits = new Edits(), isOneOfMany = false }: TracesOptions = {},
+  ) {
     this.#goals = goals
+    this.#edits = edits
+    this.#isOneOfMany = isOneOfMany
   }
 
   get version(): number {
@@ -209,7 +239,17 @@ export class Traces {
   #submitted(fact: Extract<Fact, { type: 'job-submitted' }>): void {
     const trace = this.#traces.get(fact.job)
     if (trace === undefined) this.#add(new Trace(fact, !fact.joined))
-    else if (!fact.joined) trace.isWhole = true
+    else if (!fact.joined) {
+      trace.isWhole = trace.isCore = true
+      this.#touch(trace)
+    }
+  }
+
+  /** Those that were changed after this edit. */
+  editedAfter(edit: number): Array<Edited<Trace>> {
+    const edited: Array<Edited<Trace>> = []
+    for (const trace of this.newest()) if (trace.edit > edit) edited.push({ edit: trace.edit, pack: () => trace })
+    return edited
   }
 
   #add(trace: Trace): void {
@@ -223,13 +263,14 @@ export class Traces {
 
   #touch(trace: Trace): void {
     trace.version = ++this.#version
+    trace.edit = this.#edits.next()
   }
 
   #mark(fact: OfJob): void {
     let trace = this.#traces.get(fact.job)
     if (trace === undefined) {
       // Only one that runs, or ends, is worth it: a job of before the start, or of another node
-      if (fact.type !== 'job-leased' && fact.type !== 'job-ended') return
+      if (fact.type !== 'job-leased' && fact.type !== 'job-ended' && !this.#isOneOfMany) return
       trace = new Trace(fact, false)
       this.#add(trace)
     }
@@ -242,30 +283,18 @@ function mark(trace: Trace, fact: OfJob): void {
   const { atMs } = fact
   const sinceMs = atMs - trace.acceptedAtMs
   switch (fact.type) {
-    case 'job-leased': {
+    case 'job-leased':
       trace.state = 'leased'
+      trace.stateAtMs = atMs
+      trace.isCore = true
       trace.queuedMs = fact.queuedMs
-      if (trace.attempts.length === MAX_ATTEMPTS) trace.attempts.pop()
-      trace.attempts.push({
-        attempt: fact.attempt,
-        deployment: fact.deployment,
-        mode: 'first',
-        leasedAtMs: atMs,
-        calledAtMs: null,
-        firstTokenAtMs: null,
-        connectMs: 0,
-        endedAtMs: null,
-        fromTokens: trace.tokens,
-        tokens: 0,
-        error: null,
-        stalls: [],
-      })
-      return
-    }
+      return begin(trace, fact)
     case 'job-returned':
       trace.state = fact.delayMs > 0 ? 'delayed' : 'queued'
+      trace.stateAtMs = atMs
       return
     case 'attempt-started':
+      if (!trace.attempts.some(({ attempt }) => attempt === fact.attempt)) begin(trace, fact)
       change(trace, fact.attempt, (attempt) => {
         attempt.mode = fact.mode
         attempt.calledAtMs = atMs
@@ -338,9 +367,29 @@ function mark(trace: Trace, fact: OfJob): void {
   }
 }
 
+/** Where another process coordinates, its lease is not told here. */
+function begin(trace: Trace, fact: Extract<OfJob, { type: 'job-leased' | 'attempt-started' }>): void {
+  if (trace.attempts.length === MAX_ATTEMPTS) trace.attempts.pop()
+  trace.attempts.push({
+    attempt: fact.attempt,
+    deployment: fact.deployment,
+    mode: 'first',
+    leasedAtMs: fact.atMs,
+    calledAtMs: null,
+    firstTokenAtMs: null,
+    connectMs: 0,
+    endedAtMs: null,
+    fromTokens: trace.tokens,
+    tokens: 0,
+    error: null,
+    stalls: [],
+  })
+}
+
 function end(trace: Trace, fact: Extract<Fact, { type: 'job-ended' }>): void {
   const { state, usage, timing, atMs } = fact
   trace.state = state
+  trace.stateAtMs = atMs
   trace.endedAtMs = atMs
   trace.good = fact.good ?? null
   trace.nanoUsd = fact.nanoDollars ?? null

@@ -108,6 +108,8 @@ export class Names {
   audit = (): string => `${this.shard}:audit`
   /** What signs session tokens. */
   secret = (): string => `${this.shard}:secret`
+  /** Hash: process → NodeEntry, of those that have not left (peers.ts); and since when nothing of one is there. */
+  nodes = (): string => `${this.shard}:nodes`
   /** Hash: a ticket's digest → Session. */
   tickets = (): string => `${this.shard}:tickets`
   /** Hash: the digest of a page's cookie → "<role> <end>"; beside it, one of codes (lua/sign-ins.lua). */
@@ -132,6 +134,9 @@ export class Names {
   process = (process: string): string => `${this.shard}:p:${process}`
   /** A pattern of these channels. */
   processes = (): string => `${this.process('').replace(/[*?[\]\\]/g, '\\$&')}*`
+  /** To every process: questions (peers.ts); to one: their answers. */
+  questions = (): string => `${this.shard}:ask`
+  answers = (process: string): string => `${this.shard}:ans:${process}`
   /** To a process: what logs that it follows bring. */
   tail = (process: string): string => `${this.shard}:t:${process}`
   /** To the coordinator: heartbeats and charges; may be lost. */

@@ -1,0 +1,125 @@
+/**
+ * What a node tells of itself, and the copy that another one keeps of it while somebody looks there: buckets, tallies,
+ * marks of jobs and changes, each as a whole, so that what is told twice counts once. No text, and no secret.
+ */
+import { isRecord } from '../../core/json.ts'
+import type { ChangeRow, NodeRow } from '../../core/live.ts'
+import type { PackedMinute } from '../brief/tally.ts'
+import type { PackedDeployment } from '../history/deployments.ts'
+import type { Edited, Edits } from '../history/edits.ts'
+import { History } from '../history/history.ts'
+import type { PackedBucket } from '../history/tier.ts'
+import { type PackedTrace, packTrace, shifted } from '../traces/merged.ts'
+import { MAX_TRACES, type Traces } from '../traces/traces.ts'
+import type { Changes } from './changes.ts'
+import { emptyTallies, TALLIES, type Tallies } from './watchers.ts'
+
+/** What a node is, and how it is now. */
+export interface Vitals {
+  readonly name: string
+  readonly role: NodeRow['role']
+  readonly coordinates: boolean
+  readonly startAtMs: number
+  /** Its wall clock, minus the store's. */
+  readonly skewMs: number
+  readonly loopLagP99Ms: number | null
+  readonly commitP99Ms: number | null
+  readonly outs: ReadonlyArray<readonly [deployment: string, sinceMs: number]>
+}
+
+export type Item =
+  | readonly ['bucket', tier: number, PackedBucket]
+  | readonly ['deployment', PackedDeployment]
+  | readonly ['tally', which: number, PackedMinute]
+  | readonly ['job', PackedTrace]
+  | readonly ['change', ChangeRow]
+
+export interface Told {
+  /** Edits up to this one are told. */
+  readonly upTo: number
+  /** There are later ones, for which there was no room. */
+  readonly more: boolean
+  /** JSON of an Item each. */
+  readonly items: readonly string[]
+}
+
+export interface Own {
+  readonly edits: Edits
+  readonly history: History
+  readonly tallies: Tallies
+  readonly traces: Traces
+  readonly changes: Changes
+}
+
+/** What was changed after this edit, the oldest first, in so many characters. */
+export function tellSince({ edits, history, tallies, traces, changes }: Own, since: number, maxChars: number): Told {
+  const edited: Array<Edited<Item>> = []
+  const add = <T>(of: ReadonlyArray<Edited<T>>, item: (packed: T) => Item): void => {
+    for (const one of of) edited.push({ edit: one.edit, pack: () => item(one.pack()) })
+  }
+  for (const [nth, tier] of history.tiers.entries()) add(tier.editedAfter(since), (bucket) => ['bucket', nth, bucket])
+  add(history.deployments.editedAfter(since), (packed) => ['deployment', packed])
+  for (const [nth, name] of TALLIES.entries()) add(tallies[name].editedAfter(since), (minute) => ['tally', nth, minute])
+  add(traces.editedAfter(since), (trace) => ['job', packTrace(trace, false)])
+  add(changes.editedAfter(since), (row) => ['change', row])
+  edited.sort((a, b) => a.edit - b.edit)
+  const items: string[] = []
+  let upTo = since
+  let left = maxChars
+  for (const { edit, pack } of edited) {
+    const text = JSON.stringify(pack())
+    left -= text.length
+    // One that alone is too large would be in the way for ever
+    if (left < 0 && items.length > 0) return { upTo, more: true, items }
+    if (text.length <= maxChars) items.push(text)
+    upTo = edit
+  }
+  return { upTo: Math.max(upTo, edits.last), more: false, items }
+}
+
+export class Copy {
+  vitals: Vitals | null = null
+  /** Edits of its node up to this one are here. */
+  upTo = 0
+  /** All that it had when it was asked is here. */
+  isWhole = false
+  history: History | null = null
+  readonly tallies: Tallies = emptyTallies()
+  readonly jobs = new Map<string, PackedTrace>()
+  /** Jobs that have changed since somebody looked. */
+  readonly changed = new Set<string>()
+
+  /** `shiftMs`: what is to be added to its times. Items of a form that is not known are left out. */
+  take(items: readonly unknown[], shiftMs: number, onChange: (row: ChangeRow) => void): void {
+    this.history ??= new History(this.vitals?.startAtMs ?? 0)
+    for (const item of items)
+      try {
+        this.#take(item as Item, this.history, shiftMs, onChange)
+      } catch {} // of another version
+  }
+
+  #take(item: Item, history: History, shiftMs: number, onChange: (row: ChangeRow) => void): void {
+    switch (item[0]) {
+      case 'bucket':
+        return history.tiers[item[1]].put(item[2])
+      case 'deployment':
+        return history.deployments.put(item[1])
+      case 'tally':
+        return this.tallies[TALLIES[item[1]]].put(item[2])
+      case 'job':
+        return this.#job(shifted(item[1], shiftMs))
+      case 'change':
+        if (isRecord(item[1]) && typeof item[1].atMs === 'number') onChange(item[1])
+        return
+      default:
+    }
+  }
+
+  #job(trace: PackedTrace): void {
+    // The one that was changed last is the last
+    this.jobs.delete(trace.job)
+    this.jobs.set(trace.job, trace)
+    this.changed.add(trace.job)
+    if (this.jobs.size > MAX_TRACES) this.jobs.delete(this.jobs.keys().next().value!)
+  }
+}
