@@ -17,7 +17,12 @@ function setUp(clock: ManualClock, more: Partial<LiveParts>) {
     clock,
     hello: async () => ({ version: '1' }) as Hello,
     foot: async () => ({ atMs: 1 }) as Foot,
-    history: new History(clock.wallMs()),
+    nodes: {
+      begin: async () => {},
+      end() {},
+      view: () => ({ key: '', history: new History(clock.wallMs()), tallies: [] }),
+      lateMs: 0,
+    },
     changes: new Changes(),
     operations: { line: () => never() },
     now: { read: () => never(), older: () => never() } as never,
