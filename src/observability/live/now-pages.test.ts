@@ -40,11 +40,10 @@ function setUp() {
       asked([{ deployment: 'a', active: at.active, concurrent: Infinity, isDrained: false, unwell: [] }]),
     paused: () => asked(at.paused),
   }
+  const view = { key: '', history, tallies: [watchers.tallies] }
   const pages = createNowPages({
-    history,
     traces,
     changes,
-    watchers,
     operations,
     jobs: { places: () => asked(new Map()), list: () => asked([{}] as never) },
     audit: { list: () => asked([]) },
@@ -56,6 +55,7 @@ function setUp() {
     spent: () => asked({ nanoUsd: 7, isEstimated: false }),
     spendGoal: () => null,
     store: () => ({ error: at.storeError, commitP99Ms: null }),
+    outSince: (deployment) => changes.outSince(deployment),
     gone: () => [],
   })
   traces.looked(START_MS)
@@ -74,8 +74,8 @@ function setUp() {
   return {
     at,
     observe,
-    read: async (range: Range = '15m') => pages.read(range, at.ms),
-    brief: async (range: Range = '15m'): Promise<Brief> => (await pages.read(range, at.ms)).briefs[0],
+    read: async (range: Range = '15m') => pages.read(range, at.ms, view),
+    brief: async (range: Range = '15m'): Promise<Brief> => (await pages.read(range, at.ms, view)).briefs[0],
   }
 }
 

@@ -61,7 +61,7 @@ export function beforeOf({ tiers, startAtMs }: HistoryView, nowMs: number): Peri
 }
 
 /** Of a range of the past: how it was, and in the hour before it. */
-export function pastOf(history: History, range: Range, nowMs: number): Pick<Situation, 'now' | 'before'> {
+export function pastOf(history: HistoryView, range: Range, nowMs: number): Pick<Situation, 'now' | 'before'> {
   const { tier, first, last } = spanOf(history, range, nowMs)
   return {
     now: periodOf(tier, first, last),
