@@ -28,6 +28,8 @@ export function submitLatency(
   )
 }
 
+const MOST_MS = 120_000
+
 /** Many jobs in batches, to the end of the last: durable jobs a second, end to end. */
 export async function jobsPerSecond({ url, adminUrl }: Running, jobs: number): Promise<number> {
   const batch = {
@@ -38,6 +40,7 @@ export async function jobsPerSecond({ url, adminUrl }: Running, jobs: number): P
   const startedAt = performance.now()
   await Promise.all(Array.from({ length: jobs / 500 }, () => call('POST', `${url}/v1/jobs`, batch)))
   for (;;) {
+    if (performance.now() - startedAt > MOST_MS) throw new Error(`${jobs} jobs were not done in ${MOST_MS / 1_000} s`)
     const { json } = await call('GET', `${adminUrl}/admin/stats`)
     if (
       (json['queued'] as number) +
