@@ -11,7 +11,8 @@
  * `limits` limits and refusals, `recorder` recording; each in a folder of that name.
  */
 import { spawn } from 'node:child_process'
-import { resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { jobsPerSecond, ownNumbers, resumeFirstByte, submitLatency } from './alone.ts'
 import { durationS, type Load, loadsOf, put, type Shown, warmUp, warmUpS } from './loads.ts'
@@ -35,9 +36,9 @@ import {
 } from './targets.ts'
 import { buildTools, isAllowed, type Priority, pinned, rssMb, type Tools } from './tools.ts'
 
-const PARTS = ['fleet', 'gateways', 'goals', 'limits', 'page', 'recorder']
-const [, , part] = process.argv
-if (PARTS.includes(part)) {
+const [, , part = ''] = process.argv
+// A folder beside this file
+if (/^[a-z]+$/.test(part) && existsSync(join(import.meta.dirname, part, 'main.ts'))) {
   await import(`./${part}/main.ts`)
   process.exit(0)
 }
