@@ -28,7 +28,8 @@ describe('the error of long ones', () => {
     markdown: [0.04, 0.12],
     prose: [0.04, 0.12],
     code: [0.04, 0.12],
-    'JSON, pretty': [0.06, 0.2],
+    // A lock file, where runs of hashes stand between names: the least even of all
+    'JSON, pretty': [0.06, 0.25],
     'JSON, compact': [0.06, 0.15],
     Chinese: [0.03, 0.08],
     Russian: [0.05, 0.12],
