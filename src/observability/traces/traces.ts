@@ -1,6 +1,6 @@
 /**
  * What became of the last 2,000 jobs, from facts: marks and curves, never text. They cost some 4 KB and 17 µs a job, so
- * they are made only while somebody looks, and for an hour after. The last 2,048 facts are kept always, as they are, so
+ * they are made only while somebody looks, and for an hour after. The last 256 facts are kept always, as they are, so
  * that who comes after an incident sees the marks of the last jobs; of others what is stored with them is known.
  */
 import type { Fact } from '../../core/facts.ts'
@@ -15,8 +15,11 @@ import { Curve } from './curve.ts'
 
 export const MAX_TRACES = 2_000
 const LOOKED_AT_MS = 3_600_000
-/** A power of two: of some 250 jobs, half a megabyte. */
-const LATELY = 2_048
+/**
+ * A power of two: of some 30 jobs. With 512 and more, facts of a busy server came to old space, 2 KB a job, and stayed
+ * there until the next major collection (0062).
+ */
+const LATELY = 256
 /** Of one job: later ones take the place of the last. */
 const MAX_ATTEMPTS = 16
 const MAX_READERS = 32
