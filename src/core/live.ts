@@ -260,6 +260,8 @@ export interface JobRow {
   /** "3rd in line", "room for tokens of tenant acme" */
   readonly waitsFor: string | null
   readonly isCut: boolean
+  /** Of its request, its trace and its key, as far as they are known: what people search by. */
+  readonly ids?: readonly string[]
 }
 
 export interface ChangeRow {

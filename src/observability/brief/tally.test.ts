@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { Tally } from './tally.ts'
 
 it('has whoever is frequent, however many names there are, and the sum is exact', () => {
-  const tally = new Tally()
+  const tally = new Tally(60_000, 66)
   for (let i = 0; i < 200; i++) tally.add(1_000, `t${i}`)
   for (let i = 0; i < 5_000; i++) tally.add(2_000, 'rogue')
   const found = tally.since(3_000, 0)

@@ -22,7 +22,7 @@ describe('changes', () => {
     expect(told(changes)).toEqual([
       [
         'operator',
-        'tenant acme changed: limits tokens_per_minute 400000 → 600000, limits each_user {"requests_per_minute":60}',
+        'Tenant acme changed: tokens per minute 400,000 → 600,000, each user requests per minute none → 60',
         '10.0.0.7',
       ],
     ])
@@ -33,8 +33,8 @@ describe('changes', () => {
     tell(changes, { action: 'config-reloaded', target: 'configuration', from: 'SIGHUP', after: { models: ['m'] } })
     tell(changes, { action: 'key-rotated', target: 'key key_ab', before: { hint: 'a' }, after: { hint: 'b' } })
     expect(told(changes)).toEqual([
-      ['key', 'key key_ab rotated: hint a → b', '10.0.0.7'],
-      ['config', 'configuration reloaded: models ["m"]', 'SIGHUP'],
+      ['key', 'Key key_ab rotated', '10.0.0.7'],
+      ['config', 'Configuration reloaded', 'SIGHUP'],
     ])
   })
 })

@@ -1,12 +1,12 @@
 /** What was changed, by whom: as it happens, from facts, and what the audit has of the time before. */
 import type { Fact } from '../../core/facts.ts'
-import { isRecord, type JsonRecord } from '../../core/json.ts'
 import type { ChangeRow } from '../../core/live.ts'
 import type { AuditEntry } from '../../core/ports/audit.ts'
 import { codeText, modelPath } from '../brief/brief.ts'
 import { duration, say, strong } from '../brief/words.ts'
 import type { Observe } from '../emit.ts'
 import { type Edited, Edits } from '../history/edits.ts'
+import { wordsOfChange } from './change-words.ts'
 
 export const MAX_CHANGES = 200
 /** Deployments that are known to be out: more than any configuration has. */
@@ -155,35 +155,8 @@ export class Changes {
   }
 }
 
-/** "key-created", "key key_ab": "key key_ab created: weight 2 → 3" */
 function rowOf({ atMs, action, target, before, after, from }: AuditEntry): ChangeRow {
   const kind = KINDS.find(([prefix]) => action.startsWith(prefix))?.[1] ?? 'operator'
-  const verb = action.slice(action.indexOf('-') + 1).replaceAll('-', ' ')
-  const changed = differing(before, after)
-    .slice(0, 3)
-    .map(([name, was, is]) => (was === null ? `${name} ${is ?? '–'}` : `${name} ${was} → ${is ?? '–'}`))
-  const more = changed.length === 0 ? '' : `: ${changed.join(', ')}`
-  return { atMs, kind, words: [strong(target.slice(0, 100)), say(` ${verb}${more}`.slice(0, 200))], by: from || null }
-}
-
-type Differing = readonly [name: string, was: string | null, is: string | null]
-
-/** Of groups, such as limits, the members that differ. */
-function differing(before: JsonRecord, after: JsonRecord): Differing[] {
-  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])]
-  return names.flatMap((name): Differing[] => {
-    const [was, is] = [before[name], after[name]]
-    if (isRecord(was) && isRecord(is))
-      return differing(was, is).flatMap(([member, ...values]) =>
-        values[0] === values[1] ? [] : [[`${name} ${member}`, ...values]],
-      )
-    return [[name, shown(was), shown(is)]]
-  })
-}
-
-/** Views in the audit have nothing secret, but may be long. */
-function shown(value: unknown): string | null {
-  if (value === undefined || value === null) return null
-  const text = typeof value === 'string' ? value : JSON.stringify(value)
-  return text.length > 40 ? `${text.slice(0, 39)}…` : text
+  const { subject, rest } = wordsOfChange({ action, target, before, after })
+  return { atMs, kind, words: [strong(subject), say(rest.slice(0, 200))], by: from || null }
 }

@@ -4,7 +4,7 @@
  */
 import { isRecord } from '../../core/json.ts'
 import type { ChangeRow, NodeRow } from '../../core/live.ts'
-import type { PackedMinute } from '../brief/tally.ts'
+import type { PackedStep } from '../brief/tally.ts'
 import type { PackedDeployment } from '../history/deployments.ts'
 import type { Edited, Edits } from '../history/edits.ts'
 import { History } from '../history/history.ts'
@@ -30,7 +30,7 @@ export interface Vitals {
 export type Item =
   | readonly ['bucket', tier: number, PackedBucket]
   | readonly ['deployment', PackedDeployment]
-  | readonly ['tally', which: number, PackedMinute]
+  | readonly ['tally', which: number, PackedStep]
   | readonly ['job', PackedTrace]
   | readonly ['change', ChangeRow]
 

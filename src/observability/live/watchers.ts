@@ -8,15 +8,19 @@ import { Edits } from '../history/edits.ts'
 /** Minutes from which "now" is told apart in the hour. */
 const LATELY = 5
 const HOUR = 65
+/** As the history's finest buckets, so that causes and what they explain are counts of the same time. */
+const STEP_MS = 5_000
+const STEPS_A_MINUTE = 60_000 / STEP_MS
+const STEPS = LATELY * STEPS_A_MINUTE + 1
 
 export const TALLIES = ['submits', 'failures', 'retried', 'refusals'] as const
 export type Tallies = Readonly<Record<(typeof TALLIES)[number], Tally>>
 
 export const emptyTallies = (edits = new Edits()): Tallies => ({
-  submits: new Tally(edits),
-  failures: new Tally(edits),
-  retried: new Tally(edits),
-  refusals: new Tally(edits),
+  submits: new Tally(60_000, HOUR + 1, edits),
+  failures: new Tally(STEP_MS, STEPS, edits),
+  retried: new Tally(STEP_MS, STEPS, edits),
+  refusals: new Tally(STEP_MS, STEPS, edits),
 })
 
 export class Watchers {
@@ -68,9 +72,9 @@ export function countsOf(
         now: Math.max(...[0, 1, 2, 3, 4].map((ago) => new Map(since('submits', ago, ago)).get(tenant) ?? 0)),
         before: (before.get(tenant) ?? 0) / (HOUR - LATELY),
       })),
-    failures: since('failures', minutes).map(counted),
-    retried: since('retried', minutes).map(counted),
-    refusals: since('refusals', minutes).map(counted),
+    failures: since('failures', minutes * STEPS_A_MINUTE).map(counted),
+    retried: since('retried', minutes * STEPS_A_MINUTE).map(counted),
+    refusals: since('refusals', minutes * STEPS_A_MINUTE).map(counted),
   }
 }
 

@@ -3,6 +3,7 @@ import { ttftOfParts } from '../../core/goals.ts'
 import { isTerminal, type Job, type Place } from '../../core/job.ts'
 import type { AttemptSpan, JobRow, JobTrace, ReaderSpan, Span } from '../../core/live.ts'
 import { STALL_MS, type TtftParts } from '../../core/measure.ts'
+import { traceIdOf } from '../../core/trace.ts'
 import { coverageOf } from './coverage.ts'
 import type { AttemptMarks, ReaderMarks, Trace } from './traces.ts'
 
@@ -36,8 +37,11 @@ export function rowOf(trace: Trace, { nowMs, place, words, error }: Beside): Job
     words,
     waitsFor: place === null ? null : waitsFor(place),
     isCut: trace.isCut,
+    ids: known(trace.requestId, trace.traceId, trace.keyId),
   }
 }
+
+const known = (...ids: ReadonlyArray<string | null | undefined>): string[] => ids.filter((id) => id != null)
 
 /** Where its time went until now, while it has no first token. */
 function soFar({ state, acceptedAtMs, attempts }: Trace, nowMs: number): Partial<TtftParts> | null {
@@ -89,6 +93,7 @@ export const rowOfStored = (job: Job, { place, words, error }: Pick<Beside, 'pla
   words,
   waitsFor: place === null ? null : waitsFor(place),
   isCut: false,
+  ids: known(job.requestId, job.trace == null ? null : traceIdOf(job.trace), job.keyId),
 })
 
 /** `stored`: the job as the store has it; null: nobody asked, or it is gone. */

@@ -21,6 +21,15 @@ describe('changes', () => {
       { limits: { tokens_per_minute: 6e5 } },
     )
     expect(wordsOf(limits)).toBe('Tenant acme changed: tokens per minute 400,000 → 600,000')
+    expect(wordsOf(entry('tenant-changed', 'tenant acme', { limits: null }, { limits: { requests: 5 } }))).toBe(
+      'Tenant acme changed: requests none → 5',
+    )
+    const reloaded = { models: ['a', 'b'], tenants: [], needs_restart: ['queue.max_attempts'] }
+    expect(wordsOf(entry('config-reloaded', 'configuration', {}, reloaded))).toBe(
+      'Configuration reloaded; queue.max_attempts only after a restart',
+    )
+    const view = { id: 'key_1', object: 'key', tenant: 'acme', limits_source: 'api', changed_at: 7 }
+    expect(wordsOf(entry('key-created', 'key key_1', {}, view))).toBe('Key key_1 created')
     expect(wordsOf(entry('text-viewed', 'job job_1', {}, { part: 'request' }))).toBe('Request of job job_1 viewed')
     expect(wordsOf(entry('queue-paused', 'tenant acme'))).toBe('Queue of tenant acme paused')
   })

@@ -51,28 +51,38 @@ export const shapeOf = (action: string): Shape =>
 /** "key-rotated", "key key_ab12" → "key key_ab12 rotated" */
 export function wordsOf({ action, target, before, after }: Entry): string {
   if (action === 'text-viewed') return `${after['part'] === 'request' ? 'Request' : 'Answer'} of ${target} viewed`
-  if (action === 'config-reloaded') return 'Configuration reloaded'
+  if (action === 'config-reloaded') return `Configuration reloaded${waits(after['needs_restart'])}`
   const verb = action.slice(action.indexOf('-') + 1).replaceAll('-', ' ')
   const subject = action.startsWith('queue-') ? `Queue of ${target}` : upper(target)
+  const isNew = Object.keys(before).length === 0
   const changes = Object.keys({ ...before, ...after })
     .filter(
       (name) =>
-        !/^(?:id|object|tenant|source|changed_at|created_at|hint|paused|drained|disabled|part|role)$/.test(name),
+        !/^(?:id|object|tenant|source|limits_source|changed_at|created_at|hint|paused|drained|disabled|part|role)$/.test(
+          name,
+        ),
     )
-    .flatMap((name) => changeOf(name, before[name], after[name]))
+    .flatMap((name) => changeOf(name, before[name], after[name], isNew))
   return `${subject} ${verb}${changes.length === 0 ? '' : `: ${changes.slice(0, 4).join(', ')}`}`
 }
 
-function changeOf(name: string, before: unknown, after: unknown): readonly string[] {
+const waits = (settings: unknown): string =>
+  Array.isArray(settings) && settings.length > 0
+    ? `; ${settings.slice(0, 4).join(', ').slice(0, 120)} only after a restart`
+    : ''
+
+function changeOf(name: string, before: unknown, after: unknown, isNew: boolean): readonly string[] {
   if (isRecord(before) || isRecord(after)) {
     const [one, other] = [isRecord(before) ? before : {}, isRecord(after) ? after : {}]
     return Object.keys({ ...one, ...other })
       .filter((member) => JSON.stringify(one[member]) !== JSON.stringify(other[member]))
-      .flatMap((member) => changeOf(member, one[member], other[member]))
+      .flatMap((member) =>
+        changeOf(name === 'limits' ? member : `${name} ${member}`, one[member], other[member], isNew),
+      )
   }
   const [from, to] = [shown(before), shown(after)]
   if (from === to) return []
-  return [from === 'none' ? `${name.replaceAll('_', ' ')} ${to}` : `${name.replaceAll('_', ' ')} ${from} → ${to}`]
+  return [`${name.replaceAll('_', ' ')} ${isNew ? to : `${from} → ${to}`}`]
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>

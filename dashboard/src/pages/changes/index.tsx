@@ -84,7 +84,12 @@ export function Changes() {
             <span class="muted changes-by">{row.by}</span>
             <span class="changes-undo">
               {row.undo !== null && (
-                <Button isSmall needs="admin" label={`Undo: ${row.words}`} onClick={() => undo(row)}>
+                <Button
+                  isSmall
+                  needs={row.kind === 'deployments' ? 'operator' : 'admin'}
+                  label={`Undo: ${row.words}`}
+                  onClick={() => undo(row)}
+                >
                   Undo
                 </Button>
               )}

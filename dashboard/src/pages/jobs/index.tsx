@@ -134,7 +134,12 @@ export function Jobs() {
           empty={
             isFiltered ? (
               <>
-                No job is like that. <a href={hrefOf('/jobs')}>All jobs</a>
+                No job is like that
+                {query === null
+                  ? ''
+                  : ': of the latest jobs, their ids, tenants and models were searched, the ids of their requests, traces ' +
+                    'and keys; of all jobs, their users'}
+                . <a href={hrefOf('/jobs')}>All jobs</a>
               </>
             ) : (
               <>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { JobRow } from '../../../../src/core/live.ts'
 import { actOn, told } from './act.ts'
-import { held, joined, matches, ordinal } from './rows.ts'
+import { finds, held, joined, matches, ordinal } from './rows.ts'
 
 const row = (job: string, more: Partial<JobRow> = {}): JobRow => ({
   job,
@@ -24,6 +24,14 @@ const row = (job: string, more: Partial<JobRow> = {}): JobRow => ({
 })
 
 describe('the list of jobs', () => {
+  it('is searched by what people have in hand', () => {
+    const one = row('job_1', { ids: ['req_7f', '4bf92f3577b34da6', 'key_ab12'] })
+    for (const text of ['JOB_1', 'acme', 'chat', 'req_7f', '4bf92f3577b34da6', 'key_ab'])
+      expect(finds(one, text)).toBe(true)
+    expect(finds(one, 'req_8')).toBe(false)
+    expect(finds(row('job_2'), 'req_7f')).toBe(false)
+  })
+
   it('keeps new rows out of sight while somebody reads', () => {
     const rows = [row('d'), row('c'), row('b'), row('a')]
     expect(held(rows, new Set(['b', 'a']))).toEqual({ rows: rows.slice(2), fresh: 2 })

@@ -67,10 +67,10 @@ export function matches(row: JobRow, { state, tenant, model, kind }: JobFilter, 
   return kind !== 'late' || goalMs === null || row.ttftMs === null || row.ttftMs > goalMs
 }
 
-/** What the search finds: a job, a tenant, a model. */
+/** What the search finds: a job, a tenant, a model, an id of its request, its trace or its key. */
 export function finds(row: JobRow, text: string): boolean {
   const wanted = text.toLowerCase()
-  return [row.job, row.tenant, row.model].some((name) => name.toLowerCase().includes(wanted))
+  return [row.job, row.tenant, row.model, ...(row.ids ?? [])].some((name) => name.toLowerCase().includes(wanted))
 }
 
 /** A job as `GET /admin/jobs` shows it. */

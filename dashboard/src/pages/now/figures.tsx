@@ -16,9 +16,11 @@ interface FiguresProps {
   readonly now: Now
   readonly goals: Goals
   readonly glossary: Readonly<Record<string, string>>
+  /** Of a range of the past. */
+  readonly isPast: boolean
 }
 
-export function Figures({ now, goals, glossary }: FiguresProps) {
+export function Figures({ now, goals, glossary, isPast }: FiguresProps) {
   const { ttftP95Ms, tpotP95Ms, tokensPerSecond, waitingJobs, waitingTokens, good, spentNanoUsd } = now
   const goalOf = (ms: number): string => {
     const { value, unit } = durationOf(ms)
@@ -48,14 +50,14 @@ export function Figures({ now, goals, glossary }: FiguresProps) {
       />
       <Figure
         label="Tokens out"
-        note="last 10 s"
+        note={isPast ? 'mean of the range' : 'last 10 s'}
         amount={withUnit(tokensPerSecond.value, '/s')}
         spark={tokensPerSecond.spark}
         to={hrefOf('/models')}
       />
       <Figure
         label="Waiting"
-        note={waitingTokens > 0 ? `${short(waitingTokens)} tokens` : 'in line'}
+        note={isPast ? 'mean of the range' : waitingTokens > 0 ? `about ${short(waitingTokens)} tokens` : 'in line'}
         amount={withUnit(waitingJobs.value, waitingJobs.value === 1 ? 'job' : 'jobs')}
         isWell={waitingJobs.isWell}
         spark={waitingJobs.spark}
@@ -74,8 +76,8 @@ export function Figures({ now, goals, glossary }: FiguresProps) {
         to={hrefOf('/jobs?kind=late')}
       />
       <Figure
-        label="Spend today"
-        note={spendNote(now)}
+        label={isPast ? 'Spend' : 'Spend today'}
+        note={isPast ? (now.isSpentEstimated ? 'in this range, part estimated' : 'in this range') : spendNote(now)}
         amount={{ value: money(spentNanoUsd.value ?? 0), unit: '' }}
         isWell={spentNanoUsd.isWell}
         spark={spentNanoUsd.spark}

@@ -53,30 +53,36 @@ function Top() {
   return (
     <>
       <Brief briefs={latest.briefs} />
-      <Figures now={latest} goals={told.goals} glossary={told.glossary} />
+      <Figures now={latest} goals={told.goals} glossary={told.glossary} isPast={isPast()} />
     </>
   )
 }
 
 const setRows = (rows: RowKind): void => setParams({ rows: rows === 'tenant' ? null : rows })
-const Middle = () => (line.value === null ? null : <TheLine line={line.value} onRows={setRows} />)
+/** The line, deployments and jobs are of the present: a range of the past has none of them. */
+const isPast = (): boolean => typeof rangeOf(address.value.params) !== 'string'
+const Middle = () => (line.value === null || isPast() ? null : <TheLine line={line.value} onRows={setRows} />)
 
-const Lists = () => (
-  <div class="columns now-lists">
-    <Deployments rows={now.value?.deployments ?? []} rangeMs={rangeMs()} />
-    <WhatChanged changes={changes.value} nowMs={serverNow()} />
-  </div>
-)
+function Lists() {
+  const range = rangeOf(address.value.params)
+  const told = changes.value
+  if (typeof range !== 'string') {
+    const inRange = told.filter(({ atMs }) => atMs >= range.fromMs && atMs < range.toMs)
+    return <WhatChanged changes={inRange} nowMs={serverNow()} empty="Nothing was changed in this range." />
+  }
+  return (
+    <div class="columns now-lists">
+      <Deployments rows={now.value?.deployments ?? []} rangeMs={RANGE_MS[range]} />
+      <WhatChanged changes={told} nowMs={serverNow()} empty="Nothing was changed since this Sluice was started." />
+    </div>
+  )
+}
 
 function Latest() {
+  if (isPast()) return null
   // Ages go on while nothing happens
   void tick.value
   return <LatestJobs jobs={jobs.value} nowMs={serverNow()} />
-}
-
-function rangeMs(): number {
-  const range = rangeOf(address.value.params)
-  return typeof range === 'string' ? RANGE_MS[range] : range.toMs - range.fromMs
 }
 
 function Charts() {

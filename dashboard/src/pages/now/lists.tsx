@@ -100,11 +100,17 @@ export function Deployments({ rows, rangeMs }: { readonly rows: readonly Deploym
 
 const CHANGES = 6
 
-export function WhatChanged({ changes, nowMs }: { readonly changes: readonly ChangeRow[]; readonly nowMs: number }) {
+interface ChangedProps {
+  readonly changes: readonly ChangeRow[]
+  readonly nowMs: number
+  readonly empty: string
+}
+
+export function WhatChanged({ changes, nowMs, empty }: ChangedProps) {
   return (
     <Panel title="What changed" right={<a href={hrefOf('/changes')}>all changes</a>}>
       {changes.length === 0 ? (
-        <p class="empty">Nothing was changed since this Sluice was started.</p>
+        <p class="empty">{empty}</p>
       ) : (
         <ul class="changes">
           {changes.slice(0, CHANGES).map(({ atMs, kind, words }) => (
@@ -186,10 +192,10 @@ export function LatestJobs({ jobs, nowMs }: LatestProps) {
   )
 }
 
-function wordsOf({ words, waitsFor, error, state, totalMs }: JobRow) {
+function wordsOf({ words, waitsFor, error, state, totalMs, tokens }: JobRow) {
   if (error !== null) return <span class="bad">{error.message}</span>
   if (waitsFor !== null) return <span class="sand">{waitsFor}</span>
   if (words !== null) return <span class="muted">{words}</span>
   if (state === 'done') return <span class="faint">done in {duration(totalMs)}</span>
-  return state === 'leased' ? <span class="faint">writes</span> : null
+  return state === 'leased' ? <span class="faint">{tokens > 0 ? 'writes' : 'waits for its first token'}</span> : null
 }

@@ -90,7 +90,7 @@ export function TheLine({ line, onRows }: TheLineProps) {
           <span class="line-sides">
             <span class="line-left">
               <b>{count(waiting.jobs)} waiting</b>
-              <span class="line-tokens"> · {short(waiting.tokens)} tokens</span>
+              <span class="line-tokens"> · up to {short(waiting.tokens)} tokens</span>
             </span>
             <span class="line-right">
               <b>{count(running)} in flight</b>
@@ -131,7 +131,10 @@ export function TheLine({ line, onRows }: TheLineProps) {
 function restOf({ rows, waiting, running, idle }: Line['others'], plural: string): string {
   const parts: string[] = []
   if (rows > 0) parts.push(`${count(rows)} more ${plural}: ${count(waiting)} wait, ${count(running)} in flight`)
-  if (idle > 0) parts.push(rows > 0 ? `${count(idle)} idle` : `${count(idle)} more ${plural} idle`)
+  if (idle > 0)
+    parts.push(
+      rows > 0 ? `${count(idle)} idle` : `${count(idle)} more ${idle === 1 ? plural.replace(/s$/, '') : plural} idle`,
+    )
   return parts.join(' · ')
 }
 
