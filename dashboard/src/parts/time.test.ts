@@ -39,11 +39,7 @@ it('labels move apart, in order, within their bounds', () => {
 
 it('marks are those of the axis, and looks at text draw nothing', () => {
   const marks = marksOf(changesOf('late', NOW), axisOf(chartOf('late', '15m', NOW)))
-  expect(marks.map(({ words }) => words)).toEqual([
-    'config 41',
-    'vllm-b out',
-    '3 streams went on at vllm-a, at their next token back',
-  ])
+  expect(marks.map(({ words }) => words)).toEqual(['config 41', 'vllm-b out', '3 streams went on a… back'])
   expect(bucketAt({ startMs: 0, stepMs: 10, buckets: 5 }, 999)).toBe(4)
 })
 

@@ -48,6 +48,10 @@ const SHAPES: Readonly<Record<Kind, Shape>> = {
 export const shapeOf = (action: string): Shape =>
   /-(?:drained|disabled|revoked|erased)$/.test(action) ? 'warn' : SHAPES[kindOf(action)]
 
+/** What the subject and the verb tell already, or nobody changed. */
+const HIDDEN =
+  /^(?:id|object|tenant|source|limits_source|changed_at|created_at|hint|paused|drained|disabled|part|role)$/
+
 /** "key-rotated", "key key_ab12" → "key key_ab12 rotated" */
 export function wordsOf({ action, target, before, after }: Entry): string {
   if (action === 'text-viewed') return `${after['part'] === 'request' ? 'Request' : 'Answer'} of ${target} viewed`
@@ -56,12 +60,7 @@ export function wordsOf({ action, target, before, after }: Entry): string {
   const subject = action.startsWith('queue-') ? `Queue of ${target}` : upper(target)
   const isNew = Object.keys(before).length === 0
   const changes = Object.keys({ ...before, ...after })
-    .filter(
-      (name) =>
-        !/^(?:id|object|tenant|source|limits_source|changed_at|created_at|hint|paused|drained|disabled|part|role)$/.test(
-          name,
-        ),
-    )
+    .filter((name) => !HIDDEN.test(name))
     .flatMap((name) => changeOf(name, before[name], after[name], isNew))
   return `${subject} ${verb}${changes.length === 0 ? '' : `: ${changes.slice(0, 4).join(', ')}`}`
 }
