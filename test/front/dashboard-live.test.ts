@@ -227,7 +227,7 @@ it('tells what was changed', async () => {
   opened.clear()
   await app.addKey('acme')
   const { changes } = await opened.next('changes', (told) => told.changes.some(({ kind }) => kind === 'key'))
-  expect(changes[0].words.map(({ text }) => text).join('')).toMatch(/^key \S+ created/)
+  expect(changes[0].words.map(({ text }) => text).join('')).toMatch(/^Key \S+ created/)
 })
 
 it('shows nobody who signed in what a provider quotes of a prompt, unless it is asked for', async () => {
