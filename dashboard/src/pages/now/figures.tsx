@@ -50,14 +50,14 @@ export function Figures({ now, goals, glossary, isPast }: FiguresProps) {
       />
       <Figure
         label="Tokens out"
-        note={isPast ? 'mean of the range' : 'last 10 s'}
+        note={isPast ? 'mean' : 'last 10 s'}
         amount={withUnit(tokensPerSecond.value, '/s')}
         spark={tokensPerSecond.spark}
         to={hrefOf('/models')}
       />
       <Figure
         label="Waiting"
-        note={isPast ? 'mean of the range' : waitingTokens > 0 ? `about ${short(waitingTokens)} tokens` : 'in line'}
+        note={isPast ? 'mean' : waitingTokens > 0 ? `about ${short(waitingTokens)} tokens` : 'in line'}
         amount={withUnit(waitingJobs.value, waitingJobs.value === 1 ? 'job' : 'jobs')}
         isWell={waitingJobs.isWell}
         spark={waitingJobs.spark}
