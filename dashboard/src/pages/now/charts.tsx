@@ -271,7 +271,9 @@ export function GoodChart({ chart, changes, goals }: ChartProps & { readonly goa
       />
       <p class="legend">
         {burn === null ? (
-          <span>No answer was judged in this range.</span>
+          <span>
+            {known.length === 0 ? 'No answer was judged in this range.' : 'All answers are to be good: none may miss.'}
+          </span>
         ) : isBad ? (
           <span>
             <Mark shape="warn" /> {count(Math.round(burn * 10) / 10)} × what the goal allows: a month’s budget lasts{' '}

@@ -35,6 +35,8 @@ function shareOf(usage: Usage | null, key: string): number | null {
 const DAY = 86_400_000
 
 interface Secret {
+  /** The key that it is of. */
+  readonly of: string
   readonly words: string
   readonly key: string
 }
@@ -71,6 +73,7 @@ export function Keys(props: {
       })
       if (!isYes) return
       await call('DELETE', `/admin/keys/${encodeURIComponent(key.id)}`)
+      setSecret((shown) => (shown?.of === key.id ? null : shown))
       await keys.reload()
       toast(`${nameOf(key)} is revoked.`)
     })
@@ -252,7 +255,7 @@ function NewKey(props: MakeProps & { readonly tenant: string; readonly onMade: (
               name: name.trim(),
               ...(ms !== null && { expires_in_ms: ms }),
             })
-            await onMade({ words: `Key “${nameOf(made)}” is made.`, key: made.key })
+            await onMade({ of: made.id, words: `Key “${nameOf(made)}” is made.`, key: made.key })
           })
         }}
       >
@@ -304,7 +307,7 @@ function Rotate(props: MakeProps & { readonly of: Key; readonly onDone: (secret:
             })
             const until =
               ms === 0 ? 'The old one has ended.' : `The old one ends in ${counted(ms / 3_600_000, 'hour')}.`
-            await onDone({ words: `${nameOf(key)} has a new secret. ${until}`, key: made.key })
+            await onDone({ of: key.id, words: `${nameOf(key)} has a new secret. ${until}`, key: made.key })
           })
         }}
       >
