@@ -418,7 +418,9 @@ export const settings = z.strictObject({
     .strictObject({
       tenant_label: flag()
         .prefault(false)
-        .describe('Whether metrics of jobs, tokens and costs are told apart by tenant: at most 200 series each.'),
+        .describe(
+          'Whether metrics of jobs, tokens and costs are told apart by tenant, while they have at most 200 series.',
+        ),
       open_metrics: flag()
         .prefault(false)
         .describe('Whether `GET /metrics` on the admin listener needs no admin key, for scrapers that have none.'),

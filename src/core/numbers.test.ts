@@ -100,5 +100,26 @@ it('a family keeps its series apart, and no more of them than it may', () => {
   ])
   for (let i = 0; i < MAX_SERIES * 2; i++) seen.of(String(i), 'b').add()
   expect(seen.members).toHaveLength(MAX_SERIES + 1)
-  expect(seen.of(OVERFLOW, OVERFLOW).value).toBe(MAX_SERIES + 2)
+  expect(seen.of(OVERFLOW, 'b').value).toBe(MAX_SERIES + 2)
+})
+
+it('beyond that, what is a fixed list stays told apart: tenants go first, then models, then deployments', () => {
+  const ended = counters('ended', 'Jobs that ended', 'model', 'state', 'tenant')
+  for (let i = 0; i < 3_000; i++) ended.of(`m${i % 3}`, 'done', `t${i}`).add()
+  for (let i = 0; i < 30; i++) ended.of('m1', 'failed', `t${i}`).add()
+  expect(ended.of('m1', 'failed', OVERFLOW).value).toBe(30)
+  for (let i = 0; i < 3_000; i++) ended.of(`other${i}`, 'done', 't').add()
+  for (let i = 0; i < 3_000; i++) ended.of(`other${i}`, 'expired', 't').add()
+  expect(ended.of(OVERFLOW, 'expired', OVERFLOW).value).toBeGreaterThan(2_800)
+  const of = (state: string) =>
+    ended.members.reduce((sum, { labels, value }) => sum + (labels![1][1] === state ? value : 0), 0)
+  expect([of('done'), of('failed'), of('expired')]).toEqual([6_000, 30, 3_000])
+  expect(ended.members.length).toBeLessThanOrEqual(2 * MAX_SERIES)
+})
+
+it('whatever is asked for, a family is bounded', () => {
+  const all = counters('all', 'All', 'model', 'state', 'code', 'tenant')
+  for (let i = 0; i < 5_000; i++) all.of(`m${i % 70}`, `s${i % 11}`, `c${i % 130}`, `t${i}`).add()
+  expect(all.members.length).toBeLessThanOrEqual(2 * MAX_SERIES + 1)
+  expect(all.members.reduce((sum, { value }) => sum + value, 0)).toBe(5_000)
 })

@@ -124,9 +124,13 @@ export class Histogram implements Declared {
 
 export const histogram = (name: string, help: string): Histogram => new Histogram(name, help)
 
-/** Sets of labels that a family holds; what comes later is counted under OVERFLOW, so that nobody can fill memory. */
+/**
+ * Sets of labels that a family holds; of what comes later these labels are OVERFLOW, one after the other, so that
+ * nobody can fill memory, and what is a fixed list (states, codes) stays told apart: there may be as many sets again.
+ */
 export const MAX_SERIES = 200
 export const OVERFLOW = 'overflow'
+const NUMEROUS = ['tenant', 'model', 'deployment']
 
 /**
  * Numbers of one name, told apart by labels. A label's value comes from the configuration or from a fixed list, never
@@ -199,15 +203,28 @@ function family<M extends Metric>(name: string, labels: readonly string[], creat
     members.push(made)
     return made
   }
+  const places = NUMEROUS.map((label) => labels.indexOf(label)).filter((place) => place >= 0)
+  const coarser = (values: string[]): M => {
+    const at = (): M | null => find(values[0], values[1], values[2], values[3])
+    for (const [i, place] of places.entries()) {
+      values[place] = OVERFLOW
+      const found = at()
+      if (found !== null) return found
+      // Half of the room is for the coarsest, which are few
+      const room = i === places.length - 1 ? MAX_SERIES : MAX_SERIES / 2
+      if (members.length < MAX_SERIES + room) return add(values)
+    }
+    values.fill(OVERFLOW)
+    return at() ?? add(values)
+  }
   return {
     name,
     members,
     of(a, b, c, d) {
       const found = find(a, b, c, d)
       if (found !== null) return found
-      if (members.length < MAX_SERIES) return add([a, b, c, d].filter((value) => value !== undefined))
-      const [o, p, q, r] = labels.map(() => OVERFLOW)
-      return find(o, p, q, r) ?? add(labels.map(() => OVERFLOW))
+      const values = [a, b, c, d].filter((value) => value !== undefined)
+      return members.length < MAX_SERIES ? add(values) : coarser(values)
     },
   }
 }
