@@ -86,7 +86,9 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const goalsOf = (model: string): Goals => catalogue.resolve(model)?.goals ?? settings.config.goals
   const modelOf = (asked: string): string | null => catalogue.resolve(asked)?.name ?? null
   const recorder = createRecorder({ modelOf, tenantLabel: config.telemetry.tenantLabel })
-  recorder.observers.forEach(runtime.observe)
+  // For npm run bench -- parts
+  const leftOut = (environmentOf('SLUICE_TEST_WITHOUT') ?? '').split(',')
+  if (!leftOut.includes('recorder')) recorder.observers.forEach(runtime.observe)
   const turn = (): Promise<void> => new Promise((next) => clock.soon(next))
   const numbers = createRegistry()
   const otlp = otlpOf(settings, { modelOf, read: () => numbers.read(turn) }, runtime)
@@ -111,7 +113,11 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const dates = withWall(clock, () => engine.wallMs())
   let publicUrl: string | null = null
   const seen = { goals: goalsOf, publicUrl: () => publicUrl, killsWorker: siblings !== undefined }
-  const live = liveOf(settings, { engine, catalogue, loop, ...seen }, runtime)
+  const live = liveOf(
+    settings,
+    { engine, catalogue, loop, ...seen },
+    { ...runtime, ...(leftOut.includes('dashboard') && { observe: nothing }) },
+  )
   const parts = {
     ...ofAll(own, siblings, turn),
     engine,

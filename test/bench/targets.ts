@@ -192,13 +192,14 @@ export async function mockUpstream(port: number): Promise<{ stop(): Promise<void
 }
 
 /** `root`: a checkout with its dependencies. `flags`: Node's. */
-/** `settings`: more of the file; `model`: more of its model's entry. */
+/** `settings`: more of the file; `model`: more of its model's entry; `env`: more of the environment. */
 export const sluiceIn = (
   root: string,
   name: string,
   flags: readonly string[] = [],
   settings = '',
   model = '',
+  env: Readonly<Record<string, string>> = {},
 ): Target => ({
   name,
   async start(upstream, priority) {
@@ -221,6 +222,7 @@ export const sluiceIn = (
         SLUICE_DATA_DIR: join(dir, 'data'),
         SLUICE_KEY: KEY,
         SLUICE_ADMIN_KEY: KEY,
+        ...env,
       },
     )
     await answers(`http://127.0.0.1:${port}/readyz`)
