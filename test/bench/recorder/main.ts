@@ -10,6 +10,9 @@ import { systemClock } from '../../../src/core/clock.ts'
 import type { Fact, Happened } from '../../../src/core/facts.ts'
 import { histograms, type NumberSource } from '../../../src/core/numbers.ts'
 import { createEmit } from '../../../src/observability/emit.ts'
+import { namesOf } from '../../../src/observability/otlp/names.ts'
+import { ProtoWriter } from '../../../src/observability/otlp/protobuf.ts'
+import { Spans } from '../../../src/observability/otlp/spans.ts'
 import { exposition } from '../../../src/observability/prometheus/text.ts'
 import { createRecorder } from '../../../src/observability/recorder.ts'
 import { createRegistry } from '../../../src/observability/registry.ts'
@@ -125,10 +128,40 @@ const told = (emit: (happened: Happened) => void) => (): void => {
 }
 const all = least(told(emitTo([createReporter(log, systemClock), ...recorder.observers])))
 const made = least(told(emitTo([])))
+const sampledTrace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+/** As the facts of a request that is traced have it: what an exporter of spans writes down. */
+const toldTraced = (emit: (happened: Happened) => void) => (): void => {
+  for (let n = 0; n < requests; n++)
+    for (const fact of REQUEST) emit({ ...fact(n), trace: sampledTrace, ...SPANNED } as Happened)
+}
+const SPANNED = {
+  ...{ parentSpan: 'b7ad6b7169203331', tookMs: 12 },
+  marks: {
+    ...{ kind: 'chat', isStream: true, isReplay: false, isOutput: true, firstChunkMs: 210, firstTokenMs: 211 },
+    ...{ lastTokenMs: 2_199, finishReasons: ['stop'], model: 'model-1-2026' },
+  },
+} as const
+const w = new ProtoWriter()
+const at = { provider: 'openai', address: 'api.example.com', port: 443 }
+const spans = new Spans(
+  w,
+  namesOf('otel-1.41'),
+  () => at,
+  () => systemClock.wallMs(),
+  () => {
+    if (w.length > 500_000) w.clear()
+  },
+)
+const tracedMade = least(toldTraced(emitTo([])))
+const traced = least(toldTraced(emitTo([spans.observe])))
+const untraced = least(told(emitTo([spans.observe])))
+const tracedUs = ((traced - tracedMade) * 1e3) / requests
 const share = (ms: number): string => `${(ms / 10).toFixed(2)} % of a core`
 const facts = requests * REQUEST.length + 2 * streams * PROGRESS.length
+const untracedNs = ((untraced - made) * 1e6) / facts
 process.stdout.write(`${tokensPerSecond} tokens/s: ${streams} streams, ${requests} requests/s, ${facts} facts/s
   facts are told        ${share(made)}
+  and written as spans  ${tracedUs.toFixed(1)} µs a request that is traced, ${untracedNs.toFixed(0)} ns a fact of others
   and recorded          ${share(all)} (${Math.round(((all - made) * 1e6) / facts)} ns a fact)
 `)
 
