@@ -76,11 +76,14 @@ it('tries again after growing delays, or when the collector wants it', async () 
 
 it('holds at most 8 MiB: the oldest go, but never the one on its way', async () => {
   const { seen, outbox, answer } = open()
-  for (let i = 0; i < 40; i++) outbox.add(batch(1 << 20, 10))
+  for (let i = 1; i <= 40; i++) outbox.add(batch(1 << 20, i))
+  const [all, kept] = [820, 1 + 34 + 35 + 36 + 37 + 38 + 39 + 40]
   expect(outbox.bytes).toBe(8 << 20)
-  expect(seen).toEqual({ sent: 0, dropped: 320, posts: 1 })
-  for (let i = 0; i < 8; i++) await answer(TAKEN)
-  expect(seen).toEqual({ sent: 80, dropped: 320, posts: 8 })
+  expect(seen).toEqual({ sent: 0, dropped: all - kept, posts: 1 })
+  await answer(TAKEN)
+  expect(seen.sent).toBe(1)
+  for (let i = 0; i < 7; i++) await answer(TAKEN)
+  expect(seen).toEqual({ sent: kept, dropped: all - kept, posts: 8 })
 })
 
 it('what is refused is dropped, and not tried again', async () => {
