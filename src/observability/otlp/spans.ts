@@ -6,6 +6,7 @@
 import type { ErrorCode } from '../../core/errors.ts'
 import type { Fact } from '../../core/facts.ts'
 import type { JobId, JobKind } from '../../core/job.ts'
+import { Table } from '../../core/table.ts'
 import { flagsOf, isSampled, parentOf, spanIdOf, type Traceparent, traceIdOf } from '../../core/trace.ts'
 import type { Observe } from '../emit.ts'
 import { countAttribute, flagAttribute, ITEM, listAttribute, numberAttribute, textAttribute } from './envelope.ts'
@@ -38,8 +39,8 @@ const HAS_IS_REMOTE = 0x100
 const IS_REMOTE = 0x200
 const NS_PER_MS = 1e6
 
-/** Each: what is not told by one fact. The oldest go where so many are there that some must have been given up. */
-const MAX_KEPT = 10_000
+/** Of what one fact does not tell. Where more are kept, most must have been given up: all are forgotten. */
+const MAX_KEPT = 50_000
 
 /** Of a request that has submitted a job. */
 interface Submitted {
@@ -58,9 +59,9 @@ export class Spans {
   readonly #nowMs: () => number
   readonly #onSpan: () => void
   /** By the span of its request. */
-  readonly #submitted = new Map<string, Submitted>()
+  #submitted = new Table<string, Submitted>()
   /** Jobs that are back in line, and since when. */
-  readonly #returned = new Map<JobId, number>()
+  #returned = new Table<JobId, number>()
 
   /** Writes to `w`, as items of a scope. `nowMs`: the wall clock, to the microsecond. `onSpan`: one more is there. */
   constructor(w: ProtoWriter, names: Names, calledAt: CalledAtOf, nowMs: () => number, onSpan: () => void) {
@@ -92,7 +93,7 @@ export class Spans {
       case 'job-leased':
         return this.#leased(fact, trace)
       case 'job-returned':
-        return keep(this.#returned, fact.job, this.#nowMs())
+        return this.#return(fact.job)
       case 'job-ended':
         return this.#jobEnded(fact, trace)
       case 'attempt-ended':
@@ -139,7 +140,7 @@ export class Spans {
     const id = parentOf(trace)
     const atMs = this.#nowMs()
     const startMs = atMs - tookMs
-    if (parentSpan === undefined) keep(this.#submitted, id, { job, model })
+    if (parentSpan === undefined) this.#keep(id, { job, model })
     else {
       const from = this.#begin(trace, id, parentSpan, true, 'submit', SERVER, startMs, atMs)
       if (tenant !== null) this.#text('sluice.tenant', tenant)
@@ -245,6 +246,16 @@ export class Spans {
     this.#end(from, null, false)
   }
 
+  #keep(id: string, submitted: Submitted): void {
+    if (this.#submitted.size >= MAX_KEPT) this.#submitted = new Table()
+    this.#submitted.set(id, submitted)
+  }
+
+  #return(job: JobId): void {
+    if (this.#returned.size >= MAX_KEPT) this.#returned = new Table()
+    this.#returned.set(job, this.#nowMs())
+  }
+
   // ---------------------------------------------------------------- parts of a span
 
   /** Of what is within its request's span: `name` is known wherever it is told. */
@@ -312,12 +323,4 @@ export class Spans {
   #flag(key: string, value: boolean): void {
     flagAttribute(this.#w, ATTRIBUTE, key, value)
   }
-}
-
-function keep<K, V>(kept: Map<K, V>, key: K, value: V): void {
-  if (kept.size >= MAX_KEPT) {
-    const [oldest] = kept.keys()
-    kept.delete(oldest)
-  }
-  kept.set(key, value)
 }
