@@ -72,7 +72,11 @@ const PARTS: readonly Part[] = [
   { name: 'sampled', title: 'OTLP traces, one of a hundred', settings: otlp('metrics: false, sample: 1%') },
   { name: 'limits', title: 'limits on five levels', settings: LIMITS },
   { name: 'guards', title: 'guards: size, pii, secrets of answers', settings: GUARDS },
-  { name: 'cache', title: 'the cache on, no hit', settings: 'tenants: [{ name: default, cache: { ttl: 1ms, coalesce: false } }]\n' },
+  {
+    name: 'cache',
+    title: 'the cache on, no hit',
+    settings: 'tenants: [{ name: default, cache: { ttl: 1ms, coalesce: false } }]\n',
+  },
 ]
 
 async function openPage({ adminUrl }: Running): Promise<() => void> {
