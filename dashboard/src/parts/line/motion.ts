@@ -6,12 +6,21 @@ export interface Drawn extends Placed {
   readonly alpha: number
 }
 
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] }
+
 interface Moving {
   readonly from: Drawn
-  to: Placed
+  readonly to: Placed
   readonly startMs: number
   readonly tookMs: number
+  /** As it was drawn last, made once: a frame of 800 blocks leaves no garbage. */
+  readonly drawn: Mutable<Drawn>
 }
+
+const moving = (from: Drawn, to: Placed, startMs: number, tookMs: number): Moving => ({
+  ...{ from, to, startMs, tookMs },
+  drawn: { ...to, alpha: 1 },
+})
 
 /** Through the gate; closing up; filling. */
 const LEASE_MS = 220
@@ -38,14 +47,14 @@ export class Motion {
       const before = this.#blocks.get(to.job)
       if (before === undefined) {
         const tookMs = isSwapped || isFirst ? 0 : CLOSE_MS
-        next.set(to.job, { from: { ...to, alpha: tookMs === 0 ? 1 : 0 }, to, startMs: nowMs, tookMs })
+        next.set(to.job, moving({ ...to, alpha: tookMs === 0 ? 1 : 0 }, to, nowMs, tookMs))
         continue
       }
       const from = at(before, nowMs)
       const isLease = to.isRunning !== before.to.isRunning
       const isFill = to.isRunning && !isLease && to.x === before.to.x
       const tookMs = isStill || (isSwapped && !isFill) ? 0 : isLease ? LEASE_MS : isFill ? FILL_MS : CLOSE_MS
-      next.set(to.job, { from: tookMs === 0 ? { ...to, alpha: 1 } : from, to, startMs: nowMs, tookMs })
+      next.set(to.job, moving(from, to, nowMs, tookMs))
     }
     this.#blocks = next
     this.#untilMs = nowMs
@@ -56,25 +65,22 @@ export class Motion {
     return nowMs < this.#untilMs
   }
 
+  /** Good until the next call. */
   *drawn(nowMs: number): Generator<Drawn> {
-    for (const moving of this.#blocks.values()) yield at(moving, nowMs)
+    for (const each of this.#blocks.values()) yield at(each, nowMs)
   }
 }
 
 const eased = (t: number): number => 1 - (1 - t) ** 3
 
-function at({ from, to, startMs, tookMs }: Moving, nowMs: number): Drawn {
+function at({ from, to, startMs, tookMs, drawn }: Moving, nowMs: number): Drawn {
   const t = tookMs === 0 ? 1 : Math.min(1, Math.max(0, (nowMs - startMs) / tookMs))
-  if (t >= 1) return { ...to, alpha: 1 }
   const so = eased(t)
-  const between = (one: number, other: number): number => one + (other - one) * so
-  return {
-    ...to,
-    x: between(from.x, to.x),
-    y: between(from.y, to.y),
-    width: between(from.width, to.width),
-    read: between(from.read, to.read),
-    made: between(from.made, to.made),
-    alpha: between(from.alpha, 1),
-  }
+  drawn.x = from.x + (to.x - from.x) * so
+  drawn.y = from.y + (to.y - from.y) * so
+  drawn.width = from.width + (to.width - from.width) * so
+  drawn.read = from.read + (to.read - from.read) * so
+  drawn.made = from.made + (to.made - from.made) * so
+  drawn.alpha = from.alpha + (1 - from.alpha) * so
+  return drawn
 }
