@@ -139,6 +139,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
     store: () => ({ error: storeError(), commitP99Ms: most(fleet.vitals().map(({ commitP99Ms }) => commitP99Ms)) }),
     outSince: (deployment) => outSince(fleet, deployment),
     gone: () => fleet.gone(),
+    silent: (nowMs) => watchers.silent(nowMs),
   })
 
   async function hello(role: Role): Promise<Hello> {

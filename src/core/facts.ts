@@ -194,8 +194,10 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
       }
     /** At most twice a second while it runs: tokens that this attempt has made, chunks with text counted as one. */
     | { readonly type: 'attempt-progressed'; readonly tokens: number }
-    /** Between two chunks, from the first text on: STALL_MS or more. */
+    /** Nothing came since its last chunk, for STALL_MS or more. Once a pause; told while it lasts. */
     | { readonly type: 'answer-stalled'; readonly ms: number }
+    /** That pause is over, at its whole length: more came, or the attempt has ended. */
+    | { readonly type: 'answer-resumed'; readonly ms: number }
     /** By a limit: nothing was left for it. */
     | {
         readonly type: 'answer-cut'

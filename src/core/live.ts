@@ -115,7 +115,7 @@ export interface Words {
 
 /** The state of things, worst first; `well`: nothing needs a person. */
 export interface Brief {
-  readonly kind: 'well' | 'late' | 'slow' | 'failing' | 'refusing' | 'stuck' | 'missed' | 'new' | 'idle'
+  readonly kind: 'well' | 'late' | 'slow' | 'silent' | 'failing' | 'refusing' | 'stuck' | 'missed' | 'new' | 'idle'
   readonly state: readonly Words[]
   /** What explains at least 60 % of it; else it says that the cause is not clear, and shows the split. */
   readonly cause: readonly Words[]

@@ -101,6 +101,8 @@ export function msPerCharOf(marks: AnswerMarks, chars: number, firstChars: numbe
 
 /** A gap between two chunks that a reader notices. */
 export const STALL_MS = 1_000
+/** An answer that brought nothing for so long stands still: a model may think for a while. */
+export const SILENT_MS = 10_000
 
 /** What the words mean, for whoever reads a number: dashboard, report, documents. */
 export const GLOSSARY = {

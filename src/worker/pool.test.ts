@@ -1,6 +1,7 @@
 /** The runs of a process: each is told what concerns it, and counts until it has ended. */
 import { expect, it } from 'vitest'
 import { manualClock } from '../../test/manual-clock.ts'
+import type { Happened } from '../core/facts.ts'
 import type { Job } from '../core/job.ts'
 import type { Deployment, Provider, ProviderSink } from '../core/ports/provider.ts'
 import type { Lease, Outcome, Worker } from '../core/ports/work.ts'
@@ -9,6 +10,7 @@ import { startPool } from './pool.ts'
 function setUp() {
   const clock = manualClock()
   const ended: string[] = []
+  const facts: Happened[] = []
   const aborted: string[] = []
   const sinks: ProviderSink[] = []
   const provider = {
@@ -39,7 +41,7 @@ function setUp() {
         ended.push(`${attempt} ${kind}`)
         return { kind: 'ended', state: 'done' }
       },
-      emit() {},
+      emit: (fact) => void facts.push(fact),
       onFault() {},
       clock,
       maxAnswerBytes: 1_000,
@@ -70,7 +72,9 @@ function setUp() {
       worker.leased([lease(attempt)])
       await settled()
     },
-    running: () => pool.metrics.map((metric) => (metric.kind === 'gauge' ? metric.read() : NaN)),
+    numbers: () => pool.metrics.map((metric) => (metric.kind === 'gauge' ? metric.read() : NaN)),
+    clock,
+    facts,
   }
 }
 const settled = (): Promise<void> => new Promise((turn) => setImmediate(turn))
@@ -85,14 +89,53 @@ it('a revocation stops the attempt that it names, and no other', async () => {
 })
 
 it('an attempt that ends late takes nothing from the next one of its job', async () => {
-  const { pool, worker, provider, sinks, ended, leased, running } = setUp()
+  const { pool, worker, provider, sinks, ended, leased, numbers } = setUp()
   await leased(1)
   worker.revoked('job_1', 1, 'lost')
   await leased(2)
   sinks[0].end({ kind: 'aborted' })
   await settled()
-  expect([ended, running(), pool.isUsing(provider)]).toEqual([[], [1], true])
+  expect([ended, numbers()[0], pool.isUsing(provider)]).toEqual([[], 1, true])
   sinks[1].end({ kind: 'done' })
   await settled()
-  expect([ended, running(), pool.isUsing(provider)]).toEqual([['2 done'], [0], false])
+  expect([ended, numbers()[0], pool.isUsing(provider)]).toEqual([['2 done'], 0, false])
+})
+
+it('an answer that stands still is told while it does, with all that it has brought', async () => {
+  const { clock, sinks, facts, leased, numbers } = setUp()
+  clock.advance(1_000)
+  await leased(1)
+  const token = '{"choices":[{"delta":{"content":"x"}}]}'
+  for (let i = 0; i < 20; i++) {
+    sinks[0].events([token])
+    clock.advance(10)
+  }
+  clock.advance(28_000)
+  const told = () => facts.filter(({ type }) => /progressed|stalled|resumed/.test(type))
+  const stands = [
+    { type: 'attempt-progressed', tokens: 1 },
+    { type: 'attempt-progressed', tokens: 20 },
+    { type: 'answer-stalled', attempt: 1, deployment: 'd' },
+  ]
+  expect(told()).toMatchObject(stands)
+  expect(numbers()).toEqual([1, 1])
+  sinks[0].events([token])
+  const resumed = { type: 'answer-resumed', ms: 28_010 }
+  expect(told()).toMatchObject([...stands, resumed, { type: 'attempt-progressed', tokens: 21 }])
+  expect(numbers()).toEqual([1, 0])
+})
+
+it('a pause ends with its attempt', async () => {
+  const { clock, worker, sinks, facts, leased } = setUp()
+  clock.advance(1_000)
+  await leased(1)
+  sinks[0].events(['{"choices":[{"delta":{"content":"x"}}]}'])
+  clock.advance(5_000)
+  worker.revoked('job_1', 1, 'lost')
+  sinks[0].end({ kind: 'aborted' })
+  await settled()
+  expect(facts.at(-1)).toMatchObject({ type: 'answer-resumed', ms: 5_000 })
+  const count = facts.length
+  clock.advance(5_000)
+  expect(facts.length).toBe(count)
 })

@@ -1,6 +1,7 @@
 /** Runs the jobs that it is given leases of, up to its slots. One pool a process. */
 import type { Clock } from '../core/clock.ts'
 import type { JobId } from '../core/job.ts'
+import { SILENT_MS } from '../core/measure.ts'
 import { gauge, type NumberSource } from '../core/numbers.ts'
 import type { Provider } from '../core/ports/provider.ts'
 import type { Work, Worker } from '../core/ports/work.ts'
@@ -38,6 +39,8 @@ export interface Drained {
   readonly jobsHandedBack: number
 }
 
+/** Answers that bring nothing are noticed this often. */
+const LOOK_MS = 1_000
 /** Handing a job back is one commit. */
 const RELEASE_MS = 2_000
 
@@ -88,13 +91,26 @@ export function startPool(work: Pick<Work, 'attach'>, deps: RunDeps, clock: Cloc
     cancel()
   }
 
+  function silent(): number {
+    let count = 0
+    for (const one of runs.values()) if (one.isSilent(SILENT_MS)) count++
+    return count
+  }
+
   const attachment = work.attach(worker)
   const stopHeartbeat = clock.every(options.heartbeatMs, () => {
     if (runs.size > 0) attachment.heartbeat()
   })
+  const stopLooks = clock.every(LOOK_MS, () => {
+    const now = clock.monoMs()
+    for (const one of runs.values()) one.look(now)
+  })
 
   return {
-    metrics: [gauge('running', 'Jobs that run in this process', () => runs.size)],
+    metrics: [
+      gauge('running', 'Jobs that run in this process', () => runs.size),
+      gauge('running_silent', 'Of them, those that began and have brought nothing for 10 s or more', silent),
+    ],
     runs: (job) => runs.get(job) !== undefined,
     breakCall: (job) => runs.get(job)?.breakCall() ?? false,
     isUsing: (provider) => [...runs.values()].some((run) => run.isUsing(provider)),
@@ -106,6 +122,7 @@ export function startPool(work: Pick<Work, 'attach'>, deps: RunDeps, clock: Cloc
       // A store that can't write keeps none of them waiting for longer: the next start finds them as leased
       await allEnded(RELEASE_MS)
       stopHeartbeat()
+      stopLooks()
       await attachment.leave()
     },
     drained: () => ({ jobsFinished: finished, jobsHandedBack: handedBack.size }),

@@ -96,6 +96,10 @@ export class Run implements ProviderSink {
   #lastTokenMono = 0
   #lastChunk: Bytes | null = null
   #toldMono = 0
+  /** Tokens, as they were told last. */
+  #told = 0
+  /** Its pause was told, and lasts. */
+  #isStalled = false
   /** Where the pace is measured from: the answer's first text, or this attempt's where nobody knows when that came. */
   #pace: Pace | null
   #answerBytes = 0
@@ -308,16 +312,45 @@ export class Run implements ProviderSink {
 
   /** More of the answer came. `isDocument`: all of it, so that its end is told next. */
   #progressed(now: number, isDocument: boolean): void {
-    const sinceMs = now - this.#lastTokenMono
-    const isStalled = sinceMs >= STALL_MS && this.#lastTokenMono > 0
+    const isOver = this.#lastTokenMono > 0 && now - this.#lastTokenMono >= STALL_MS
+    if (isOver) this.#resumed(now)
     this.#lastTokenMono = now
-    if (!isStalled && (isDocument || now - this.#toldMono < PROGRESS_MS)) return
+    if (isOver || (!isDocument && now - this.#toldMono >= PROGRESS_MS)) this.#tellProgress(now)
+  }
+
+  #tellProgress(now: number): void {
     this.#toldMono = now
-    const { emit } = this.#deps
+    this.#told = this.#meter.attemptTokens
+    this.#deps.emit({ ...this.#about(), type: 'attempt-progressed', tokens: this.#told })
+  }
+
+  /** From time to time: one that brings nothing has nobody else to tell of it. */
+  look(now: number): void {
+    if (this.#lastTokenMono === 0 || this.#isOver || this.#paused) return
+    if (this.#told !== this.#meter.attemptTokens && now - this.#toldMono >= PROGRESS_MS) this.#tellProgress(now)
+    if (now - this.#lastTokenMono >= STALL_MS) this.#stalled(now)
+  }
+
+  /** It began, and brought nothing for so long. */
+  isSilent(forMs: number): boolean {
+    return this.#isStalled && this.#deps.clock.monoMs() - this.#lastTokenMono >= forMs
+  }
+
+  #stalled(now: number): void {
+    if (this.#isStalled) return
+    this.#isStalled = true
+    this.#deps.emit({ ...this.#about(), type: 'answer-stalled', ms: now - this.#lastTokenMono })
+  }
+
+  #resumed(now: number): void {
+    this.#stalled(now)
+    this.#isStalled = false
+    this.#deps.emit({ ...this.#about(), type: 'answer-resumed', ms: now - this.#lastTokenMono })
+  }
+
+  #about() {
     const { job, attempt, claim } = this.lease
-    const about = { ...aboutJob(job), attempt, deployment: claim.deployment }
-    if (isStalled) emit({ ...about, type: 'answer-stalled', ms: sinceMs })
-    emit({ ...about, type: 'attempt-progressed', tokens: this.#meter.attemptTokens })
+    return { ...aboutJob(job), attempt, deployment: claim.deployment }
   }
 
   /** Nothing more of this answer can be taken: its call ends, and with it the attempt. */
@@ -429,6 +462,7 @@ export class Run implements ProviderSink {
   #settle(found: Outcome | typeof LOST): void {
     if (this.#settled) return
     this.#settled = true
+    if (this.#isStalled) this.#resumed(this.#deps.clock.monoMs())
     if (found === LOST) return this.ended.tell()
     crashpoint('before-finish')
     const isTurn = this.lease.job.options.conversation !== undefined && found.kind !== 'released'

@@ -63,6 +63,7 @@ const situation = ({
   stuckMs: 0,
   stuckModels: [],
   submits: [],
+  silent: [],
   paused: [],
   deployments: [deployment('vllm-a'), deployment('vllm-b')],
   failures: [],

@@ -5,6 +5,7 @@
 import type { Brief, Words } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import { causeOfDelay, holds, isAwaited, outFor, PART_NAMES } from './causes.ts'
+import { silent } from './silent.ts'
 import type { Counted, Situation, Trouble } from './situation.ts'
 import { duration, link, listed, percent, plural, say, strong } from './words.ts'
 
@@ -18,7 +19,7 @@ const STUCK_MS = 10_000
 
 /** The worst first; never empty. */
 export function briefsOf(now: Situation): readonly Brief[] {
-  const troubles = [closed(now) ?? stuck(now), failing(now), late(now), slow(now), refusing(now)].filter(
+  const troubles = [closed(now) ?? stuck(now), silent(now), failing(now), late(now), slow(now), refusing(now)].filter(
     (brief) => brief !== null,
   )
   return troubles.length > 0 ? troubles : [missed(now) ?? calm(now)]

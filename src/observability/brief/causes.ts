@@ -15,7 +15,7 @@ export const PART_NAMES: Readonly<Record<keyof TtftParts, string>> = {
 }
 
 /** Of what waits: a share that stands for all of it. */
-const MOST = 0.6
+export const MOST = 0.6
 /** A tenant that submits so many times as much as in the hour before is a burst. */
 const BURST = 3
 const SLOW_COMMIT_MS = 100
@@ -27,9 +27,9 @@ interface Why {
 
 const NOTHING: Why = { why: [], actions: [] }
 
-const openDeployment = (name: string): Words => link(`Open ${name}`, `/models/${encodeURIComponent(name)}`)
+export const openDeployment = (name: string): Words => link(`Open ${name}`, `/models/${encodeURIComponent(name)}`)
 const openTenant = (name: string): Words => link(`Open ${name}`, `/tenants/${encodeURIComponent(name)}`)
-const deployment = (name: string): Words => strong(name, `/models/${encodeURIComponent(name)}`)
+export const deployment = (name: string): Words => strong(name, `/models/${encodeURIComponent(name)}`)
 
 export function causeOfDelay(now: Situation, part: keyof TtftParts): Why {
   switch (part) {

@@ -71,6 +71,8 @@ export interface Situation {
   readonly paused: readonly Paused[]
   readonly deployments: readonly DeploymentNow[]
   readonly failures: readonly Counted[]
+  /** Answers that have brought nothing for a while, and for how long all of them have. */
+  readonly silent: ReadonlyArray<{ readonly deployment: string; readonly answers: number; readonly forMs: number }>
   /** Failed attempts, of jobs that went on. */
   readonly retried: readonly Counted[]
   readonly refusals: readonly Counted[]

@@ -57,6 +57,7 @@ function setUp() {
     store: () => ({ error: at.storeError, commitP99Ms: null }),
     outSince: (deployment) => changes.outSince(deployment),
     gone: () => [],
+    silent: () => [],
   })
   traces.looked(START_MS)
   const observe = (fact: object): void => {

@@ -46,6 +46,8 @@ export interface NowParts {
   /** Since when a deployment has been out, as far as any node knows. */
   readonly outSince: (deployment: string) => number | null
   readonly gone: () => readonly string[]
+  /** Of this node's answers. */
+  readonly silent: (nowMs: number) => Situation['silent']
 }
 
 /** What is looked at: one node, or several as one. */
@@ -155,6 +157,7 @@ export function createNowPages(parts: NowParts): NowPages {
       stuckMs: stuckAtMs === null ? 0 : nowMs - stuckAtMs,
       stuckModels: stuckModels(inLine, running, nowMs),
       ...countsOf(tallies, nowMs, minutes),
+      silent: parts.silent(nowMs),
       paused: paused.map((each, i) => ({ ...each, share: shares[i] })),
       deployments,
       store: { ...store(), sinceAtMs: changes.storeOutSince },

@@ -22,3 +22,15 @@ it('counts causes in the same time as what they explain', () => {
     expect(period.refused).toBeGreaterThan(50)
   }
 })
+
+it('answers stand still until more comes, or their attempt ends', () => {
+  const watchers = new Watchers()
+  const tell = (atMs: number, type: string, job: string, ms: number): void =>
+    watchers.observe({ type, job, deployment: 'd', ms, atMs } as unknown as Fact)
+  for (const job of ['job_1', 'job_2', 'job_3']) tell(2_000, 'answer-stalled', job, 1_000)
+  tell(14_000, 'answer-stalled', 'job_4', 1_000)
+  expect(watchers.silent(9_000)).toEqual([])
+  expect(watchers.silent(15_000)).toEqual([{ deployment: 'd', answers: 3, forMs: 14_000 }])
+  for (const job of ['job_1', 'job_2', 'job_3', 'job_4']) tell(15_000, 'answer-resumed', job, 14_000)
+  expect(watchers.silent(60_000)).toEqual([])
+})

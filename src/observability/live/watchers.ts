@@ -1,5 +1,7 @@
 /** What the dashboard counts of facts, beside its history: who submits, what fails, what is refused. */
 import type { Fact } from '../../core/facts.ts'
+import type { JobId } from '../../core/job.ts'
+import { SILENT_MS } from '../../core/measure.ts'
 import type { Counted, Situation } from '../brief/situation.ts'
 import { countedSince, Tally } from '../brief/tally.ts'
 import type { Observe } from '../emit.ts'
@@ -12,6 +14,8 @@ const HOUR = 65
 const STEP_MS = 5_000
 const STEPS_A_MINUTE = 60_000 / STEP_MS
 const STEPS = LATELY * STEPS_A_MINUTE + 1
+/** Answers that stand still, at most; more are not told apart. */
+const MAX_SILENT = 10_000
 
 export const TALLIES = ['submits', 'failures', 'retried', 'refusals'] as const
 export type Tallies = Readonly<Record<(typeof TALLIES)[number], Tally>>
@@ -25,6 +29,8 @@ export const emptyTallies = (edits = new Edits()): Tallies => ({
 
 export class Watchers {
   readonly tallies: Tallies
+  /** By job: where it stands still, and since when. */
+  readonly #silent = new Map<JobId, { readonly deployment: string; readonly sinceMs: number }>()
 
   constructor(edits = new Edits()) {
     this.tallies = emptyTallies(edits)
@@ -38,10 +44,29 @@ export class Watchers {
         return this.tallies.refusals.add(fact.atMs, named(fact.code, fact.tenant))
       case 'attempt-ended':
         return fact.code === null ? undefined : this.tallies.retried.add(fact.atMs, named(fact.code, fact.deployment))
+      case 'answer-stalled':
+        if (this.#silent.size >= MAX_SILENT) return
+        this.#silent.set(fact.job, { deployment: fact.deployment, sinceMs: fact.atMs - fact.ms })
+        return
+      case 'answer-resumed':
+        this.#silent.delete(fact.job)
+        return
       case 'job-ended':
         return this.#ended(fact)
       default:
     }
+  }
+
+  /** By deployment: answers of this node that stand still for SILENT_MS, and the least of their times. */
+  silent(nowMs: number): Situation['silent'] {
+    const found = new Map<string, { answers: number; forMs: number }>()
+    for (const { deployment, sinceMs } of this.#silent.values()) {
+      const ms = nowMs - sinceMs
+      if (ms < SILENT_MS) continue
+      const before = found.get(deployment)
+      found.set(deployment, { answers: (before?.answers ?? 0) + 1, forMs: Math.min(before?.forMs ?? ms, ms) })
+    }
+    return [...found].map(([deployment, each]) => ({ deployment, ...each }))
   }
 
   #ended({ state, code, deployment, atMs }: Extract<Fact, { type: 'job-ended' }>): void {

@@ -39,7 +39,8 @@ export interface AttemptMarks {
   fromTokens: number
   tokens: number
   error: string | null
-  readonly stalls: Array<{ readonly atMs: number; readonly ms: number }>
+  /** `ms`: null while it lasts. */
+  readonly stalls: Array<{ readonly atMs: number; ms: number | null }>
 }
 
 export interface ReaderMarks {
@@ -223,6 +224,7 @@ export class Traces implements TraceBook {
       case 'attempt-started':
       case 'first-token-received':
       case 'answer-stalled':
+      case 'answer-resumed':
       case 'attempt-ended':
       case 'reader-opened':
       case 'reader-closed':
@@ -324,7 +326,13 @@ function mark(trace: Trace, fact: OfJob): void {
       return
     case 'answer-stalled':
       change(trace, fact.attempt, ({ stalls }) => {
-        if (stalls.length < MAX_STALLS) stalls.push({ atMs: atMs - fact.ms, ms: fact.ms })
+        if (stalls.length < MAX_STALLS) stalls.push({ atMs: atMs - fact.ms, ms: null })
+      })
+      return
+    case 'answer-resumed':
+      change(trace, fact.attempt, ({ stalls }) => {
+        const last = stalls.at(-1)
+        if (last?.ms === null) last.ms = fact.ms
       })
       return
     case 'attempt-ended':

@@ -61,3 +61,23 @@ it('a stored job’s first token is counted from the request’s head; a documen
   expect(row({ ttftMs: 200 })).toMatchObject({ ttftMs: 208, ttft: parts })
   expect(row({})).toMatchObject({ ttftMs: null, ttft: null })
 })
+
+it('a pause is drawn while it lasts, and to the end where nothing came after it', () => {
+  const traces = new Traces(() => ({ ttftMs: 1_500 }))
+  traces.looked(0)
+  const tell = (atMs: number, fact: object): void => traces.observe({ ...ABOUT, ...fact, atMs } as Happened & Fact)
+  const seen = (nowMs: number) =>
+    traceOf(traces.get('job_1')!, { nowMs, place: null, words: null, error: null, stored: null })
+  tell(0, { type: 'job-submitted', kind: 'chat', joined: false })
+  tell(0, { type: 'job-leased', ...ATTEMPT, queuedMs: 1 })
+  tell(0, { type: 'attempt-started', ...ATTEMPT, mode: 'first', isFallback: false })
+  tell(100, { type: 'attempt-progressed', ...ATTEMPT, tokens: 1 })
+  tell(1_500, { type: 'attempt-progressed', ...ATTEMPT, tokens: 20 })
+  tell(1_500, { type: 'answer-stalled', ...ATTEMPT, ms: 1_200 })
+  const tokens = { part: 'tokens', fromMs: 100, toMs: 300 }
+  expect(seen(9_000).attempts[0].spans.slice(1)).toEqual([tokens, { part: 'pause', fromMs: 300, toMs: null }])
+  expect(seen(9_000).facts).toContainEqual({ name: 'Longest pause', value: '8.70 s' })
+  tell(10_300, { type: 'answer-resumed', ...ATTEMPT, ms: 10_000 })
+  tell(10_300, { type: 'attempt-ended', ...ATTEMPT, code: null, stopped: 'canceled' })
+  expect(seen(20_000).attempts[0].spans.slice(1)).toEqual([tokens, { part: 'pause', fromMs: 300, toMs: 10_300 }])
+})

@@ -109,7 +109,7 @@ export function traceOf(trace: Trace, beside: Beside & { readonly stored: Job | 
     shown: shownOf(trace),
     counts: countsOf(trace),
     place: placeOf(beside.place),
-    facts: factsOf(trace, beside.stored),
+    facts: factsOf(trace, beside),
   }
 }
 
@@ -181,14 +181,16 @@ function attemptSpan(marks: AttemptMarks, at: (ms: number) => number): AttemptSp
     const first = firstTokenAtMs === null ? end : at(firstTokenAtMs)
     add('upstream', connected, first)
     if (firstTokenAtMs !== null) {
-      let fromMs = at(firstTokenAtMs)
+      let fromMs: number | null = at(firstTokenAtMs)
       for (const stall of stalls) {
+        if (fromMs === null) break
         const stallFrom = Math.max(fromMs, at(stall.atMs))
         add('tokens', fromMs, stallFrom)
-        add('pause', stallFrom, at(stall.atMs + Math.max(stall.ms, STALL_MS)))
-        fromMs = at(stall.atMs + stall.ms)
+        const stallTo = stall.ms === null ? end : at(stall.atMs + Math.max(stall.ms, STALL_MS))
+        add('pause', stallFrom, stallTo)
+        fromMs = stallTo
       }
-      add('tokens', fromMs, end)
+      if (fromMs !== null) add('tokens', fromMs, end)
     }
   }
   const { attempt, deployment, mode, tokens, error } = marks
@@ -247,12 +249,12 @@ function countsOf(trace: Trace): JobTrace['counts'] {
 
 type JobFact = JobTrace['facts'][number]
 
-function factsOf(trace: Trace, stored: Job | null): JobFact[] {
+function factsOf(trace: Trace, { stored, nowMs }: Pick<Beside, 'nowMs'> & { readonly stored: Job | null }): JobFact[] {
   const { parts, queuedMs, tokens, promptTokens, cachedTokens, nanoUsd, isEstimated, attempts, traceId } = trace
   const facts: JobFact[] = [...timingFacts(firstTokenMs(parts, trace.ttftMs), trace.tpotMs)]
   if (parts !== null) facts.push({ name: 'Upstream', value: msText(parts.upstream), of: 'First token' })
   if (queuedMs !== null) facts.push({ name: 'In line', value: msText(queuedMs) })
-  const pauses = attempts.flatMap(({ stalls }) => stalls.map(({ ms }) => ms))
+  const pauses = attempts.flatMap(({ stalls }) => stalls.map(({ atMs, ms }) => ms ?? nowMs - atMs))
   if (pauses.length > 0) facts.push({ name: 'Longest pause', value: msText(Math.max(...pauses)) })
   if (promptTokens !== null) {
     const cached = cachedTokens === null ? '' : `, ${cachedTokens} cached`

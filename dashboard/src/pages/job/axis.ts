@@ -61,8 +61,10 @@ export function cutsOf({ readers, stored, shown, row }: JobTrace, endMs: number)
     if (next === undefined && isOver && fromMs >= (row.totalMs ?? 0)) continue
     const toMs = next?.fromMs ?? null
     const atToken = heightAt(shown.length > 0 ? shown : stored, fromMs)
-    const then = heightAt(stored, toMs ?? endMs)
-    cuts.push({ fromMs, toMs, atToken, tokens: Math.max(0, then - atToken) })
+    const tokens = Math.max(0, heightAt(stored, toMs ?? endMs) - atToken)
+    // Whoever left when there was nothing more to come missed nothing
+    if (next === undefined && isOver && tokens === 0) continue
+    cuts.push({ fromMs, toMs, atToken, tokens })
   }
   return cuts
 }

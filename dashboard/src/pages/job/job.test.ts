@@ -101,6 +101,36 @@ describe('the axis of a job', () => {
     expect(cutsOf({ ...TRACE, readers: [one, { ...other, fromMs: 5_000 }] }, 21_400)).toEqual([])
   })
 
+  it('takes a reader that left when nothing more was to come for no cut', () => {
+    const [one] = TRACE.readers
+    const stored = [...TRACE.stored.filter(([ms]) => ms < 9_000), [21_400, 489]] as const
+    const left = { ...TRACE, stored, readers: [{ ...one, toMs: 21_398, complete: false }] }
+    expect(
+      cutsOf(
+        {
+          ...left,
+          shown: [
+            [500, 10],
+            [9_000, 489],
+          ],
+        },
+        21_400,
+      ),
+    ).toEqual([])
+    expect(
+      cutsOf(
+        {
+          ...left,
+          shown: [
+            [500, 10],
+            [9_000, 400],
+          ],
+        },
+        21_400,
+      ),
+    ).toMatchObject([{ toMs: null, tokens: 89 }])
+  })
+
   it('draws what was shown flat during a cut, and as a step at its end', () => {
     const curve = stepped(TRACE, cutsOf(TRACE, 21_400))
     expect(curve).toContainEqual([11_900, 489])

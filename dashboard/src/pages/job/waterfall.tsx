@@ -168,7 +168,9 @@ function Bars({ spans, axis }: { readonly spans: readonly Span[]; readonly axis:
 function Attempt({ attempt, axis }: { readonly attempt: AttemptSpan; readonly axis: Axis }) {
   const { spans, tokens, error } = attempt
   const made = spans.find(({ part }) => part === 'tokens')
-  const tookMs = made === undefined ? 0 : (made.toMs ?? axis.endMs) - made.fromMs
+  // A pause between two tokens is a part of their pace; one that nothing came after is not
+  const last = spans.findLast(({ part }) => part === 'tokens')
+  const tookMs = made === undefined ? 0 : (last?.toMs ?? axis.endMs) - made.fromMs
   const share = made === undefined ? 0 : tookMs / axis.endMs
   const end = shareOf(spans.at(-1)?.toMs ?? axis.endMs, axis)
   return (
@@ -257,7 +259,8 @@ function Curves({
   const left = (shareOf(stored[0][0], axis) * 1000).toFixed(2)
   const right = (shareOf(stored.at(-1)?.[0] ?? 0, axis) * 1000).toFixed(2)
   const last = shown.at(-1)
-  const isMet = last !== undefined && row.totalMs !== null && last[1] >= most
+  const isBack = cuts.length > 0 && cuts.every(({ toMs }) => toMs !== null)
+  const isMet = isBack && last !== undefined && row.totalMs !== null && last[1] >= most
   return (
     <div class="fall-row fall-curves">
       <span class="fall-name">
@@ -289,11 +292,9 @@ function Curves({
         {cuts.map((cut) => (
           <CutWords key={cut.fromMs} cut={cut} axis={axis} most={most} />
         ))}
-        {isMet && last !== undefined && cuts.length > 0 && (
-          <i class="curve-met" style={{ '--x': percentOf(shareOf(last[0], axis)) }} />
-        )}
+        {isMet && <i class="curve-met" style={{ '--x': percentOf(shareOf(last[0], axis)) }} />}
       </span>
-      <span class="fall-value">{isMet && cuts.length > 0 && <strong>met again</strong>}</span>
+      <span class="fall-value">{isMet && <strong>met again</strong>}</span>
     </div>
   )
 }

@@ -13,6 +13,7 @@ const SHAPES: Readonly<Record<BriefOf['kind'], Shape>> = {
   late: 'warn',
   slow: 'warn',
   refusing: 'warn',
+  silent: 'bad',
   failing: 'bad',
   stuck: 'bad',
 }
