@@ -123,6 +123,7 @@ type Kept =
   | 'attempt-started'
   | 'first-token-received'
   | 'answer-stalled'
+  | 'answer-resumed'
   | 'attempt-ended'
   | 'reader-opened'
   | 'reader-closed'
