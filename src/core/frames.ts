@@ -261,7 +261,6 @@ export interface WireTtft {
   readonly routing_ms: number
   readonly connect_ms: number
   readonly upstream_ms: number
-  readonly delivery_ms: number
 }
 
 /** The job's last record. Nothing follows. */

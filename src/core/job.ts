@@ -101,7 +101,7 @@ export interface JobDraft {
   readonly metadata?: Readonly<Record<string, string>>
   /** Id of the HTTP request, or of the WebSocket connection, that submitted it: links a log line to its client. */
   readonly requestId?: string
-  /** From that request's head to the submit, ms: what its acceptance took. */
+  /** From that request's head to the submit, ms, less the client's upload: what its acceptance took. */
   readonly admissionMs?: number
   /** Of that request: sent to the upstream, and part of every fact about the job. */
   readonly trace?: Traceparent

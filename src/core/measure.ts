@@ -5,7 +5,10 @@
 
 /** Where the time to first token went. They add up to it, exactly. */
 export interface TtftParts {
-  /** From the request's head to the job's acceptance: reading, authentication, guards, estimate, commit. */
+  /**
+   * From the request's head to the job's acceptance: authentication, parsing, guards, estimate, commit. Not what the
+   * client took to send the body: that is the network's, and its own.
+   */
   readonly admission: number
   /** In line, until the lease of the attempt that gave the first token. */
   readonly queue: number

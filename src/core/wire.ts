@@ -47,14 +47,15 @@ export const wireTtft = (parts: TtftParts): WireTtft => ({
   routing_ms: hundredths(parts.routing),
   connect_ms: hundredths(parts.connect),
   upstream_ms: hundredths(parts.upstream),
-  delivery_ms: hundredths(parts.delivery),
 })
 
-/** As the header `server-timing` has it. */
-export const partsText = ({ admission, queue, retries, routing, connect, upstream, delivery }: TtftParts): string =>
+/** As the header `server-timing` has it. A job's own parts have no `delivery`: that is a reader's. */
+export const partsText = ({ admission, queue, retries, routing, connect, upstream }: TtftParts): string =>
   `admission;dur=${msText(admission)}, queue;dur=${msText(queue)}, retries;dur=${msText(retries)}, ` +
-  `routing;dur=${msText(routing)}, connect;dur=${msText(connect)}, upstream;dur=${msText(upstream)}, ` +
-  `delivery;dur=${msText(delivery)}`
+  `routing;dur=${msText(routing)}, connect;dur=${msText(connect)}, upstream;dur=${msText(upstream)}`
+
+/** The same, for the reader who gets the first text now. */
+export const deliveredText = (parts: TtftParts): string => `${partsText(parts)}, delivery;dur=${msText(parts.delivery)}`
 
 /** The same of a job that has ended, without its total. */
 export function timingText({ queuedMs, ttftMs, tpotMs, parts }: Timing): string {

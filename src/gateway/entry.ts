@@ -57,6 +57,7 @@ export function createEntries(auth: Auth, admitted: Admitted, signIn: SignIn): R
           if (route !== null) signIn.check(request, signed, roleOf(route))
           exchange.role = signed.role
           exchange.isSignedIn = true
+          exchange.session = signed.digest
           return null
         })
       },

@@ -57,6 +57,22 @@ describe('a job’s texts and records', () => {
     expect(JSON.stringify(seen)).not.toContain(CANARY)
   })
 
+  it('records a look at an answer that is read from its middle, whoever has looked before', async () => {
+    app = await startTestApp({}, { dashboard: { text: 'asked', kill: false } })
+    const id = await job()
+    const other = await job()
+    for (const [of, after] of [
+      [id, 1],
+      [id, 2],
+      [other, 2],
+      [id, 0],
+      [id, 2],
+    ] as const)
+      expect((await admin(`/admin/jobs/${of}/text?part=answer&after=${after}`)).body['chunks']).not.toEqual([])
+    const seen = await looks()
+    expect(seen.map(({ target }) => target)).toEqual([`job ${id}`, `job ${other}`, `job ${id}`])
+  })
+
   it('shows none where the policy is never', async () => {
     app = await startTestApp({}, { dashboard: { text: 'never', kill: false } })
     const id = await job()

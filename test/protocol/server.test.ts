@@ -238,7 +238,9 @@ describe('what a connection leaves behind', () => {
     const peer = await open(at, at.key)
     const id = await submit(peer, job(50, 10))
     await peer.next('ev')
+    peer.say({ t: 'report', job: id, ttft_ms: 86_400_000 }) // longer ago than it was accepted
     peer.say({ t: 'report', job: id, ttft_ms: 321 })
+    for (let i = 0; i < 20; i++) peer.say({ t: 'report', job: id, ttft_ms: 5_000 })
     await peer.settled()
     expect(await call(`${at.adminUrl}/admin/stats`, at.adminKey)).toMatchObject({
       sockets: 1,

@@ -83,6 +83,7 @@ function read(call: Call, maxBytes: number, limits: JsonLimits, check: (body: Js
     const length = Number(request.headers['content-length'] ?? Number.NaN)
     if (length > maxBytes) throw new SluiceError('body_too_large')
     if (expect !== undefined) response.writeContinue()
+    const askedMs = call.exchange.tookMs
     const gathered = new Gathered()
     let holding: Holding | undefined
     const fail = (error: Error): void => {
@@ -106,6 +107,7 @@ function read(call: Call, maxBytes: number, limits: JsonLimits, check: (body: Js
     }
     request.on('data', onData)
     request.on('end', () => {
+      call.exchange.uploadMs = call.exchange.tookMs - askedMs
       holding?.hold(0)
       try {
         call.check()

@@ -39,6 +39,10 @@ export class Call<Who extends Caller | null = Caller | null> {
     return this.exchange.startedMono
   }
 
+  get uploadMs(): Exchange['uploadMs'] {
+    return this.exchange.uploadMs
+  }
+
   /** For what it submits. */
   get trace(): Exchange['trace'] {
     return this.exchange.traced()

@@ -51,6 +51,8 @@ export class Exchange {
   parentSpan?: string | null
   readonly cors: Headers
   readonly startedMono: number
+  /** What its client took to send the body, from when it was asked for. */
+  uploadMs = 0
   /** When the client closed its side; Infinity: still open. */
   peerEndedMono = Infinity
   /** What it was answered with, or cut off for. */
@@ -68,6 +70,8 @@ export class Exchange {
   role: Role | null = null
   /** By the dashboard's cookie, not by the admin key. */
   isSignedIn = false
+  /** Which session that is, by its digest. */
+  session: string | null = null
   readonly #deps: ExchangeDeps
   readonly #onClose: Array<() => void> = []
 
@@ -124,7 +128,8 @@ export class Exchange {
     const known = this.timing?.text() ?? ''
     // It leads to the job, and a connection that is kept leads here
     this.timing = null
-    const total = `total;dur=${msText(this.tookMs)}`
+    const upload = this.uploadMs < 1 ? '' : `upload;dur=${msText(this.uploadMs)}, `
+    const total = `${upload}total;dur=${msText(this.tookMs)}`
     return known === '' ? total : `${known}, ${total}`
   }
 

@@ -5,7 +5,7 @@ import type { TtftParts } from '../../core/measure.ts'
 import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
 import type { Cursor } from '../../core/record.ts'
 import { Slots } from '../../core/table.ts'
-import { hundredths, partsText, timingText } from '../../core/wire.ts'
+import { deliveredText, hundredths, partsText, timingText } from '../../core/wire.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answered, bytes, type Headers } from '../http/answer.ts'
 import type { KeyCall } from '../http/call.ts'
@@ -179,7 +179,7 @@ class OfStream implements ServerTiming {
   text(): string {
     const first = this.#delivery.firstText(this.#job)
     if (first !== null)
-      return partsText({ ...first.parts, delivery: Math.max(0, this.#clock.monoMs() - first.receivedMono) })
+      return deliveredText({ ...first.parts, delivery: Math.max(0, this.#clock.monoMs() - first.receivedMono) })
     return this.#admissionMs === undefined ? '' : `admission;dur=${hundredths(this.#admissionMs)}`
   }
 }

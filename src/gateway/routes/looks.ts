@@ -14,6 +14,7 @@ import { type Answer, json } from '../http/answer.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { oneOf, tellChange } from './changes.ts'
+import { Looked, lookerOf } from './looked.ts'
 
 const PAGE_BYTES = 256 * 1024
 const MOST_ANSWER_CHARS = 512 * 1024
@@ -24,7 +25,8 @@ const MOST_GROUPS = 200
 const MAX_INTEGER = 999_999_999_999
 
 export function lookRoutes(deps: GatewayDeps): readonly Route[] {
-  const { jobs, log, textPolicy } = deps
+  const { jobs, log, textPolicy, clock } = deps
+  const looked = new Looked()
 
   async function found(call: Call): Promise<Job> {
     const job = await jobs.get(call.params['id'])
@@ -49,7 +51,12 @@ export function lookRoutes(deps: GatewayDeps): readonly Route[] {
       throw new SluiceError('forbidden', { message: 'Texts are not shown here (dashboard.text: never).' })
     const job = await found(call)
     // What is read on, of a text that is open, is the same look
-    if (part === 'request' || (policy === 'asked' && after === 0)) await tell(call, job, part)
+    const [who, what, nowMono] = [lookerOf(call.exchange), `${job.id} ${part}`, clock.monoMs()]
+    const goesOn = after > 0 && looked.has(who, what, nowMono)
+    if (part === 'request' || (policy === 'asked' && !goesOn)) {
+      await tell(call, job, part)
+      looked.add(who, what, nowMono)
+    }
     if (part === 'error') return json(200, { error: job.error ?? null } satisfies ErrorText)
     return json(200, part === 'request' ? await requestOf(job) : await answerOf(job, after))
   }

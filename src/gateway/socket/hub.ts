@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import type { WebSocketServer } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
 import { aboutJob } from '../../core/facts.ts'
-import type { Job } from '../../core/job.ts'
+import type { Job, JobId } from '../../core/job.ts'
 import { gauge, type Metric } from '../../core/numbers.ts'
 import { errorJson } from '../../core/wire.ts'
 import { fromOf } from '../caller/auth.ts'
@@ -25,6 +25,10 @@ const TICKS_A_SWEEP = 4
 const STOPPED_MS = 2_000
 /** Reconnects a second that a start should have to take. */
 const RECONNECTS_PER_SECOND = 500
+/** From a client's submit to its acceptance here: a slow upload, or a clock of another process that accepted it. */
+const BEFORE_MS = 10_000
+/** Later reports of older jobs count again. */
+const MAX_SHOWN = 10_000
 const RECONNECT_FROM_MS = 200
 const RECONNECT_WITHIN_MS = 1_000
 
@@ -37,6 +41,8 @@ export class Hub {
   readonly #refused = new WeakMap<IncomingMessage, unknown>()
   readonly #upgrades = new WeakMap<IncomingMessage, Entering>()
   readonly #origins: ReadonlySet<string>
+  /** Jobs whose first token was reported as shown. */
+  readonly #shown = new Set<JobId>()
   #unflushed: Array<{ flush(): void }> = []
   #ticks = 0
   #tickedMono = Infinity
@@ -169,7 +175,12 @@ export class Hub {
 
   // ---------------------------------------------------------------- for the operator
 
+  /** Once a job, whoever follows it, and no more than can be: it is one client's word in the figures of all. */
   #noteTtft(job: Job, ttftMs: number): void {
+    const { clock } = this.#deps
+    if (this.#shown.has(job.id) || ttftMs > clock.wallMs() - job.acceptedAtMs + BEFORE_MS) return
+    this.#shown.add(job.id)
+    if (this.#shown.size > MAX_SHOWN) this.#shown.delete(this.#shown.values().next().value!)
     this.#deps.emit({ ...aboutJob(job), type: 'first-token-shown', ttftMs })
   }
 

@@ -39,7 +39,7 @@ const deps = {
   options: { plainDeadlineMs: 60_000, jobDeadlineMs: 86_400_000, sessions: { maxDelayMs: 3_600_000 } },
 } as unknown as GatewayDeps
 
-const ORIGIN = { requestId: 'req_1', startedMono: 0, trace: null }
+const ORIGIN = { requestId: 'req_1', startedMono: 0, uploadMs: 0, trace: null }
 const spoken = (kind: JobKind): Spoken => {
   const dialect = DIALECTS.spoken.find(({ requests: [form] }) => form.kind === kind)!
   return { dialect, form: dialect.requests[0] }
@@ -437,11 +437,14 @@ it('a job of a call knows its request and when that came: members of a call are 
     get startedMono() {
       return 42
     }
+    get uploadMs() {
+      return 7
+    }
     get trace() {
       return null
     }
   })()
   const body = parseBody(Buffer.from(`{"request":${BODY}}`), LIMITS)
   const made = jobDraft(deps, caller, body.value, memberBytes(body, 'request'), {}, call)
-  expect([made.startedMono, made.job.requestId]).toEqual([42, 'req_9'])
+  expect([made.startedMono, made.uploadMs, made.job.requestId]).toEqual([42, 7, 'req_9'])
 })

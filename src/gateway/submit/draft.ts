@@ -52,6 +52,8 @@ export interface Origin {
   readonly requestId: string
   /** When its head came, or its frame. */
   readonly startedMono: number
+  /** Of that time, what its client took to send the rest. */
+  readonly uploadMs: number
   readonly trace: Traceparent | null
   /** Of a span that is the job's own; absent: it has none. */
   readonly parentSpan?: string | null
@@ -62,6 +64,7 @@ export interface Draft {
   /** Its `admissionMs` is filled in when it is submitted. */
   readonly job: Omit<JobDraft, 'admissionMs'> & { admissionMs?: number }
   readonly startedMono: number
+  readonly uploadMs: number
   /** As of its origin. */
   readonly parentSpan: string | null | undefined
   /** Of its prompt. */
@@ -133,6 +136,7 @@ export function jobDraft(
     {
       requestId: origin.requestId,
       startedMono: origin.startedMono,
+      uploadMs: origin.uploadMs,
       trace: span?.trace ?? trace,
       ...(span !== null && { parentSpan: span.parent }),
     },
@@ -237,7 +241,8 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const most = kind === 'embedding' ? null : maxOutputTokens(kind, value)
   if (most !== null) job.maxOutputTokens = most
   const userIn = own === null && read.user !== undefined ? userReader(form) : null
-  return { job, startedMono: origin.startedMono, parentSpan, weight, value, userIn, stream }
+  const { startedMono, uploadMs } = origin
+  return { job, startedMono, uploadMs, parentSpan, weight, value, userIn, stream }
 }
 
 const userReader = (form: RequestForm) => (request: JsonRecord, body: Uint8Array) => {

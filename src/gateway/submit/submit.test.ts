@@ -33,6 +33,7 @@ const draft: Draft = {
   job: DRAFT,
   parentSpan: undefined,
   startedMono: 0,
+  uploadMs: 0,
   weight: WEIGHT,
   value: {},
   userIn: null,

@@ -72,13 +72,13 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
   const { weights, sharing, submissions, jobs, emit, clock } = deps
 
   /** As its tenant's guards let it pass; else the error that blocks it. */
-  function guarded({ job, startedMono, value, userIn }: Draft): Passed | Blocked {
+  function guarded({ job, startedMono, uploadMs, value, userIn }: Draft): Passed | Blocked {
     const tooLarge = refusedForSize(deps.limits(), job)
     if (tooLarge !== null) return { error: tooLarge, rulings: NO_RULINGS }
     const { error, edit, rulings } = decide(deps, job, () => value)
     const refused = error ?? refusedUnpriced(deps.limits(), job)
     if (refused !== null) return { error: refused, rulings }
-    job.admissionMs = Math.round((clock.monoMs() - startedMono) * 100) / 100
+    job.admissionMs = Math.round((clock.monoMs() - startedMono - uploadMs) * 100) / 100
     try {
       const passed = edit === null ? job : edited(job, edit, userIn)
       const rules = sharing(job.tenant)
