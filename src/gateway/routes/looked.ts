@@ -1,4 +1,4 @@
-/** Looks at texts that are in the audit: to read on, where one has looked, is no other look. Bounded; oldest go first. */
+/** Looks at texts that are in the audit: to read on, where one has looked, is no other look. Bounded. */
 import type { Exchange } from '../http/exchange.ts'
 
 const OPEN_MS = 3_600_000
