@@ -2,7 +2,7 @@
 import { expect } from 'vitest'
 import { SluiceError } from '../../src/core/errors.ts'
 import type { Happened } from '../../src/core/facts.ts'
-import { type Case, DONE, eventually, type Opened, submit, TestWorker } from './harness.ts'
+import { type Case, DONE, eventually, type Opened, settled, submit, TestWorker } from './harness.ts'
 
 const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 const CAME_WITH = { requestId: 'req_1', trace: TRACE, admissionMs: 2.5 }
@@ -125,6 +125,35 @@ export const factCases: readonly Case[] = [
       await eventually(() => expect(toldOf(again, job.id).at(-1)?.type).toBe('job-ended'))
       for (const fact of again.facts.slice(from))
         if ('job' in fact) expect(fact).toMatchObject({ job: job.id, ...ABOUT })
+    },
+  },
+  {
+    name: 'an attempt that died with its process is told as it is booked, once',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open()
+      const worker = new TestWorker(opened.engine)
+      const job = await submit(opened.engine, CAME_WITH)
+      const { claim, ...lease } = await worker.one(job)
+      const log = opened.engine.log.open({ claim, ...lease })
+      const begun = `@attempt {"n":1,"mode":"first","deployment":"${claim.deployment}"}`
+      log.append([begun, '{"choices":[{"index":0,"delta":{"content":"a"}}]}'], 1, true)
+      await log.flushed()
+      opened = await opened.reopen('kill')
+      const told = (): readonly Happened[] => opened.facts.filter(({ type }) => type === 'attempt-ended')
+      await eventually(() => expect(told().length).toBe(1))
+      const [{ usage, nanoDollars, priceVersion }] = (await opened.engine.ledger.records({}, null, 10)).items
+      expect(usage.completionTokens).toBe(1)
+      expect(told()).toMatchObject([
+        {
+          ...{ job: job.id, ...ABOUT, attempt: 1, deployment: claim.deployment, code: 'worker_lost', status: 502 },
+          ...{ usage, cost: { nanoDollars, priceVersion } },
+        },
+      ])
+      await opened.engine.work.finish(await new TestWorker(opened.engine, 'w2').one(job), DONE)
+      opened = await opened.reopen('kill')
+      await settled(opened.engine)
+      expect(told().length).toBeLessThanOrEqual(1)
     },
   },
   {

@@ -9,6 +9,7 @@ import type { JobId } from '../../core/job.ts'
 import type { Change, Notice } from '../../core/ports/coordinator.ts'
 import type { Lease, Worker } from '../../core/ports/work.ts'
 import type { UsageRecord } from '../../core/usage-record.ts'
+import { lostFact } from '../shared/lost.ts'
 import { Ending } from './ending.ts'
 import { bodyOf } from './jobs/jobs.ts'
 import type { LiveJob } from './jobs/live-job.ts'
@@ -129,6 +130,13 @@ export class Dispatch {
     if (live === undefined) return
     live.isUnbooked = false
     live.spent.add(record)
+    if (record.end === 'lost') this.#tellLost(live, record)
+  }
+
+  /** Once it is booked. */
+  #tellLost({ job }: LiveJob, record: UsageRecord): void {
+    const { store, emit } = this.#parts
+    store.whenCommitted((error) => error === null && emit(lostFact(aboutJob(job), record)), true)
   }
 
   #tell(notice: Notice): void {

@@ -7,8 +7,8 @@ import { CELLS, cellOf, quantileIn } from './marks.ts'
 /** Of what is shown as 15 min, 1 h, 6 h, 24 h, 7 d. */
 const STEPS_MS = [15_000, 60_000, 360_000, 1_440_000, 10_080_000]
 export const SPARK = 60
-/** Beyond them, none is begun: about 85 KB each. */
-export const MAX_DEPLOYMENTS = 48
+/** Beyond them, none is begun: about 160 KB each, of those that are used. Operators name them, not callers. */
+export const MAX_DEPLOYMENTS = 256
 /** Two of the cells of marks.ts in one: 64 of them, from half a millisecond to a minute and a half. */
 const SMALL = 64
 const MERGED = 2
@@ -16,8 +16,8 @@ const MERGED = 2
 interface Ring {
   readonly stepMs: number
   readonly held: Float64Array
-  readonly ttft: Uint16Array
-  readonly tpot: Uint16Array
+  readonly ttft: Uint32Array
+  readonly tpot: Uint32Array
   /** Attempts that ended, those that failed, and nano-dollars: three a bucket. */
   readonly sums: Float64Array
   /** By slot. */
@@ -58,8 +58,8 @@ export interface DeploymentHistory {
 const ring = (stepMs: number): Ring => ({
   stepMs,
   held: new Float64Array(SPARK).fill(-1),
-  ttft: new Uint16Array(SPARK * SMALL),
-  tpot: new Uint16Array(SPARK * SMALL),
+  ttft: new Uint32Array(SPARK * SMALL),
+  tpot: new Uint32Array(SPARK * SMALL),
   sums: new Float64Array(SPARK * 3),
   edited: new Float64Array(SPARK),
 })
@@ -95,7 +95,7 @@ export class Deployments {
     const cell = Math.min(SMALL - 1, Math.floor(cellOf(ms) / MERGED))
     for (const each of this.#of(deployment)?.rings ?? []) {
       const at = this.#slotAt(each, atMs) * SMALL + cell
-      if (each[of][at] < 0xffff) each[of][at]++
+      each[of][at]++
     }
   }
 
@@ -244,7 +244,7 @@ function sumsOf(rings: readonly Ring[], range: number, nowMs: number, buckets: n
 }
 
 /** As if all of a cell were in the first of the two that it is of. */
-function addCells(sum: Float64Array, cells: Uint16Array, slot: number): void {
+function addCells(sum: Float64Array, cells: Uint32Array, slot: number): void {
   for (let i = 0; i < SMALL; i++) sum[i * MERGED] += cells[slot * SMALL + i]
 }
 

@@ -3,6 +3,7 @@
 import { failureOf } from '../../../core/facts.ts'
 import type { Change, Notice } from '../../../core/ports/coordinator.ts'
 import { type End, endRecord, toText } from '../../../core/record.ts'
+import { lostFact } from '../../shared/lost.ts'
 import { errorOf } from '../../shared/scheduled.ts'
 import type { LeaseNote } from '../protocol/messages.ts'
 import { writeEnd, writeLive } from '../protocol/rows.ts'
@@ -23,7 +24,13 @@ export function absorb(term: Term, split = true): void {
   const mayBeSplit = split && !changes.some(({ type }) => type === 'used')
   for (const change of changes) {
     if (change.type === 'used') {
-      held.get(change.id)?.spent.add(change.record)
+      const { record } = change
+      const job = held.get(change.id)
+      job?.spent.add(record)
+      if (job !== undefined && record.end === 'lost') {
+        const fact = lostFact(job.about(), record)
+        journal.draft.afterwards(() => term.emit(fact))
+      }
       journal.draft.used.add(change.record, time.atMs(term.now()), term.rules.usageSums)
       continue
     }
