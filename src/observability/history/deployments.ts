@@ -94,8 +94,7 @@ export class Deployments {
   #mark(deployment: string, atMs: number, of: 'ttft' | 'tpot', ms: number): void {
     const cell = Math.min(SMALL - 1, Math.floor(cellOf(ms) / MERGED))
     for (const each of this.#of(deployment)?.rings ?? []) {
-      const at = this.#slotAt(each, atMs) * SMALL + cell
-      each[of][at]++
+      each[of][this.#slotAt(each, atMs) * SMALL + cell]++
     }
   }
 
