@@ -77,7 +77,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
   const traces = new Traces(parts.goals, recorded)
   const changes = new Changes(edits)
   changes.add({
-    ...{ atMs: clock.wallMs(), kind: 'node', by: null },
+    ...{ atMs: clock.wallMs(), kind: 'config', by: null },
     words: [{ text: node, strong: true }, { text: ` started (Sluice ${version})` }],
   })
   const watchers = new Watchers(edits)

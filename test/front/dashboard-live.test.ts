@@ -222,7 +222,7 @@ it('tells what was changed', async () => {
   const opened = await page()
   opened.ask(NOW)
   const first = await opened.next('changes')
-  const started = first.changes.find(({ kind }) => kind === 'node')
+  const started = first.changes.findLast(({ kind }) => kind === 'config')
   expect(started?.words.map(({ text }) => text).join('')).toMatch(/^\S+ started \(Sluice \d/)
   opened.clear()
   await app.addKey('acme')

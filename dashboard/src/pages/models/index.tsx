@@ -145,9 +145,6 @@ function One(props: {
               Errors
             </th>
             <th scope="col" class="right from-desk">
-              Spent, 5 min
-            </th>
-            <th scope="col" class="right from-desk">
               Quota left
             </th>
             <th>
@@ -253,7 +250,6 @@ function Row(props: {
         <Measured values={measured.recent?.tpot_p50_ms} p50={measured.tpot_p50_ms} p95={measured.tpot_p95_ms} />
       </td>
       <td class="right from-desk">{errorsOf(measured)}</td>
-      <td class="right from-desk">{measured.attempts === 0 ? '–' : money(measured.nano_dollars)}</td>
       <td class="right from-desk">{quota === null ? <span class="faint">–</span> : <QuotaLeft quota={quota} />}</td>
       <td class="right deployment-actions">
         {state === 'draining' ? (
@@ -281,7 +277,7 @@ interface MeasuredProps {
 
 const Measured = ({ values, p50, p95 }: MeasuredProps) => (
   <span class="deployment-spark" title={`p50 ${duration(p50)}, p95 ${duration(p95)}, in the last five minutes`}>
-    {values === undefined ? <span /> : <Sparkline values={values} width={56} height={16} />}
+    {values === undefined ? <span /> : <Sparkline values={values} width={44} height={16} />}
     <span>
       {duration(p50)}
       <span class="muted"> / {duration(p95)}</span>

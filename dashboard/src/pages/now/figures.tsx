@@ -78,6 +78,7 @@ export function Figures({ now, goals, glossary, isPast }: FiguresProps) {
       <Figure
         label={isPast ? 'Spend' : 'Spend today'}
         note={isPast ? (now.isSpentEstimated ? 'in this range, part estimated' : 'in this range') : spendNote(now)}
+        {...(!isPast && { meaning: spendMeaning(now) })}
         amount={{ value: money(spentNanoUsd.value ?? 0), unit: '' }}
         isWell={spentNanoUsd.isWell}
         spark={spentNanoUsd.spark}
@@ -88,12 +89,19 @@ export function Figures({ now, goals, glossary, isPast }: FiguresProps) {
   )
 }
 
-/** "of $20 a day, heading for $14"; what is estimated is told where there is room. */
+const dollars = (nano: number): string => money(nano).replace(/\.00$/, '')
+
+/** Where the day is heading for more than it may cost, that; the rest is in the meaning. */
 function spendNote({ spentNanoUsd: { goal }, spendForecastNanoUsd: forecast, isSpentEstimated }: Now): string {
-  const dollars = (nano: number): string => money(nano).replace(/\.00$/, '')
-  const course = forecast === null || forecast === 0 ? null : `heading for ${dollars(forecast)}`
-  if (goal !== null) return [`of ${dollars(goal)} a day`, course].filter(Boolean).join(', ')
-  return course ?? (isSpentEstimated ? 'part estimated' : 'by the ledger')
+  if (goal === null) return isSpentEstimated ? 'part estimated' : 'by the ledger'
+  return forecast !== null && forecast > goal ? `▸ ${dollars(forecast)} of ${dollars(goal)}` : `of ${dollars(goal)}`
+}
+
+function spendMeaning({ spentNanoUsd: { goal }, spendForecastNanoUsd: forecast, isSpentEstimated }: Now): string {
+  const budget =
+    goal === null ? 'The server has no budget of its own' : `The server’s budget of a day is ${dollars(goal)}`
+  const course = forecast === null ? '' : ` At this pace the day comes to ${dollars(forecast)}.`
+  return `By the ledger, since midnight UTC${isSpentEstimated ? ', a part of it estimated' : ''}. ${budget}.${course}`
 }
 
 const lowestOf = (values: readonly (number | null)[]): number =>

@@ -24,6 +24,13 @@ const lastUseOf = ({ last_used_at: at }: Key): string => {
   return /\d (?:min|h)$/.test(text) ? `${text} ago` : text
 }
 
+const Share = ({ of }: { readonly of: number | null }) =>
+  of === null ? null : (
+    <span class="small faint keys-note" title="Of its tenant's tokens this month">
+      {percent(of)} of use
+    </span>
+  )
+
 /** Of the tokens of its tenant; null: nobody has used any. */
 function shareOf(usage: Usage | null, key: string): number | null {
   const tokensOf = (one: Usage['data'][number]): number => one.prompt_tokens + one.completion_tokens
@@ -99,19 +106,12 @@ export function Keys(props: {
         <table class="table keys-table" aria-label={`Keys of ${tenant}`}>
           <thead>
             <tr>
-              <th scope="col">Name</th>
               <th scope="col">Key</th>
               <th scope="col" class="from-tablet">
                 May use
               </th>
               <th scope="col" class="from-phone">
                 Last use
-              </th>
-              <th scope="col" class="right from-desk" title="Of its tenant's tokens this month">
-                Share
-              </th>
-              <th scope="col" class="from-phone">
-                Expires
               </th>
               <th scope="col" class="from-tablet">
                 State
@@ -127,16 +127,18 @@ export function Keys(props: {
                 <td>
                   <strong>{nameOf(key)}</strong>
                   {key.replaced_at !== null && <span class="muted">, old</span>}
-                </td>
-                <td>
-                  <code title={key.id}>{key.hint}</code>
+                  <code class="small keys-note" title={key.id}>
+                    {key.hint}
+                  </code>
                 </td>
                 <td class="from-tablet muted">{key.models === null ? 'all models' : key.models.join(', ')}</td>
-                <td class="from-phone muted">{lastUseOf(key)}</td>
-                <td class="right from-desk muted">{percent(shareOf(usage.data, key.id))}</td>
-                <td class="from-phone muted">{endOf(key)}</td>
+                <td class="from-phone muted">
+                  {lastUseOf(key)}
+                  <Share of={shareOf(usage.data, key.id)} />
+                </td>
                 <td class="from-tablet">
                   <State of={key} />
+                  {key.expires_at !== null && <span class="small muted keys-note">{endOf(key)}</span>}
                 </td>
                 <td class="right keys-actions">
                   {key.replaced_at === null && (
