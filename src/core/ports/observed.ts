@@ -22,7 +22,7 @@ export interface DeploymentFigures {
   /** The last one; null: none failed. */
   readonly lastError: string | null
   /** Over the last quarter of an hour, the newest last. */
-  readonly recent: {
+  readonly recent: () => {
     readonly stepMs: number
     readonly ttftP95Ms: readonly (number | null)[]
     readonly tpotP50Ms: readonly (number | null)[]

@@ -59,15 +59,19 @@ const figuresView = (of: DeploymentFigures, withRecent: boolean): JsonRecord => 
     failed: of.failed,
     nano_dollars: of.nanoDollars,
     last_error: of.lastError,
-    ...(withRecent && {
-      recent: { step_ms: of.recent.stepMs, ttft_p95_ms: of.recent.ttftP95Ms, tpot_p50_ms: of.recent.tpotP50Ms },
-    }),
+    ...(withRecent && { recent: recentView(of.recent()) }),
   },
   quota: of.quota && {
     age_ms: Math.ceil(of.quota.ageMs),
     requests: of.quota.requests === undefined ? null : quotaView(of.quota.requests),
     tokens: of.quota.tokens === undefined ? null : quotaView(of.quota.tokens),
   },
+})
+
+const recentView = ({ stepMs, ttftP95Ms, tpotP50Ms }: ReturnType<DeploymentFigures['recent']>): JsonRecord => ({
+  step_ms: stepMs,
+  ttft_p95_ms: ttftP95Ms,
+  tpot_p50_ms: tpotP50Ms,
 })
 
 const quotaView = ({ limit, remaining, resetMs }: LimitState): JsonRecord => ({

@@ -124,7 +124,6 @@ export class Deployments {
   /** Of the last five minutes. */
   lately(deployment: string, nowMs: number): DeploymentFigures {
     const known = this.#rings.get(deployment)
-    const { ttftSpark, tpotSpark } = this.read(deployment, 0, nowMs)
     const { ttft, tpot, totals } = sumsOf(ringsOf([this], deployment, 0), 0, nowMs, LATELY)
     return {
       overMs: LATELY * STEPS_MS[0],
@@ -136,7 +135,10 @@ export class Deployments {
       failed: totals[1],
       nanoDollars: totals[2],
       lastError: known?.lastError ?? null,
-      recent: { stepMs: STEPS_MS[0], ttftP95Ms: ttftSpark, tpotP50Ms: tpotSpark },
+      recent: () => {
+        const { ttftSpark, tpotSpark } = this.read(deployment, 0, nowMs)
+        return { stepMs: STEPS_MS[0], ttftP95Ms: ttftSpark, tpotP50Ms: tpotSpark }
+      },
       quota: known?.quota == null ? null : { ...known.quota, ageMs: Math.max(0, nowMs - known.quotaAtMs) },
     }
   }
