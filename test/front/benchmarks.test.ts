@@ -48,6 +48,25 @@ it('refuses what is no benchmark, and what is too large, and knows what it has',
   expect((await get('/bench_00')).status).toBe(404)
 })
 
+it('removes one that nobody wants', async () => {
+  const { id } = (await (await app.admin('/admin/benchmarks', comparison)).json()) as { id: string }
+  const remove = (path: string): Promise<Response> =>
+    fetch(`http://127.0.0.1:${app.adminPort}/admin/benchmarks/${path}`, { method: 'DELETE', headers: byKey })
+  expect((await remove(id)).status).toBe(204)
+  expect((await remove(id)).status).toBe(404)
+  expect((await get(`/${id}`)).status).toBe(404)
+  expect(JSON.stringify(await (await get('')).json())).not.toContain(id)
+})
+
+it('keeps nothing of one that does not fit on the disk', async () => {
+  // A file where the folder should be: writing fails as on a full disk
+  const folder = join(mkdtempSync(join(tmpdir(), 'sluice-benchmarks-')), 'taken')
+  writeFileSync(folder, '')
+  const benchmarks = createBenchmarks(folder)
+  await expect(benchmarks.add({ id: 'bench_00000000', atMs: 1, body: { kind: 'run' } })).rejects.toThrow()
+  expect(await benchmarks.list()).toEqual([])
+})
+
 it('keeps the last ones over a restart, and leaves a damaged file alone', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-benchmarks-'))
   const ids = Array.from({ length: MOST_BENCHMARKS + 3 }, (_, n) => `bench_${n.toString(16).padStart(16, '0')}`)

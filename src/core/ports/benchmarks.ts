@@ -8,8 +8,10 @@ export interface KeptBenchmark {
 }
 
 export interface Benchmarks {
-  /** Resolves when it will be there after a restart. */
+  /** Resolves when it will be there after a restart. Throws storage_full; then nothing of it is there. */
   add(benchmark: KeptBenchmark): Promise<void>
+  /** Was it there? */
+  remove(id: string): Promise<boolean>
   /** The newest first, with what a list tells of each: kind, labels, sentence, verdict. */
   list(): Promise<readonly KeptBenchmark[]>
   /** Null: there is none, or it made room for newer ones. */

@@ -20,6 +20,7 @@ const OTHERS: Readonly<Record<string, Role>> = {
   'POST /admin/pause': 'operator',
   'POST /admin/resume': 'operator',
   'POST /admin/benchmarks': 'operator',
+  'DELETE /admin/benchmarks/:id': 'operator',
 }
 const OPERATORS = ['/admin/deployments/', '/admin/playground/']
 

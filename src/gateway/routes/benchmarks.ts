@@ -4,7 +4,7 @@ import { bad } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { KeptBenchmark } from '../../core/ports/benchmarks.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { json } from '../http/answer.ts'
+import { empty, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { Route } from '../http/route.ts'
 import { tellChange } from './changes.ts'
@@ -49,17 +49,36 @@ export function benchmarkRoutes(deps: GatewayDeps): readonly Route[] {
       auth: 'operator',
       async run({ params }) {
         const kept = await benchmarks.get(params['id'])
-        if (kept === null)
-          throw new SluiceError('invalid_request', {
-            status: 404,
-            param: 'id',
-            message: 'There is no such benchmark, or it made room for newer ones; GET /admin/benchmarks lists them.',
-          })
+        if (kept === null) throw notThere()
         return json(200, kept.body)
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/admin/benchmarks/:id',
+      auth: 'operator',
+      async run(call) {
+        const { id } = call.params
+        if (!(await benchmarks.remove(id))) throw notThere()
+        await tellChange(deps, call, {
+          action: 'benchmark-removed',
+          target: `benchmark ${id}`,
+          tenant: null,
+          before: {},
+          after: {},
+        })
+        return empty(204)
       },
     },
   ]
 }
+
+const notThere = (): SluiceError =>
+  new SluiceError('invalid_request', {
+    status: 404,
+    param: 'id',
+    message: 'There is no such benchmark, or it made room for newer ones; GET /admin/benchmarks lists them.',
+  })
 
 const listed = ({ id, atMs, body }: KeptBenchmark): JsonRecord => ({
   object: 'benchmark',

@@ -46,13 +46,21 @@ export function playgroundRoutes(deps: GatewayDeps, sessions: Sessions): readonl
     const key = await keyOf(value['tenant'] == null ? null : tenantId(value['tenant']))
     const origin = call.header('origin') ?? null
     const { ticket, expiresInMs } = await sessions.ticket(key, USER, origin, null)
-    const models = modelsFor(deps, key).map(({ id }) => id)
+    const models = modelsFor(deps, key)
+      .map(({ id }) => id)
+      .filter((name) => !name.endsWith('*'))
+    const free = deps.models
+      .served()
+      .filter(({ deployments }) => deployments.every(({ provider }) => provider === 'demo'))
+      .map(({ name }) => name)
     return json(201, {
       url: '/v1/ws',
       ticket,
       expires_in_ms: expiresInMs,
       tenant: key.tenant,
-      models: models.filter((name) => !name.endsWith('*')),
+      models,
+      // Its answers cost nothing, so the page may ask unasked
+      free: models.filter((name) => free.includes(name)),
     })
   }
 

@@ -1,6 +1,7 @@
 /** Benchmarks in a folder, one file each; without a folder, in memory, as the text that was sent. */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { SluiceError } from '../../core/errors.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import type { Benchmarks, KeptBenchmark } from '../../core/ports/benchmarks.ts'
 
@@ -35,14 +36,18 @@ export function createBenchmarks(folder: string | null): Benchmarks {
     async add({ id, atMs, body }) {
       await read()
       const text = JSON.stringify({ id, atMs, body })
+      if (folder !== null) await store(folder, id, text)
       kept = [{ id, atMs, body: headOf(body), text: folder === null ? text : null }, ...kept]
       const over = kept.splice(fitting(kept))
-      if (folder === null) return
-      await mkdir(folder, { recursive: true })
-      const file = join(folder, `${id}.json`)
-      await writeFile(`${file}.part`, text, { mode: 0o600 })
-      await rename(`${file}.part`, file)
-      for (const { id: old } of over) await rm(join(folder, `${old}.json`), { force: true })
+      if (folder !== null) for (const { id: old } of over) await rm(join(folder, `${old}.json`), { force: true })
+    },
+    async remove(id) {
+      await read()
+      const found = kept.find((one) => one.id === id)
+      if (found === undefined) return false
+      kept = kept.filter((one) => one !== found)
+      if (folder !== null) await rm(join(folder, `${found.id}.json`), { force: true })
+      return true
     },
     async list() {
       await read()
@@ -54,6 +59,19 @@ export function createBenchmarks(folder: string | null): Benchmarks {
       if (found === undefined) return null
       return found.text === null ? readKept(join(folder!, `${found.id}.json`)) : keptIn(found.text)
     },
+  }
+}
+
+/** Whole, or not at all: a rest would take the last bytes that the store needs. */
+async function store(folder: string, id: string, text: string): Promise<void> {
+  const file = join(folder, `${id}.json`)
+  try {
+    await mkdir(folder, { recursive: true })
+    await writeFile(`${file}.part`, text, { mode: 0o600 })
+    await rename(`${file}.part`, file)
+  } catch (error) {
+    await rm(`${file}.part`, { force: true })
+    throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? new SluiceError('storage_full') : error
   }
 }
 

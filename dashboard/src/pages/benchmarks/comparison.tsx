@@ -27,7 +27,7 @@ export function ComparisonView({ comparison, of }: Props) {
       <section class="verdict">
         <h2>{sentence}</h2>
         <p class="muted">
-          {isCompared ? [...details, cause, next].filter(Boolean).join(' ') : difference.map(reason).join(' ')}
+          {isCompared ? story(details, cause, next) : difference.map(reason).join(' ')}
         </p>
       </section>
       <div class="columns bench-columns">
@@ -42,6 +42,11 @@ export function ComparisonView({ comparison, of }: Props) {
   )
 }
 
+const story = (details: readonly string[], cause: string | null, next: string | null): string =>
+  [...details, cause === null ? '' : `Likely cause: ${cause}.`, next === null ? '' : `Next: ${next}`]
+    .filter((text) => text !== '')
+    .join(' ')
+
 const reason = ({ title, text }: Check): string => `${title}: ${text}.`
 
 const share = (at: number): string => `${(at * 100).toFixed(2)}%`
@@ -51,6 +56,8 @@ const WORDS: Readonly<Record<Effect['outcome'], readonly [Shape | null, string]>
   'no-change': [null, '= no change'],
   'cant-tell': [null, '? can’t tell'],
 }
+
+const BESIDE: (typeof WORDS)['worse'] = [null, 'beside the verdict']
 
 function Effects({ effects, method }: { readonly effects: readonly Effect[]; readonly method: Comparison['method'] }) {
   const scale = scaleOf(effects, method.margin)
@@ -104,13 +111,14 @@ function Effects({ effects, method }: { readonly effects: readonly Effect[]; rea
 
 function EffectRow({ effect, scale, margin }: { effect: Effect; scale: Scale; margin: number }) {
   const { name, unit, before, after, shift, low, high, outcome } = effect
-  const [shape, word] = WORDS[outcome]
+  // What is no headline decides nothing: it is told without a verdict
+  const [shape, word] = effect.adjustedP === null ? BESIDE : WORDS[outcome]
   const at = (value: number): string => share(placeOf(relative(effect, value, margin), scale))
   const words = (value: number): string => amountOf(value, unit)
   const interval =
     low === null || high === null ? 'any size is possible' : `${signed(low, words)} to ${signed(high, words)}`
   return (
-    <tr class={`effect effect-${outcome}`} title={`${signed(shift, words)}; ${interval}`}>
+    <tr class={`effect effect-${effect.adjustedP === null ? 'beside' : outcome}`} title={`${signed(shift, words)}; ${interval}`}>
       <th scope="row">{name}</th>
       <td>{words(before)}</td>
       <td>{words(after)}</td>
@@ -172,7 +180,7 @@ function Slopes({ effect, isPaired, labels }: { effect: Effect; isPaired: boolea
 
 const OF: Readonly<Record<Attribution['of'], string>> = {
   'ttft-mean': 'of mean TTFT',
-  'ttft-p95': 'of TTFT, p95',
+  'ttft-p95': 'of TTFT of the slowest 5%',
   'tpot-mean': 'a token',
 }
 

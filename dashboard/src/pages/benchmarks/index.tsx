@@ -98,7 +98,7 @@ function Empty() {
 }
 
 function One({ id }: { readonly id: string }) {
-  const { data, error } = useLoad<Comparison | BenchRun>(`/admin/benchmarks/${encodeURIComponent(id)}`)
+  const { data, error } = useLoad<Comparison | PostedRun>(`/admin/benchmarks/${encodeURIComponent(id)}`)
   const of = { title: 'Benchmarks', to: hrefOf('/benchmarks') }
   if (error !== null && data === null)
     return (
@@ -118,11 +118,69 @@ function One({ id }: { readonly id: string }) {
   return data.kind === 'comparison' ? <ComparisonView comparison={data} of={of} /> : <RunView run={data} of={of} />
 }
 
+interface Spread {
+  readonly p50: number | null
+  readonly p95: number | null
+  readonly p99: number | null
+}
+
+/** What `--post` sends beside the run itself. */
+interface Measured {
+  readonly ttft: Spread
+  readonly tpot: Spread
+  readonly e2e: Spread
+  readonly errorShare: number
+  readonly tokensPerSecond: number | null
+}
+type PostedRun = BenchRun & { readonly summary?: Measured }
+
+const isMeasured = (summary: Measured | undefined): summary is Measured =>
+  summary != null && [summary.ttft, summary.tpot, summary.e2e].every((one) => typeof one === 'object' && one !== null)
+
+function Figures({ summary }: { readonly summary: Measured }) {
+  const rows = [
+    ['Time to first token', summary.ttft],
+    ['Time per output token', summary.tpot],
+    ['The whole answer', summary.e2e],
+  ] as const
+  const speed = summary.tokensPerSecond === null ? '' : `, ${Math.round(summary.tokensPerSecond)} tokens a second`
+  return (
+    <Panel title="What it measured" right={`${percent(summary.errorShare)} failed${speed}`}>
+      <table class="table">
+        <thead>
+          <tr>
+            <th>
+              <span class="for-readers">measure</span>
+            </th>
+            {['p50', 'p95', 'p99'].map((name) => (
+              <th key={name} class="right">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(([name, { p50, p95, p99 }]) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              {[p50, p95, p99].map((ms, i) => (
+                <td key={i} class="right">
+                  {duration(ms)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Panel>
+  )
+}
+
 const isList = (value: unknown): boolean =>
   Array.isArray(value) && value.every((one) => typeof one === 'object' && one !== null)
 
 /** What the views read; whoever may post may post anything. */
-function isReadable(data: Comparison | BenchRun): boolean {
+function isReadable(data: Comparison | PostedRun): boolean {
   if (data.kind !== 'comparison') return isList(data.rounds) && isList(data.validity?.checks) && data.options != null
   const { before, after, effects, attributions, checks, method, details } = data
   return (
@@ -135,7 +193,7 @@ function RunView({
   run,
   of,
 }: {
-  readonly run: BenchRun
+  readonly run: PostedRun
   readonly of: { readonly title: string; readonly to: string }
 }) {
   const { validity, options, rounds, saturation, client } = run
@@ -155,6 +213,7 @@ function RunView({
         </p>
       </section>
       <div class="columns bench-columns">
+        {isMeasured(run.summary) && <Figures summary={run.summary} />}
         <Panel title="Round by round" right="as sent">
           <div class="scroller" tabIndex={0} role="region" aria-label="Rounds">
             <table class="table">
@@ -170,7 +229,7 @@ function RunView({
               <tbody>
                 {rounds.map(({ round, requests, ok, sentRate, lagP99Ms }) => (
                   <tr key={round}>
-                    <td>{round}</td>
+                    <td>{round + 1}</td>
                     <td class="right from-phone">{requests}</td>
                     <td class="right">{percent(requests === 0 ? null : ok / requests)}</td>
                     <td class="right from-phone">{sentRate.toFixed(1)}</td>

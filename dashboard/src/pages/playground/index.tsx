@@ -5,6 +5,7 @@ import { count, counted, duration } from '../../format.ts'
 import { useKey } from '../../keys.ts'
 import { Button, CopyButton } from '../../parts/button.tsx'
 import { Count } from '../../parts/figure.tsx'
+import { confirm } from '../../parts/dialog.tsx'
 import { Head } from '../../parts/head.tsx'
 import { Mark } from '../../parts/mark.tsx'
 import { Panel } from '../../parts/panel.tsx'
@@ -27,9 +28,7 @@ export function Playground() {
   const why = forbids('operator')
   useEffect(() => {
     if (why !== null) return
-    play.start()
-    const wanted = address.peek().params.get('try')
-    if (wanted === 'burst') play.burst()
+    play.start(address.peek().params.get('try') === 'burst')
     return () => play.stop()
   }, [play])
   const rows = new Map(jobs.value.map((row) => [row.job, row]))
@@ -44,6 +43,17 @@ export function Playground() {
   const isOff = play.state === 'connecting' || why !== null
   useKey('c', 'cut my connection, reconnect', cutOrBack, !isOff)
   useKey('k', words.verb.toLowerCase(), kill, told !== null && told.noKill === null && why === null)
+  const burst = (): void =>
+    void (async () => {
+      const isSure =
+        play.isFree(play.model) ||
+        (await confirm({
+          title: `Send 50 requests to ${play.model}?`,
+          body: 'They run on its provider, and count against the limits and budgets of the tenant of this page.',
+          yes: 'Send 50',
+        }))
+      if (isSure) play.burst()
+    })()
   const again = (): void => {
     play.stop()
     play.start()
@@ -55,7 +65,7 @@ export function Playground() {
         <Button needs="operator" class="wide-only" onClick={() => play.addChat()}>
           Add a chat
         </Button>
-        <Button needs="operator" class="wide-only" onClick={() => play.burst()}>
+        <Button needs="operator" class="wide-only" off={play.model === '' ? 'No model is known yet.' : undefined} onClick={burst}>
           Send 50 at once
         </Button>
         <Button needs="operator" onClick={again}>
@@ -255,7 +265,7 @@ function ChatView({ chat, play, rows, words }: ChatProps) {
   return (
     <Panel
       title={chat.name}
-      sub={chat.model !== '' && <span class="pill">{chat.model}</span>}
+      sub={<ModelOf chat={chat} play={play} />}
       right={`${count(sums.stored)} stored · ${count(sums.shown)} shown`}
       class="chat"
     >
@@ -286,6 +296,26 @@ function ChatView({ chat, play, rows, words }: ChatProps) {
         </Button>
       </form>
     </Panel>
+  )
+}
+
+/** A choice where there is one, until the chat has begun. */
+function ModelOf({ chat, play }: Pick<ChatProps, 'chat' | 'play'>) {
+  if (chat.model === '') return null
+  if (play.models.length < 2 || chat.turns.length > 0) return <span class="pill">{chat.model}</span>
+  return (
+    <select
+      class="chat-model"
+      aria-label={`Model of ${chat.name}`}
+      value={chat.model}
+      onChange={({ currentTarget }) => play.choose(chat, currentTarget.value)}
+    >
+      {play.models.map((model) => (
+        <option key={model} value={model}>
+          {model}
+        </option>
+      ))}
+    </select>
   )
 }
 

@@ -35,6 +35,8 @@ export interface Chat {
   readonly isBatch: boolean
   readonly turns: Turn[]
   model: string
+  /** Asked without being told to, once it is known that it costs nothing. */
+  example: string | null
 }
 
 export interface Happening {
@@ -47,6 +49,8 @@ interface PageSession {
   readonly url: string
   readonly ticket: string
   readonly models: readonly string[]
+  /** Of these, those whose answers cost nothing. */
+  readonly free: readonly string[]
 }
 
 const MOST_HAPPENINGS = 100
@@ -67,6 +71,7 @@ export class Play {
   chats: Chat[] = []
   happened: Happening[] = []
   models: readonly string[] = []
+  free: readonly string[] = []
   state: 'off' | 'connecting' | 'open' | 'away' = 'off'
   error: string | null = null
   /** By performance.now(). */
@@ -74,11 +79,14 @@ export class Play {
   #beganMono = 0
   #client: Sluice | null = null
   #names = 0
+  #wantsBurst = false
   /** Grows with each connection: what an old one still brings is not shown. */
   #era = 0
   #drawing = false
 
-  start(): void {
+  /** `burst`: fifty documents, too, as soon as it is known that they cost nothing. */
+  start(burst = false): void {
+    this.#wantsBurst = burst
     this.chats = []
     this.happened = []
     this.cutMono = null
@@ -128,8 +136,14 @@ export class Play {
       const first = await enter()
       if (era !== this.#era) return
       this.models = first.models
-      for (const chat of this.chats)
-        chat.model ||= this.models.find((model) => model === 'demo') ?? first.models[0] ?? ''
+      this.free = first.free
+      for (const chat of this.chats) {
+        chat.model ||= this.#model()
+        if (chat.example !== null && this.isFree(chat.model)) chat.turns.push(newTurn(chat.example))
+        chat.example = null
+      }
+      if (this.#wantsBurst && this.isFree(this.#model())) this.burst()
+      this.#wantsBurst = false
       let ticket: string | null = first.ticket
       this.#client = connect({
         url: new URL(first.url, location.href).origin,
@@ -189,15 +203,32 @@ export class Play {
   addChat(): void {
     const [name, question] = EXAMPLES[this.#names] ?? [`Chat ${this.#names + 1}`, '']
     this.#names++
-    const chat: Chat = { id: crypto.randomUUID(), name, isBatch: false, turns: [], model: this.#model() }
+    const isKnown = this.models.length > 0
+    const example = question !== '' && !isKnown ? question : null
+    const chat: Chat = { id: crypto.randomUUID(), name, isBatch: false, turns: [], model: this.#model(), example }
     this.chats = [...this.chats, chat]
     // Only the built-in model answers without costs: no other is asked before somebody wants it
-    if (question !== '' && (this.models.length === 0 || this.models.includes('demo'))) this.send(chat, question)
+    if (question !== '' && isKnown && this.isFree(chat.model)) this.send(chat, question)
     this.#changed()
   }
 
+  isFree(model: string): boolean {
+    return this.free.includes(model)
+  }
+
+  /** For what is asked from now on. */
+  choose(chat: Chat, model: string): void {
+    chat.model = model
+    this.#changed()
+  }
+
+  /** What a new chat, or a burst, asks. */
+  get model(): string {
+    return this.#model()
+  }
+
   #model(): string {
-    return this.models.find((model) => model === 'demo') ?? this.models[0] ?? ''
+    return this.free[0] ?? this.models[0] ?? ''
   }
 
   /** Fifty documents side by side. */
@@ -208,9 +239,11 @@ export class Play {
       isBatch: true,
       turns: [],
       model: this.#model(),
+      example: null,
     }
     this.chats = [...this.chats.filter(({ isBatch, turns }) => !isBatch || !turns.every(isOver)), chat]
-    for (let n = 1; n <= size; n++) chat.turns.push(newTurn(`Document ${n}. demo: tokens=120 delay=20`))
+    const task = this.isFree(chat.model) ? 'demo: tokens=120 delay=20' : 'One sentence on rivers.'
+    for (let n = 1; n <= size; n++) chat.turns.push(newTurn(`Document ${n}. ${task}`))
     this.#pump(chat)
     this.#tell('waits', `${size} documents sent at once`)
   }
