@@ -58,7 +58,8 @@ async function timesOf(model: string): Promise<{ upstream: number; tpot: number 
 
 const COMPLETE = STREAMS.filter(({ expected }) => expected.complete && expected.first_token_ms !== null)
 
-it.each(COMPLETE.map((stream) => [stream.name, stream] as const))('%s', async (name, { expected }) => {
+// Time is its subject: on a busy machine a chunk may come late
+it.each(COMPLETE.map((stream) => [stream.name, stream] as const))('%s', { retry: 2 }, async (name, { expected }) => {
   const { upstream, tpot, tokens } = await timesOf(name)
   expect(upstream).toBeGreaterThan(expected.first_token_ms! - 5)
   expect(upstream).toBeLessThan(expected.first_token_ms! + LATE_MS)

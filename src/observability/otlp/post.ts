@@ -1,7 +1,5 @@
 /** One POST to a collector, with a bound on its time and on what is read of its answer. */
-import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http'
-import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
-import { rootCertificates } from 'node:tls'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
 import { type Partial, partialOf } from './partial.ts'
 
@@ -35,10 +33,10 @@ export function createPost({ endpoint, headers, ca, clock }: PostOptions): Post 
   const base = new URL(endpoint)
   const isTls = base.protocol === 'https:'
   const kept = { keepAlive: true, maxSockets: 2, keepAliveMsecs: 30_000 }
-  const agent = isTls
-    ? new TlsAgent({ ...kept, ...(ca !== null && { ca: [...rootCertificates, ca] }) })
-    : new Agent(kept)
-  const start = isTls ? tlsRequest : request
+  // Not by name: an import reads every export of a built-in module, undici and all certificates among them
+  const { Agent, request } = process.getBuiltinModule(isTls ? 'node:https' : 'node:http')
+  const trusted = (): readonly string[] => process.getBuiltinModule('node:tls').rootCertificates
+  const agent = new Agent({ ...kept, ...(isTls && ca !== null && { ca: [...trusted(), ca] }) })
 
   const post = (path: string, body: Uint8Array): Promise<Posted> =>
     new Promise((done) => {
@@ -54,7 +52,7 @@ export function createPost({ endpoint, headers, ca, clock }: PostOptions): Post 
         sent?.destroy()
       })
       try {
-        sent = start(url, {
+        sent = request(url, {
           method: 'POST',
           agent,
           headers: { ...headers, 'content-type': 'application/x-protobuf', 'content-length': body.length },

@@ -26,9 +26,7 @@ export function ComparisonView({ comparison, of }: Props) {
       </Head>
       <section class="verdict">
         <h2>{sentence}</h2>
-        <p class="muted">
-          {isCompared ? story(details, cause, next) : difference.map(reason).join(' ')}
-        </p>
+        <p class="muted">{isCompared ? story(details, cause, next) : difference.map(reason).join(' ')}</p>
       </section>
       <div class="columns bench-columns">
         {isCompared && headline !== undefined && <Effects effects={effects} method={method} />}
@@ -118,7 +116,10 @@ function EffectRow({ effect, scale, margin }: { effect: Effect; scale: Scale; ma
   const interval =
     low === null || high === null ? 'any size is possible' : `${signed(low, words)} to ${signed(high, words)}`
   return (
-    <tr class={`effect effect-${effect.adjustedP === null ? 'beside' : outcome}`} title={`${signed(shift, words)}; ${interval}`}>
+    <tr
+      class={`effect effect-${effect.adjustedP === null ? 'beside' : outcome}`}
+      title={`${signed(shift, words)}; ${interval}`}
+    >
       <th scope="row">{name}</th>
       <td>{words(before)}</td>
       <td>{words(after)}</td>

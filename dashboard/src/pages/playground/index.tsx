@@ -4,8 +4,8 @@ import type { JobRow } from '../../../../src/core/live.ts'
 import { count, counted, duration } from '../../format.ts'
 import { useKey } from '../../keys.ts'
 import { Button, CopyButton } from '../../parts/button.tsx'
-import { Count } from '../../parts/figure.tsx'
 import { confirm } from '../../parts/dialog.tsx'
+import { Count } from '../../parts/figure.tsx'
 import { Head } from '../../parts/head.tsx'
 import { Mark } from '../../parts/mark.tsx'
 import { Panel } from '../../parts/panel.tsx'
@@ -65,7 +65,12 @@ export function Playground() {
         <Button needs="operator" class="wide-only" onClick={() => play.addChat()}>
           Add a chat
         </Button>
-        <Button needs="operator" class="wide-only" off={play.model === '' ? 'No model is known yet.' : undefined} onClick={burst}>
+        <Button
+          needs="operator"
+          class="wide-only"
+          off={play.model === '' ? 'No model is known yet.' : undefined}
+          onClick={burst}
+        >
           Send 50 at once
         </Button>
         <Button needs="operator" onClick={again}>
