@@ -26,7 +26,7 @@ export interface Part {
   readonly about: About
   /** Called at most once a turn for each that asks; null: no answer. Must not throw. */
   answer(question: string): string | null
-  /** What another one answers. */
+  /** What another one answers. Must not throw, whatever it is: another version may have sent it. */
   heard(from: string, answer: string): void
 }
 

@@ -79,8 +79,8 @@ export class Fleet implements Nodes {
     this.traces = isAlone ? own.traces : this.#fleetTraces
     peers.join({
       about,
-      answer: (question) => this.#answer(question),
-      heard: (from, answer) => this.#heard(from, answer),
+      answer: (question) => orNull(() => this.#answer(question)),
+      heard: (from, answer) => void orNull(() => this.#heard(from, answer)),
     })
   }
 
@@ -273,6 +273,15 @@ export class Fleet implements Nodes {
 
   #isSilent(node: Node): boolean {
     return this.#silentMs(node) > SILENT_MS
+  }
+}
+
+/** Of another version, which may mean something else by the same words: it stays silent, and this process lives. */
+function orNull<T>(read: () => T): T | null {
+  try {
+    return read()
+  } catch {
+    return null
   }
 }
 
