@@ -37,7 +37,8 @@ export function Button(props: ButtonProps) {
     to,
     children,
   } = props
-  const why = props.off ?? (needs === undefined ? null : forbids(needs))
+  // A role that may not do it at all comes first: whatever else stands in the way may pass
+  const why = (needs === undefined ? null : forbids(needs)) ?? props.off ?? null
   const look = ['button', `button-${kind}`, isSmall && 'button-small', props.class].filter(Boolean).join(' ')
   const inside = (
     <>

@@ -66,6 +66,10 @@ export class Block implements Timed {
     return best !== null && isAged(best.tenant) ? oldest : best
   }
 
+  isAwaitedBy(accounts: string, flow: Flow<Entry>): boolean {
+    return this.#byAccounts.get(accounts)?.some((line) => line.flow === flow) === true
+  }
+
   /** `accounts`: its narrow ones. `inFront`: it was there before. */
   park(entry: Entry, accounts: string, inFront: boolean): void {
     const { flow, tenant } = entry
@@ -116,6 +120,11 @@ export class Block implements Timed {
     this.out = entry
     this.outSince = call
     entry.outOf = this.account
+  }
+
+  /** Those that are let out: at most one a flow. */
+  mayTry(): readonly Entry[] {
+    return this.#flows.flatMap(({ out }) => out ?? [])
   }
 
   takeBack(entry: Entry): void {

@@ -184,14 +184,21 @@ export class LineUp {
     return block === undefined || block.heapAt < 0 ? -Infinity : block.due
   }
 
-  #block(entry: Entry, line: Line<Entry>, { scope, blocked }: HeadroomRefusal, now: number): void {
+  /** `parked`: the lines that `take` looks after. */
+  #block(
+    entry: Entry,
+    line: Line<Entry>,
+    { scope, blocked }: HeadroomRefusal,
+    now: number,
+    parked: readonly Line<Entry>[],
+  ): void {
     const block = this.#blocks.of(blocked!.account, blocked!.untilMono)
     const { tenant } = line
     if (scope === 'job') {
       const from = entry.outOf === null ? null : this.#takeBack(entry)
       this.#park(entry, line, block, from !== null)
       if (from !== null && from !== block) {
-        if (blocked!.alone !== true) block.takeOver(from, this.#narrowOf(entry))
+        if (blocked!.alone !== true) this.#takeOver(block, from, this.#narrowOf(entry), parked)
         this.#letOut(from, now)
       }
     } else if (scope === 'tenant') {
@@ -205,6 +212,21 @@ export class LineUp {
         block.lines.push(one)
         this.#update(one, now)
       }
+  }
+
+  /**
+   * Those that have the same accounts as one that `block` holds back wait for that one too. Those of other flows that
+   * may try, and found no room elsewhere, come first: later ones would overtake them.
+   */
+  #takeOver(block: Block, from: Block, accounts: string, parked: readonly Line<Entry>[]): void {
+    block.takeOver(from, accounts)
+    for (const entry of from.mayTry()) {
+      if (this.#narrowOf(entry) !== accounts) continue
+      const line = entry.line!
+      this.#takeBack(entry)
+      this.#park(entry, line, block, true)
+      if (line.size === 0 && !parked.includes(line)) this.#retire(line)
+    }
   }
 
   /** It can't start: it waits alone, so that it is in nobody's way. */
@@ -279,13 +301,28 @@ export class LineUp {
     return block
   }
 
-  /** The account for which others of its kind wait already, and which it must not overtake. */
+  /**
+   * The account for which others of its kind wait already, and which it must not overtake: that of those with the same
+   * accounts, if they wait for one.
+   */
   #waitsBehind(entry: Entry): Block | null {
-    for (const account of entry.outOf === null ? this.#narrow(entry.job, entry) : [entry.outOf]) {
+    const accounts = entry.outOf === null ? this.#narrow(entry.job, entry) : [entry.outOf]
+    let first: Block | null = null
+    for (const account of accounts) {
       const block = this.#blocks.get(account)
-      if (block?.holdsUp(entry) === true) return block
+      if (block?.holdsUp(entry) !== true) continue
+      if (accounts.length === 1 || this.#hasAlike(block, entry)) return block
+      first ??= block
     }
-    return null
+    return first
+  }
+
+  #hasAlike(block: Block, entry: Entry): boolean {
+    const accounts = this.#narrowOf(entry)
+    return (
+      block.isAwaitedBy(accounts, entry.flow) ||
+      block.mayTry().some((other) => other.flow === entry.flow && this.#narrowOf(other) === accounts)
+    )
   }
 
   /** It is open if nothing holds it back. */
@@ -349,7 +386,7 @@ export class LineUp {
         } else if (refusal.blocked !== undefined) {
           if (refusal.scope === 'job') waiting++
           else heldBack.push({ what: line.tenant, leasedBefore: leased })
-          this.#block(entry, line, refusal, now)
+          this.#block(entry, line, refusal, now, parked)
         } else if (refusal.scope === 'job') {
           line.remove(entry)
           aside.push({ entry, line })

@@ -153,7 +153,7 @@ function Figures({ summary }: { readonly summary: Measured }) {
               <span class="for-readers">measure</span>
             </th>
             {['p50', 'p95', 'p99'].map((name) => (
-              <th key={name} class="right">
+              <th key={name} class={name === 'p95' ? 'right from-phone' : 'right'}>
                 {name}
               </th>
             ))}
@@ -164,7 +164,7 @@ function Figures({ summary }: { readonly summary: Measured }) {
             <tr key={name}>
               <th scope="row">{name}</th>
               {[p50, p95, p99].map((ms, i) => (
-                <td key={i} class="right">
+                <td key={i} class={i === 1 ? 'right from-phone' : 'right'}>
                   {duration(ms)}
                 </td>
               ))}
