@@ -312,7 +312,7 @@ it.concurrent.each(FAULTS.map((fault, i) => [fault.name, fault, i] as const))(
       expect([fault.alone].flat(), way).toContain(alone.code)
       expect([alone.text, alone.good]).toEqual([null, 0])
       expect(alone.bad).toBeLessThanOrEqual(3)
-      // Where another could serve and no token was out, nobody sees the fault; what was shown can be taken back of a job
+      // Where another could serve and no token was out, nobody sees the fault. Of a job, what was shown is taken back
       if (fault.isRefusal === true || (isShown && way === 'sse'))
         expect([pair.text, pair.code, pair.bad, pair.good]).toEqual([null, alone.code, 1, 0])
       else {
