@@ -33,6 +33,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'print the configuration in force, and check what it refers to',
     load: () => import('./doctor.ts'),
   },
+  import: { about: "turn LiteLLM's configuration into one of Sluice", load: () => import('./import.ts') },
   migrate: { about: 'move everything from the embedded engine to Redis, or back', load: () => import('./migrate.ts') },
   backup: { about: 'save everything that a running server stores in a file', load: () => import('./backup.ts') },
   restore: { about: 'fill an empty store from a backup', load: () => import('./restore.ts') },

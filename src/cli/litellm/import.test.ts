@@ -1,0 +1,323 @@
+/** `sluice import litellm`: what it writes loads, says what is not the same, and has no secret in it. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { type Loaded, loadConfig } from '../../config/load.ts'
+import { run } from '../run.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'sluice-import-'))
+afterAll(() => rmSync(dir, { recursive: true }))
+
+let n = 0
+function file(text: string, ending = 'yaml'): string {
+  const path = join(dir, `${n++}.${ending}`)
+  writeFileSync(path, text)
+  return path
+}
+
+interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+async function imported(text: string, ...more: readonly string[]): Promise<Ran> {
+  const [out, err]: [string[], string[]] = [[], []]
+  const code = await run(['import', 'litellm', file(text), ...more], {
+    write: (text) => void out.push(text),
+    print: (line) => void out.push(`${line}\n`),
+    note: (line) => void err.push(`${line}\n`),
+  })
+  return { code, out: out.join(''), err: err.join('') }
+}
+
+/** With a secret for each name that it refers to. */
+function load(text: string): Loaded {
+  const names = [...text.matchAll(/env: (\w+)/g)].map(([, name]) => [
+    name,
+    'a secret of 24 characters'.replaceAll(' ', '-'),
+  ])
+  return loadConfig({ file: file(text), env: Object.fromEntries(names) })
+}
+
+const CANARY = 'sk-canary-0123456789abcdef'
+const FULL = `
+model_list:
+  - model_name: chat
+    litellm_params:
+      model: openai/gpt-4.1-mini
+      api_key: os.environ/OPENAI_KEY_A
+      rpm: 500
+      tpm: "2_000_000"
+      weight: 3
+      max_parallel_requests: 20
+      timeout: 120
+      stream_timeout: 7.5
+      input_cost_per_token: 4.0e-07
+      output_cost_per_token: 0.0000016
+      temperature: 0.2
+      drop_params: true
+    model_info: { id: first, mode: chat, max_input_tokens: 1047576, supports_vision: true }
+  - model_name: chat
+    litellm_params:
+      model: azure/my-deployment
+      api_base: https://res.openai.azure.com/
+      api_version: "2024-10-21"
+      api_key: ${CANARY}
+      order: 2
+  - model_name: chat
+    litellm_params:
+      model: azure/other
+      api_base: "https://user:${CANARY}@res2.openai.azure.com?key=${CANARY}"
+      api_version: v
+      api_key: ${CANARY}
+  - model_name: third
+    litellm_params: { model: azure/third, api_base: "https://res3.example", api_version: v, api_key: ${CANARY}2 }
+  - model_name: fast
+    litellm_params: { model: groq/llama-3.3-70b-versatile, max_retries: 2, made_up: 1 }
+  - model_name: own
+    litellm_params:
+      model: hosted_vllm/qwen3-32b
+      api_base: http://10.0.0.5:8000/v1
+      extra_headers: { x-team: ${CANARY}3 }
+  - model_name: local
+    litellm_params: { model: ollama/llama3.2 }
+  - model_name: gpt-*
+    litellm_params: { model: openai/gpt-* }
+  - model_name: anthropic/*
+    litellm_params: { model: "anthropic/*" }
+  - model_name: pictures
+    litellm_params: { model: openai/dall-e-3 }
+    model_info: { mode: image_generation }
+  - model_name: unheard
+    litellm_params: { model: strange_cloud/x }
+  - model_name: embed
+    litellm_params: { model: text-embedding-3-small, litellm_credential_name: shared }
+    model_info: { mode: embedding }
+credential_list:
+  - credential_name: shared
+    credential_values: { api_key: ${CANARY}4, api_base: https://proxy.example.com/v1 }
+router_settings:
+  routing_strategy: usage-based-routing-v2
+  num_retries: 2
+  timeout: 300
+  cooldown_time: 30
+  allowed_fails: 3
+  model_group_alias: { gpt-4: chat }
+  fallbacks: [{ chat: [fast, gone] }]
+  context_window_fallbacks: [{ chat: [own] }]
+litellm_settings:
+  content_policy_fallbacks: [{ fast: [own] }]
+  callbacks: [prometheus]
+  max_budget: 100
+  budget_duration: 30d
+general_settings:
+  master_key: os.environ/MASTER
+  database_url: postgres://u:${CANARY}5@db/x
+environment_variables: { LANGFUSE_SECRET: ${CANARY}6 }
+`
+
+describe('a whole configuration', () => {
+  it('loads, with its models, limits and prices', async () => {
+    const { code, out, err } = await imported(FULL)
+    expect(code, err).toBe(0)
+    const { models, queue, timeouts, limits, admin } = load(out).config
+    expect(models.map(({ name, provider }) => `${name} ${provider}`)).toEqual([
+      'chat openai',
+      'chat azure',
+      'chat azure',
+      'third azure',
+      expect.stringMatching(/^fast (groq|openai-compatible)$/),
+      expect.stringMatching(/^own (vllm|openai-compatible)$/),
+      expect.stringMatching(/^local (ollama|openai-compatible)$/),
+      'gpt-* openai',
+      'embed openai-compatible',
+      'gpt-4 openai',
+      'gpt-4 azure',
+      'gpt-4 azure',
+    ])
+    const [first, azure, other] = models
+    expect(first).toMatchObject({
+      model: 'gpt-4.1-mini',
+      deployment: 'first',
+      kinds: ['chat'],
+      contextTokens: 1_047_576,
+      limits: { concurrent: 20 },
+      price: { input: 0.4, output: 1.6 },
+      timeouts: { totalMs: 120_000, ttftMs: 7_500, interTokenMs: 7_500 },
+    })
+    expect(azure).toMatchObject({
+      baseUrl: 'https://res.openai.azure.com/openai/deployments/my-deployment',
+      apiVersion: '2024-10-21',
+      order: 2,
+    })
+    expect(other).toMatchObject({ baseUrl: 'https://res2.openai.azure.com/openai/deployments/other' })
+    expect(models.find(({ name }) => name === 'local')).toMatchObject({ baseUrl: 'http://127.0.0.1:11434/v1' })
+    expect(models.find(({ name }) => name === 'embed')).toMatchObject({ baseUrl: 'https://proxy.example.com/v1' })
+    expect(queue.maxAttempts).toBe(3)
+    expect(timeouts.totalMs).toBe(300_000)
+    expect(limits.global).toMatchObject({ dollarsPerMonth: 100 })
+    expect(admin.key?.toString()).toBe('MASTER')
+  })
+
+  it('has no secret in it, nor in what is told: literal keys are references, the same key the same one', async () => {
+    const { out, err } = await imported(FULL)
+    const json = await imported(FULL, '--json')
+    for (const text of [out, err, json.out, json.err]) expect(text).not.toContain('canary')
+    const keys = load(out).config.models.map((model) => ('apiKey' in model ? (model.apiKey?.toString() ?? null) : null))
+    expect(keys.slice(0, 4)).toEqual(['OPENAI_KEY_A', 'AZURE_API_KEY', 'AZURE_API_KEY', 'AZURE_API_KEY_2'])
+    expect(keys.slice(-2)).toEqual(['AZURE_API_KEY', 'AZURE_API_KEY'])
+    expect(err).toMatch(/AZURE_API_KEY {2}\(model_list\[1\]/)
+    expect(out).toContain('# Set AZURE_API_KEY_2 to the secret that stands in')
+  })
+
+  it.each([
+    ['temperature', 'requests are passed on as clients send them'],
+    ['made_up', 'has no counterpart'],
+    ['model_list[4].litellm_params.max_retries', 'queue.max_attempts'],
+    ['model_list[8]', 'nothing here speaks to "anthropic"'],
+    ['model_list[9]', 'models of the mode "image_generation" are not served'],
+    ['model_list[10]', 'nothing here speaks to "strange_cloud"'],
+    ['fallbacks: chat', 'there is no model "gone"'],
+    ['router_settings.cooldown_time', 'a breaker for each deployment'],
+    ['litellm_settings.callbacks', 'there are metrics'],
+    ['general_settings.master_key', 'sluice keys create'],
+    ['general_settings.database_url', 'there is no database'],
+    ['environment_variables', 'Set them where the server is started'],
+    ['model_group_alias: gpt-4', 'its limits are counted apart'],
+  ])('tells of %s: %s', async (where, what) => {
+    const { err } = await imported(FULL)
+    expect(
+      err.split('\n').find((line) => line.includes(where) && line.includes(what)),
+      err,
+    ).toBeDefined()
+  })
+
+  it('writes a file, and never over one', async () => {
+    const out = join(dir, 'made.yaml')
+    expect(await imported(FULL, '--out', out)).toMatchObject({ code: 0, out: '' })
+    expect(load(readFileSync(out, 'utf8')).config.models).toHaveLength(12)
+    const again = await imported('model_list: []', '--out', out)
+    expect(again).toMatchObject({ code: 2 })
+    expect(again.err).toContain('is there already')
+    expect(load(readFileSync(out, 'utf8')).config.models).toHaveLength(12)
+  })
+})
+
+describe('virtual keys', () => {
+  const keys = file(
+    JSON.stringify([
+      {
+        key: CANARY,
+        info: {
+          key_alias: "it's; rm -rf /",
+          token: CANARY,
+          team_id: 'acme',
+          models: ['chat', 'fast'],
+          max_budget: 5,
+          budget_duration: '1d',
+          tpm_limit: 1000,
+          rpm_limit: 10,
+          max_parallel_requests: 2,
+          expires: '2999-01-01T00:00:00Z',
+          model_max_budget: { chat: 1 },
+        },
+      },
+      { key_alias: 'old', expires: '2001-01-01' },
+      { key_alias: 'blocked', blocked: true },
+      { key_alias: 'lasting', max_budget: 3, models: ['all-proxy-models'] },
+      { key_alias: 'odd', models: ['what is this?'] },
+    ]),
+    'json',
+  )
+
+  it('are commands for a shell, without their secrets; those that are over are left out, and told', async () => {
+    const { out } = await imported(FULL, '--keys', keys, '--json')
+    expect(out).not.toContain('canary')
+    const { commands, notes } = JSON.parse(out) as { commands: string[]; notes: Array<{ where: string; why: string }> }
+    expect(commands).toEqual([
+      expect.stringMatching(
+        /^sluice keys create --tenant acme --name 'it'\\''s; rm -rf \/' --models chat,fast --limits .* --exp.*s \d+$/,
+      ),
+      'sluice keys create --tenant default --name lasting',
+      'sluice keys create --tenant default --name odd --models none',
+    ])
+    expect(commands[0]).toContain(
+      '{"dollars_per_day":5,"tokens_per_minute":1000,"requests_per_minute":10,"concurrent":2}',
+    )
+    const told = notes.map(({ where, why }) => `${where}: ${why}`).join('\n')
+    for (const text of ['keys[1] (old): it has expired', 'keys[2] (blocked): it is blocked', 'budgets here begin anew'])
+      expect(told).toContain(text)
+  })
+})
+
+describe('what no file should be', () => {
+  const bomb = [
+    'a: &a0 [x,x,x,x,x,x,x,x,x]',
+    ...Array.from({ length: 9 }, (_, i) => `b${i}: &a${i + 1} [${Array(9).fill(`*a${i}`)}]`),
+  ]
+  it.each([
+    ['a bomb of aliases', bomb.join('\n'), 'too many aliases'],
+    ['an alias within itself', 'model_list: &a [*a]', /nested|alias/],
+    ['depth', `model_list: ${'['.repeat(20_000)}${']'.repeat(20_000)}`, /nested|resource exhaustion/],
+    ['some depth', `model_list: ${'['.repeat(100)}${']'.repeat(100)}`, 'nested more than 64'],
+    ['10 MB', `# ${'x'.repeat(10_000_000)}\nmodel_list: []`, 'larger than 1 MiB'],
+    ['no YAML', 'model_list: [', 'not valid YAML'],
+    ['the same name twice', 'model_list: []\nmodel_list: []', 'duplicate key'],
+    ['a list', '- 1', 'expected settings'],
+  ])('%s is refused', async (_, text, message) => {
+    const ran = await imported(text)
+    expect(ran).toMatchObject({ code: 2, out: '' })
+    expect(ran.err).toMatch(message)
+    expect(ran.err.split('\n').length).toBeLessThan(4)
+  })
+
+  it.each([
+    ['nothing', ''],
+    ['values of other types', 'model_list: 3\nrouter_settings: [1]\nlitellm_settings: x\ngeneral_settings: null'],
+    ['entries of other types', 'model_list: [1, null, {}, [], {model_name: 3, litellm_params: x}, {model_name: a}]'],
+    [
+      'members of other types',
+      'model_list: [{model_name: a, litellm_params: {model: openai/x, rpm: [1], tpm: -1, weight: x, tags: 3, ' +
+        'order: {}, headers: 3, timeout: .inf, api_key: [1]}, model_info: [1]}]',
+    ],
+    ['names that are none', `model_list: [{model_name: "a b\\u001b[2J", litellm_params: {model: openai/x}}]`],
+    [
+      'a name of the prototype',
+      'model_list: [{model_name: a, litellm_params: {model: constructor/x}}]\n__proto__: {x: 1}',
+    ],
+    [
+      'aliases of aliases',
+      `model_list: [{model_name: a, litellm_params: {model: openai/x}}]
+router_settings: {model_group_alias: {a: a, b: a, c: 3, d: {x: 1}}, fallbacks: {a: b}, routing_strategy: [1]}`,
+    ],
+    [
+      'duplicate ids',
+      'model_list: [{model_name: a, litellm_params: {model: openai/x}, model_info: {id: i}}, ' +
+        '{model_name: a, litellm_params: {model: openai/y}, model_info: {id: i}}]',
+    ],
+  ])('%s ends as a file that loads', async (_, text) => {
+    const ran = await imported(text)
+    expect(ran.code, ran.err).toBe(0)
+    expect(ran.out + ran.err).not.toContain('\u001b')
+    expect(() => load(ran.out), ran.out).not.toThrow()
+  })
+
+  it('many entries and notes are cut, and both told', async () => {
+    const entries = Array.from(
+      { length: 2_500 },
+      (_, i) => `- {model_name: m${i}, litellm_params: {model: openai/x, odd: 1}}`,
+    )
+    const { out, err } = await imported(`model_list:\n${entries.join('\n')}`)
+    expect(err).toMatch(/only the first 2000|… and \d+ more/)
+    expect((parse(out, { maxAliasCount: 0 }) as { models: unknown[] }).models).toHaveLength(2_000)
+  })
+
+  it('keys that are no JSON are refused', async () => {
+    const ran = await imported('model_list: []', '--keys', file('{', 'json'))
+    expect(ran).toMatchObject({ code: 2, out: '' })
+    expect(existsSync(join(dir, 'x'))).toBe(false)
+  })
+})

@@ -1,0 +1,307 @@
+/** `model_list`: each entry as one of Sluice's `models`. Pure. */
+import { LEAVES } from '../../config/leaves.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
+import {
+  countOf,
+  listOf,
+  millisecondsOf,
+  type Notes,
+  numberOf,
+  recordOf,
+  type Secrets,
+  shown,
+  textOf,
+  variableOf,
+} from './given.ts'
+import { VENDORS, type Vendor, vendorOf } from './vendors.ts'
+
+export interface Entry {
+  /** Where it was, and what: for a comment. */
+  readonly from: string
+  readonly settings: Record<string, unknown>
+}
+
+export interface Reading {
+  readonly notes: Notes
+  readonly secrets: Secrets
+  /** Of the environment; for addresses, which can't be references here. */
+  readonly variable: (name: string) => string | null
+  readonly credentials: ReadonlyMap<string, JsonRecord>
+}
+
+/** Of Sluice's settings of a model, by their path: `limits.concurrent`. */
+const MEMBERS = LEAVES.find(({ path }) => path.join('.') === 'models')!.members
+const PROVIDERS: readonly string[] = MEMBERS.find(({ path }) => path[0] === 'provider')!.choices
+const NAME = /^[\w.:/@+-]{1,200}\*?$|^\*$/
+const DEPLOYMENT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+
+/** What LiteLLM sends with each request, if the client does not. */
+const REQUEST_MEMBERS = new Set([
+  ...['temperature', 'top_p', 'max_tokens', 'max_completion_tokens', 'n', 'stop', 'seed', 'presence_penalty'],
+  ...['frequency_penalty', 'logit_bias', 'response_format', 'tools', 'tool_choice', 'extra_body', 'reasoning_effort'],
+  ...['thinking', 'stream', 'user', 'dimensions', 'encoding_format'],
+])
+/** Nothing is lost without them. */
+const NEEDLESS = new Set([
+  'drop_params',
+  'litellm_trace_id',
+  'model_info',
+  'use_in_pass_through',
+  'merge_reasoning_content_in_choices',
+])
+const READ = new Set([
+  ...['model', 'custom_llm_provider', 'litellm_credential_name', 'api_key', 'api_base', 'base_url', 'api_version'],
+  ...['rpm', 'tpm', 'weight', 'order', 'max_parallel_requests', 'timeout', 'stream_timeout', 'tags', 'region_name'],
+  ...['input_cost_per_token', 'output_cost_per_token', 'cache_read_input_token_cost', 'extra_headers', 'headers'],
+  ...[
+    'cache_creation_input_token_cost',
+    'output_cost_per_reasoning_token',
+    'input_cost_per_audio_token',
+    'organization',
+  ],
+])
+
+/** Null: it has no counterpart, which is noted. */
+export function entryOf(given: unknown, at: string, reading: Reading): Entry | null {
+  const { notes, credentials } = reading
+  if (!isRecord(given)) return none(notes, at, 'is no entry', 'Give it a model_name and litellm_params, or remove it.')
+  const name = textOf(given['model_name'])
+  const own = recordOf(given['litellm_params'])
+  const credential = textOf(own['litellm_credential_name'])
+  const params: JsonRecord = { ...(credential === null ? {} : credentials.get(credential)), ...own }
+  const info = recordOf(given['model_info'])
+  const model = textOf(params['model'])
+  if (name === null || model === null)
+    return none(notes, at, 'it has no model_name, or no litellm_params.model', 'Name it, or remove it.')
+  if (!NAME.test(name))
+    return none(notes, at, `the name "${shown(name)}" is none of Sluice's`, 'Use letters, digits and . : / @ + - _ .')
+  const found = vendorOf(model, textOf(params['custom_llm_provider']))
+  const vendor = found === null || !Object.hasOwn(VENDORS, found[0]) ? null : VENDORS[found[0]]
+  const where = found === null ? null : placeOf(found[0], found[1], vendor, params, `${at}.litellm_params`, reading)
+  if (found === null || where === null) {
+    const what = `nothing here speaks to "${shown(found?.[0] ?? model)}"`
+    return none(
+      notes,
+      at,
+      what,
+      'If it has an OpenAI-compatible API, write an entry of the provider openai-compatible.',
+    )
+  }
+  const kinds = kindsOf(info, at, notes)
+  if (kinds === null) return null
+  const upstream = upstreamOf(name, found[1], at, notes)
+  if (upstream === undefined) return null
+  const settings = full({
+    name,
+    ...where,
+    model: where['provider'] === 'azure' ? null : upstream,
+    deployment: deploymentOf(info),
+    kinds,
+    ...sharesOf(params),
+    ...rest(params, info, `${at}.litellm_params`, reading),
+  })
+  noteOthers(params, `${at}.litellm_params`, notes)
+  return { from: shown(`${at}: ${name} = ${model}`), settings }
+}
+
+function none(notes: Notes, at: string, why: string, todo: string): null {
+  notes.add(at, `${why}: the entry is left out`, todo)
+  return null
+}
+
+/** Its provider, address and key; null: it can't be reached. */
+function placeOf(
+  name: string,
+  model: string,
+  vendor: Vendor | null,
+  params: JsonRecord,
+  at: string,
+  { notes, secrets, variable }: Reading,
+): Record<string, unknown> | null {
+  const given = params['api_base'] ?? params['base_url']
+  if (vendor === null && given === undefined) return null
+  if (vendor?.provider === 'none') return null
+  const key = vendor?.key ?? `${name.toUpperCase().replaceAll(/\W/g, '_')}_API_KEY`
+  const api_key = secrets.reference(
+    params['api_key'] ?? (vendor?.key && `os.environ/${vendor.key}`),
+    key,
+    `${at}.api_key`,
+  )
+  const base = given === undefined ? (vendor?.baseUrl ?? null) : addressOf(given, at, notes, variable)
+  const common = { api_key, ...headersOf(params, at, secrets) }
+  if (vendor?.provider === 'azure') {
+    const root = (base ?? UNKNOWN).replace(/\/+$/, '')
+    const path = /\/deployments\//.test(root) ? '' : `/openai/deployments/${encodeURIComponent(model)}`
+    const version = textOf(params['api_version'])
+    const api_version = variableOf(version) === null ? version : variable(variableOf(version)!)
+    if (base === null) notes.add(`${at}.api_base`, 'Azure needs an address', 'Put it in place of the one in the file.')
+    if (api_version === null)
+      notes.add(`${at}.api_version`, 'Azure needs one', 'Set api_version of the model, as your resource has it.')
+    return { provider: 'azure', ...common, base_url: `${root}${path}`, api_version }
+  }
+  const isKnown = vendor !== null && PROVIDERS.includes(vendor.provider)
+  // OpenAI's name is used for whatever speaks its dialect
+  if (vendor?.provider === 'openai' && (base === null || new URL(base).host === 'api.openai.com'))
+    return { provider: 'openai', ...common }
+  if (base !== null && (!isKnown || vendor.provider === 'openai' || given !== undefined)) {
+    const base_url = vendor?.path === undefined || base.endsWith(vendor.path) ? base : base.replace(/\/*$/, vendor.path)
+    const provider = isKnown && vendor.provider !== 'openai' ? vendor.provider : 'openai-compatible'
+    return { provider, ...common, base_url }
+  }
+  return isKnown ? { provider: vendor.provider, ...common } : null
+}
+
+/** Leads nowhere, so that it is noticed. */
+const UNKNOWN = 'https://address-to-be-set.invalid'
+
+/** An address can't be a reference: its value of today is written, if it is known. */
+function addressOf(given: unknown, at: string, notes: Notes, variable: Reading['variable']): string {
+  const name = variableOf(given)
+  const text = name === null ? textOf(given) : variable(name)
+  const url = text !== null && URL.canParse(text) ? new URL(text) : null
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    const why =
+      name === null ? 'it is no http or https address' : `${name} is not set here, and an address can't be a reference`
+    notes.add(`${at}.api_base`, why, `Put the address in place of ${UNKNOWN}.`)
+    return UNKNOWN
+  }
+  if (name !== null)
+    notes.add(`${at}.api_base`, `the value of ${name} was written`, 'Change the file where it changes.')
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
+    notes.add(
+      `${at}.api_base`,
+      'credentials, a query or a fragment in it were left out',
+      'Give keys by api_key or headers.',
+    )
+    url.username = url.password = url.search = url.hash = ''
+  }
+  return url.href.replace(/\/$/, '')
+}
+
+/** Any of them may be a secret. */
+function headersOf(params: JsonRecord, at: string, secrets: Secrets): Record<string, unknown> {
+  const given = { ...recordOf(params['headers']), ...recordOf(params['extra_headers']) }
+  const organization = params['organization'] === undefined ? {} : { 'openai-organization': params['organization'] }
+  const headers = Object.entries({ ...organization, ...given }).flatMap(([name, value]) => {
+    if (!/^[\w-]{1,64}$/.test(name)) return []
+    const wanted = `HEADER_${name.toUpperCase().replaceAll('-', '_')}`
+    const reference = secrets.reference(value, wanted, `${at}.headers.${name}`)
+    return reference === null ? [] : [[name, reference] as const]
+  })
+  return headers.length === 0 ? {} : { headers: Object.fromEntries(headers) }
+}
+
+const CHAT = ['chat', 'completion', 'responses']
+
+function kindsOf(info: JsonRecord, at: string, notes: Notes): readonly string[] | null | undefined {
+  const mode = textOf(info['mode'])
+  if (mode === null) return undefined
+  if (CHAT.includes(mode)) return ['chat']
+  if (mode === 'embedding') return ['embedding']
+  return none(notes, at, `models of the mode "${shown(mode)}" are not served`, 'Call that provider directly.')
+}
+
+/** Null: as clients name it; undefined: it can't be said. */
+function upstreamOf(name: string, model: string, at: string, notes: Notes): string | null | undefined {
+  if (!name.endsWith('*')) {
+    if (!model.includes('*')) return model
+    none(notes, at, `"${shown(name)}" names no model of "${shown(model)}"`, 'Name one in litellm_params.model.')
+    return undefined
+  }
+  if (name === model || (model === '*' && !name.includes('/'))) return null
+  const why = `clients' names (${shown(name)}) are passed on as they are, and this provider's begin otherwise`
+  none(notes, at, why, `Name the models one by one, or "${shown(model)}" for clients.`)
+  return undefined
+}
+
+const deploymentOf = (info: JsonRecord): string | null => {
+  const id = textOf(info['id'])
+  return id !== null && DEPLOYMENT.test(id) ? id : null
+}
+
+const sharesOf = (params: JsonRecord): Record<string, unknown> => ({
+  weight: params['weight'] === undefined ? null : Math.floor(numberOf(params['weight']) ?? 1),
+  order: countOf(params['order']),
+  tags: listOf(params['tags']).flatMap((tag) => textOf(tag) ?? []),
+  region: textOf(params['region_name']),
+  limits: {
+    concurrent: countOf(params['max_parallel_requests']),
+    requests_per_minute: countOf(params['rpm']),
+    tokens_per_minute: countOf(params['tpm']),
+  },
+})
+
+function rest(params: JsonRecord, info: JsonRecord, at: string, { notes }: Reading): Record<string, unknown> {
+  const priced = { ...info, ...params }
+  const perMillion = (name: string): number | null => {
+    const dollars = numberOf(priced[name])
+    return dollars === null ? null : Number((dollars * 1e6).toPrecision(12))
+  }
+  const streamMs = millisecondsOf(params['stream_timeout'])
+  if (streamMs !== null)
+    notes.add(`${at}.stream_timeout`, 'it bounds the first token and each pause here', 'See timeouts of the model.')
+  const can = (name: string): boolean | null => (typeof info[name] === 'boolean' ? info[name] : null)
+  return {
+    price: {
+      input: perMillion('input_cost_per_token'),
+      cached_input: perMillion('cache_read_input_token_cost'),
+      cache_write: perMillion('cache_creation_input_token_cost'),
+      output: perMillion('output_cost_per_token'),
+      reasoning: perMillion('output_cost_per_reasoning_token'),
+      input_audio: perMillion('input_cost_per_audio_token'),
+    },
+    context_tokens: countOf(info['max_input_tokens']),
+    timeouts: { total_ms: millisecondsOf(params['timeout']), ttft_ms: streamMs, inter_token_ms: streamMs },
+    can: {
+      tools: can('supports_function_calling'),
+      vision: can('supports_vision'),
+      json_schema: can('supports_response_schema'),
+    },
+  }
+}
+
+function noteOthers(params: JsonRecord, at: string, notes: Notes): void {
+  for (const name of Object.keys(params)) {
+    const where = `${at}.${name}`
+    if (READ.has(name) || NEEDLESS.has(name)) continue
+    if (REQUEST_MEMBERS.has(name))
+      notes.add(where, 'requests are passed on as clients send them', 'Let clients send it.')
+    else if (name === 'max_retries' || name === 'num_retries')
+      notes.add(where, 'attempts are counted for all models together', 'See queue.max_attempts.')
+    else if (name === 'cooldown_time')
+      notes.add(where, 'how long a failing deployment rests is found by its errors', 'Nothing: it rests 5 s and more.')
+    else if (name === 'mock_response')
+      notes.add(where, 'answers are not made up for a real model', 'For trials, add a model of the provider demo.')
+    else notes.add(where, 'has no counterpart', 'Check whether you need it.')
+  }
+}
+
+/** Without what says nothing: null, and groups and lists without members. */
+export function full(group: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(group).flatMap(([key, value]) => {
+      if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) return []
+      if (!isRecord(value)) return [[key, value]]
+      const inner = full(value as Record<string, unknown>)
+      return Object.keys(inner).length === 0 ? [] : [[key, inner]]
+    }),
+  )
+}
+
+const GROUPS = new Set(['limits', 'can', 'fallbacks'])
+
+/** What this version of Sluice has no setting for is noted, and left out. */
+export function known(settings: Record<string, unknown>, at: string, notes: Notes): Record<string, unknown> {
+  const has = (path: string): boolean =>
+    MEMBERS.some((leaf) => leaf.path.join('.') === path || leaf.path.join('.').startsWith(`${path}.`))
+  const kept = (group: Record<string, unknown>, before: string): Record<string, unknown> =>
+    Object.fromEntries(
+      Object.entries(group).flatMap(([key, value]) => {
+        const path = `${before}${key}`
+        if (!has(path)) notes.add(`${at}, ${path}`, 'has no counterpart in this version', 'Set it when there is one.')
+        if (!has(path)) return []
+        return [[key, GROUPS.has(path) && isRecord(value) ? kept(value as Record<string, unknown>, `${path}.`) : value]]
+      }),
+    )
+  return full(kept(settings, ''))
+}
