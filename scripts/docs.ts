@@ -1,5 +1,6 @@
 /**
- * Writes what can be made from the sources: docs/errors.md, docs/config.md, docs/imports.md, sluice.schema.json. With
+ * Writes what can be made from the sources: docs/errors.md, docs/config.md, docs/imports.md, the tables of
+ * docs/providers.md, sluice.schema.json. With
  * --check it writes nothing, and fails when one of them is stale, when a line is too long, when a link or anchor
  * leads nowhere, when a document names an error code, a setting or an npm script that does not exist, or when
  * docs/operations.md lacks a metric.
@@ -13,6 +14,7 @@ import { EXITS } from '../src/cli/help.ts'
 import { jsonSchema } from '../src/config/json-schema.ts'
 import { LEAVES, type Leaf, VALUES } from '../src/config/leaves.ts'
 import { ERRORS } from '../src/core/errors.ts'
+import { VENDORS, type Vendor } from '../src/routing/providers/vendors/settings.ts'
 import { checkArchitecture } from './architecture.ts'
 import { checkDocuments, undocumentedMetrics } from './documents.ts'
 import { longLines } from './lines.ts'
@@ -141,7 +143,9 @@ ${GUARDS.map(guardRow).join('\n')}
 | --- | --- |
 | \`SLUICE_CONFIG\` | the YAML file |
 | \`SLUICE_URL\`, \`SLUICE_ADMIN_URL\` | where \`sluice jobs\`, \`keys\` and \`usage\` find a server elsewhere |
-| \`OPENAI_API_KEY\` | without \`models\`, its models are offered too |
+| \`OPENAI_API_KEY\`, \`GROQ_API_KEY\`, … | a provider's key ([providers.md](providers.md)): used by its models \
+that name no other, which are offered without \`models\` too |
+| \`OLLAMA_HOST\` | where an Ollama is, whose models are offered without \`models\` |
 
 ## What the server prints
 
@@ -192,10 +196,41 @@ ${arrows.join('\n')}
 `
 }
 
+/** A part of a page between two marks. */
+function withPart(path: string, name: string, part: string): string {
+  const text = readFileSync(join(root, path), 'utf8')
+  const [before, rest] = text.split(`<!-- ${name} -->`)
+  const after = rest?.split(`<!-- /${name} -->`)[1]
+  if (after === undefined) throw new Error(`${path} lacks the marks of ${name}`)
+  return `${before}<!-- ${name} -->\n${part}\n<!-- /${name} -->${after}`
+}
+
+function vendorTable(): string {
+  const code = (text: string | null): string => (text === null ? '' : `\`${text}\``)
+  const rows = VENDORS.map((vendor: Vendor) => {
+    const models = [...vendor.chat, ...vendor.embedding].map(code).join(' ')
+    return [
+      code(vendor.name),
+      code(vendor.baseUrl),
+      code(vendor.keyVariable),
+      models,
+      vendor.streamUsage ? 'asked' : 'unasked',
+      vendor.isMaxTokens ? 'yes' : '',
+      vendor.continuation === 'none' ? '' : code(vendor.continuation),
+    ].join(' | ')
+  })
+  return [
+    '| provider | base URL | key | offered with the key | usage of streams | max_tokens | continues |',
+    '| --- | --- | --- | --- | --- | --- | --- |',
+    ...rows.map((row) => `| ${row} |`),
+  ].join('\n')
+}
+
 const pages: Readonly<Record<string, () => string>> = {
   'docs/errors.md': errorsPage,
   'docs/config.md': configPage,
   'docs/imports.md': importsPage,
+  'docs/providers.md': () => withPart('docs/providers.md', 'vendors', vendorTable()),
   'sluice.schema.json': () => `${JSON.stringify(jsonSchema(), null, 2)}\n`,
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isatty } from 'node:tty'
 import type { App } from '../app.ts'
+import { findModels } from '../config/found.ts'
 import { loadConfig, type Sources } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { systemClock as clock } from '../core/clock.ts'
@@ -67,8 +68,13 @@ export const command: Command = {
 
 async function serve(args: Args, log: ServerLog, lifecycle: Lifecycle): Promise<number> {
   collectAlone()
-  const sources: Sources = { file: args.option('config'), flags: args.settings }
-  const { config, warnings } = loadConfig(sources)
+  let sources: Sources = { file: args.option('config'), flags: args.settings }
+  let loaded = loadConfig(sources)
+  if (!loaded.hasOwnModels) {
+    sources = { ...sources, found: await findModels() }
+    loaded = loadConfig(sources)
+  }
+  const { config, warnings } = loaded
   log.level = config.log.level
   const several = config.processes === 1 ? null : await import('./processes/several.ts')
   const child = several?.childOf(lifecycle) ?? null

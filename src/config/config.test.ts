@@ -231,7 +231,7 @@ describe('what is wrong, where, and what was probably meant', () => {
     ],
     [
       'models: [{ name: a, provider: openai }]',
-      'sluice.yaml:1:10: models[0].api_key: is required by the provider openai, e.g. { env: OPENAI_API_KEY }',
+      'sluice.yaml:1:10: models[0].api_key: the environment variable OPENAI_API_KEY is not set',
     ],
     [
       'models: [{ name: a, provider: opena }]',

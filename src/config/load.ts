@@ -36,6 +36,8 @@ export interface Sources {
    * revealing one throws.
    */
   readonly withoutSecrets?: boolean
+  /** Models that were found (`findModels`); they are there where none are configured. */
+  readonly found?: ReadonlyArray<Readonly<Record<string, unknown>>>
   /** For a running server: a file that is empty is being written, or was emptied by mistake. */
   readonly isReload?: boolean
 }
@@ -45,6 +47,8 @@ export interface Loaded {
   /** The same by the names of YAML, for printing. */
   readonly settings: Settings
   readonly file: string | null
+  /** False: those of the environment, and what was found, are there. */
+  readonly hasOwnModels: boolean
   /** What is odd, but no reason to stop. */
   readonly warnings: readonly string[]
   /** What is wrong with secrets, if it was to be done without them. */
@@ -110,8 +114,8 @@ export function loadConfig(sources: Sources = {}): Loaded {
     if (otel.hasHeaders) giveOtlp('header_list', { env: OTEL_HEADERS }, OTEL_HEADERS)
   }
   for (const leaf of VALUES) if (leaf.kind === 'choice') inLowerCase(raw, leaf)
-  if (raw['models'] === undefined || (Array.isArray(raw['models']) && raw['models'].length === 0))
-    raw['models'] = defaultModels(env)
+  const hasOwnModels = !(raw['models'] === undefined || (Array.isArray(raw['models']) && raw['models'].length === 0))
+  if (!hasOwnModels) raw['models'] = [...defaultModels(env), ...(sources.found ?? [])]
 
   const originOf = (setting: string): Origin =>
     origins.get(setting) ?? (text?.has(setting.split('.')) ? { kind: 'file' } : { kind: 'default' })
@@ -152,6 +156,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
     config,
     settings: freeze(result.data),
     file: path,
+    hasOwnModels,
     warnings,
     missing: missing.map((each) => describe(each, originOf, text)),
     originOf,

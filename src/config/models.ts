@@ -111,8 +111,12 @@ export const model = union((kind) => z.strictObject(shapeOf(kind)))
 /** What is another provider's is checked, and left out: a model may be tried at one provider, then at another. */
 function ofKind(kind: ProviderSettings, all: readonly ProviderSettings[]): z.ZodType {
   const own = shapeOf(kind)
+  const whole = (given: unknown): unknown =>
+    typeof given === 'object' && given !== null
+      ? { ...given, ...kind.complete?.(given as Readonly<Record<string, unknown>>) }
+      : given
   return z
-    .strictObject({ ...optionalOf(all), ...own })
+    .preprocess(whole, z.strictObject({ ...optionalOf(all), ...own }))
     .superRefine((given, context) =>
       kind.check?.(given, (setting, message) => context.addIssue({ code: 'custom', path: [setting], message })),
     )

@@ -309,9 +309,9 @@ export const settings = z.strictObject({
     .array(model)
     .prefault([])
     .describe(
-      'The models that clients can use. Empty: `demo`, and with `OPENAI_API_KEY` in the environment also OpenAI as ' +
-        '`gpt-*`, ' +
-        '`o*` and `text-embedding-*`.',
+      'The models that clients can use. Empty: `demo`, those of every provider whose key is in the environment (with ' +
+        '`OPENAI_API_KEY` `gpt-*`, `o*` and `text-embedding-*`; docs/providers.md has the others), and those of an ' +
+        'Ollama on this machine.',
     ),
 
   proxy: z

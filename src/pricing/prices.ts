@@ -38,7 +38,9 @@ export function createPrices(book: () => Book, sold: SoldBy, otherwise: () => Ra
   function priceOf({ rates, seller, upstreamModel }: Sold, model: string, atMs: number): Price | Unpriced {
     if (rates !== null) return at('settings', rates)
     if (seller === 'own') return at('own', FREE)
-    const name = upstreamModel ?? model
+    // "groq/llama-3.3-70b" is called so here, where Groq is one of several that have it
+    const own = 'id' in seller && model.startsWith(`${seller.id}/`) ? model.slice(seller.id.length + 1) : model
+    const name = upstreamModel ?? own
     const listed = book().rates(seller, name, atMs)
     if (listed !== null) return at(book().version, listed)
     const kind = 'url' in seller ? kindOf(seller.url) : 'listed'

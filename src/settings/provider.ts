@@ -13,6 +13,8 @@ export interface ProviderSettings<Name extends string = string, Shape extends z.
   readonly about: string
   /** Its settings in addition to those of every model, each with a description. */
   readonly shape: Shape
+  /** Settings that were not given, as far as they follow from those that were. */
+  complete?(given: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>
   /** Checks that involve several fields. */
   check?(settings: z.output<z.ZodObject<Shape>>, refuse: (setting: string, problem: string) => void): void
   /** Where its models are: in the names of deployments, after the "@". */

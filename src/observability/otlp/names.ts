@@ -114,7 +114,14 @@ const SETS: Readonly<Record<NameSet, Names>> = {
 export const namesOf = (set: NameSet): Names => SETS[set]
 
 /** Providers as `gen_ai.provider.name` lists them; others go by the name of their kind. */
-const PROVIDERS: Readonly<Record<string, string>> = { azure: 'azure.ai.openai' }
+const PROVIDERS: Readonly<Record<string, string>> = {
+  azure: 'azure.ai.openai',
+  mistral: 'mistral_ai',
+  xai: 'x_ai',
+  google: 'gcp.gemini',
+  'google-vertex': 'gcp.vertex_ai',
+  'amazon-bedrock': 'aws.bedrock',
+}
 export const providerName = (kind: string): string => PROVIDERS[kind] ?? kind
 
 /** Units of our numbers, by the ends of their names; Prometheus puts them back, so its names stay those of /metrics. */

@@ -9,10 +9,19 @@ import { azure } from './azure/settings.ts'
 import { demo } from './demo/settings.ts'
 import { openai } from './openai/settings.ts'
 import { openaiCompatible } from './openai-compatible/settings.ts'
+import { type VendorName, type VendorShape, vendors } from './vendors/settings.ts'
 
 export interface ProviderKind<Name extends string = string, Shape extends z.ZodRawShape = z.ZodRawShape>
   extends ProviderSettings<Name, Shape> {
   load(): Promise<{ readonly create: CreateProvider<SettingsOf<Shape>> }>
+  /**
+   * Models that are there without being configured: asks, and for no longer than `withinMs`. `variable`: of the
+   * environment.
+   */
+  find?(
+    variable: (name: string) => string | null,
+    withinMs: number,
+  ): Promise<ReadonlyArray<Readonly<Record<string, unknown>>>>
 }
 
 const kind = <const Name extends string, Shape extends z.ZodRawShape>(
@@ -25,4 +34,12 @@ export const PROVIDERS = [
   kind(openai, () => import('./openai/adapter.ts')),
   kind(openaiCompatible, () => import('./openai/adapter.ts')),
   kind(azure, () => import('./azure/adapter.ts')),
+  ...vendors.map(
+    ({ vendor, settings }): ProviderKind<VendorName, VendorShape> => ({
+      ...kind(settings, async () => ({ create: (await import('./vendors/adapter.ts')).createAt(vendor) })),
+      ...(vendor.name === 'ollama' && {
+        find: async (variable, withinMs) => (await import('./vendors/local.ts')).findOllama(variable, withinMs),
+      }),
+    }),
+  ),
 ] as const

@@ -7,10 +7,15 @@ import { OPENAI_URL, type openAiShape } from './settings.ts'
 export const create: CreateProvider<SettingsOf<typeof openAiShape>> = (name, settings, deps) =>
   createOpenAiProvider(optionsOf(name, settings, deps))
 
+/** What holds where the settings don't say. */
+export type Defaults = Required<Pick<OpenAiOptions, 'baseUrl' | 'continuation' | 'streamUsage'>>
+const DEFAULTS: Defaults = { baseUrl: OPENAI_URL, continuation: 'none', streamUsage: true }
+
 export function optionsOf(
   name: string,
   { baseUrl, apiVersion, model, apiKey, headers, caFile, continuation, streamUsage }: SettingsOf<typeof openAiShape>,
   { readFile, ...deps }: ProviderDeps,
+  defaults: Defaults = DEFAULTS,
 ): OpenAiOptions {
   const plain = Object.entries(headers).map(([header, value]) => [
     header,
@@ -20,12 +25,12 @@ export function optionsOf(
   return {
     ...deps,
     name,
-    baseUrl: `${baseUrl ?? OPENAI_URL}${query}`,
+    baseUrl: `${baseUrl ?? defaults.baseUrl}${query}`,
     apiKey: apiKey?.reveal() ?? null,
     headers: Object.fromEntries(plain),
     upstreamModel: model,
-    continuation,
-    streamUsage,
+    continuation: continuation ?? defaults.continuation,
+    streamUsage: streamUsage ?? defaults.streamUsage,
     ca: caFile === null ? null : readFile('ca_file', caFile),
   }
 }

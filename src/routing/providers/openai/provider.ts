@@ -20,6 +20,7 @@ import {
   embeddingsAsked,
   hasStreamOptions,
   howAsked,
+  withoutPrefix,
 } from './request.ts'
 
 export interface OpenAiOptions {
@@ -37,6 +38,10 @@ export interface OpenAiOptions {
   readonly headers?: Readonly<Record<string, string>>
   /** The upstream's name of the model; null = what the client asked for. */
   readonly upstreamModel: string | null
+  /** With which a client's name of a model may begin, and which is not sent; where `upstreamModel` is null. */
+  readonly prefix?: string | null
+  /** For upstreams that know `max_tokens`, and not `max_completion_tokens`. */
+  readonly isMaxTokens?: boolean
   readonly continuation?: Continuation
   /** False for upstreams that refuse `stream_options`; the tokens of their streams are counted by us. */
   readonly streamUsage?: boolean
@@ -76,7 +81,9 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     options.proxy === null || options.proxy === undefined || bypassesProxy(origin, options.noProxy ?? [])
       ? null
       : parseProxy(options.proxy)
-  const { clock, wheel, gatherMs, apiKey, upstreamModel, continuation = 'none', streamUsage = true } = options
+  const { clock, wheel, gatherMs, apiKey, continuation = 'none', streamUsage = true, isMaxTokens = false } = options
+  const upstreamModelOf = (body: Uint8Array): string | null =>
+    options.upstreamModel ?? (options.prefix ? withoutPrefix(body, options.prefix) : null)
   const client = new HttpClient({
     origin,
     proxy,
@@ -108,7 +115,7 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
   })
 
   const askEmbedding = (call: ProviderCall): Asked => ({
-    request: post(call, '/embeddings', json, embeddingBody(call.body, upstreamModel)),
+    request: post(call, '/embeddings', json, embeddingBody(call.body, upstreamModelOf(call.body))),
     stream: false,
     choices: embeddingsAsked(call.body),
     without: () => null,
@@ -116,7 +123,9 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
 
   const askChat = (call: ProviderCall, stream: boolean, streamOptions: ChatEdits['streamOptions']): Asked => {
     const asked = howAsked(call.body)
-    const body = chatBody(call.body, asked, { upstreamModel, stream, streamOptions, continuation, prefix: call.prefix })
+    const upstreamModel = upstreamModelOf(call.body)
+    const edits = { upstreamModel, stream, streamOptions, continuation, isMaxTokens, prefix: call.prefix }
+    const body = chatBody(call.body, asked, edits)
     return {
       request: post(call, '/chat/completions', stream ? events : json, body),
       stream,

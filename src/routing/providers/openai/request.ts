@@ -14,6 +14,8 @@ export interface ChatEdits {
   readonly streamOptions: 'usage' | 'as-sent' | 'none'
   readonly continuation: Continuation
   readonly prefix: string | undefined
+  /** Send `max_completion_tokens` as `max_tokens`. */
+  readonly isMaxTokens: boolean
 }
 
 const viewOf = (body: Uint8Array): Buffer =>
@@ -56,6 +58,14 @@ export function chatBody(
     set['stream_options'] = options?.startsWith('{')
       ? viewOf(editObject(Buffer.from(options), { include_usage: 'true' })).toString('utf8')
       : '{"include_usage":true}'
+  if (edits.isMaxTokens) {
+    const limit = memberText(bytes, 'max_completion_tokens')
+    // Where both are given, the old one stays as it is
+    if (limit !== null) {
+      set['max_completion_tokens'] = null
+      if (memberText(bytes, 'max_tokens') === null) set['max_tokens'] = limit
+    }
+  }
   if (edits.prefix !== undefined && edits.continuation !== 'none') {
     set['messages'] = withPrefix(memberText(bytes, 'messages'), edits.prefix, edits.continuation)
     if (edits.continuation === 'vllm') {
@@ -80,6 +90,15 @@ export function embeddingsAsked(bytes: Uint8Array): number {
   const items = scanArray(json)
   const isTokens = items.length > 0 && /[-\d]/.test(String.fromCharCode(json[items[0].start]))
   return isTokens ? 1 : Math.max(1, items.length)
+}
+
+/** The name that the client asked for, without this beginning; null: it has none. */
+export function withoutPrefix(bytes: Uint8Array, prefix: string): string | null {
+  const text = memberText(bytes, 'model')
+  const model: unknown = text?.startsWith('"') ? JSON.parse(text) : null
+  return typeof model === 'string' && model.startsWith(prefix) && model.length > prefix.length
+    ? model.slice(prefix.length)
+    : null
 }
 
 export const hasStreamOptions = (bytes: Uint8Array): boolean => viewOf(bytes).includes('"stream_options"')

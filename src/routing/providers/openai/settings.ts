@@ -11,8 +11,8 @@ export const openAiShape = {
     .nullable()
     .prefault(null)
     .describe(
-      "Base URL of the provider's API, usually ending in `/v1`. Null: OpenAI's own (`openai` only; all others need " +
-        'one).',
+      "Base URL of the provider's API, usually ending in `/v1`. Null: the provider's own (docs/providers.md); " +
+        '`azure` and `openai-compatible` need one.',
     ),
   model: z
     .string()
@@ -24,7 +24,8 @@ export const openAiShape = {
     .nullable()
     .prefault(null)
     .describe(
-      'The API key, by reference: `{ env: NAME }` or `{ file: PATH }`. It is sent to `base_url` and nowhere else.',
+      'The API key, by reference: `{ env: NAME }` or `{ file: PATH }`. It is sent to `base_url` and nowhere else. ' +
+        "Absent: the provider's own variable of the environment (docs/providers.md), unless `base_url` is elsewhere.",
     ),
   api_version: z
     .string()
@@ -37,14 +38,19 @@ export const openAiShape = {
     .describe('Additional request headers. Anything that looks like a credential must be a reference.'),
   continuation: z
     .enum(['none', 'prefix', 'vllm'])
-    .prefault('none')
+    .nullable()
+    .prefault(null)
     .describe(
-      'How it continues a partial answer after a worker crash: `prefix` (DeepSeek, Mistral), `vllm`, or `none`. The ' +
-        'demo model always can.',
+      'How it continues a partial answer after a worker crash: `prefix` (DeepSeek, Mistral), `vllm`, or `none`. ' +
+        'Null: as the provider does (docs/providers.md). The demo model always can.',
     ),
   stream_usage: flag()
-    .prefault(true)
-    .describe('Request streams with `stream_options.include_usage`. False: their tokens are counted here.'),
+    .nullable()
+    .prefault(null)
+    .describe(
+      'Request streams with `stream_options.include_usage`. False: their tokens are counted here, unless usage comes ' +
+        'by itself. Null: as the provider needs it.',
+    ),
   ca_file: filePath().nullable().prefault(null).describe('Additional CA certificates to trust (PEM).'),
 }
 
@@ -55,10 +61,26 @@ export const openAiIdentity = ({ baseUrl, apiVersion, apiKey }: SettingsOf<typeo
   apiKey?.toString() ?? null,
 ]
 
+/**
+ * The provider's own key where none is given, for the provider's own origin: no other address gets a key that nobody
+ * named beside it.
+ */
+export function keyOf(
+  { base_url, api_key }: Readonly<Record<string, unknown>>,
+  home: string,
+  variable: string | null,
+): Readonly<Record<string, unknown>> {
+  const isHome = base_url === undefined || base_url === null || originOf(base_url) === originOf(home)
+  return api_key === undefined && variable !== null && isHome ? { api_key: { env: variable } } : {}
+}
+
+const originOf = (url: unknown): string | null => (typeof url === 'string' ? (URL.parse(url)?.origin ?? null) : null)
+
 export const openai = providerSettings({
   name: 'openai',
   about: 'OpenAI itself',
   shape: openAiShape,
+  complete: (given) => keyOf(given, OPENAI_URL, 'OPENAI_API_KEY'),
   check({ base_url, api_key }, refuse) {
     if (base_url === null && api_key === null)
       refuse('api_key', 'is required by the provider openai, e.g. { env: OPENAI_API_KEY }')
