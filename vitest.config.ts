@@ -29,7 +29,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['@sluice/source'] } },
   test: {
     // Most of them wait for something, and not for a core
-    maxWorkers: 4,
+    maxWorkers: 6,
     maxConcurrency: 12,
     sequence: { sequencer: LongestFirst },
     // Not while somebody edits the tree beside a run
@@ -37,7 +37,7 @@ export default defineConfig({
     // For what never comes. What comes is waited for, and takes as long as a machine busy with other things needs
     testTimeout: 180_000,
     hookTimeout: 180_000,
-    expect: { poll: { timeout: 20_000, interval: 20 } },
+    expect: { poll: { timeout: 60_000, interval: 20 } },
     // Who holds the loop, or is slow, is so each time; a busy machine is not (test/front/loop.ts, test/in-time.ts)
     retry: { count: 2, condition: /held the loop|took too long/ },
     // Node runs the sources as in production, and caches what it compiled

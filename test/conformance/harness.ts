@@ -340,8 +340,19 @@ export async function readAll(
   }
 }
 
+/** What comes is waited for as long as a busy machine may need. Where a bug is planted it never comes. */
+let patienceMs = 60_000
+/** Returns what puts it back. */
+export function waitAtMost(ms: number): () => void {
+  const before = patienceMs
+  patienceMs = ms
+  return () => {
+    patienceMs = before
+  }
+}
+
 /** Waits until `check` passes; its last failure when it does not within `ms`. */
-export async function eventually(check: () => void | Promise<void>, ms = 15_000): Promise<void> {
+export async function eventually(check: () => void | Promise<void>, ms = patienceMs): Promise<void> {
   const giveUpAt = performance.now() + ms
   for (let pauseMs = 5; ; pauseMs = Math.min(pauseMs * 1.1, 200)) {
     try {

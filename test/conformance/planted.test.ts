@@ -4,7 +4,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { job } from '../../src/coordinator/scheduler/testing/jobs.ts'
 import type { JobDraft } from '../../src/core/job.ts'
 import type { Change, Coordinator, PlanModel } from '../../src/core/ports/coordinator.ts'
@@ -20,7 +20,7 @@ import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
 import { embedded as open, type Planted } from './embedded.ts'
-import { type Case, type Open, type Opened, runCase } from './harness.ts'
+import { type Case, type Open, type Opened, runCase, waitAtMost } from './harness.ts'
 import { keyCases } from './keys.ts'
 import { leaseCases } from './leases.ts'
 import { ledgerCases } from './ledger.ts'
@@ -589,6 +589,8 @@ const bugs: Readonly<Record<string, { readonly open: Open; readonly verdict: Reg
     caughtBy: 'tenants do not meet: the same id is two conversations (T1)',
   },
 }
+
+beforeAll(() => waitAtMost(6_000))
 
 // Beside each other: some are caught by what never comes, and is waited for
 for (const [bug, { open, verdict, caughtBy }] of Object.entries(bugs))

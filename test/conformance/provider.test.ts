@@ -100,7 +100,7 @@ const ECHO_GAPS = {
 for (const [name, { open, gaps }] of [...Object.entries(RIGS), ['echo', { open: echo, gaps: ECHO_GAPS }] as const])
   for (const one of providerCases) {
     const gap = (gaps as Readonly<Record<string, string>>)[one.needs ?? '']
-    if (gap === undefined) test(`${name}: ${one.name}`, () => runProviderCase(one, open))
+    if (gap === undefined) test.concurrent(`${name}: ${one.name}`, () => runProviderCase(one, open))
     else test.skip(`${name}: ${one.name} (${gap})`, () => {})
   }
 

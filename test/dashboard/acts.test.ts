@@ -3,7 +3,7 @@ import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { Role } from '../../src/core/live.ts'
 import { startTestApp, type TestApp } from '../front/app.ts'
-import { launch, NO_CHROMIUM, settled, signIn, siteOf, type Visitor, visit } from './browser.ts'
+import { launch, NO_CHROMIUM, numberAt, settled, signIn, siteOf, type Visitor, visit } from './browser.ts'
 
 describe.skipIf(NO_CHROMIUM)('in the dashboard', () => {
   let browser: Browser
@@ -72,8 +72,8 @@ describe.skipIf(NO_CHROMIUM)('in the dashboard', () => {
     await press(dialog(page), 'Cancel the job')
     await page.locator('.job-state', { hasText: 'canceled' }).waitFor()
     expect(await stateOf(id)).toBe('canceled')
-    expect(await page.getByRole('button', { name: /^Cancel/ }).count()).toBe(0)
-    expect(Number((await page.locator('.job-counts b').first().textContent())?.replaceAll(',', ''))).toBeGreaterThan(0)
+    await expect.poll(() => page.getByRole('button', { name: /^Cancel/ }).count()).toBe(0)
+    await expect.poll(() => numberAt(page.locator('.job-counts b'))).toBeGreaterThan(0)
   })
 
   it('a key is made, used over HTTP, rotated and revoked; each secret is shown once', async () => {
@@ -141,7 +141,7 @@ describe.skipIf(NO_CHROMIUM)('in the dashboard', () => {
     await expect.poll(() => cut.getAttribute('aria-disabled')).toBeNull()
     await cut.click()
     const yes = dialog(page).getByRole('button', { name: /^Cut 1 job/ })
-    expect(await yes.getAttribute('aria-disabled')).toBe('true')
+    await expect.poll(() => yes.getAttribute('aria-disabled')).toBe('true')
     await dialog(page).getByRole('textbox').fill('tutor')
     await yes.click()
     expect((await running).status).toBeGreaterThanOrEqual(400)
@@ -153,8 +153,8 @@ describe.skipIf(NO_CHROMIUM)('in the dashboard', () => {
     const { page, go } = await enter('viewer')
     const refuses = async (name: string | RegExp, role: Role): Promise<void> => {
       const button = page.getByRole('button', { name }).first()
-      expect(await button.getAttribute('aria-disabled')).toBe('true')
-      expect(await button.getAttribute('title')).toBe(`Needs the role ${role}; you are signed in as viewer.`)
+      await expect.poll(() => button.getAttribute('aria-disabled')).toBe('true')
+      await expect.poll(() => button.getAttribute('title')).toBe(`Needs the role ${role}; you are signed in as viewer.`)
       await button.click({ force: true })
       expect(await dialog(page).count()).toBe(0)
     }
@@ -189,8 +189,8 @@ describe.skipIf(NO_CHROMIUM)('in the dashboard', () => {
     await page.goto(`${siteOf(app).base}/jobs?state=failed${path.slice(1)}`)
     await page.reload()
     await settled(page)
-    expect(await page.locator('h1').textContent()).toBe('Jobs')
+    await page.locator('h1', { hasText: 'Jobs' }).waitFor()
     expect(page.url()).toBe(`${siteOf(app).base}/jobs?state=failed`)
-    expect(await page.getByRole('button', { name: 'Failed' }).getAttribute('aria-pressed')).toBe('true')
+    await expect.poll(() => page.getByRole('button', { name: 'Failed' }).getAttribute('aria-pressed')).toBe('true')
   })
 })

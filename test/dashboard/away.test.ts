@@ -3,7 +3,7 @@ import { createServer, connect as dial, type Server, type Socket } from 'node:ne
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { startTestApp, type TestApp } from '../front/app.ts'
-import { barriers, launch, NO_CHROMIUM, type Site, shot, signIn, type Visitor, visit } from './browser.ts'
+import { barriers, counted, launch, NO_CHROMIUM, type Site, shot, signIn, type Visitor, visit } from './browser.ts'
 
 /** Stands before the admin listener: what it passes on can be cut off. */
 class Relay {
@@ -64,7 +64,9 @@ describe.skipIf(NO_CHROMIUM)('the dashboard', () => {
     await signIn(visitor, site, 'operator')
     return visitor
   }
+  let asked = 0
   const answer = async (): Promise<void> => {
+    asked++
     const response = await fetch(`http://127.0.0.1:${app.port}/v1/chat/completions`, {
       method: 'POST',
       headers: { authorization: `Bearer ${app.key}`, 'content-type': 'application/json' },
@@ -87,7 +89,8 @@ describe.skipIf(NO_CHROMIUM)('the dashboard', () => {
     await go('/')
     await page.locator('table[aria-label="Latest jobs"]').waitFor()
     const latest = (): Promise<number> => page.locator('table[aria-label="Latest jobs"] tbody tr').count()
-    const before = await latest()
+    await expect.poll(latest).toBe(asked)
+    const before = asked
     await page.keyboard.press(' ')
     await page.getByText(/^Paused at \d\d:\d\d:\d\d/).waitFor()
     for (let n = 0; n < 3; n++) await answer()
@@ -99,7 +102,7 @@ describe.skipIf(NO_CHROMIUM)('the dashboard', () => {
     expect(await barriers(page)).toEqual([])
     await page.locator('.bars').getByRole('button', { name: 'Go on' }).click()
     await expect.poll(latest).toBe(before + 3)
-    expect(await page.getByText(/^Paused at/).count()).toBe(0)
+    await expect.poll(() => page.getByText(/^Paused at/).count()).toBe(0)
     expect(faults).toEqual([])
   })
 
@@ -107,7 +110,7 @@ describe.skipIf(NO_CHROMIUM)('the dashboard', () => {
     await answer()
     const { page, go } = await enter()
     await go('/jobs')
-    await expect.poll(async () => (await rows(page)).length).toBeGreaterThan(0)
+    await expect.poll(async () => (await rows(page)).length).toBe(asked)
     const before = await rows(page)
     await relay.cut()
     await page.getByText(/^No word from Sluice for \d+ s\. Trying again\. Figures are from/).waitFor()
@@ -126,8 +129,7 @@ describe.skipIf(NO_CHROMIUM)('the dashboard', () => {
   it('in the playground, too: the answer that went on meanwhile comes whole', async () => {
     const { page, go } = await enter()
     await go('/playground')
-    const number = async (label: string): Promise<number> =>
-      Number((await page.locator('.count', { hasText: label }).first().locator('b').textContent())?.replaceAll(',', ''))
+    const number = (label: string): Promise<number> => counted(page, label)
     await expect.poll(() => number('shown to you')).toBeGreaterThan(10)
     await relay.cut()
     await page.getByText('Connecting.').first().waitFor()
@@ -142,18 +144,19 @@ describe.skipIf(NO_CHROMIUM)('the dashboard', () => {
     const { page, go } = await enter()
     await go('/jobs')
     await page.route('**/admin/session', (route) => route.fulfill({ status: 503, body: '{}' }))
+    const checked = page.waitForResponse('**/admin/session')
     await relay.cut()
     await page.getByText(/^No word from Sluice/).waitFor()
-    await page.waitForResponse('**/admin/session')
+    await checked
     expect(await page.locator('h1').textContent()).toBe('Jobs')
     await page.unroute('**/admin/session')
     await page.route('**/admin/session', (route) => route.fulfill({ status: 401, body: '{}' }))
     await page.getByText('Sluice was started again').waitFor()
-    expect(await page.getByText('You are not signed in here.').count()).toBe(1)
+    await page.getByText('You are not signed in here.').waitFor()
     await relay.open()
     await page.unroute('**/admin/session')
     await signIn({ page, go, context: page.context(), faults: [] }, site, 'viewer')
-    expect(await page.getByText('You are not signed in here.').count()).toBe(0)
+    await expect.poll(() => page.getByText('You are not signed in here.').count()).toBe(0)
   })
 
   it('a link that comes while the server is away is not called used', async () => {

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { AxeResults } from 'axe-core'
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import { type Browser, type BrowserContext, chromium, type Locator, type Page } from 'playwright-core'
 import type { Role } from '../../src/core/live.ts'
 import type { TestApp } from '../front/app.ts'
 
@@ -38,6 +38,9 @@ export interface Visit {
   readonly theme?: 'dark' | 'light'
 }
 
+/** For what never comes: a busy machine may take a while. */
+const PATIENCE_MS = 60_000
+
 /** What a page shows before its data is there. */
 const SKELETONS = '[class*="skeleton"]'
 
@@ -46,6 +49,7 @@ export async function visit(browser: Browser, site: Site, look: Visit = {}): Pro
   const { width = 1440, height = 900, theme = 'dark' } = look
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme })
   await context.grantPermissions(['clipboard-read', 'clipboard-write'])
+  context.setDefaultTimeout(PATIENCE_MS)
   const page = await context.newPage()
   const faults: string[] = []
   page.on('console', (message) => message.type() === 'error' && faults.push(`${page.url()}: ${message.text()}`))
@@ -72,6 +76,14 @@ export async function signIn(visitor: Visitor, site: Site, role: Role = 'admin')
   const { path } = (await (await site.admin('/admin/session/links', { role })).json()) as { path: string }
   await visitor.go(path)
 }
+
+/** The first number there; NaN: none is. Commas part its thousands. */
+export const numberAt = async (place: Locator): Promise<number> =>
+  Number((await place.first().textContent())?.replaceAll(',', '') || 'NaN')
+
+/** A figure of the playground, by its name. */
+export const counted = (page: Page, label: string): Promise<number> =>
+  numberAt(page.locator('.count', { hasText: label }).first().locator('b'))
 
 export async function shot(page: Page, name: string): Promise<void> {
   if (SHOTS === '') return

@@ -1,11 +1,11 @@
 /** The second knife: a provider’s call that is broken, or a worker’s process that is killed; the page says which. */
-import type { Browser, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ADMIN_KEY, startProcess } from '../e2e/fleet.ts'
 import { killAll, removeFolders } from '../e2e/serve.ts'
 import { startTestApp, type TestApp } from '../front/app.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
-import { launch, NO_CHROMIUM, type Site, shot, signIn, siteOf, visit } from './browser.ts'
+import { counted, launch, NO_CHROMIUM, type Site, shot, signIn, siteOf, visit } from './browser.ts'
 
 describe.skipIf(NO_CHROMIUM)('the playground', () => {
   let browser: Browser
@@ -20,21 +20,19 @@ describe.skipIf(NO_CHROMIUM)('the playground', () => {
     killAll()
     removeFolders()
   })
-  const number = async (page: Page, label: string): Promise<number> =>
-    Number((await page.locator('.count', { hasText: label }).first().locator('b').textContent())?.replaceAll(',', ''))
   /** Presses the knife while it answers: the answer goes on, with a seam, and nothing is lost. */
   async function cutsThrough(site: Site, knife: RegExp, lost: string, next: string): Promise<void> {
     const visitor = await visit(browser, site)
     const { page, go } = visitor
     await signIn(visitor, site, 'operator')
     await go('/playground')
-    await expect.poll(() => number(page, 'shown to you'), { timeout: 60_000 }).toBeGreaterThan(20)
+    await expect.poll(() => counted(page, 'shown to you')).toBeGreaterThan(20)
     await page.getByRole('button', { name: knife }).click()
     await page.locator('.seam', { hasText: lost }).first().waitFor()
     await page.locator('.seam', { hasText: next }).first().waitFor()
-    const shown = await number(page, 'shown to you')
-    await expect.poll(() => number(page, 'shown to you')).toBeGreaterThan(shown + 10)
-    expect([await number(page, 'lost'), await number(page, 'twice')]).toEqual([0, 0])
+    const shown = await counted(page, 'shown to you')
+    await expect.poll(() => counted(page, 'shown to you')).toBeGreaterThan(shown + 10)
+    expect([await counted(page, 'lost'), await counted(page, 'twice')]).toEqual([0, 0])
     await page.getByText(new RegExp(`${lost} at token \\d+ of`)).waitFor()
     await shot(page, `playground-${lost.replaceAll(/\W+/g, '-')}`)
     await visitor.context.close()

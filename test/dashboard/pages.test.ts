@@ -2,7 +2,7 @@
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startTestApp, type TestApp } from '../front/app.ts'
-import { barriers, launch, NO_CHROMIUM, shot, siteOf, visit } from './browser.ts'
+import { barriers, counted, launch, NO_CHROMIUM, shot, siteOf, visit } from './browser.ts'
 
 const suite = NO_CHROMIUM ? it.skip : it
 
@@ -16,7 +16,7 @@ beforeAll(async () => {
   app = await startTestApp()
   browser = await launch()
   ;({ page, faults } = await visit(browser, siteOf(app)))
-}, 60_000)
+})
 afterAll(async () => {
   await browser?.close()
   await app?.stop()
@@ -33,28 +33,24 @@ suite('signs in by a link that works once, and sends the first request, which tu
   expect(await barriers(page)).toEqual([])
   await page.getByLabel('Your request').fill('Tell me of rivers. demo: tokens=40 delay=10')
   await page.getByRole('button', { name: /^Send/ }).click()
-  await page.getByText('Sluice is up.').waitFor({ state: 'detached', timeout: 20_000 })
-}, 60_000)
+  await page.getByText('Sluice is up.').waitFor({ state: 'detached' })
+})
 
 suite('cuts its connection: the answer goes on, comes whole on return, nothing lost and nothing twice', async () => {
   await page.goto(at('/playground'))
-  const number = async (label: string): Promise<number> =>
-    Number(
-      (await page.locator('.count', { hasText: label }).first().locator('b').textContent())?.replaceAll(',', '') ??
-        'NaN',
-    )
-  await expect.poll(() => number('shown to you'), { timeout: 15_000 }).toBeGreaterThan(20)
+  const number = (label: string): Promise<number> => counted(page, label)
+  await expect.poll(() => number('shown to you')).toBeGreaterThan(20)
   await page.getByRole('button', { name: /^Cut my connection/ }).click()
   await page.getByText('You are cut off.').first().waitFor()
   const shown = await number('shown to you')
-  await expect.poll(() => number('wait for you'), { timeout: 15_000 }).toBeGreaterThan(10)
+  await expect.poll(() => number('wait for you')).toBeGreaterThan(10)
   expect(await number('shown to you')).toBe(shown)
   await shot(page, 'playground-cut')
   expect(await barriers(page)).toEqual([])
   await page.getByRole('button', { name: /^Reconnect/ }).click()
-  await expect.poll(() => number('shown to you'), { timeout: 15_000 }).toBeGreaterThan(shown + 10)
+  await expect.poll(() => number('shown to you')).toBeGreaterThan(shown + 10)
   expect(await number('lost')).toBe(0)
   expect(await number('twice')).toBe(0)
   await shot(page, 'playground-back')
   expect(faults).toEqual([])
-}, 60_000)
+})

@@ -6,7 +6,7 @@ import { launch, NO_CHROMIUM, signIn, siteOf, type Visitor, visit } from './brow
 
 const PROMPT = 'canary-prompt-5d81e0'
 
-describe.skipIf(NO_CHROMIUM)('what the page is told', () => {
+describe.skipIf(NO_CHROMIUM)('what the page is told', { concurrent: true }, () => {
   let browser: Browser
   beforeAll(async () => {
     browser = await launch()

@@ -64,11 +64,11 @@ describe.skipIf(NO_REDIS)('Redis: a reload on one machine of two', () => {
     for (const id of waiting) await call(a.url!, `/v1/jobs/${id}/cancel`, { body: {} })
     // Retention of a tenant: nothing is kept
     const { id } = (await (await submit({})).json()) as { id: string }
-    await eventually(async () => expect((await call(a.url!, `/v1/jobs/${id}`)).status).toBe(404), 20_000)
+    await eventually(async () => expect((await call(a.url!, `/v1/jobs/${id}`)).status).toBe(404))
 
     const differs = /are not those of this process/
     const told = () => lines(a.err()).filter(({ msg }) => differs.test(String(msg)))
-    await eventually(() => expect(told()).toHaveLength(1), 20_000)
+    await eventually(() => expect(told()).toHaveLength(1))
     expect(told()[0]).toMatchObject({ level: 'warn', differ: ['queue', 'tenants'] })
     expect(await doctor(files[0], fleet.redis.url)).toMatch(
       /^note +fleet .* by other settings than these: queue, tenants/m,
@@ -79,7 +79,7 @@ describe.skipIf(NO_REDIS)('Redis: a reload on one machine of two', () => {
     writeFileSync(files[0], AFTER)
     a.child.kill('SIGHUP')
     const same = /settings in force in the fleet are those of this process/
-    await eventually(() => expect(lines(a.err()).some(({ msg }) => same.test(String(msg)))).toBe(true), 20_000)
+    await eventually(() => expect(lines(a.err()).some(({ msg }) => same.test(String(msg)))).toBe(true))
     await fleet.stop()
   })
 })

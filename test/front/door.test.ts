@@ -266,7 +266,7 @@ it('S2: after a crash, the plain POST of a reader that never comes back is cance
       id: string
     }
     await server.crash()
-    await expect.poll(() => state(plain), { timeout: 20_000 }).toBe('canceled')
+    await expect.poll(() => state(plain)).toBe('canceled')
     expect(['queued', 'delayed', 'leased']).toContain(await state(id))
     await call(`/v1/jobs/${id}/cancel`, {})
   } finally {

@@ -113,7 +113,7 @@ it('where nothing may run, a plain POST is refused at once, and a job waits and 
   expect(taken.status).toBe(202)
   const { id } = JSON.parse(taken.body)
   expect((await get(`/v1/jobs/${id}`)).queue.waiting_for).toEqual({ level: 'user', unit: 'running', reset_ms: null })
-  await expect.poll(async () => (await get(`/v1/jobs/${id}`)).state, { timeout: 10_000 }).toBe('expired')
+  await expect.poll(async () => (await get(`/v1/jobs/${id}`)).state).toBe('expired')
   expect((await get(`/v1/jobs/${id}`)).error).toMatchObject({
     code: 'deadline_exceeded',
     message: expect.stringContaining('concurrent requests of user ann, Limit 0'),

@@ -83,7 +83,7 @@ it('a kill switch ends what runs while nothing can be stored, and says so', asyn
     other.close()
     // As soon as it can be stored
     const ended = Object.fromEntries(jobs.map((id) => [id, 'canceled']))
-    await expect.poll(states, { timeout: 10_000 }).toMatchObject({ ...ended, [stays]: 'leased' })
+    await expect.poll(states).toMatchObject({ ...ended, [stays]: 'leased' })
     await expect
       .poll(async () => (await admin('GET', '/admin/audit?limit=4')).body['data'].map((one: any) => one['action']))
       .toEqual(['key-revoked', 'model-disabled', 'key-disabled', 'tenant-disabled'])

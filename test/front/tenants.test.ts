@@ -57,7 +57,7 @@ describe('tenants and keys', () => {
   /** A job that its provider refuses. */
   const failing = async (key: string, model = 'demo'): Promise<string> => {
     const id = await submit(key, 'Hi. demo: fail=400', model)
-    await expect.poll(() => state(id), { timeout: 10_000 }).toBe('failed')
+    await expect.poll(() => state(id)).toBe('failed')
     return id
   }
   const state = async (id: string): Promise<string> =>
@@ -160,7 +160,7 @@ describe('tenants and keys', () => {
     await admin('POST', '/admin/disable', { key: asked.id })
     const { status, body } = await call(clear.key, `/v1/jobs/${id}/redrive`, {})
     expect(status).toBe(202)
-    await expect.poll(() => state(body['id']), { timeout: 10_000 }).toBe('failed')
+    await expect.poll(() => state(body['id'])).toBe('failed')
     const keyOf = async (job: string): Promise<string> =>
       ((await admin('GET', '/admin/jobs')).body['data'] as Body[]).find((each) => each['id'] === job)!['key']
     expect(await keyOf(body['id'])).toBe(clear.id)
@@ -288,7 +288,7 @@ describe('tenants and keys', () => {
     expect((await admin('DELETE', `/admin/keys/${gone.id}`)).status).toBe(204)
     expect((await admin('DELETE', `/admin/keys/${cut.id}?running=cut&queued=cancel`)).status).toBe(204)
     await events
-    await expect.poll(() => state(stopped), { timeout: 5_000 }).toBe('canceled')
+    await expect.poll(() => state(stopped)).toBe('canceled')
     expect(await state(running)).toBe('leased')
     expect((await admin('DELETE', `/admin/keys/${cut.id}?running=hard`)).status).toBe(400)
   })
@@ -509,7 +509,7 @@ describe('tenants and keys', () => {
       await expect.poll(() => state(running)).toBe('leased')
       const off = await admin('POST', '/admin/disable', { ...selected, running: 'cut', queued: 'cancel' })
       expect(off.body['canceled']).toEqual({ running: 1, queued: 1 })
-      await expect.poll(() => state(running), { timeout: 5_000 }).toBe('canceled')
+      await expect.poll(() => state(running)).toBe('canceled')
       expect(await state(held.body['id'])).toBe('canceled')
       await expect.poll(() => state(others)).toBe('done')
     })

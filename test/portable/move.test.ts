@@ -226,7 +226,7 @@ describe.skipIf(NO_REDIS)('moving to a cluster of Redis, and back', () => {
     await expect(receive(partsOf(held.sources), filling)).rejects.toMatchObject({ code: 'storage_unavailable' })
     await held.close()
     await filling.close()
-    await eventually(async () => void (await move(from, shard)), 20_000)
+    await eventually(async () => void (await move(from, shard)))
     expect(await portraitOf(shard)).toEqual(before)
   })
 })

@@ -52,7 +52,7 @@ describe.skipIf(NO_REDIS)('Redis: a cluster', () => {
       await eventually(async () => {
         const states = await Promise.all(ids.map(async (id) => (await engine.jobs.get(id))?.state))
         expect(states.filter((state) => state !== 'done')).toEqual([])
-      }, 30_000)
+      })
       await Promise.all(ending)
       return ids
     }
@@ -92,7 +92,7 @@ describe.skipIf(NO_REDIS)('Redis: a cluster', () => {
     const worker = new TestWorker(engine)
     const [ran, waits] = [await runJob(engine, worker), await submit(engine)]
     await cluster.nodes[owner].kill()
-    await eventually(async () => void (await submit(engine)), 30_000)
+    await eventually(async () => void (await submit(engine)))
     expect((await worker.one(waits)).attempt).toBe(1)
     expect((await readAll(engine, ran.id)).ended).toBe(true)
   })

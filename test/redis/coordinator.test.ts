@@ -202,7 +202,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await eventually(async () => expect(await commands.client.publish(channel, '')).toBe(1))
     expect(await layout()).toBe(null)
     connection.close()
-    await eventually(async () => expect(await layout()).toBe(String(LAYOUT)), 30_000)
+    await eventually(async () => expect(await layout()).toBe(String(LAYOUT)))
     await fleet.close()
     await coordinator.close()
     await older.close()
@@ -425,7 +425,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
       const body = `{"post":${ended.size}}`
       ended.set(body, await run(body))
       expect(await keys('jw')).toBeGreaterThan(0)
-    }, 30_000)
+    })
     const second = await fleet.host()
     first.kill()
     await eventually(() => expect(second.isActing).toBe(true))

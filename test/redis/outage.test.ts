@@ -177,6 +177,6 @@ describe.skipIf(NO_REDIS)('Redis: away', () => {
       await admin.del(live)
       admin.disconnect()
     }
-    await eventually(async () => expect((await engine.submissions.submit([draft()]))[0].kind).toBe('accepted'), 10_000)
+    await eventually(async () => expect((await engine.submissions.submit([draft()]))[0].kind).toBe('accepted'))
   })
 })
