@@ -3,7 +3,7 @@ import type { Chart, Figure, Range, RangeName } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import { rounded, SPARK } from './deployments.ts'
 import { PARTS } from './history.ts'
-import { HEAT_ROWS, heatOf, quantileIn } from './marks.ts'
+import { HEAT_ROWS, heatOf } from './marks.ts'
 import type { HistoryView } from './sum.ts'
 import type { Column, TierView } from './tier.ts'
 
@@ -50,10 +50,7 @@ export function chartOf({ range, tier, first, last }: Span, from: number | null)
       return n === 0 ? null : rounded(tier.value(bucket, column) / n)
     })
   const quantile = (of: 'ttft' | 'tpot', share: number): Array<number | null> =>
-    each(begin, last, (bucket) => {
-      const cells = tier[of](bucket)
-      return cells === null ? null : rounded(quantileIn(cells, share))
-    })
+    each(begin, last, (bucket) => rounded(tier[of](bucket)?.quantile(share) ?? null))
   return {
     range,
     stepMs: tier.stepMs,
@@ -69,8 +66,8 @@ export function chartOf({ range, tier, first, last }: Span, from: number | null)
     tpotP95: quantile('tpot', 0.95),
     heatRows: HEAT_ROWS,
     heat: each(begin, last, (bucket) => {
-      const cells = tier.tpot(bucket)
-      return cells === null ? [] : heatOf(cells)
+      const marks = tier.tpot(bucket)
+      return marks === null ? [] : heatOf(marks)
     }),
     stalls: counts('stalls'),
     outcomes: {

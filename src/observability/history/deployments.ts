@@ -2,22 +2,20 @@
 import type { DeploymentFigures } from '../../core/ports/observed.ts'
 import type { UpstreamLimits } from '../../core/ports/provider.ts'
 import { type Edited, Edits, sparse, unpack } from './edits.ts'
-import { CELLS, cellOf, quantileIn } from './marks.ts'
+import { cellOf, Marks, type PackedMarks, sumOfMarks } from './marks.ts'
 
 /** Of what is shown as 15 min, 1 h, 6 h, 24 h, 7 d. */
 const STEPS_MS = [15_000, 60_000, 360_000, 1_440_000, 10_080_000]
 export const SPARK = 60
-/** Beyond them, none is begun: about 160 KB each, of those that are used. Operators name them, not callers. */
+/** Beyond them, none is begun: half a MB each at most, of those that are used. Operators name them, not callers. */
 export const MAX_DEPLOYMENTS = 256
-/** Two of the cells of marks.ts in one: 64 of them, from half a millisecond to a minute and a half. */
-const SMALL = 64
-const MERGED = 2
 
 interface Ring {
   readonly stepMs: number
   readonly held: Float64Array
-  readonly ttft: Uint32Array
-  readonly tpot: Uint32Array
+  /** By slot. */
+  readonly ttft: readonly Marks[]
+  readonly tpot: readonly Marks[]
   /** Attempts that ended, those that failed, and nano-dollars: three a bucket. */
   readonly sums: Float64Array
   /** By slot. */
@@ -38,8 +36,8 @@ export type PackedDeployment = readonly [
   deployment: string,
   ring: number,
   bucket: number,
-  ttft: number[],
-  tpot: number[],
+  ttft: PackedMarks,
+  tpot: PackedMarks,
   sums: number[],
   lastError: string | null,
   lastErrorAtMs: number,
@@ -58,8 +56,8 @@ export interface DeploymentHistory {
 const ring = (stepMs: number): Ring => ({
   stepMs,
   held: new Float64Array(SPARK).fill(-1),
-  ttft: new Uint32Array(SPARK * SMALL),
-  tpot: new Uint32Array(SPARK * SMALL),
+  ttft: Array.from({ length: SPARK }, () => new Marks()),
+  tpot: Array.from({ length: SPARK }, () => new Marks()),
   sums: new Float64Array(SPARK * 3),
   edited: new Float64Array(SPARK),
 })
@@ -92,10 +90,8 @@ export class Deployments {
   }
 
   #mark(deployment: string, atMs: number, of: 'ttft' | 'tpot', ms: number): void {
-    const cell = Math.min(SMALL - 1, Math.floor(cellOf(ms) / MERGED))
-    for (const each of this.#of(deployment)?.rings ?? []) {
-      each[of][this.#slotAt(each, atMs) * SMALL + cell]++
-    }
+    const cell = cellOf(ms)
+    for (const each of this.#of(deployment)?.rings ?? []) each[of][this.#slotAt(each, atMs)].add(ms, cell)
   }
 
   ended(deployment: string, atMs: number, error: string | null, nanoUsd: number): void {
@@ -127,10 +123,10 @@ export class Deployments {
     const { ttft, tpot, totals } = sumsOf(ringsOf([this], deployment, 0), 0, nowMs, LATELY)
     return {
       overMs: LATELY * STEPS_MS[0],
-      ttftP50Ms: rounded(quantileIn(ttft, 0.5)),
-      ttftP95Ms: rounded(quantileIn(ttft, 0.95)),
-      tpotP50Ms: rounded(quantileIn(tpot, 0.5)),
-      tpotP95Ms: rounded(quantileIn(tpot, 0.95)),
+      ttftP50Ms: rounded(ttft.quantile(0.5)),
+      ttftP95Ms: rounded(ttft.quantile(0.95)),
+      tpotP50Ms: rounded(tpot.quantile(0.5)),
+      tpotP95Ms: rounded(tpot.quantile(0.95)),
       attempts: totals[0],
       failed: totals[1],
       nanoDollars: totals[2],
@@ -173,8 +169,8 @@ export class Deployments {
     const ring = kept?.rings[nth]
     if (kept === null || ring === undefined) return
     const slot = slotOf(ring, bucket)
-    unpack(ttft, ring.ttft.subarray(slot * SMALL, (slot + 1) * SMALL))
-    unpack(tpot, ring.tpot.subarray(slot * SMALL, (slot + 1) * SMALL))
+    ring.ttft[slot].put(ttft)
+    ring.tpot[slot].put(tpot)
     unpack(sums, ring.sums.subarray(slot * 3, (slot + 1) * 3))
     kept.lastError = lastError
     kept.lastErrorAtMs = lastErrorAtMs
@@ -210,14 +206,13 @@ export function readDeployment(
   for (let bucket = last - SPARK + 1; bucket <= last; bucket++) {
     const slot = bucket % SPARK
     for (const kind of ['ttft', 'tpot'] as const) {
-      const here = new Float64Array(CELLS)
-      for (const ring of rings) if (ring.held[slot] === bucket) addCells(here, ring[kind], slot)
-      sparks[kind].push(rounded(quantileIn(here, kind === 'ttft' ? 0.95 : 0.5)))
+      const here = sumOfMarks(rings.filter(({ held }) => held[slot] === bucket).map((ring) => ring[kind][slot]))
+      sparks[kind].push(rounded(here.quantile(kind === 'ttft' ? 0.95 : 0.5)))
     }
   }
   return {
-    ttftP95Ms: rounded(quantileIn(ttft, 0.95)),
-    tpotP50Ms: rounded(quantileIn(tpot, 0.5)),
+    ttftP95Ms: rounded(ttft.quantile(0.95)),
+    tpotP50Ms: rounded(tpot.quantile(0.5)),
     ttftSpark: sparks.ttft,
     tpotSpark: sparks.tpot,
     attempts: totals[0],
@@ -231,22 +226,17 @@ const ringsOf = (nodes: readonly Deployments[], deployment: string, range: numbe
 
 /** Of the newest buckets. */
 function sumsOf(rings: readonly Ring[], range: number, nowMs: number, buckets: number) {
-  const sums = { ttft: new Float64Array(CELLS), tpot: new Float64Array(CELLS), totals: [0, 0, 0] }
+  const sums = { ttft: new Marks(), tpot: new Marks(), totals: [0, 0, 0] }
   const last = Math.floor(nowMs / STEPS_MS[range])
   for (let bucket = last - buckets + 1; bucket <= last; bucket++) {
     const slot = bucket % SPARK
     for (const ring of rings) {
       if (ring.held[slot] !== bucket) continue
-      for (const kind of ['ttft', 'tpot'] as const) addCells(sums[kind], ring[kind], slot)
+      for (const kind of ['ttft', 'tpot'] as const) sums[kind].addAll(ring[kind][slot])
       for (let i = 0; i < 3; i++) sums.totals[i] += ring.sums[slot * 3 + i]
     }
   }
   return sums
-}
-
-/** As if all of a cell were in the first of the two that it is of. */
-function addCells(sum: Float64Array, cells: Uint32Array, slot: number): void {
-  for (let i = 0; i < SMALL; i++) sum[i * MERGED] += cells[slot * SMALL + i]
 }
 
 function pack(deployment: string, { rings, lastError, lastErrorAtMs }: Kept, nth: number, slot: number) {
@@ -255,8 +245,8 @@ function pack(deployment: string, { rings, lastError, lastErrorAtMs }: Kept, nth
     deployment,
     nth,
     held[slot],
-    sparse(ttft.subarray(slot * SMALL, (slot + 1) * SMALL)),
-    sparse(tpot.subarray(slot * SMALL, (slot + 1) * SMALL)),
+    ttft[slot].pack(),
+    tpot[slot].pack(),
     sparse(sums.subarray(slot * 3, (slot + 1) * 3)),
     lastError,
     lastErrorAtMs,
@@ -267,8 +257,8 @@ function slotOf({ held, ttft, tpot, sums }: Ring, bucket: number): number {
   const slot = bucket % SPARK
   if (held[slot] === bucket) return slot
   held[slot] = bucket
-  ttft.fill(0, slot * SMALL, (slot + 1) * SMALL)
-  tpot.fill(0, slot * SMALL, (slot + 1) * SMALL)
+  ttft[slot].clear()
+  tpot[slot].clear()
   sums.fill(0, slot * 3, (slot + 1) * 3)
   return slot
 }

@@ -1,6 +1,6 @@
 /**
  * What happened lately, for the dashboard's charts: one pass over each fact, into five rings of buckets. It begins with
- * the process, takes 2 MB and 160 KB for each deployment, whatever the load, and computes nothing until it is read.
+ * the process, takes 3 MB, and half of one a deployment, once all is full, and computes nothing until it is read.
  */
 import type { Fact } from '../../core/facts.ts'
 import { ttftOfParts } from '../../core/goals.ts'
@@ -112,10 +112,11 @@ export class History {
   }
 
   #firstToken(atMs: number, parts: TtftParts): void {
-    const cell = cellOf(ttftOfParts(parts))
+    const ms = ttftOfParts(parts)
+    const cell = cellOf(ms)
     for (const part of PARTS) this.#add(atMs, part, parts[part])
     this.#add(atMs, 'firstTokens', 1)
-    for (const tier of this.tiers) tier.addTtft(atMs, cell)
+    for (const tier of this.tiers) tier.addTtft(atMs, ms, cell)
   }
 
   #progressed(job: JobId, tokens: number, atMs: number): void {
@@ -152,7 +153,7 @@ export class History {
     const tpotMs = timing?.tpotMs
     if (tpotMs === undefined) return
     const cell = cellOf(tpotMs)
-    for (const tier of this.tiers) tier.addTpot(atMs, cell)
+    for (const tier of this.tiers) tier.addTpot(atMs, tpotMs, cell)
     if (deployment !== null) this.deployments.tpot(deployment, atMs, tpotMs)
   }
 }

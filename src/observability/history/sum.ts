@@ -1,7 +1,7 @@
-/** The histories of several nodes, read as one: counts and cells are added up, nothing is averaged. */
+/** The histories of several nodes, read as one: counts and marks are added up, nothing is averaged. */
 import { type DeploymentHistory, type Deployments, lastErrorOf, readDeployment } from './deployments.ts'
 import type { History } from './history.ts'
-import { CELLS } from './marks.ts'
+import { type Marks, sumOfMarks } from './marks.ts'
 import type { Column, TierView } from './tier.ts'
 
 export interface HistoryView {
@@ -39,12 +39,12 @@ class TierSum implements TierView {
     return sum
   }
 
-  ttft(bucket: number): ArrayLike<number> | null {
-    return this.has(bucket) ? this.cells(bucket, bucket, 'ttft') : null
+  ttft(bucket: number): Marks | null {
+    return this.has(bucket) ? this.marks(bucket, bucket, 'ttft') : null
   }
 
-  tpot(bucket: number): ArrayLike<number> | null {
-    return this.has(bucket) ? this.cells(bucket, bucket, 'tpot') : null
+  tpot(bucket: number): Marks | null {
+    return this.has(bucket) ? this.marks(bucket, bucket, 'tpot') : null
   }
 
   total(from: number, to: number, column: Column): number {
@@ -53,13 +53,8 @@ class TierSum implements TierView {
     return sum
   }
 
-  cells(from: number, to: number, of: 'ttft' | 'tpot'): Float64Array {
-    const sum = new Float64Array(CELLS)
-    for (const tier of this.#tiers) {
-      const cells = tier.cells(from, to, of)
-      for (let i = 0; i < CELLS; i++) sum[i] += cells[i]
-    }
-    return sum
+  marks(from: number, to: number, of: 'ttft' | 'tpot'): Marks {
+    return sumOfMarks(this.#tiers.map((tier) => tier.marks(from, to, of)))
   }
 }
 

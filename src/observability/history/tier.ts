@@ -1,6 +1,6 @@
 /** Columns of numbers over time, in a ring of buckets of one width; one is cleared when its place is used again. */
 import { type Edited, Edits, sparse, unpack } from './edits.ts'
-import { CELLS } from './marks.ts'
+import { Marks, type PackedMarks } from './marks.ts'
 
 /** What is added up in each bucket. */
 export const COLUMNS = [
@@ -47,16 +47,16 @@ export interface TierView {
   /** 0 where nothing is known. */
   value(bucket: number, column: Column): number
   /** Null where nothing is known. */
-  ttft(bucket: number): ArrayLike<number> | null
-  tpot(bucket: number): ArrayLike<number> | null
+  ttft(bucket: number): Marks | null
+  tpot(bucket: number): Marks | null
   /** A column added up over buckets, the last one included. */
   total(from: number, to: number, column: Column): number
-  /** The cells of several buckets together. */
-  cells(from: number, to: number, of: 'ttft' | 'tpot'): Float64Array
+  /** Those of several buckets together. */
+  marks(from: number, to: number, of: 'ttft' | 'tpot'): Marks
 }
 
-/** A bucket: its number, its columns, its cells of TTFT and of TPOT. */
-export type PackedBucket = readonly [bucket: number, values: number[], ttft: number[], tpot: number[]]
+/** A bucket: its number, its columns, its marks of TTFT and of TPOT. */
+export type PackedBucket = readonly [bucket: number, values: number[], ttft: PackedMarks, tpot: PackedMarks]
 
 export class Tier implements TierView {
   readonly stepMs: number
@@ -64,8 +64,8 @@ export class Tier implements TierView {
   /** Which bucket a slot holds; -1: none. */
   readonly #held: Float64Array
   readonly #values: Float64Array
-  readonly #ttft: Uint32Array
-  readonly #tpot: Uint32Array
+  readonly #ttft: readonly Marks[]
+  readonly #tpot: readonly Marks[]
   /** By slot. */
   readonly #edited: Float64Array
   readonly #edits: Edits
@@ -78,15 +78,15 @@ export class Tier implements TierView {
     this.slots = slots
     this.#held = new Float64Array(slots).fill(-1)
     this.#values = new Float64Array(slots * WIDTH)
-    this.#ttft = new Uint32Array(slots * CELLS)
-    this.#tpot = new Uint32Array(slots * CELLS)
+    this.#ttft = Array.from({ length: slots }, () => new Marks())
+    this.#tpot = Array.from({ length: slots }, () => new Marks())
     this.#edited = new Float64Array(slots)
     this.#edits = edits
   }
 
   get bytes(): number {
-    const rings = [this.#held, this.#values, this.#ttft, this.#tpot, this.#edited]
-    return rings.reduce((sum, { byteLength }) => sum + byteLength, 0)
+    const marks = [...this.#ttft, ...this.#tpot].reduce((sum, { bytes }) => sum + bytes, 0)
+    return [this.#held, this.#values, this.#edited].reduce((sum, { byteLength }) => sum + byteLength, marks)
   }
 
   bucketAt(atMs: number): number {
@@ -108,8 +108,8 @@ export class Tier implements TierView {
     if (this.#held[slot] === bucket) return slot
     this.#held[slot] = bucket
     this.#values.fill(0, slot * WIDTH, (slot + 1) * WIDTH)
-    this.#ttft.fill(0, slot * CELLS, (slot + 1) * CELLS)
-    this.#tpot.fill(0, slot * CELLS, (slot + 1) * CELLS)
+    this.#ttft[slot].clear()
+    this.#tpot[slot].clear()
     return slot
   }
 
@@ -125,8 +125,8 @@ export class Tier implements TierView {
     return [
       this.#held[slot],
       sparse(this.#values.subarray(slot * WIDTH, (slot + 1) * WIDTH)),
-      sparse(this.#ttft.subarray(slot * CELLS, (slot + 1) * CELLS)),
-      sparse(this.#tpot.subarray(slot * CELLS, (slot + 1) * CELLS)),
+      this.#ttft[slot].pack(),
+      this.#tpot[slot].pack(),
     ]
   }
 
@@ -135,8 +135,8 @@ export class Tier implements TierView {
     if (!Number.isSafeInteger(bucket) || bucket < 0) return
     const slot = this.#slotOf(bucket)
     unpack(values, this.#values.subarray(slot * WIDTH, (slot + 1) * WIDTH))
-    unpack(ttft, this.#ttft.subarray(slot * CELLS, (slot + 1) * CELLS))
-    unpack(tpot, this.#tpot.subarray(slot * CELLS, (slot + 1) * CELLS))
+    this.#ttft[slot].put(ttft)
+    this.#tpot[slot].put(tpot)
   }
 
   /** `place`: of a column. */
@@ -144,12 +144,12 @@ export class Tier implements TierView {
     this.#values[this.#slotAt(atMs) * WIDTH + place] += n
   }
 
-  addTtft(atMs: number, cell: number): void {
-    this.#ttft[this.#slotAt(atMs) * CELLS + cell]++
+  addTtft(atMs: number, ms: number, cell: number): void {
+    this.#ttft[this.#slotAt(atMs)].add(ms, cell)
   }
 
-  addTpot(atMs: number, cell: number): void {
-    this.#tpot[this.#slotAt(atMs) * CELLS + cell]++
+  addTpot(atMs: number, ms: number, cell: number): void {
+    this.#tpot[this.#slotAt(atMs)].add(ms, cell)
   }
 
   has(bucket: number): boolean {
@@ -160,17 +160,12 @@ export class Tier implements TierView {
     return this.has(bucket) ? this.#values[(bucket % this.slots) * WIDTH + PLACE[column]] : 0
   }
 
-  ttft(bucket: number): Uint32Array | null {
-    return this.has(bucket) ? this.#cells(this.#ttft, bucket) : null
+  ttft(bucket: number): Marks | null {
+    return this.has(bucket) ? this.#ttft[bucket % this.slots] : null
   }
 
-  tpot(bucket: number): Uint32Array | null {
-    return this.has(bucket) ? this.#cells(this.#tpot, bucket) : null
-  }
-
-  #cells(of: Uint32Array, bucket: number): Uint32Array {
-    const slot = bucket % this.slots
-    return of.subarray(slot * CELLS, (slot + 1) * CELLS)
+  tpot(bucket: number): Marks | null {
+    return this.has(bucket) ? this.#tpot[bucket % this.slots] : null
   }
 
   total(from: number, to: number, column: Column): number {
@@ -179,11 +174,11 @@ export class Tier implements TierView {
     return sum
   }
 
-  cells(from: number, to: number, of: 'ttft' | 'tpot'): Float64Array {
-    const sum = new Float64Array(CELLS)
+  marks(from: number, to: number, of: 'ttft' | 'tpot'): Marks {
+    const sum = new Marks()
     for (let bucket = from; bucket <= to; bucket++) {
-      const cells = of === 'ttft' ? this.ttft(bucket) : this.tpot(bucket)
-      if (cells !== null) for (let i = 0; i < CELLS; i++) sum[i] += cells[i]
+      const marks = this[of](bucket)
+      if (marks !== null) sum.addAll(marks)
     }
     return sum
   }

@@ -7,7 +7,7 @@ import type { Period, Situation, Trouble } from '../brief/situation.ts'
 import { type Span, spanOf, spark } from '../history/chart.ts'
 import { rounded } from '../history/deployments.ts'
 import { PARTS } from '../history/history.ts'
-import { quantileIn } from '../history/marks.ts'
+import type { Marks } from '../history/marks.ts'
 import type { HistoryView } from '../history/sum.ts'
 import type { TierView } from '../history/tier.ts'
 import { spendForecast } from './spend.ts'
@@ -22,16 +22,16 @@ const TOKENS_OVER_MS = 10_000
 export function periodOf(tier: TierView, first: number, last: number): Period {
   const total = (column: Parameters<TierView['total']>[2]): number => tier.total(first, last, column)
   const firstTokens = total('firstTokens')
-  const tpot = tier.cells(first, last, 'tpot')
+  const tpot = tier.marks(first, last, 'tpot')
   return {
     firstTokens,
     parts:
       firstTokens === 0
         ? null
         : (Object.fromEntries(PARTS.map((part) => [part, total(part) / firstTokens])) as unknown as TtftParts),
-    ttftP95Ms: quantileIn(tier.cells(first, last, 'ttft'), 0.95),
-    tpotP95Ms: quantileIn(tpot, 0.95),
-    tpotP50Ms: quantileIn(tpot, 0.5),
+    ttftP95Ms: tier.marks(first, last, 'ttft').quantile(0.95),
+    tpotP95Ms: tpot.quantile(0.95),
+    tpotP50Ms: tpot.quantile(0.5),
     done: total('done'),
     failed: total('failed'),
     expired: total('expired'),
@@ -100,8 +100,8 @@ function backTo(tier: TierView, nowMs: number, test: (bucket: number) => boolean
   return from
 }
 
-function over(cells: ArrayLike<number> | null, goal: number): boolean | null {
-  const p95 = cells === null ? null : quantileIn(cells, 0.95)
+function over(marks: Marks | null, goal: number): boolean | null {
+  const p95 = marks?.quantile(0.95) ?? null
   return p95 === null ? null : p95 > goal
 }
 
@@ -152,8 +152,7 @@ export function figuresOf(
   const spentNanoUsd = isLive ? beside.spentNanoUsd : tier.total(first, last, 'nanoUsd')
   const spendGoal = isLive ? beside.spendGoal : null
   const judged = goodOf(history, span, nowMs)
-  const quantile = (of: 'ttft' | 'tpot') =>
-    spark(span, (from, to) => rounded(quantileIn(tier.cells(from, to, of), 0.95)))
+  const quantile = (of: 'ttft' | 'tpot') => spark(span, (from, to) => rounded(tier.marks(from, to, of).quantile(0.95)))
   const ratio = (a: 'good' | 'tokensOut' | 'waiting', b: 'judged' | 'looks') =>
     spark(span, (from, to) => {
       const n = tier.total(from, to, b)
