@@ -2,15 +2,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import { LEAVES } from '../config/leaves.ts'
 import type { Config } from '../config/schema.ts'
-import { camelCase } from '../core/camel.ts'
 import type { LimitSettings } from '../core/limits.ts'
 import type { PlanModel } from '../core/ports/coordinator.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Provider } from '../core/ports/provider.ts'
 import type { Catalogue, ModelRoute } from '../routing/catalogue.ts'
 import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
-import { Secret } from '../settings/fields.ts'
 import type { WorkerPool } from '../worker/pool.ts'
+import { changedSettings, isSame } from './changed-settings.ts'
 import { limitsOf } from './limits.ts'
 import {
   type Adapters,
@@ -27,6 +26,8 @@ export interface Reloaded {
   /** Names of the models that clients can use now. */
   readonly models: readonly string[]
   readonly tenants: readonly string[]
+  /** Names of settings that differ from before, and of their items where they are lists. */
+  readonly changed: readonly string[]
   /** Settings that have changed, and are in force after a restart. */
   readonly needsRestart: readonly string[]
 }
@@ -128,7 +129,7 @@ export class Settings {
   /** Throws config_invalid; then nothing has changed. */
   async reload(next: Config, { catalogue, engine, worker }: ServedBy): Promise<Reloaded> {
     const adapters = await loadAdapters(next)
-    const before = this.config
+    const before = { config: this.config, providers: this.providers }
     const providers = createProviders(next, adapters, this.#deps, this.providers)
     const kept = new Set(providers.map(({ provider }) => provider))
     this.#retired.push(...this.providers.map(({ provider }) => provider).filter((provider) => !kept.has(provider)))
@@ -145,7 +146,8 @@ export class Settings {
     return {
       models: [...new Set(next.models.map(({ name }) => name))],
       tenants: [...this.#tenants.keys()],
-      needsRestart: changes(before, next),
+      changed: changedSettings(before, this),
+      needsRestart: restartSettings(before.config, next),
     }
   }
 
@@ -185,13 +187,7 @@ const byName = (config: Config): ReadonlyMap<string, Config['tenants'][number]> 
   new Map(config.tenants.map((tenant) => [tenant.name, tenant]))
 
 /** The settings that differ and need a restart. */
-function changes(before: Config, after: Config): readonly string[] {
-  return LEAVES.filter(({ path }) => !TAKEN_OVER.includes(path[0]) && !TAKEN_OVER.includes(path.join('.')))
-    .filter(({ path }) => !isDeepStrictEqual(valueAt(before, path), valueAt(after, path)))
+const restartSettings = (before: Config, after: Config): readonly string[] =>
+  LEAVES.filter(({ path }) => !TAKEN_OVER.includes(path[0]) && !TAKEN_OVER.includes(path.join('.')))
+    .filter(({ path }) => !isSame(before, after, path))
     .map(({ path }) => path.join('.'))
-}
-
-function valueAt(config: Config, path: readonly string[]): unknown {
-  const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[camelCase(key)], config)
-  return value instanceof Secret ? [value.ref, value.known ? value.reveal() : null] : value
-}

@@ -38,8 +38,8 @@ export function reloader(
     try {
       const reloaded = await settings.reload(configAgain(), parts)
       onReload?.(settings.config)
-      const { models, tenants, needsRestart } = reloaded
-      log.info({ models, tenants, needs_restart: needsRestart }, 'the configuration was reloaded')
+      const { models, tenants, changed, needsRestart } = reloaded
+      log.info({ models, tenants, changed, needs_restart: needsRestart }, 'the configuration was reloaded')
       if (advises) await warnOfJobsWithoutModel(parts.engine.jobs, parts.catalogue, log)
       return reloaded
     } catch (error) {
@@ -61,7 +61,7 @@ export function reloader(
 export async function auditReload(
   audit: Audit,
   { clock, emit, log }: Pick<Runtime, 'clock' | 'emit' | 'log'>,
-  { models, tenants, needsRestart }: Reloaded,
+  { models, tenants, changed, needsRestart }: Reloaded,
 ): Promise<void> {
   const entry: AuditEntry = {
     atMs: Math.floor(clock.wallMs()),
@@ -71,7 +71,7 @@ export async function auditReload(
     target: 'configuration',
     tenant: null,
     before: {},
-    after: { models, tenants, needs_restart: needsRestart },
+    after: { models, tenants, changed, needs_restart: needsRestart },
   }
   emit({ type: 'admin-changed', ...entry })
   await audit.add(entry).catch((err: unknown) => log.error({ err }, 'a reload could not be kept in the audit'))

@@ -83,7 +83,7 @@ describe('a reload', () => {
     const { status, json } = await server.post('/admin/reload', {})
     expect([status, json]).toEqual([
       200,
-      { object: 'reload', models: ['b', 'a'], tenants: ['team'], needs_restart: [] },
+      { object: 'reload', models: ['b', 'a'], tenants: ['team'], changed: [], needs_restart: [] },
     ])
     expect(server.err()).not.toContain('was reloaded')
   })
@@ -113,10 +113,11 @@ describe('a reload', () => {
     server.write(`port: 9999\nmodels:\n${demo('b')}queue: { max_attempts: 7 }\n`)
     expect(await server.hangUp()).toMatchObject({ level: 'info', models: ['b'], needs_restart: ['queue.max_attempts'] })
     expect(await modelsOf(server)).toEqual(['b'])
+    const changed = ['queue.max_attempts', 'models.a@demo removed', 'models.b@demo added']
     // A signal has no request to be found by
     const { data } = (await server.get('/admin/audit')) as { data: readonly object[] }
     expect(data).toMatchObject([
-      { action: 'config-reloaded', target: 'configuration', from: 'SIGHUP', after: { models: ['b'] } },
+      { action: 'config-reloaded', target: 'configuration', from: 'SIGHUP', after: { models: ['b'], changed } },
     ])
   })
 

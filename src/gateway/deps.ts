@@ -218,6 +218,7 @@ export interface GatewayDeps {
   readonly reload: () => Promise<{
     readonly models: readonly string[]
     readonly tenants: readonly string[]
+    readonly changed: readonly string[]
     readonly needsRestart: readonly string[]
   }>
   /** Ends the worker's process that runs this job, or breaks its call; tells which. Null: it runs nowhere here. */

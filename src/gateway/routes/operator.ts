@@ -35,8 +35,8 @@ export function operatorRoutes(deps: GatewayDeps, jobs: Jobs): readonly Route[] 
 
   async function reload(call: Call): Promise<Answer> {
     try {
-      const { models, tenants, needsRestart } = await deps.reload()
-      const after = { models, tenants, needs_restart: needsRestart }
+      const { models, tenants, changed, needsRestart } = await deps.reload()
+      const after = { models, tenants, changed, needs_restart: needsRestart }
       await tellChange(deps, call, { ...RELOADED, after })
       return json(200, { object: 'reload', ...after })
     } catch (error) {

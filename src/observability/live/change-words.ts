@@ -20,7 +20,7 @@ export function wordsOfChange({ action, target, before, after }: Change): {
   if (action === 'text-viewed')
     return { subject: `${after['part'] === 'request' ? 'Request' : 'Answer'} of ${name}`, rest: ' viewed' }
   if (action === 'config-reloaded')
-    return { subject: 'Configuration', rest: ` reloaded${waits(after['needs_restart'])}` }
+    return { subject: 'Configuration', rest: ` reloaded${listed(after['changed'])}${waits(after['needs_restart'])}` }
   const verb = action.slice(action.indexOf('-') + 1).replaceAll('-', ' ')
   const isNew = Object.keys(before).length === 0
   const changes = Object.keys({ ...before, ...after })
@@ -35,6 +35,12 @@ export function wordsOfChange({ action, target, before, after }: Change): {
 /** What the subject and the verb tell already, or nobody changed. */
 const HIDDEN =
   /^(?:id|object|tenant|source|limits_source|changed_at|created_at|hint|paused|drained|disabled|part|role)$/
+
+/** Names of settings: they are told without values. */
+const listed = (settings: unknown): string =>
+  Array.isArray(settings) && settings.length > 0
+    ? `: ${settings.slice(0, 4).join(', ').slice(0, 120)}${settings.length > 4 ? ' …' : ''}`
+    : ''
 
 const waits = (settings: unknown): string =>
   Array.isArray(settings) && settings.length > 0

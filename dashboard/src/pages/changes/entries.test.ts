@@ -24,9 +24,10 @@ describe('changes', () => {
     expect(wordsOf(entry('tenant-changed', 'tenant acme', { limits: null }, { limits: { requests: 5 } }))).toBe(
       'Tenant acme changed: requests none → 5',
     )
-    const reloaded = { models: ['a', 'b'], tenants: [], needs_restart: ['queue.max_attempts'] }
+    const changed = ['queue.max_attempts', 'limits.global']
+    const reloaded = { models: ['a', 'b'], tenants: [], changed, needs_restart: ['queue.max_attempts'] }
     expect(wordsOf(entry('config-reloaded', 'configuration', {}, reloaded))).toBe(
-      'Configuration reloaded; queue.max_attempts only after a restart',
+      'Configuration reloaded: queue.max_attempts, limits.global; queue.max_attempts only after a restart',
     )
     const view = { id: 'key_1', object: 'key', tenant: 'acme', limits_source: 'api', changed_at: 7 }
     expect(wordsOf(entry('key-created', 'key key_1', {}, view))).toBe('Key key_1 created')

@@ -55,7 +55,8 @@ const HIDDEN =
 /** "key-rotated", "key key_ab12" → "key key_ab12 rotated" */
 export function wordsOf({ action, target, before, after }: Entry): string {
   if (action === 'text-viewed') return `${after['part'] === 'request' ? 'Request' : 'Answer'} of ${target} viewed`
-  if (action === 'config-reloaded') return `Configuration reloaded${waits(after['needs_restart'])}`
+  if (action === 'config-reloaded')
+    return `Configuration reloaded${listed(after['changed'])}${waits(after['needs_restart'])}`
   const verb = action.slice(action.indexOf('-') + 1).replaceAll('-', ' ')
   const subject = action.startsWith('queue-') ? `Queue of ${target}` : upper(target)
   const isNew = Object.keys(before).length === 0
@@ -64,6 +65,12 @@ export function wordsOf({ action, target, before, after }: Entry): string {
     .flatMap((name) => changeOf(name, before[name], after[name], isNew))
   return `${subject} ${verb}${changes.length === 0 ? '' : `: ${changes.slice(0, 4).join(', ')}`}`
 }
+
+/** Names of settings: they are told without values. */
+const listed = (settings: unknown): string =>
+  Array.isArray(settings) && settings.length > 0
+    ? `: ${settings.slice(0, 4).join(', ').slice(0, 120)}${settings.length > 4 ? ' …' : ''}`
+    : ''
 
 const waits = (settings: unknown): string =>
   Array.isArray(settings) && settings.length > 0
