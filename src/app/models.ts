@@ -165,6 +165,7 @@ export function toRoutes(config: Config, providers: readonly NamedProvider[]): M
         conversationMembers: model.conversationMembers,
         upstreamModel: upstreamOf(model),
         concurrent: model.limits.concurrent ?? Infinity,
+        minSpeed: model.minSpeed,
         timeouts: {
           ttftMs: model.timeouts.ttftMs ?? config.timeouts.ttftMs,
           interTokenMs: model.timeouts.interTokenMs ?? config.timeouts.interTokenMs,

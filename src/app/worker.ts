@@ -39,6 +39,9 @@ export function startWorker(
     work,
     {
       deployment: (name) => catalogue.deployment(name),
+      hasOther: ({ kind, model }, name) =>
+        catalogue.resolve(model)?.deployments.some((other) => other.name !== name && other.kinds.includes(kind)) ??
+        false,
       replay: createReplays({ log, clock }),
       open: (lease) => log.open(lease),
       read: (job, afterSeq, maxBytes) => log.read(job, afterSeq, maxBytes),

@@ -73,6 +73,19 @@ const common = {
     .strictObject({ ttft_ms: timeout(), inter_token_ms: timeout(), total_ms: timeout() })
     .prefault({})
     .describe('Timeouts of this model.'),
+  min_speed: z
+    .strictObject({
+      tokens_per_second: z.number().positive().max(10_000).describe('Tokens of output a second.'),
+      over_ms: duration({ min: 100, max: 60_000 })
+        .prefault('3s')
+        .describe('Judged over this time, from the first text.'),
+    })
+    .nullable()
+    .prefault(null)
+    .describe(
+      'How fast a stream must begin. Its text is held back until that is clear, at most for `over_ms`; one that is slower ' +
+        'goes to another deployment, unseen. Of a job only the first attempt is judged, where there is another deployment.',
+    ),
   goals: z
     .strictObject({ ttft_ms: goal(), tpot_ms: goal() })
     .prefault({})

@@ -30,6 +30,7 @@ function setUp() {
       },
     },
     {
+      hasOther: () => false,
       deployment: () => deployment,
       replay: () => deployment,
       open: () => ({ epoch: 1, head: 0, pendingBytes: 0, append() {}, noteFirstText() {}, flushed: async () => {} }),

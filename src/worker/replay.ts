@@ -39,6 +39,7 @@ export const createReplays =
     revision: '',
     contextTokens: Infinity,
     stream: 'as_asked',
+    minSpeed: null,
     conversationMembers: [],
     timeouts: { ttftMs: Infinity, interTokenMs: Infinity, totalMs: Infinity },
     provider: providerOf(source, deps),

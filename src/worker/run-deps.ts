@@ -14,6 +14,8 @@ export type JobRequest = Pick<Lease, 'job' | 'body'>
 export interface RunDeps {
   /** Where a claim leads; null: taken out of the configuration. */
   readonly deployment: (name: string) => Deployment | null
+  /** Could another deployment answer this job, as far as is configured? */
+  readonly hasOther: (job: Job, deployment: string) => boolean
   /** Where a claim with a source leads. */
   readonly replay: (source: JobId) => Deployment
   /** Opens the log for the lease's attempt. Throws what fences it. */

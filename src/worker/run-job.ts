@@ -20,6 +20,7 @@ import type { Stage } from '../core/ports/admission.ts'
 import type { LogWriter } from '../core/ports/log.ts'
 import type {
   Deployment,
+  MinSpeed,
   Provider,
   ProviderEnd,
   ProviderRun,
@@ -39,6 +40,7 @@ import { Meter } from './meter.ts'
 import { FREE, stoppedBy } from './outcomes.ts'
 import { beginAttempt, type Identity, lastDeployment, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
 import type { RunDeps } from './run-deps.ts'
+import { Trial } from './trial.ts'
 
 /** To put it together was work enough for one turn of the event loop. */
 const LARGE_MESSAGE = 1 << 20
@@ -76,10 +78,12 @@ export class Run implements ProviderSink {
   /** What the last read brought. */
   #last: readonly Bytes[] = []
   /** Why the call was aborted, where nobody asked for it. */
-  #fault: { readonly error: SluiceError; readonly retry: boolean } | null = null
+  #fault: { readonly error: SluiceError; readonly retry: boolean | 'elsewhere' } | null = null
   #settled = false
   /** Its finish threw, and it was ended as failed. */
   #hasFailed = false
+  /** Holds the beginning back; null: it goes to the log as it comes. */
+  #trial: Trial | null = null
   /** Later attempts' chunks take the first one's identity. */
   #identity: Identity | null = null
   /** The log has chunks already: the upstream's opening chunk adds nothing. */
@@ -178,6 +182,9 @@ export class Run implements ProviderSink {
     const call = { job, attempt, deployment: deployment.name, body, prefix }
     const stage = this.#deps.guards.stand(call, this, () => this.#call?.abort())
     this.#stage = stage
+    const { minSpeed } = deployment
+    if (minSpeed !== null && this.#before === null && this.#deps.hasOther(job, deployment.name))
+      this.#trial = this.#onTrial(minSpeed)
     this.#calledMono = this.#deps.clock.monoMs()
     this.#call = deployment.provider.start(
       {
@@ -236,7 +243,24 @@ export class Run implements ProviderSink {
       records.push(payload)
     }
     this.#last = records
-    this.#append(records, this.#meter.tokens - before)
+    const tokens = this.#meter.tokens - before
+    if (this.#trial === null) this.#append(records, tokens)
+    else this.#trial.take(records, tokens)
+  }
+
+  /** What is held back has been counted: a deployment that is left for another has cost what it made. */
+  #onTrial(speed: MinSpeed): Trial {
+    return new Trial(speed, this.#deps.clock, {
+      passed: (records, tokens) => {
+        this.#trial = null
+        this.#append(records, tokens)
+      },
+      failed: (error) => {
+        if (this.#isOver) return
+        this.#fault = { error, retry: 'elsewhere' }
+        this.#abort()
+      },
+    })
   }
 
   document(document: Bytes, usage: unknown): void {
@@ -364,6 +388,7 @@ export class Run implements ProviderSink {
     if (end.kind !== 'aborted') this.#quota = end.limits
     let outcome: Outcome | typeof LOST | Promise<Outcome | typeof LOST>
     try {
+      if (end.kind === 'done' && !this.#isOver) this.#trial?.pass()
       outcome = this.#outcomeOf(end)
     } catch (thrown) {
       outcome = this.#failedBy(thrown)
@@ -387,6 +412,7 @@ export class Run implements ProviderSink {
       const isSpared = this.#isSpared
       this.#isSpared = this.#last.some(endsAnswer)
       if (this.#isSpared && !isSpared) return
+      this.#trial?.pass()
       this.#cut = cause
       this.#abort()
     } catch (thrown) {
@@ -462,6 +488,7 @@ export class Run implements ProviderSink {
   #settle(found: Outcome | typeof LOST): void {
     if (this.#settled) return
     this.#settled = true
+    this.#trial?.stop()
     if (this.#isStalled) this.#resumed(this.#deps.clock.monoMs())
     if (found === LOST) return this.ended.tell()
     crashpoint('before-finish')

@@ -5,7 +5,7 @@
  */
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { chunk, frame, HEAD, RawUpstream, response, sse, stream } from '../../src/routing/providers/testing/upstream.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 
@@ -164,6 +164,20 @@ function drip(socket: Socket, head: string, streams: boolean): void {
   socket.on('close', () => clearInterval(next))
 }
 
+const SLOW = FAULTS.length
+/** Whole in the end. */
+const SLOWLY: Pick<Fault, 'does'> = {
+  does(socket) {
+    socket.write(begun(OPENING, HALF), 'latin1')
+    let left = 20
+    const next = setInterval(() => {
+      socket.write(left > 0 ? frame(sse([HALF])) : frame(sse([STOP, '[DONE]'])) + LAST, 'latin1')
+      if (left-- === 0) clearInterval(next)
+    }, 50)
+    socket.on('close', () => clearInterval(next))
+  },
+}
+
 let app: TestApp
 const resets = createServer((socket) => socket.on('error', () => {}).on('data', () => socket.resetAndDestroy()))
 const bad = new RawUpstream()
@@ -173,7 +187,7 @@ const rows: string[][] = []
 beforeAll(async () => {
   await bad.listen()
   await good.listen()
-  const pick = (request: string): Fault => FAULTS[Number(/ \/f(\d+)\//.exec(request)![1])]
+  const pick = (request: string): Pick<Fault, 'does'> => FAULTS[Number(/ \/f(\d+)\//.exec(request)![1])] ?? SLOWLY
   const streams = (request: string): boolean => /"stream":\s*true/.test(request)
   bad.answer = (socket, request) => pick(request).does(socket, streams(request))
   good.answer = (socket, request) =>
@@ -188,13 +202,22 @@ beforeAll(async () => {
     deployment: `${name}${i}-${kind}`,
     provider: 'openai-compatible',
     base_url: `${url}/f${i}/v1`,
-    timeouts: kind === 'bad' && FAULTS[i].isSlow === true ? short : long,
+    timeouts: kind === 'bad' && FAULTS[i]?.isSlow === true ? short : long,
     order,
   })
   const models = FAULTS.flatMap(({ isTls }, i) => {
     const url = isTls === true ? tls : bad.url
     return [at('pair', 'bad', url, i), at('pair', 'good', good.url, i, 1), at('alone', 'bad', url, i)]
   })
+  const minSpeed = { min_speed: { tokens_per_second: 1_000, over_ms: 300 } }
+  const others = [
+    { ...at('slow', 'bad', bad.url, SLOW), name: 'slow', ...minSpeed },
+    { ...at('slow', 'good', good.url, SLOW, 1), name: 'slow', ...minSpeed },
+    { ...at('slow-alone', 'bad', bad.url, SLOW), name: 'slow-alone', ...minSpeed },
+    { ...at('fast', 'bad', good.url, SLOW), name: 'fast', ...minSpeed },
+    { ...at('fast', 'good', bad.url, SLOW, 1), name: 'fast', ...minSpeed },
+  ]
+  models.push(...others)
   app = await startTestApp({}, { models, queue: { max_attempts: 3, retry_base_ms: 5, retry_cap_ms: 10 } })
 })
 afterAll(async () => {
@@ -273,6 +296,20 @@ async function charged(tenant: string): Promise<{ readonly prompt: number; reado
 
 const calls = (upstream: RawUpstream, i: number): number =>
   upstream.asked.filter((request) => request.includes(` /f${i}/`)).length
+
+describe('a stream that is slower than min_speed', () => {
+  it.concurrent.each(['sse', 'job'] as const)('is left for another, unseen, asked for as %s', async (way) => {
+    const { key } = await app.addKey(`slow-${way}`)
+    expect(await ask(way, 'slow', key, 60_000)).toEqual({ text: 'Hello', code: null, reset: false })
+    expect((await charged(`slow-${way}`)).completion).toBeGreaterThan(2)
+  })
+
+  it('is as slow as it is where it is alone, and one that is fast enough is not kept waiting', async () => {
+    const { key } = await app.addKey('slow-alone')
+    expect((await ask('sse', 'slow-alone', key, 60_000)).text).toMatch(/^Hel/)
+    expect((await ask('sse', 'fast', key, 60_000)).text).toBe('Hello')
+  })
+})
 
 it.concurrent.each(FAULTS.map((fault, i) => [fault.name, fault, i] as const))(
   '%s',

@@ -30,6 +30,13 @@ export interface Timeouts {
   readonly totalMs: number
 }
 
+/** How fast an answer must begin, where another deployment could give it. */
+export interface MinSpeed {
+  readonly tokensPerSecond: number
+  /** From its first text on. */
+  readonly overMs: number
+}
+
 /** One limit, as far as the upstream's headers tell it. */
 export interface LimitState {
   readonly limit?: number
@@ -121,4 +128,6 @@ export interface Deployment extends PlanDeployment {
   /** Members of an answer that a conversation sends back to it, in addition to those that any provider takes. */
   readonly conversationMembers: readonly string[]
   readonly timeouts: Timeouts
+  /** Null: as slow as it is. */
+  readonly minSpeed: MinSpeed | null
 }
