@@ -6,7 +6,16 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { chunk, frame, HEAD, RawUpstream, response, sse, stream } from '../../src/routing/providers/testing/upstream.ts'
+import {
+  chunk,
+  frame,
+  HEAD,
+  LAST,
+  RawUpstream,
+  response,
+  sse,
+  stream,
+} from '../../src/routing/providers/testing/upstream.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 
 const WAYS = ['json', 'sse', 'job'] as const
