@@ -84,8 +84,8 @@ const common = {
     .prefault(null)
     .describe(
       'How fast a stream must begin. Its text is held back until that is clear, at most for `over_ms`; one that is ' +
-        'slower goes to another deployment, unseen. Of a job only the first attempt is judged, where there is another ' +
-        'deployment.',
+        'slower goes to another deployment, unseen. Only the first attempt of a job is judged, and only where there ' +
+        'is another deployment.',
     ),
   goals: z
     .strictObject({ ttft_ms: goal(), tpot_ms: goal() })
