@@ -117,12 +117,14 @@ describe.skipIf(NO_REDIS || process.platform !== 'linux')('Redis: several proces
   it('advice about Redis is told once, by the first, and by the one that follows it', async () => {
     const bare = await RedisServer.start()
     const args = ['--processes', '3', '--port', String(await freePort()), '--admin-port', String(await freePort())]
-    const { child, err, ended } = await startProcess(bare.url, 'all', { args })
+    const { child, adminUrl, err, ended } = await startProcess(bare.url, 'all', { args })
     const advice = () => lines(err()).filter(({ detail }) => /maxmemory is 0/.test(String(detail)))
     await eventually(() => expect(advice().map(({ process }) => process)).toEqual([1]))
     const [victim] = childrenOf(child.pid!)
     process.kill(victim, 'SIGKILL')
     await eventually(() => expect(advice().map(({ process }) => process)).toEqual([1, 1]))
+    // It gives its advice while it starts: a stop there is the subject of another test
+    await eventually(async () => expect(await stats(adminUrl)).toMatchObject({ processes: 3 }))
     child.kill('SIGTERM')
     expect(await ended, err()).toBe(0)
     await bare.remove()

@@ -57,9 +57,11 @@ export class Front {
   }
 
   async close(): Promise<void> {
-    const ended = once(this.#child, 'exit')
-    this.#child.kill('SIGTERM')
-    await ended
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const ended = once(this.#child, 'exit')
+      this.#child.kill('SIGTERM')
+      await ended
+    }
     rmSync(this.#dir, { recursive: true, force: true })
   }
 }

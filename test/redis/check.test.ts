@@ -11,6 +11,7 @@ import {
 } from '../../src/engines/redis/client/check.ts'
 import { Connection, type RedisAddress } from '../../src/engines/redis/client/connection.ts'
 import { eventually, leapClock } from '../conformance/harness.ts'
+import { freePort } from '../free-port.ts'
 import { RedisCluster } from './cluster.ts'
 import { NO_REDIS, type RedisOptions, RedisServer } from './server.ts'
 
@@ -139,7 +140,8 @@ describe.skipIf(NO_REDIS)('Redis: the check of its settings', () => {
     opened.push(() => primary.remove())
     const replica = await nodeOf({ appendfsync: 'always', config: { replicaof: `127.0.0.1 ${primary.port}` } })
     await expect(check(replica, { allowDataLoss: true })).rejects.toThrow('This is a replica')
-    const member = await nodeOf({ appendfsync: 'always', config: { 'cluster-enabled': 'yes' } })
+    const config = { 'cluster-enabled': 'yes', 'cluster-port': String(await freePort()) }
+    const member = await nodeOf({ appendfsync: 'always', config })
     await expect(check(member, { allowDataLoss: true })).rejects.toThrow(
       'name others of its nodes in engine.redis.nodes',
     )

@@ -39,6 +39,11 @@ describe.skipIf(NO_REDIS)('Redis: the harness', () => {
     expect(await a.config('GET', 'maxmemory-policy')).toEqual(['maxmemory-policy', 'noeviction'])
   })
 
+  it('one whose port is taken fails, and hangs nobody', async () => {
+    const { port } = await server({ appendfsync: null })
+    await expect(RedisServer.start({ config: { port: String(port) } })).rejects.toThrow('Address already in use')
+  })
+
   it('a stopped server answers when it is resumed', async () => {
     const redis = await server({ appendfsync: null })
     const a = client(redis.port)

@@ -3,7 +3,6 @@
  * `describe.skipIf(NO_REDIS)`: they run where SLUICE_TEST_REDIS names a server, or where one is on the PATH.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -44,6 +43,7 @@ export class RedisServer {
   readonly dir: string
   readonly #options: RedisOptions
   #child: ChildProcess | null = null
+  #closed: Promise<void> = Promise.resolve()
   #printed = ''
 
   private constructor(port: number, options: RedisOptions) {
@@ -80,7 +80,12 @@ export class RedisServer {
     const child = spawn(SERVER, this.#args(), { cwd: this.dir, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     running.add(child)
-    child.once('close', () => running.delete(child))
+    this.#closed = new Promise((closed) =>
+      child.once('close', () => {
+        running.delete(child)
+        closed()
+      }),
+    )
     await new Promise<void>((done, fail) => {
       const giveUp = setTimeout(() => fail(new Error(`Redis does not start: ${this.#printed}`)), START_MS)
       const over = (error?: Error): void => {
@@ -128,10 +133,10 @@ export class RedisServer {
     const child = this.#child
     if (child === null) return
     this.#child = null
-    const closed = once(child, 'close')
     child.kill(signal)
     if (signal === 'SIGKILL') child.kill('SIGCONT')
-    await closed
+    // It may have ended by itself
+    await this.#closed
   }
 
   /** It stops answering, and keeps its connections, until `resume`. */
