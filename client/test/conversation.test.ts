@@ -1,5 +1,5 @@
 /** A conversation as a chat shows it: over both transports, through cuts, in several tabs. A real server. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Server, startServer } from '../../test/e2e/server.ts'
 import { expectInTime } from '../../test/in-time.ts'
 import { type Conversation, connect, type Sluice } from '../src/index.ts'
@@ -10,9 +10,9 @@ const opened: Array<{ close(): void }> = []
 beforeAll(async () => {
   server = await startServer('models:\n  - { name: demo, provider: demo }\nlog: { level: silent }\n')
 })
-afterAll(() => server?.stop())
-afterEach(() => {
-  for (const one of opened.splice(0).reverse()) one.close()
+afterAll(async () => {
+  for (const one of opened.reverse()) one.close()
+  await server?.stop()
 })
 
 const fresh = (): string => `c-${Math.random().toString(36).slice(2)}`
@@ -55,7 +55,7 @@ async function kept(sluice: Sluice, id: string): Promise<ReadonlyArray<readonly 
 const told = ({ turns }: Conversation): ReadonlyArray<readonly [string, string]> =>
   turns.map(({ question, answer }) => [question, answer] as const)
 
-describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
+describe.each(['websocket', 'sse'] as const)('over %s', { concurrent: true }, (transport) => {
   it('begins empty, takes messages while it answers, and is the same in a second tab and after a reload', async () => {
     const id = fresh()
     const { sluice } = await tab(transport)
@@ -179,7 +179,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', (transport) => {
   })
 })
 
-describe('where WebSockets are blocked', () => {
+describe('where WebSockets are blocked', { concurrent: true }, () => {
   it.each(['refused', 'swallowed'] as const)(
     'and %s, at load: falls back at once, through a proxy that passes only /v1',
     async (how) => {
@@ -215,7 +215,7 @@ describe('where WebSockets are blocked', () => {
   })
 })
 
-it('watches more conversations than a burst of messages may be', async () => {
+it.concurrent('watches more conversations than a burst of messages may be', async () => {
   const strict = await startServer(
     'models: [{ name: demo, provider: demo }]\nwebsocket: { max_messages_per_second: 20 }\n',
   )
@@ -233,6 +233,7 @@ it('watches more conversations than a burst of messages may be', async () => {
   }
 })
 
+// Alone: it puts a storage in place that each of them would use
 it('what was typed and not accepted outlives a reload of its tab, once and in its place', async () => {
   const kept = new Map<string, string>()
   const storage = {

@@ -97,7 +97,7 @@ describe('signals', () => {
     }
     const server = serve({ folder, env })
     const { url } = await server.ready()
-    await vi.waitFor(async () => expect((await state(url)).state).not.toBe('queued'), { timeout: 20_000 })
+    await vi.waitFor(async () => expect((await state(url)).state).not.toBe('queued'), { timeout: 60_000 })
     expect(await state(url)).toMatchObject({ state: 'leased', attempts: lives + 1 })
   })
 

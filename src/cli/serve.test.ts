@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { DEEP } from '../../test/depth.ts'
 import {
   BIN,
@@ -18,8 +18,12 @@ import {
   serve,
 } from '../../test/e2e/serve.ts'
 
-afterEach(killAll)
-afterAll(removeFolders)
+// They run beside each other: most of them wait for a process
+const it = test.concurrent
+afterAll(() => {
+  killAll()
+  removeFolders()
+})
 
 const exited = (child: ChildProcess): Promise<unknown> =>
   child.exitCode === null ? once(child, 'exit') : Promise.resolve()

@@ -1,7 +1,8 @@
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it, type TestContext } from 'vitest'
+import { eventually } from '../conformance/harness.ts'
 import { depth } from '../depth.ts'
 import { type Server, startServer } from '../e2e/server.ts'
 import { expectInTime } from '../in-time.ts'
@@ -9,22 +10,22 @@ import { recordsOfFrames, recordsOfSse, seqOf, textOf } from './log.ts'
 import { encode, openPeer, type Peer, type Said } from './peer.ts'
 
 const DEMO = 'models:\n  - { name: demo, provider: demo }\n'
-let server: Server | undefined
-const peers = new Set<Peer>()
-afterEach(async () => {
-  for (const peer of peers) peer.drop()
-  peers.clear()
-  await server?.stop()
-  server = undefined
-})
+const peers = new Map<Server, Set<Peer>>()
 
-const start = async (config = '', env: Record<string, string> = {}): Promise<Server> => {
-  server = await startServer(DEMO + config, env)
+/** Ends with the test. */
+async function start(test: TestContext, config = ''): Promise<Server> {
+  const server = await startServer(DEMO + config)
+  const opened = new Set<Peer>()
+  peers.set(server, opened)
+  test.onTestFinished(async () => {
+    for (const peer of opened) peer.drop()
+    await server.stop()
+  })
   return server
 }
-async function open({ url }: Server, key: string | null): Promise<Peer> {
-  const peer = await openPeer(url, key === null ? {} : { headers: { authorization: `Bearer ${key}` } })
-  peers.add(peer)
+async function open(server: Server, key: string | null): Promise<Peer> {
+  const peer = await openPeer(server.url, key === null ? {} : { headers: { authorization: `Bearer ${key}` } })
+  peers.get(server)!.add(peer)
   return peer
 }
 async function greeted(at: Server, auth: object, hello: object = {}): Promise<Peer> {
@@ -62,9 +63,9 @@ const logOf = async ({ url, key }: Server, id: string): Promise<ReturnType<typeo
 const lastCursor = (peer: Peer, id: string): string =>
   peer.heard.findLast((frame) => frame.t === 'ev' && frame['job'] === id)!['cursor']
 
-describe('a stop', () => {
-  it('goaway; who follows nothing leaves, running jobs end first, nothing new is taken', async () => {
-    const at = await start('workers: { drain_ms: 10s }\n')
+describe('a stop', { concurrent: true }, () => {
+  it('goaway; who follows nothing leaves, running jobs end first, nothing new is taken', async (test) => {
+    const at = await start(test, 'workers: { drain_ms: 10s }\n')
     const [idle, busy] = [await open(at, at.key), await open(at, at.key)]
     const id = await submit(busy, job(250, 20))
     await busy.next(past(5))
@@ -94,8 +95,8 @@ describe('a stop', () => {
     expect(textOf(recordsOfFrames(busy.heard, id))).not.toBe('')
   })
 
-  it('what does not end in time goes on after the start, for a reader that comes back', async () => {
-    const at = await start('workers: { drain_ms: 500ms }\n')
+  it('what does not end in time goes on after the start, for a reader that comes back', async (test) => {
+    const at = await start(test, 'workers: { drain_ms: 500ms }\n')
     const before = await open(at, at.key)
     const id = await submit(before, job(150, 20))
     await before.next(past(10))
@@ -114,9 +115,9 @@ describe('a stop', () => {
   })
 })
 
-describe('a death', () => {
-  it('after a kill -9 every job goes on where its reader was; the page comes back with its token', async () => {
-    const at = await start()
+describe('a death', { concurrent: true }, () => {
+  it('after a kill -9 every job goes on where its reader was; the page comes back with its token', async (test) => {
+    const at = await start(test)
     const { ticket } = await call(`${at.url}/v1/tickets`, at.key, 'POST', { user: 'ann' })
     const before = await open(at, null)
     before.say({ t: 'hello', auth: { ticket } })
@@ -143,8 +144,8 @@ describe('a death', () => {
     }
   })
 
-  it('a submit that got no accepted is sent again, and is the same job', async () => {
-    const at = await start()
+  it('a submit that got no accepted is sent again, and is the same job', async (test) => {
+    const at = await start(test)
     const wanted = job(20, 10, { idempotency_key: 'sent-again' })
     const before = await open(at, at.key)
     before.write(encode(JSON.stringify({ t: 'submit', id: 's', ...wanted })))
@@ -158,8 +159,8 @@ describe('a death', () => {
     expect(data.map((each: { id: string }) => each.id)).toEqual([id])
   })
 
-  it('after a backup was restored a cursor of the original gets gap, and everything from the start', async () => {
-    const at = await start()
+  it('after a backup was restored a cursor of the original gets gap, and everything from the start', async (test) => {
+    const at = await start(test)
     const [data, backup] = [join(at.dir, 'data'), join(at.dir, 'backup')]
     const before = await open(at, at.key)
     const id = await submit(before, job(150, 15))
@@ -187,11 +188,11 @@ describe('a death', () => {
   })
 })
 
-describe('who is let in', () => {
-  it('a token is sent again before it expires, and the session is over when its time is', async () => {
-    const at = await start('sessions: { token_ms: 4s }\n')
-    const { ticket } = await call(`${at.url}/v1/tickets`, at.key, 'POST', { session_ms: 9_000 })
+describe('who is let in', { concurrent: true }, () => {
+  it('a token is sent again before it expires, and the session is over when its time is', async (test) => {
+    const at = await start(test, 'sessions: { token_ms: 4s }\n')
     const from = performance.now()
+    const { ticket } = await call(`${at.url}/v1/tickets`, at.key, 'POST', { session_ms: 9_000 })
     const peer = await open(at, null)
     peer.say({ t: 'hello', auth: { ticket } })
     const first = await peer.next('token')
@@ -204,8 +205,8 @@ describe('who is let in', () => {
     expect(performance.now() - from).toBeGreaterThan(8_900)
   })
 
-  it('a revoked key: its connections and those of its tickets are closed, and no others', async () => {
-    const at = await start()
+  it('a revoked key: its connections and those of its tickets are closed, and no others', async (test) => {
+    const at = await start(test)
     const made = await call(`${at.adminUrl}/admin/keys`, at.adminKey, 'POST', { tenant: 'default' })
     const { ticket } = await call(`${at.url}/v1/tickets`, made.key, 'POST', {})
     const [byKey, byTicket, other] = [await open(at, made.key), await greeted(at, { ticket }), await open(at, at.key)]
@@ -216,9 +217,9 @@ describe('who is let in', () => {
   })
 })
 
-describe('what a connection leaves behind', () => {
-  it('on_disconnect: cancel: after the grace, unless its reader comes back', async () => {
-    const at = await start('http: { disconnect_grace_ms: 3s }\n')
+describe('what a connection leaves behind', { concurrent: true }, () => {
+  it('on_disconnect: cancel: after the grace, unless its reader comes back', async (test) => {
+    const at = await start(test, 'http: { disconnect_grace_ms: 3s }\n')
     const peer = await open(at, at.key)
     const left = await submit(peer, job(2_000, 20, { on_disconnect: 'cancel' }))
     const kept = await submit(peer, job(100, 20, { on_disconnect: 'cancel' }))
@@ -229,12 +230,12 @@ describe('what a connection leaves behind', () => {
     expect(await back.next('end')).toMatchObject({ job: kept, state: 'done' })
     // Who waits for a job reads it
     const state = async (id: string): Promise<string> => (await call(`${at.url}/v1/jobs/${id}`, at.key)).state
-    await expect.poll(() => state(left)).toBe('canceled')
-    await expect.poll(() => state(plain)).toBe('done')
+    await eventually(async () => expect(await state(left)).toBe('canceled'))
+    await eventually(async () => expect(await state(plain)).toBe('done'))
   })
 
-  it('what users saw is in the operator’s numbers', async () => {
-    const at = await start()
+  it('what users saw is in the operator’s numbers', async (test) => {
+    const at = await start(test)
     const peer = await open(at, at.key)
     const id = await submit(peer, job(50, 10))
     await peer.next('ev')
@@ -249,9 +250,10 @@ describe('what a connection leaves behind', () => {
     })
   })
 
-  it('who sends and never reads is not read from either, and goes on when it reads again', async () => {
+  it('who sends and never reads is not read from either, and goes on when it reads again', async (test) => {
     const [BLOCKS, BLOCK] = [depth(600, 250), 100]
     const at = await start(
+      test,
       'http: { max_reader_buffer_bytes: 64KiB }\nwebsocket: { max_messages_per_second: 10_000_000 }\n',
     )
     const peer = await open(at, at.key)
@@ -271,8 +273,8 @@ describe('what a connection leaves behind', () => {
     expect(peer.heard.filter((frame) => frame.t === 'error').length).toBe(BLOCKS * BLOCK)
   })
 
-  it('who follows and never reads holds up nobody, and has all in the end', async () => {
-    const at = await start('http: { max_reader_buffer_bytes: 64KiB }\n')
+  it('who follows and never reads holds up nobody, and has all in the end', async (test) => {
+    const at = await start(test, 'http: { max_reader_buffer_bytes: 64KiB }\n')
     const writer = await open(at, at.key)
     const ids: string[] = []
     for (let i = 0; i < depth(12, 8); i++) ids.push(await submit(writer, job(4_000, 1, { follow: false })))
