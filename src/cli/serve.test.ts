@@ -114,7 +114,7 @@ describe('a log that can not be written', () => {
 })
 
 const hasScript = existsSync('/usr/bin/script')
-it.skipIf(!hasScript)('at a terminal: text for people, SIGHUP reloads, and closing the terminal stops it', async () => {
+test.skipIf(!hasScript)('at a terminal: text for people, SIGHUP reloads, closing it stops the server', async () => {
   const folder = freshFolder()
   const command = `exec "${process.execPath}" "${BIN}" serve --port 0 --data-dir "${folder}"`
   const terminal = owned(spawn('script', ['-qfc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'ignore'] }))
