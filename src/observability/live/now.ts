@@ -3,6 +3,7 @@ import { healthOf } from '../../core/deployment-state.ts'
 import type { DeploymentRow, Figure, Goals, Now, Range } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import type { DeploymentStatus } from '../../core/ports/operations.ts'
+import { MANY } from '../brief/brief.ts'
 import type { Period, Situation, Trouble } from '../brief/situation.ts'
 import { type Span, spanOf, spark } from '../history/chart.ts'
 import { rounded } from '../history/deployments.ts'
@@ -70,32 +71,45 @@ export function pastOf(history: HistoryView, range: Range, nowMs: number): Pick<
   }
 }
 
-/** When each trouble began: the first of the minutes without a break in which it was so. */
+/**
+ * When each trouble began: with the first of the minutes without a break in which it was so, and within that as finely as
+ * is known.
+ */
 export function sincesOf({ tiers }: HistoryView, nowMs: number, goals: Goals): Partial<Record<Trouble, number>> {
-  const tier = tiers[2]
-  const isSo: Readonly<Record<Exclude<Trouble, 'stuck'>, (bucket: number) => boolean | null>> = {
-    late: (bucket) => over(tier.ttft(bucket), goals.ttftMs),
-    slow: (bucket) => over(tier.tpot(bucket), goals.tpotMs),
-    failing: (bucket) => shareOver(tier, bucket, 'failed'),
-    refusing: (bucket) => shareOver(tier, bucket, 'refused'),
-  }
+  const [fine, , minutes] = tiers
   const since: Partial<Record<Trouble, number>> = {}
-  for (const [trouble, test] of Object.entries(isSo) as Array<[Trouble, (bucket: number) => boolean | null]>) {
-    const from = backTo(tier, nowMs, test)
-    if (from !== null) since[trouble] = from
+  for (const [trouble, test] of Object.entries(testsOf(goals)) as Array<[Trouble, Test]>) {
+    const from = backTo(minutes, nowMs, test)
+    if (from !== null) since[trouble] = withinMinute(fine, from, from + minutes.stepMs, test) ?? from
   }
   return since
 }
 
-/** Buckets in which nothing was measured break nothing. */
-function backTo(tier: TierView, nowMs: number, test: (bucket: number) => boolean | null): number | null {
+/** Was it so? Null: nothing was measured. */
+type Test = (tier: TierView, bucket: number) => boolean | null
+
+const testsOf = (goals: Goals): Readonly<Record<Exclude<Trouble, 'stuck'>, Test>> => ({
+  late: (tier, bucket) => over(tier.ttft(bucket), goals.ttftMs),
+  slow: (tier, bucket) => over(tier.tpot(bucket), goals.tpotMs),
+  failing: (tier, bucket) => shareOver(tier, bucket, 'failed'),
+  refusing: (tier, bucket) => shareOver(tier, bucket, 'refused'),
+})
+
+/** With the first bucket of this time in which it was so, or with those without a break before that. */
+function withinMinute(tier: TierView, fromMs: number, toMs: number, test: Test): number | null {
+  for (let bucket = tier.bucketAt(fromMs); bucket < tier.bucketAt(toMs); bucket++)
+    if (test(tier, bucket) === true) return backTo(tier, bucket * tier.stepMs, test)
+  return null
+}
+
+/** Buckets in which nothing was measured break nothing, nor does the present one, which has only just begun perhaps. */
+function backTo(tier: TierView, nowMs: number, test: Test): number | null {
   let from: number | null = null
   const last = tier.bucketAt(nowMs)
   for (let bucket = last; bucket > last - tier.slots && bucket >= 0; bucket--) {
-    const is = test(bucket)
-    if (is === false) return from
+    const is = test(tier, bucket)
     if (is === true) from = bucket * tier.stepMs
-    if (!tier.has(bucket)) return from
+    else if (bucket < last && (is === false || !tier.has(bucket))) return from
   }
   return from
 }
@@ -105,10 +119,11 @@ function over(marks: Marks | null, goal: number): boolean | null {
   return p95 === null ? null : p95 > goal
 }
 
-function shareOver(tier: TierView, bucket: number, column: 'failed' | 'refused'): boolean | null {
-  const bad = tier.value(bucket, column)
-  const all = tier.value(bucket, 'done') + tier.value(bucket, 'failed') + tier.value(bucket, 'refused')
-  return all === 0 ? null : bad / all >= 0.05
+function shareOver(tier: TierView, bucket: number, of: 'failed' | 'refused'): boolean | null {
+  const failed = tier.value(bucket, 'failed') + tier.value(bucket, 'expired')
+  const refused = of === 'refused' ? tier.value(bucket, 'refused') : 0
+  const all = tier.value(bucket, 'done') + failed + refused
+  return all === 0 ? null : (of === 'failed' ? failed : refused) / all >= MANY
 }
 
 /** For how long something has waited while nothing ran; 0: it is not so now. */
