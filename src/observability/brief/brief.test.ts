@@ -25,7 +25,10 @@ const WELL: Period = {
   good: 60,
 }
 
-const deployment = (name: string, more: Partial<DeploymentNow> = {}): DeploymentNow => ({
+const deployment = (
+  name: string,
+  more: Omit<Partial<DeploymentNow>, 'lately'> & { lately?: Partial<DeploymentNow['lately']> } = {},
+): DeploymentNow => ({
   model: 'chat',
   deployment: name,
   state: 'up',
@@ -44,6 +47,7 @@ const deployment = (name: string, more: Partial<DeploymentNow> = {}): Deployment
   outForMs: null,
   tpotP50BeforeMs: 18,
   ...more,
+  lately: { ttftP95Ms: 400, tpotP50Ms: 18, tpotP95Ms: 24, late: 0, slow: 0, ...more.lately },
 })
 
 const situation = ({
@@ -115,7 +119,7 @@ describe('what is to blame', () => {
       'a slow model',
       {
         now: { tpotP95Ms: 92, tpotP50Ms: 70 },
-        deployments: [deployment('vllm-a', { tpotP50Ms: 70, tpotP50BeforeMs: 18 }), deployment('vllm-b')],
+        deployments: [deployment('vllm-a', { lately: { tpotP50Ms: 70, slow: 58 } }), deployment('vllm-b')],
       },
       'slow',
       /vllm-a makes a token in 70 ms; in the hour before it was 18 ms\. First tokens come in time/,
@@ -124,7 +128,7 @@ describe('what is to blame', () => {
       'a slow connection',
       {
         now: late({ connect: 2_600 }),
-        deployments: [deployment('vllm-a', { ttftP95Ms: 4_000 }), deployment('vllm-b')],
+        deployments: [deployment('vllm-a', { lately: { ttftP95Ms: 4_000, late: 50 } }), deployment('vllm-b')],
       },
       'late',
       /2\.6 s is connecting\. vllm-a takes long to connect to/,
@@ -277,6 +281,36 @@ describe('what is to blame', () => {
     expect(brief.kind).toBe(kind)
     expect(all(brief)).toMatch(text)
     expect(all(brief)).not.toMatch(/cause not clear/i)
+  })
+
+  it('blames a deployment by its share of what was slow, not by how slow it is', () => {
+    const { cause } = first({
+      now: { tpotP95Ms: 213, tpotP50Ms: 6 },
+      deployments: [
+        deployment('slowm', { attempts: 1, lately: { tpotP50Ms: 99, tpotP95Ms: 99, slow: 1 } }),
+        deployment('demo-*', { attempts: 60, lately: { tpotP50Ms: 6, tpotP95Ms: 205, slow: 20 } }),
+      ],
+    })
+    expect(textOf(cause)).toMatch(
+      /^demo-\* gave 20 of the 21 slow answers: 205 ms a token \(p95\), half of its answers come at 6 ms/,
+    )
+  })
+
+  it('blames none for tokens where several are slow', () => {
+    const { cause } = first({
+      now: { tpotP95Ms: 213 },
+      deployments: ['a', 'b'].map((name) => deployment(name, { lately: { tpotP50Ms: 99, slow: 20 } })),
+    })
+    expect(textOf(cause)).toMatch(/^Cause not clear: of 40 slow answers, 20 are of a and 20 of b \(p50 of the hour/)
+  })
+
+  it('blames a provider by its share of what was late', () => {
+    const upstream = (...deployments: readonly DeploymentNow[]): string =>
+      textOf(first({ now: late({ upstream: 2_600 }), deployments }).cause)
+    const one = deployment('one', { attempts: 1, lately: { ttftP95Ms: 9_000, late: 1 } })
+    const most = deployment('most', { lately: { ttftP95Ms: 4_000, late: 20 } })
+    expect(upstream(one, most)).toMatch(/the provider\. most is slow to answer: .* after 4\.0 s/)
+    expect(upstream(one, deployment('other', { lately: { ttftP95Ms: 4_000, late: 1 } }))).toMatch(/the provider\. $/)
   })
 
   it('never says that all is well while a goal is missed', () => {

@@ -4,7 +4,7 @@
  */
 import type { Brief, Words } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
-import { causeOfDelay, holds, isAwaited, outFor, PART_NAMES } from './causes.ts'
+import { causeOfDelay, causeOfSlowness, holds, isAwaited, outFor, PART_NAMES } from './causes.ts'
 import { silent } from './silent.ts'
 import type { Counted, Situation, Trouble } from './situation.ts'
 import { duration, link, listed, percent, plural, say, strong } from './words.ts'
@@ -200,7 +200,7 @@ function late(now: Situation): Brief | null {
 }
 
 function slow(now: Situation): Brief | null {
-  const { now: period, goals, deployments, before } = now
+  const { now: period, goals } = now
   const p95 = period.tpotP95Ms
   if (period.done < MIN_ANSWERS || p95 === null || p95 <= goals.tpotMs) return null
   const state = [
@@ -208,32 +208,7 @@ function slow(now: Situation): Brief | null {
       `Tokens come slowly: p95 is ${duration(p95)} a token, the goal ${duration(goals.tpotMs)}.${forLong(now, 'slow')}`,
     ),
   ]
-  const over = deployments.filter(({ tpotP50Ms, attempts }) => attempts > 0 && (tpotP50Ms ?? 0) > goals.tpotMs)
-  const used = deployments.reduce((sum, { attempts }) => sum + attempts, 0)
-  const [worst] = over.toSorted((a, b) => b.attempts - a.attempts)
-  let cause: readonly Words[]
-  let actions: readonly Words[] = [link('Models', '/models')]
-  if (worst !== undefined && (over.length === 1 || worst.attempts / used >= EXPLAINS)) {
-    const was = worst.tpotP50BeforeMs
-    cause = [
-      strong(worst.deployment, modelPath(worst.deployment)),
-      say(` makes a token in ${duration(worst.tpotP50Ms ?? 0)}`),
-      say(was === null ? '.' : `; in the hour before it was ${duration(was)}.`),
-      say(period.ttftP95Ms !== null && period.ttftP95Ms <= goals.ttftMs ? ' First tokens come in time.' : ''),
-    ]
-    actions = [link(`Open ${worst.deployment}`, modelPath(worst.deployment))]
-  } else
-    cause = [
-      say('Cause not clear: '),
-      ...(over.length === 0
-        ? [say('no deployment is slow by itself')]
-        : listed(
-            over
-              .slice(0, 4)
-              .map(({ deployment, tpotP50Ms }) => [strong(deployment), say(` ${duration(tpotP50Ms ?? 0)}`)]),
-          )),
-      say(before?.tpotP50Ms == null ? '.' : ` (p50 of the hour before: ${duration(before.tpotP50Ms)}).`),
-    ]
+  const { why: cause, actions } = causeOfSlowness(now)
   return { kind: 'slow', state, cause, harm: noLoss(now), actions, sinceAtMs: sinceOf(now, 'slow') }
 }
 

@@ -194,17 +194,61 @@ function whyRetried({ retried }: Situation): Why {
   }
 }
 
+/** The deployment that most of what missed a goal is of; null: there is none. */
+function mostOver(deployments: readonly DeploymentNow[], of: 'late' | 'slow'): DeploymentNow | null {
+  const all = deployments.reduce((sum, { lately }) => sum + lately[of], 0)
+  const [most] = deployments.toSorted((a, b) => b.lately[of] - a.lately[of])
+  return all > 0 && holds(most.lately[of] / all) ? most : null
+}
+
 function whyUpstream({ deployments, goals }: Situation, part: 'connect' | 'upstream'): Why {
-  const used = deployments.filter(({ attempts }) => attempts > 0)
-  const over = used.filter(({ ttftP95Ms }) => (ttftP95Ms ?? 0) > goals.ttftMs)
+  const found = mostOver(deployments, 'late')
+  const p95 = found?.lately.ttftP95Ms ?? 0
+  if (found === null || p95 <= goals.ttftMs) return NOTHING
   const what = part === 'connect' ? 'takes long to connect to' : 'is slow to answer'
-  if (over.length !== 1) return NOTHING
-  const [{ deployment: name, ttftP95Ms }] = over
   return {
-    why: [
-      ...(part === 'connect' ? [deployment(name), say(` ${what}`)] : [deployment(name), say(` ${what}`)]),
-      say(`: its first tokens come after ${duration(ttftP95Ms ?? 0)} (p95).`),
-    ],
-    actions: [openDeployment(name)],
+    why: [deployment(found.deployment), say(` ${what}: its first tokens come after ${duration(p95)} (p95).`)],
+    actions: [openDeployment(found.deployment)],
   }
+}
+
+export function causeOfSlowness(now: Situation): Why {
+  const worst = mostOver(now.deployments, 'slow')
+  return worst === null
+    ? { why: whoIsSlow(now), actions: [link('Models', '/models')] }
+    : { why: whyItIsSlow(now, worst), actions: [openDeployment(worst.deployment)] }
+}
+
+const slowOf = (deployments: readonly DeploymentNow[]): number =>
+  deployments.reduce((sum, { lately }) => sum + lately.slow, 0)
+
+function whyItIsSlow({ now: period, goals, deployments }: Situation, worst: DeploymentNow): Words[] {
+  const { slow, tpotP50Ms, tpotP95Ms } = worst.lately
+  const p50 = duration(tpotP50Ms ?? 0)
+  const was = worst.tpotP50BeforeMs
+  return [
+    deployment(worst.deployment),
+    say(
+      (tpotP50Ms ?? 0) > goals.tpotMs
+        ? ` makes a token in ${p50}`
+        : ` gave ${slow} of the ${plural(slowOf(deployments), 'slow answer')}: ${duration(tpotP95Ms ?? 0)} a token ` +
+            `(p95), half of its answers come at ${p50}`,
+    ),
+    say(was === null ? '.' : `; in the hour before it was ${duration(was)}.`),
+    say(period.ttftP95Ms !== null && period.ttftP95Ms <= goals.ttftMs ? ' First tokens come in time.' : ''),
+  ]
+}
+
+function whoIsSlow({ deployments, before }: Situation): Words[] {
+  const over = deployments.filter(({ lately }) => lately.slow > 0).toSorted((a, b) => b.lately.slow - a.lately.slow)
+  const told = over
+    .slice(0, 4)
+    .map((each, i) => [say(`${each.lately.slow}${i === 0 ? ' are' : ''} of `), deployment(each.deployment)])
+  return [
+    say('Cause not clear: '),
+    ...(told.length === 0
+      ? [say('no deployment is slow by itself')]
+      : [say(`of ${plural(slowOf(deployments), 'slow answer')}, `), ...listed(told)]),
+    say(before?.tpotP50Ms == null ? '.' : ` (p50 of the hour before: ${duration(before.tpotP50Ms)}).`),
+  ]
 }

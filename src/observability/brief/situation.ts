@@ -3,6 +3,7 @@ import type { WireError } from '../../core/errors.ts'
 import type { DeploymentRow, Goals } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import type { Selector } from '../../core/ports/operations.ts'
+import type { DeploymentLately } from '../history/deployments.ts'
 
 export interface Period {
   /** Answers whose first token a reader got live, and where the time went: means. */
@@ -33,6 +34,8 @@ export interface DeploymentNow extends DeploymentRow {
   readonly outForMs: number | null
   /** Of the hour before. */
   readonly tpotP50BeforeMs: number | null
+  /** Of the time that is looked at. */
+  readonly lately: DeploymentLately
 }
 
 /** `share`: of the jobs in line, those that it holds; null: not known. */

@@ -53,6 +53,24 @@ export interface DeploymentHistory {
   readonly nanoUsd: number
 }
 
+/** Of the last minutes: how long first tokens and tokens took, and how many took longer than they may. */
+export interface DeploymentLately {
+  readonly ttftP95Ms: number | null
+  readonly tpotP50Ms: number | null
+  readonly tpotP95Ms: number | null
+  /** Calls whose first token came later than the goal, by connecting and the provider alone. */
+  readonly late: number
+  /** Answers that took more than the goal a token. */
+  readonly slow: number
+}
+
+/** The minutes before a moment, and the goals that they are held against. */
+export interface Period {
+  readonly nowMs: number
+  readonly minutes: number
+  readonly goals: { readonly ttftMs: number; readonly tpotMs: number }
+}
+
 const ring = (stepMs: number): Ring => ({
   stepMs,
   held: new Float64Array(SPARK).fill(-1),
@@ -148,6 +166,10 @@ export class Deployments {
     return readDeployment([this], deployment, range, nowMs)
   }
 
+  over(deployment: string, period: Period): DeploymentLately {
+    return latelyOfDeployment([this], deployment, period)
+  }
+
   kept(deployment: string): Readonly<Kept> | null {
     return this.#rings.get(deployment) ?? null
   }
@@ -218,6 +240,23 @@ export function readDeployment(
     attempts: totals[0],
     failed: totals[1],
     nanoUsd: totals[2],
+  }
+}
+
+/** Over all nodes. */
+export function latelyOfDeployment(
+  nodes: readonly Deployments[],
+  deployment: string,
+  { nowMs, minutes, goals }: Period,
+): DeploymentLately {
+  const buckets = Math.ceil((minutes * 60_000) / STEPS_MS[0]) + 1
+  const { ttft, tpot } = sumsOf(ringsOf(nodes, deployment, 0), 0, nowMs, buckets)
+  return {
+    ttftP95Ms: rounded(ttft.quantile(0.95)),
+    tpotP50Ms: rounded(tpot.quantile(0.5)),
+    tpotP95Ms: rounded(tpot.quantile(0.95)),
+    late: ttft.above(goals.ttftMs),
+    slow: tpot.above(goals.tpotMs),
   }
 }
 

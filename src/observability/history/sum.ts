@@ -1,5 +1,13 @@
 /** The histories of several nodes, read as one: counts and marks are added up, nothing is averaged. */
-import { type DeploymentHistory, type Deployments, lastErrorOf, readDeployment } from './deployments.ts'
+import {
+  type DeploymentHistory,
+  type DeploymentLately,
+  type Deployments,
+  lastErrorOf,
+  latelyOfDeployment,
+  type Period,
+  readDeployment,
+} from './deployments.ts'
 import type { History } from './history.ts'
 import { type Marks, sumOfMarks } from './marks.ts'
 import type { Column, TierView } from './tier.ts'
@@ -10,6 +18,7 @@ export interface HistoryView {
   readonly startAtMs: number
   readonly deployments: {
     read(deployment: string, range: number, nowMs: number): DeploymentHistory
+    over(deployment: string, period: Period): DeploymentLately
     lastError(deployment: string): string | null
   }
 }
@@ -67,6 +76,7 @@ export function sumOf(histories: readonly History[]): HistoryView {
     startAtMs: Math.min(...histories.map(({ startAtMs }) => startAtMs)),
     deployments: {
       read: (deployment, range, nowMs) => readDeployment(deployments, deployment, range, nowMs),
+      over: (deployment, period) => latelyOfDeployment(deployments, deployment, period),
       lastError: (deployment) => lastErrorOf(deployments, deployment),
     },
   }

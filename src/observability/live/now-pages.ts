@@ -137,6 +137,7 @@ export function createNowPages(parts: NowParts): NowPages {
         ...row,
         outForMs: isOut ? Math.max(0, nowMs - (outSince ?? nowMs)) : null,
         tpotP50BeforeMs: history.deployments.read(each.deployment, 1, nowMs - 300_000).tpotP50Ms,
+        lately: history.deployments.over(each.deployment, { nowMs, minutes, goals: wanted }),
       }
     })
     return {
@@ -267,7 +268,7 @@ const MAX_ROWS = 12
 const POINTS = 20
 
 function bare(row: DeploymentNow | Now['deployments'][number]): Now['deployments'][number] {
-  const { outForMs: _, tpotP50BeforeMs: __, ...rest } = row as DeploymentNow
+  const { outForMs: _, tpotP50BeforeMs: __, lately: ___, ...rest } = row as DeploymentNow
   return { ...rest, ttftSpark: fewer(rest.ttftSpark), tpotSpark: fewer(rest.tpotSpark) }
 }
 
