@@ -71,10 +71,7 @@ export function pastOf(history: HistoryView, range: Range, nowMs: number): Pick<
   }
 }
 
-/**
- * When each trouble began: with the first of the minutes without a break in which it was so, and within that as finely as
- * is known.
- */
+/** When each trouble began: with the first of the minutes without a break in which it was so, as finely as is known. */
 export function sincesOf({ tiers }: HistoryView, nowMs: number, goals: Goals): Partial<Record<Trouble, number>> {
   const [fine, , minutes] = tiers
   const since: Partial<Record<Trouble, number>> = {}
