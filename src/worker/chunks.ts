@@ -8,7 +8,7 @@ import type { Identity } from './plan.ts'
 export const endsAnswer = (record: Bytes): boolean =>
   kindOf(record) !== 'chunk' || endsChoice(JSON.parse(toText(record)) as JsonObject)
 
-/** `id`, `created` and `model` are the first attempt's. */
-export function rewrite(chunk: Bytes, identity: Identity): Bytes {
-  return toBytes(JSON.stringify({ ...(JSON.parse(toText(chunk)) as object), ...identity }))
+/** `id`, `created` and `model` are the first attempt's; the usage may be that of all. */
+export function rewrite(chunk: Bytes, members: Identity & { readonly usage?: object }): Bytes {
+  return toBytes(JSON.stringify({ ...(JSON.parse(toText(chunk)) as object), ...members }))
 }

@@ -8,7 +8,7 @@ import { BYTES_PER_TOKEN } from '../core/estimate.ts'
 import { isObject, type JsonObject } from '../core/fold.ts'
 import type { Usage } from '../core/job.ts'
 import { type Bytes, kindOf, payloadOf, toText } from '../core/record.ts'
-import { isBare } from '../core/seen.ts'
+import { attemptOf, isBare } from '../core/seen.ts'
 import { reported } from './reported.ts'
 
 /** Does this chunk carry a usage object? `"usage":null`, as OpenAI sends with each token, is none. */
@@ -63,10 +63,15 @@ export class Meter {
 
   /** What the log holds of earlier attempts. */
   replay(records: readonly Bytes[]): void {
+    let isContinued = false
     for (const record of records) {
       const kind = kindOf(record)
-      if (kind === 'attempt') this.nextAttempt()
-      else if (kind === 'chunk' || kind === 'usage') this.see(payloadOf(record))
+      if (kind === 'attempt') {
+        this.nextAttempt()
+        isContinued = attemptOf(record)?.mode === 'continue'
+      } else if (kind === 'chunk') this.see(payloadOf(record))
+      // Where an answer was continued, it is of all attempts
+      else if (kind === 'usage' && !isContinued) this.see(payloadOf(record))
     }
     this.nextAttempt()
   }

@@ -315,7 +315,7 @@ it('a 429 uses up no attempt until the deadline, whatever the wall clock does', 
 })
 
 it('keeps the time of the first token over a continued answer, and sums its tokens', async () => {
-  const { clock, outcomes, calls, attempt } = setUp([{}, {}])
+  const { clock, stored, outcomes, calls, attempt } = setUp([{}, {}])
   const first = await attempt()
   clock.advance(30)
   first.sink.events([OPENING, CHUNK, CHUNK])
@@ -335,6 +335,12 @@ it('keeps the time of the first token over a continued answer, and sums its toke
     attemptUsage: { promptTokens: 5, completionTokens: 1, estimated: false },
     timing: { queuedMs: 100, ttftMs: 30, tpotMs: 60 },
   })
+  // Its reader is told of all of it, under the first attempt's name
+  expect(JSON.parse(stored.at(-1)!.slice('@usage '.length))).toMatchObject({
+    id: 'c1',
+    usage: { prompt_tokens: 8, completion_tokens: 3, total_tokens: 11, estimated: true },
+  })
+  expect(stored.filter((record) => record.startsWith('@usage'))).toHaveLength(1)
 })
 
 it('local faults wait, without an attempt used', async () => {

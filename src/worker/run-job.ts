@@ -31,6 +31,7 @@ import type { Lease, Outcome } from '../core/ports/work.ts'
 import { attemptRecord, type Bytes, documentRecord, resetRecord, usageRecord } from '../core/record.ts'
 import { childOf, isSampled, spanIdOf } from '../core/trace.ts'
 import type { Cost } from '../core/usage-record.ts'
+import { wireUsage } from '../core/wire.ts'
 import { AttemptLog, STOPPED } from './attempt-log.ts'
 import { endOf } from './call-end.ts'
 import { endsAnswer, rewrite } from './chunks.ts'
@@ -86,6 +87,10 @@ export class Run implements ProviderSink {
   #trial: Trial | null = null
   /** Later attempts' chunks take the first one's identity. */
   #identity: Identity | null = null
+  /** It prolongs what earlier attempts have shown. */
+  #isContinued = false
+  /** The usage of this attempt, as its upstream told it; null: none is to be told, or none has come. */
+  #usageTold: Bytes | null = null
   /** The log has chunks already: the upstream's opening chunk adds nothing. */
   #dropOpening = false
   #textShown = false
@@ -170,6 +175,7 @@ export class Run implements ProviderSink {
     const about = { ...aboutJob(job), attempt, deployment: claim.deployment }
     emit({ ...about, type: 'attempt-started', mode: begin.mode, isFallback })
     const prefix = begin.mode === 'continue' ? begin.prefix : undefined
+    this.#isContinued = prefix !== undefined
     const body = prompt(this.lease, deployment)
     if (body instanceof Promise) this.#after(body, (made) => this.#ask(deployment, made, prefix))
     else this.#ask(deployment, body, prefix)
@@ -234,7 +240,9 @@ export class Run implements ProviderSink {
       this.#answerBytes += payload.length
       const kind = this.#meter.see(payload)
       if (kind === 'usage') {
-        records.push(usageRecord(payload))
+        // What is told of a continued answer is of all of it
+        if (this.#isContinued) this.#usageTold = payload
+        else records.push(usageRecord(payload))
         continue
       }
       if (kind === 'opening' && this.#dropOpening) continue
@@ -468,13 +476,19 @@ export class Run implements ProviderSink {
     const missing = finishing(await foldInSteps(await this.#read(), clock), job, body, cause, this.#meter.usage())
     if (missing.length === 0) return this.#done()
     this.#writer!.append(missing, 0, false)
+    this.#usageTold = null
     const { level: limitLevel, unit, window = null } = cause
     emit({ ...aboutJob(job), type: 'answer-cut', attempt, deployment: claim.deployment, limitLevel, unit, window })
     return { ...this.#done(), cut: cause }
   }
 
   #done(): Outcome & { readonly kind: 'done' } {
-    return { kind: 'done', usage: this.#meter.usage(), ...this.#attemptSpent(), timing: this.#timing() }
+    const usage = this.#meter.usage()
+    if (this.#usageTold !== null) {
+      const whole = rewrite(this.#usageTold, { ...this.#identity, usage: wireUsage(usage) })
+      this.#writer!.append([usageRecord(whole)], 0, false)
+    }
+    return { kind: 'done', usage, ...this.#attemptSpent(), timing: this.#timing() }
   }
 
   #stopped(reason: 'canceled' | 'lost' | 'released'): Outcome | typeof LOST {
