@@ -19,6 +19,7 @@ import {
   type ProcessDeps,
   toRoutes,
 } from './models.ts'
+import { planPrices } from './plan-price.ts'
 import type { Runtime } from './runtime.ts'
 import { NOTHING_STORED, type StoredLimits } from './stored-limits.ts'
 
@@ -35,6 +36,7 @@ export interface Reloaded {
 /** What a running server can change: whole groups, or single settings. */
 const TAKEN_OVER = [
   'models',
+  'routing',
   'tenants',
   'limits',
   'timeouts',
@@ -101,7 +103,7 @@ export class Settings {
   }
 
   routes() {
-    return toRoutes(this.config, this.providers)
+    return toRoutes(this.config, this.providers, planPrices(this.config, this.#deps.clock.wallMs()))
   }
 
   /** The models as the coordinator plans with them: plain data. */
@@ -171,15 +173,25 @@ export class Settings {
   }
 }
 
-const planned = ({ name, deployments }: ModelRoute): PlanModel => ({
+const planned = ({ name, policy, fallbacks, deployments }: ModelRoute): PlanModel => ({
   name,
-  deployments: deployments.map(({ name, kinds, upstreamModel, concurrent, order, revision }) => ({
-    name,
-    kinds,
-    upstreamModel,
-    concurrent,
-    order,
-    revision,
+  policy,
+  fallbacks,
+  deployments: deployments.map((each) => ({
+    name: each.name,
+    kinds: each.kinds,
+    upstreamModel: each.upstreamModel,
+    concurrent: each.concurrent,
+    order: each.order,
+    weight: each.weight,
+    requestsPerMinute: each.requestsPerMinute,
+    tokensPerMinute: each.tokensPerMinute,
+    contextTokens: each.contextTokens,
+    can: each.can,
+    tags: each.tags,
+    region: each.region,
+    price: each.price,
+    revision: each.revision,
   })),
 })
 

@@ -6,6 +6,7 @@ import { camelCase } from '../core/camel.ts'
 import { systemClock as clock, Wheel } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import { systemIds } from '../core/ids.ts'
+import type { TokenPrice } from '../core/limits.ts'
 import type { Seller } from '../core/ports/prices.ts'
 import type { CreateProvider, Deployment, Provider, ProviderDeps } from '../core/ports/provider.ts'
 import type { ModelRoute } from '../routing/catalogue.ts'
@@ -54,7 +55,8 @@ export function createProviders(
   deps: ProcessDeps,
   before: readonly NamedProvider[] = [],
 ): readonly NamedProvider[] {
-  const { models, http, proxy } = config
+  const { http, proxy } = config
+  const models = config.models.flatMap(byKey)
   const made: Provider[] = []
   const names = namesOf(models)
   const all = {
@@ -65,7 +67,7 @@ export function createProviders(
     readFile,
   }
   try {
-    return models.map((model, i) => {
+    return models.map(({ model }, i) => {
       const name = names[i]
       const madeOf = digestOf([name, ownSettings(model), filesOf(model), proxy, http.maxAnswerBytes])
       const same = before.find((each) => each.name === name && each.madeOf === madeOf)
@@ -93,16 +95,40 @@ export async function openForCheck(config: Config): Promise<{
   }
 }
 
-const namesOf = (models: readonly ModelConfig[]): readonly string[] =>
-  deploymentNames(
-    models.map((model) => ({
-      name: model.name,
-      deployment: model.deployment,
-      place: kindOf(model.provider).place(model),
-      upstreamModel: upstreamOf(model),
-      identity: digestOf([model.provider, ...(kindOf(model.provider).identity?.(model) ?? [])]),
-    })),
+/** One for each of its keys: several keys of one provider are several deployments. */
+const byKey = (model: ModelConfig): readonly Keyed[] => [
+  { model, key: 1 },
+  ...model.apiKeys.map((apiKey, i) => ({ model: { ...model, apiKey } as ModelConfig, key: i + 2 })),
+]
+interface Keyed {
+  readonly model: ModelConfig
+  /** Of its entry's, from 1. */
+  readonly key: number
+}
+
+/** Those of further keys are called as that of the first, and "#2", "#3" … */
+function namesOf(models: readonly Keyed[]): readonly string[] {
+  const own = deploymentNames(
+    models
+      .filter(({ key }) => key === 1)
+      .map(({ model }) => ({
+        name: model.name,
+        deployment: model.deployment,
+        place: kindOf(model.provider).place(model),
+        upstreamModel: upstreamOf(model),
+        identity: digestOf([model.provider, ...(kindOf(model.provider).identity?.(model) ?? [])]),
+      })),
   )
+  const taken = new Set(own)
+  let at = -1
+  return models.map(({ key }) => {
+    if (key === 1) return own[++at]
+    let n = key
+    while (taken.has(`${own[at]}#${n}`)) n++
+    taken.add(`${own[at]}#${n}`)
+    return `${own[at]}#${n}`
+  })
+}
 
 /** The settings of its provider alone: a deployment's order and limits may change while its connections stay. */
 function ownSettings(model: ModelConfig): readonly unknown[] {
@@ -113,7 +139,7 @@ function ownSettings(model: ModelConfig): readonly unknown[] {
 
 export const sellerOf = (model: ModelConfig): Seller => kindOf(model.provider).seller(model)
 
-const upstreamOf = (model: ModelConfig): string | null => ('model' in model ? model.model : null)
+export const upstreamOf = (model: ModelConfig): string | null => ('model' in model ? model.model : null)
 
 function digestOf(value: unknown): string {
   // JSON.stringify would take a secret's reference instead of its value
@@ -141,8 +167,14 @@ function readFile(setting: string, path: string): string {
   }
 }
 
+const namesAny = (fallbacks: ModelConfig['fallbacks']): boolean =>
+  Object.values(fallbacks).some((names) => names.length > 0)
+
+/** What a token costs there; null: nobody knows. */
+export type PriceOf = (model: ModelConfig) => TokenPrice | null
+
 /** Models of the same name are one group. */
-export function toRoutes(config: Config, providers: readonly NamedProvider[]): ModelRoute[] {
+export function toRoutes(config: Config, providers: readonly NamedProvider[], price?: PriceOf): ModelRoute[] {
   const groups = Map.groupBy(providers, (p) => p.model.name)
   return [...groups].map(([name, members]) => ({
     name,
@@ -153,6 +185,8 @@ export function toRoutes(config: Config, providers: readonly NamedProvider[]): M
       ttftMs: members.find(({ model }) => model.goals.ttftMs !== null)?.model.goals.ttftMs ?? config.goals.ttftMs,
       tpotMs: members.find(({ model }) => model.goals.tpotMs !== null)?.model.goals.tpotMs ?? config.goals.tpotMs,
     },
+    policy: members.find(({ model }) => model.policy !== null)?.model.policy ?? config.routing.policy,
+    fallbacks: members.find(({ model }) => namesAny(model.fallbacks))?.model.fallbacks ?? members[0].model.fallbacks,
     deployments: members.map(
       ({ name, model, provider, madeOf }): Deployment => ({
         name,
@@ -160,7 +194,14 @@ export function toRoutes(config: Config, providers: readonly NamedProvider[]): M
         provider,
         kinds: model.kinds,
         order: model.order,
+        weight: model.weight,
+        requestsPerMinute: model.limits.requestsPerMinute,
+        tokensPerMinute: model.limits.tokensPerMinute,
         contextTokens: model.contextTokens,
+        can: { ...model.can, continue: model.can.continue ?? (provider.continues ? true : null) },
+        tags: model.tags,
+        region: model.region,
+        price: price?.(model) ?? null,
         stream: model.stream,
         conversationMembers: model.conversationMembers,
         upstreamModel: upstreamOf(model),

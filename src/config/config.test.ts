@@ -130,7 +130,7 @@ describe('defaults < file < environment < flags', () => {
   it('is named as code names it, with units; names that users choose stay theirs', () => {
     const yaml =
       'models: [{ name: a, provider: openai-compatible, base_url: "http://h/v1", headers: { x_team_id: "7" } }]'
-    expect(load(yaml).config.models[0]).toMatchObject({ contextTokens: 128_000, headers: { x_team_id: '7' } })
+    expect(load(yaml).config.models[0]).toMatchObject({ contextTokens: null, headers: { x_team_id: '7' } })
     const durations = LEAVES.flatMap((l) => [l, ...l.members]).filter(({ kind }) => kind === 'duration')
     for (const { path } of durations) expect(camelCase(path.at(-1)!), path.join('.')).toMatch(/Ms$/)
   })

@@ -1,7 +1,8 @@
 /** A model's settings: those of every model, joined with those of its provider. */
 import { z } from 'zod'
+import { POLICIES } from '../core/policies.ts'
 import { PROVIDERS } from '../routing/providers/index.ts'
-import { count, duration, list } from '../settings/fields.ts'
+import { count, duration, flag, list, secret } from '../settings/fields.ts'
 import type { ProviderSettings } from '../settings/provider.ts'
 import { asGivenBy } from './as-given.ts'
 
@@ -17,6 +18,13 @@ const timeout = () => duration({ min: 1 }).nullable().prefault(null).describe('N
 
 const goal = () => duration({ min: 1 }).nullable().prefault(null).describe('Null: the value in `goals`.')
 
+export const policy = () => z.enum(POLICIES)
+
+const models = (description: string) => list().prefault([]).describe(description)
+
+const ability = (description: string) =>
+  flag().nullable().prefault(null).describe(`${description} Null: not known, so yes.`)
+
 const common = {
   deployment: name
     .nullable()
@@ -30,12 +38,55 @@ const common = {
   order: count()
     .prefault(0)
     .describe('Lower values are tried first; higher ones are used when those are full or failing.'),
+  weight: count({ max: 1_000_000 })
+    .prefault(1)
+    .describe('Its share of the requests under the policy `weighted`. 0: none while another one works.'),
+  policy: policy()
+    .nullable()
+    .prefault(null)
+    .describe('How one of a group is chosen. Null: `routing.policy`. Of a group, the first entry that sets one.'),
+  fallbacks: z
+    .strictObject({
+      general: models('Models that answer when none of its deployments works.'),
+      context_window: models('Models that answer when the prompt is too long for it.'),
+      content_policy: models('Models that answer when its provider refuses what was asked.'),
+    })
+    .prefault({})
+    .describe('Models that answer in its place. Of a group, the first entry that names any.'),
+  tags: list(z.string().regex(/^[\w.:-]{1,64}$/, 'expected letters, digits, "_", ".", ":" or "-", at most 64'))
+    .prefault([])
+    .describe('Words that requests can ask for with the option `tags`.'),
+  region: name.nullable().prefault(null).describe('Where it is, for people.'),
+  can: z
+    .strictObject({
+      tools: ability('May requests bring tools?'),
+      vision: ability('May they bring images?'),
+      json_schema: ability('May they ask for a JSON schema?'),
+      continue: ability('Can it continue a partial answer?'),
+    })
+    .prefault({})
+    .describe('What it can do: a request goes to deployments that can do what it needs.'),
+  api_keys: z
+    .array(secret())
+    .prefault([])
+    .describe(
+      'More keys of the same provider, by reference: each is a deployment of its own, with limits of its own, called ' +
+        '`NAME#2` and so on.',
+    ),
   limits: z
     .strictObject({
       concurrent: count({ min: 1 })
         .nullable()
         .prefault(null)
         .describe('Concurrent calls; more wait in the queue. Null: no limit.'),
+      requests_per_minute: count({ min: 1 })
+        .nullable()
+        .prefault(null)
+        .describe('Calls begun in any 60 seconds; more wait in the queue. Null: no limit.'),
+      tokens_per_minute: count({ min: 1 })
+        .nullable()
+        .prefault(null)
+        .describe('Tokens of prompts and answers in any 60 seconds; more wait in the queue. Null: no limit.'),
     })
     .prefault({})
     .describe('Limits of this deployment.'),
@@ -54,8 +105,12 @@ const common = {
     .describe('What calls cost.'),
   pool: name.prefault('text').describe('The pool of workers that runs its jobs.'),
   context_tokens: count({ min: 1 })
-    .prefault(128_000)
-    .describe('Size of its context window. Conversations are trimmed to it, oldest turns first.'),
+    .nullable()
+    .prefault(null)
+    .describe(
+      'Size of its context window. Conversations are trimmed to it, oldest turns first, and longer prompts go ' +
+        'elsewhere. Null: not known; conversations are trimmed to 128 000.',
+    ),
   conversation_members: list()
     .prefault([])
     .describe(

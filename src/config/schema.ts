@@ -7,10 +7,12 @@ import { guardSettings } from '../admission/settings.ts'
 import { levelSettings, modelLimitSettings, tenantLimitSettings } from '../coordinator/limits/settings.ts'
 import { cacheSettings } from '../coordinator/shares/settings.ts'
 import type { Camelised } from '../core/camel.ts'
+import { isWithin } from '../core/model-index.ts'
+import { didYouMean } from '../core/nearest.ts'
 import { otlpSettings } from '../observability/otlp/settings.ts'
 import { count, duration, filePath, flag, httpUrl, list, secret, share, size } from '../settings/fields.ts'
 import { engine, engineAsGiven, processes, role } from './engine.ts'
-import { model, modelAsGiven, name } from './models.ts'
+import { model, modelAsGiven, name, policy } from './models.ts'
 
 const port = () => count({ max: 65_535 })
 export const settings = z.strictObject({
@@ -314,6 +316,19 @@ export const settings = z.strictObject({
         'Ollama on this machine.',
     ),
 
+  routing: z
+    .strictObject({
+      policy: policy()
+        .prefault('least-wait')
+        .describe(
+          'How one of the deployments of a model is chosen, among those of the lowest `order` that have room: ' +
+            '`least-wait` (shortest expected answer), `weighted` (by `weight`), `cheapest`, `fastest` (first text), ' +
+            '`round-robin`.',
+        ),
+    })
+    .prefault({})
+    .describe('Where requests go.'),
+
   proxy: z
     .strictObject({
       url: z
@@ -481,7 +496,17 @@ export const schema = settings
       pools.set(m.name, pool)
       if (pool !== m.pool)
         refuse(['models', String(i), 'pool'], `"${m.name}" already uses the pool "${pool}": a group has one pool`)
+      if (m.api_keys.length > 0 && !('api_key' in m && m.api_key !== null))
+        refuse(['models', String(i), 'api_keys'], 'needs a first one in `api_key`')
     }
+    for (const [i, m] of c.models.entries())
+      for (const [reason, names] of Object.entries(m.fallbacks))
+        for (const [k, name] of names.entries()) {
+          const at = ['models', String(i), 'fallbacks', reason, String(k)]
+          if (name === m.name) refuse(at, `"${name}" is the model itself`)
+          else if (!c.models.some((other) => isWithin(name, other.name)))
+            refuse(at, `no model in \`models\` is called "${name}".${didYouMean(name, pools.keys())}`)
+        }
   })
   .transform((c) => ({ ...c, admin: { ...c.admin, port: c.admin.port ?? (c.port === 0 ? 0 : c.port + 1) } }))
 

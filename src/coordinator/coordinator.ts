@@ -31,7 +31,15 @@ import type {
   ScheduledJob,
   WorkerSeat,
 } from '../core/ports/coordinator.ts'
-import type { Backlog, DeploymentStatus, LineBounds, QueueDepth, Selector } from '../core/ports/operations.ts'
+import type {
+  Backlog,
+  DeploymentStatus,
+  LineBounds,
+  QueueDepth,
+  RouteAsk,
+  RouteTrace,
+  Selector,
+} from '../core/ports/operations.ts'
 import { type Finished, FROM_CACHE, type Outcome } from '../core/ports/work.ts'
 import { Exits } from './exits.ts'
 import { Leasing } from './leasing.ts'
@@ -110,10 +118,16 @@ class PureCoordinator implements Coordinator {
 
   openLimits(levels: readonly LevelState[], calendar: Calendar, now: number): void {
     this.#spending.open(levels, calendar, now)
+    this.#plan.restore(
+      levels.filter(({ kind }) => kind === 'deployment'),
+      now,
+    )
   }
 
   takeLevels(now: number): readonly LevelState[] {
-    return this.#spending.take(now)
+    const quotas = this.#plan.take(now)
+    const levels = this.#spending.take(now)
+    return quotas.length === 0 ? levels : [...levels, ...quotas]
   }
 
   forgetTenant(tenant: TenantId): void {
@@ -168,7 +182,7 @@ class PureCoordinator implements Coordinator {
     notes.failedAt = failedAt
     if (held !== null) {
       this.#scheduler.adopt(job.id, held.worker, now)
-      if (source === null) this.#plan.adopt(held.claim.deployment)
+      if (source === null) this.#plan.adopt(notes, held.claim, now)
       this.#leasing.adopt(held.worker)
       notes.claim = held.claim
     }
@@ -180,7 +194,9 @@ class PureCoordinator implements Coordinator {
     for (const { id, deployment, outputTokens } of attempts) {
       const notes = this.#scheduler.notes(id)
       // Of a repeat nothing is lost
-      if (notes !== null && deployment !== FROM_CACHE) this.#spending.died(notes, deployment, outputTokens, now)
+      if (notes === null || deployment === FROM_CACHE) continue
+      this.#spending.died(notes, deployment, outputTokens, now)
+      if (deployment !== null) this.#plan.spend(deployment, notes.job.promptTokens + outputTokens, now)
     }
     this.#scheduler.died(
       attempts.filter(({ wasDraining }) => wasDraining !== true).map(({ id }) => id),
@@ -231,6 +247,7 @@ class PureCoordinator implements Coordinator {
     // A repeat costs no tokens
     if (notes === null || notes.lease === null || notes.attempt !== attempt || notes.repeats) return
     this.#scheduler.charge(id, attempt, tokens, now)
+    if (notes.call !== null) this.#plan.streamed(notes, tokens, now)
     const cause = this.#spending.streamed(notes, tokens, now)
     if (cause !== null) this.#results.notice({ type: 'cut', id, worker: notes.lease.worker.id, attempt, cause })
   }
@@ -348,6 +365,10 @@ class PureCoordinator implements Coordinator {
     return this.#plan.status(now)
   }
 
+  explain(ask: RouteAsk, now: number): RouteTrace {
+    return this.#plan.explain(asJob(ask, now), now)
+  }
+
   // ------------------------------------------------------------ results
 
   changes(): readonly Change[] {
@@ -387,3 +408,11 @@ class PureCoordinator implements Coordinator {
     }
   }
 }
+
+/** As if it were submitted now. */
+const asJob = ({ draw, ...ask }: RouteAsk, now: number): ScheduledJob => ({
+  ...{ id: draw, tenant: '', lane: null, session: null, pool: '', priority: 'normal', bodyBytes: 0, keyId: '' },
+  ...{ user: null, run: null, route: '', price: null, policy: 'wait', acceptedMono: now, notBeforeMono: now },
+  ...{ deadlineMono: Infinity, joinKey: null },
+  ...ask,
+})

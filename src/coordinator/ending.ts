@@ -37,6 +37,10 @@ export const lostOf = (job: ScheduledJob, streamed: number): Ending => ({
   cost: undefined,
 })
 
+/** At its provider; null: nothing, as where it refused. */
+export const cameTo = ({ end, usage }: Ending): Usage | null =>
+  usage === undefined || (end !== 'done' && usage.promptTokens === 0 && usage.completionTokens === 0) ? null : usage
+
 /** Nobody generated anything for it. What came to no end was no request either. */
 export const ofRepeat = ({ end }: Ending): Ending =>
   end === 'done' || end === 'canceled' || end === 'failed'

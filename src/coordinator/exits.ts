@@ -3,16 +3,25 @@
  * handed back, lost, given up), the scheduler calls `settle`, the one place where a claim is given back.
  */
 import type { JobId } from '../core/job.ts'
-import type { ScheduledJob } from '../core/ports/coordinator.ts'
 import { type Claim, FENCED, type Finished, type Outcome } from '../core/ports/work.ts'
-import { type Ending, endingOf, endOf, lostOf, RELEASED, type SchedulerOutcome, ttftOf, UNTOLD } from './ending.ts'
+import {
+  cameTo,
+  type Ending,
+  endingOf,
+  endOf,
+  lostOf,
+  RELEASED,
+  type SchedulerOutcome,
+  ttftOf,
+  UNTOLD,
+} from './ending.ts'
 import type { Leasing, Parts } from './leasing.ts'
 import type { Plan } from './plan/plan.ts'
 import type { Results } from './results.ts'
 import type { Notes, Scheduler, SchedulerEvent } from './scheduler/port.ts'
 import type { Sharing } from './sharing.ts'
 import type { Spending } from './spending.ts'
-import { verdictOn } from './verdict.ts'
+import { refusedBy, verdictOn } from './verdict.ts'
 
 /** A deployment that cools for this long or longer is worth a line in the log. */
 const NOTICED_COOL_MS = 5_000
@@ -45,7 +54,7 @@ export class Exits {
     notes.ttftMs = ttftOf(outcome) ?? notes.ttftMs
     const verdict =
       source === undefined
-        ? this.#learn(job, notes, claim, outcome, now)
+        ? this.#learn(notes, claim, outcome, now)
         : this.#sharing.repeated(job, notes, source, outcome)
     this.#ending = endingOf(verdict === RELEASED ? verdict : outcome)
     const finished = this.#scheduler.finish(id, attempt, verdict, now)
@@ -58,19 +67,25 @@ export class Exits {
   }
 
   /** Updates the deployment's health by how the attempt went, and decides what becomes of the job. */
-  #learn(job: ScheduledJob, notes: Notes, { deployment }: Claim, outcome: Outcome, now: number): SchedulerOutcome {
-    if (outcome.kind === 'done') this.#plan.answered(job, deployment, now)
-    if (outcome.kind !== 'failed') return outcome
+  #learn(notes: Notes, { deployment }: Claim, told: Outcome, now: number): SchedulerOutcome {
+    const { job } = notes
+    if ((told.kind === 'done' || told.kind === 'failed') && told.quota !== undefined)
+      this.#plan.tell(notes, told.quota, now)
+    if (told.kind === 'done') this.#plan.answered(notes, told.attemptUsage ?? told.usage, told.timing, now)
+    if (told.kind !== 'failed') return told
+    const refused = told.textShown === true ? null : refusedBy(told.error)
+    const isInstead = refused !== null && this.#plan.hasInstead(notes, refused)
+    const outcome: typeof told = isInstead ? { ...told, retry: 'elsewhere' } : told
     const { code, retryAfterMs } = outcome.error
     const elsewhere = outcome.retry === 'elsewhere'
-    const failure = { code, retryAfterMs, elsewhere }
-    const { failedAt, coolingMs } = this.#plan.failed(job, deployment, notes.failedAt, failure, now)
+    const failure = { code, retryAfterMs, elsewhere, refused: isInstead ? refused : null }
+    const { failedAt, coolingMs } = this.#plan.failed(notes, failure, now)
     notes.failedAt = failedAt
     if (coolingMs !== null && coolingMs >= NOTICED_COOL_MS)
       this.#results.notice({ type: 'cooling', deployment, model: job.model, code, ms: coolingMs })
     return verdictOn(outcome, {
-      hereInMs: this.#plan.coolsForMs(deployment, job.model, now),
-      elsewhereInMs: this.#plan.elsewhereInMs(job, deployment, failedAt, now),
+      hereInMs: this.#plan.coolsForMs(notes, now),
+      elsewhereInMs: this.#plan.elsewhereInMs(notes, now),
       roomMs: job.deadlineMono - now,
     })
   }
@@ -98,9 +113,9 @@ export class Exits {
 
   /** Its lease is over. */
   settle(notes: Notes, worker: string, now: number): void {
-    const { deployment, source } = notes.claim!
-    if (source === undefined) this.#plan.release(deployment)
-    this.#spending.settle(notes, this.#ending ?? lostOf(notes.job, notes.streamed), now)
+    const ending = this.#ending ?? lostOf(notes.job, notes.streamed)
+    if (notes.call !== null) this.#plan.release(notes, cameTo(ending), now)
+    this.#spending.settle(notes, ending, now)
     notes.claim = null
     this.#leasing.giveBack(worker)
   }

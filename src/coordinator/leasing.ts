@@ -127,13 +127,13 @@ export class Leasing {
     const before = notes.hold
     const short = this.#spending.start(notes, now)
     if (short !== null) return short
-    const found = this.#plan.claim(job, notes.failedAt, now)
-    if (typeof found !== 'string') {
+    const found = this.#plan.claim(notes, now)
+    if ('scope' in found) {
       this.#spending.unstart(notes, before, now)
       return found
     }
     this.#sharing.starts(job)
-    notes.claim = { deployment: found, reservation: amountsOf(notes.hold) }
+    notes.claim = { ...found, reservation: amountsOf(notes.hold) }
     notes.streamed = 0
     return null
   }

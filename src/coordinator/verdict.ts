@@ -1,5 +1,6 @@
 /** What becomes of a job whose attempt failed: it goes back in line, is tried again, or is given up. Pure. */
 import type { SluiceError } from '../core/errors.ts'
+import type { Refused } from '../core/ports/coordinator.ts'
 import type { Outcome } from '../core/ports/work.ts'
 
 type Failed = Extract<Outcome, { kind: 'failed' }>
@@ -15,6 +16,19 @@ export interface Chances {
 
 /** The upstream (or this machine) is too busy: no fault of the job. */
 const BUSY: ReadonlySet<SluiceError['code']> = new Set(['provider_rate_limited', 'overloaded'])
+
+/** Providers' own codes of refusals that another model may not have. */
+const REFUSALS: Readonly<Record<string, Refused>> = {
+  context_length_exceeded: 'contextWindow',
+  content_filter: 'contentPolicy',
+  content_policy_violation: 'contentPolicy',
+}
+
+/** What the model refused its request for; null: for nothing that concerns only it. */
+export function refusedBy({ code, upstreamCode }: SluiceError): Refused | null {
+  if (code !== 'provider_rejected' || upstreamCode === null) return null
+  return Object.hasOwn(REFUSALS, upstreamCode) ? REFUSALS[upstreamCode] : null
+}
 
 export type Verdict =
   /** Back in line, without using up an attempt. */

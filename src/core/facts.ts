@@ -8,9 +8,9 @@ import type { Cached, Job, JobDraft, JobId, JobKind, JobState, TenantId, Timing,
 import type { LevelKind, Unit, Window } from './limits.ts'
 import type { TtftParts } from './measure.ts'
 import type { AuditEntry } from './ports/audit.ts'
-import type { UpstreamLimits } from './ports/provider.ts'
 import type { Ruling } from './ruling.ts'
 import type { Traceparent } from './trace.ts'
+import type { UpstreamLimits } from './upstream-limits.ts'
 import type { Cost } from './usage-record.ts'
 
 /** Who asked. */

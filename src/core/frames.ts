@@ -27,6 +27,8 @@ export interface JobRequest {
   readonly deadline_ms?: number
   readonly idempotency_key?: string
   readonly policy?: 'reject' | 'wait'
+  /** Of deployments: it is answered by one that has them all. */
+  readonly tags?: readonly string[]
   readonly on_worker_loss?: WorkerLossPolicy
   readonly on_disconnect?: DisconnectPolicy
   readonly metadata?: Readonly<Record<string, string>>

@@ -45,6 +45,19 @@ export interface JobOptions {
 
 export type JobKind = 'chat' | 'embedding'
 
+/** What only some models can do. */
+export const ABILITIES = ['tools', 'vision', 'json_schema', 'continue'] as const
+export type Ability = (typeof ABILITIES)[number]
+/** Null or absent: nobody knows. */
+export type Abilities = Readonly<Partial<Record<Ability, boolean | null>>>
+
+/** What a request needs of the deployment that answers it. */
+export interface Needs {
+  readonly can: readonly Ability[]
+  /** All of them. */
+  readonly tags: readonly string[]
+}
+
 /** Jobs of the same key asked the same, of the same tenant (and user): one may be answered with another's answer. */
 export interface Share {
   readonly key: string
@@ -97,6 +110,10 @@ export interface JobDraft {
   readonly price?: TokenPrice
   /** With which requests it may share an answer; absent: with none. */
   readonly share?: Share
+  /** Absent: any deployment of its model will do. */
+  readonly needs?: Needs
+  /** Digest of what its prompt begins with, where that matters; absent: of a conversation, or it does not. */
+  readonly affinity?: string
   /** The client's own labels, returned with the job. */
   readonly metadata?: Readonly<Record<string, string>>
   /** Id of the HTTP request, or of the WebSocket connection, that submitted it: links a log line to its client. */

@@ -173,7 +173,8 @@ export interface TokenPrice {
 
 /** What one level has used, for its store. */
 export interface LevelState {
-  readonly kind: LevelKind
+  /** `deployment`: what was used of its provider's limits. */
+  readonly kind: LevelKind | 'deployment'
   /** Of a user, a key, a run and a tenant's model: the tenant. Else empty. */
   readonly owner: string
   readonly name: string

@@ -43,6 +43,8 @@ export interface PublicRoute {
   readonly kinds: readonly JobKind[]
   /** The provider's name for the model: how it counts tokens. Null: as clients call it. */
   readonly upstreamModel: string | null
+  /** Several: which one answers is chosen. */
+  readonly deployments?: readonly unknown[]
 }
 
 export interface Models {

@@ -2,6 +2,8 @@
 import type { Goals } from '../core/goals.ts'
 import type { JobKind } from '../core/job.ts'
 import { ModelIndex } from '../core/model-index.ts'
+import type { PolicyName } from '../core/policies.ts'
+import type { Fallbacks } from '../core/ports/coordinator.ts'
 import type { Deployment } from '../core/ports/provider.ts'
 
 export interface ModelRoute {
@@ -13,6 +15,8 @@ export interface ModelRoute {
   /** Of all its deployments. */
   readonly kinds: readonly JobKind[]
   readonly goals: Goals
+  readonly policy: PolicyName
+  readonly fallbacks: Fallbacks
   readonly deployments: readonly Deployment[]
 }
 

@@ -156,6 +156,8 @@ export interface PromptOptions {
 
 const TURNS_A_PAGE = 32
 const BYTES_A_PAGE = 1 << 20
+/** Of a model whose context nobody knows. */
+const UNKNOWN_CONTEXT_TOKENS = 128_000
 
 /** The request of a job as its upstream gets it. */
 export function createPrompts({ conversations, clock, ...options }: PromptOptions) {
@@ -163,12 +165,13 @@ export function createPrompts({ conversations, clock, ...options }: PromptOption
     const { tenant } = job
     const known = await conversations.get(tenant, conversation)
     if (known === null || known.turns === 0) return body
+    const contextTokens = deployment.contextTokens ?? UNKNOWN_CONTEXT_TOKENS
     const request = JSON.parse(Buffer.from(body).toString('utf8')) as Record<string, unknown>
     const prompt = new Prompt({
       ...options,
       own: JSON.stringify(request['messages']),
       instructions: (await conversations.instructions(tenant, conversation)) ?? '[]',
-      budgetTokens: deployment.contextTokens - answerTokens(request, deployment.contextTokens),
+      budgetTokens: contextTokens - answerTokens(request, contextTokens),
       answerMembers: deployment.conversationMembers,
     })
     const range = { from: 'newest', limit: TURNS_A_PAGE, maxBytes: BYTES_A_PAGE } as const

@@ -12,6 +12,7 @@ import { isGood } from '../core/goals.ts'
 import type { Job } from '../core/job.ts'
 import { type Shortfall, wireLimit } from '../core/limits.ts'
 import type { AnswerGuards } from '../core/ports/admission.ts'
+import { NO_FALLBACKS } from '../core/ports/coordinator.ts'
 import type { LogPage } from '../core/ports/log.ts'
 import type { Deployment, ProviderCall, ProviderSink } from '../core/ports/provider.ts'
 import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
@@ -100,6 +101,8 @@ function setUp(
       pool: 'text',
       goals: { ttftMs: 1_500, tpotMs: 50 },
       upstreamModel: null,
+      policy: 'least-wait' as const,
+      fallbacks: NO_FALLBACKS,
       kinds: ['chat' as const],
       deployments: deployments.map(
         (more, i): Deployment => ({

@@ -18,18 +18,11 @@ import { STALL_MS, type TtftParts } from '../core/measure.ts'
 import { Once } from '../core/once.ts'
 import type { Stage } from '../core/ports/admission.ts'
 import type { LogWriter } from '../core/ports/log.ts'
-import type {
-  Deployment,
-  MinSpeed,
-  Provider,
-  ProviderEnd,
-  ProviderRun,
-  ProviderSink,
-  UpstreamLimits,
-} from '../core/ports/provider.ts'
+import type { Deployment, MinSpeed, Provider, ProviderEnd, ProviderRun, ProviderSink } from '../core/ports/provider.ts'
 import type { Lease, Outcome } from '../core/ports/work.ts'
 import { attemptRecord, type Bytes, documentRecord, resetRecord, usageRecord } from '../core/record.ts'
 import { childOf, isSampled, spanIdOf } from '../core/trace.ts'
+import type { UpstreamLimits } from '../core/upstream-limits.ts'
 import type { Cost } from '../core/usage-record.ts'
 import { wireUsage } from '../core/wire.ts'
 import { AttemptLog, STOPPED } from './attempt-log.ts'
@@ -514,10 +507,17 @@ export class Run implements ProviderSink {
   #finish(outcome: Outcome): void {
     try {
       this.#tellEnd(outcome)
-      this.#deps.finish(this.lease, outcome).then(this.#finished, this.#unfinished)
+      this.#deps.finish(this.lease, this.#withQuota(outcome)).then(this.#finished, this.#unfinished)
     } catch (thrown) {
       this.#unfinished(thrown)
     }
+  }
+
+  /** With what the upstream told of its limits: it was true when its head came. */
+  #withQuota(outcome: Outcome): Outcome {
+    if (this.#quota === undefined || (outcome.kind !== 'done' && outcome.kind !== 'failed')) return outcome
+    const agoMs = this.#firstChunkMono > 0 ? this.#deps.clock.monoMs() - this.#firstChunkMono : 0
+    return { ...outcome, quota: { ...this.#quota, agoMs: Math.max(0, Math.round(agoMs)) } }
   }
 
   readonly #finished = (): void => {

@@ -7,7 +7,7 @@ import { Budget } from '../../src/coordinator/limits/budget.ts'
 import { Limits } from '../../src/coordinator/limits/limits.ts'
 import { Rate } from '../../src/coordinator/limits/rate.ts'
 import { Running } from '../../src/coordinator/limits/running.ts'
-import { Plan } from '../../src/coordinator/plan/plan.ts'
+import { Plan, type Planned } from '../../src/coordinator/plan/plan.ts'
 import { Block } from '../../src/coordinator/scheduler/blocks.ts'
 import { LineUp } from '../../src/coordinator/scheduler/line-up.ts'
 import { Seats } from '../../src/coordinator/seats.ts'
@@ -223,8 +223,8 @@ export const PLANTS: readonly Plant[] = [
     name: 'claim not settled',
     breaks: broken(Plan.prototype, 'release', (real) => {
       const skips = eachNth(5)
-      return function (this: Plan, deployment) {
-        if (!skips()) real.call(this, deployment)
+      return function (this: Plan, ...of) {
+        if (!skips()) real.apply(this, of)
       }
     }),
   },
@@ -232,9 +232,12 @@ export const PLANTS: readonly Plant[] = [
     name: 'claim settled twice',
     breaks: broken(Plan.prototype, 'release', (real) => {
       const repeats = eachNth(5)
-      return function (this: Plan, deployment) {
-        real.call(this, deployment)
-        if (repeats()) real.call(this, deployment)
+      return function (this: Plan, notes, ...of) {
+        const { call } = notes
+        real.call(this, notes, ...of)
+        notes.call = call
+        if (repeats()) real.call(this, notes, ...of)
+        notes.call = null
       }
     }),
   },
@@ -248,8 +251,11 @@ export const PLANTS: readonly Plant[] = [
       Plan.prototype,
       'claim',
       (real) =>
-        function (this: Plan, job, failedAt, now) {
-          return real.call(this, { ...job, kind: 'chat' }, failedAt, now)
+        function (this: Plan, notes, now) {
+          const asChat: Planned = { ...notes, job: { ...notes.job, kind: 'chat' } }
+          const claimed = real.call(this, asChat, now)
+          notes.call = asChat.call
+          return claimed
         },
     ),
   },
@@ -259,8 +265,11 @@ export const PLANTS: readonly Plant[] = [
       Plan.prototype,
       'claim',
       (real) =>
-        function (this: Plan, job, _failedAt, now) {
-          return real.call(this, job, [], now)
+        function (this: Plan, notes, now) {
+          const anywhere: Planned = { ...notes, job: notes.job, failedAt: [] }
+          const claimed = real.call(this, anywhere, now)
+          notes.call = anywhere.call
+          return claimed
         },
     ),
   },

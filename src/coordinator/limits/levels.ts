@@ -144,7 +144,7 @@ export class Levels {
   restore(states: readonly LevelState[], now: number): void {
     const settings = this.#settings()
     for (const { kind, owner, name, used } of states) {
-      if (used === null) continue
+      if (used === null || kind === 'deployment') continue
       const limits = limitsAt(settings, kind, owner, name) ?? NOTHING_LIMITED
       this.#find(kind, owner, name, limits, now).level.restore(used, now)
     }

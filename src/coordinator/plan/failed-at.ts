@@ -1,5 +1,5 @@
 /** Where a job failed: a short, immutable list, since it is stored with the job. */
-import type { FailedAt } from '../../core/ports/coordinator.ts'
+import type { FailedAt, Refused } from '../../core/ports/coordinator.ts'
 
 /** Reloads may rename deployments without end: the oldest is forgotten. */
 const MOST = 32
@@ -10,8 +10,18 @@ export const failedThere = (failedAt: FailedAt, deployment: string): boolean =>
 export const neverThere = (failedAt: FailedAt, deployment: string): boolean =>
   failedAt.some((at) => at.never && at.deployment === deployment)
 
+/** Why the model that was asked for is not to be asked again; null: it may be. */
+export const refusedFor = (failedAt: FailedAt): Refused | null =>
+  failedAt.find((at) => at.refused !== undefined)?.refused ?? null
+
 /** Once never, always never. */
-export function withFailure(failedAt: FailedAt, deployment: string, never: boolean): FailedAt {
+export function withFailure(
+  failedAt: FailedAt,
+  deployment: string,
+  never: boolean,
+  refused: Refused | null = null,
+): FailedAt {
   const others = failedAt.filter((at) => at.deployment !== deployment)
-  return [...others, { deployment, never: never || neverThere(failedAt, deployment) }].slice(-MOST)
+  const at = { deployment, never: never || neverThere(failedAt, deployment) }
+  return [...others, refused === null ? at : { ...at, refused }].slice(-MOST)
 }

@@ -1,4 +1,7 @@
-/** The health of deployments: which are left alone for a while (cooling), and which keep failing. */
+/**
+ * The health of deployments: which are left alone because they are busy (cooling), and which because they fail (a
+ * breaker: open for a while, then one call at a time tries whether they work again).
+ */
 import { FAILS_FROM } from '../../core/deployment-state.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { JobId } from '../../core/job.ts'
@@ -9,11 +12,27 @@ const MIN_COOL_MS = 1_000
 /** At most, after a 429. Other refusals may be one request's fault, so they close a deployment to all for less long. */
 const MAX_COOL_MS = 60_000
 const MAX_COOL_FAILED_MS = 15_000
+/** A breaker is open for so long, and twice as long each time the call that tries it fails. */
+const MIN_OPEN_MS = 5_000
+const MAX_OPEN_MS = 60_000
+/** It opens where this share of calls fails, of so many at least. */
+const OPENS_AT = 0.5
+const ENOUGH = 10
+/** A call so long ago counts half. */
+const HALF_LIFE_MS = 10_000
+/** What is left of failures that are forgotten. */
+const FEW = 0.1
 /** Models of one deployment whose waits and failures are remembered. */
 const MAX_UNWELL = 1_000
 
+/** What keeps calls from a deployment, until a time. */
+export interface Waiting extends Timed {
+  /** When the next wait ends; Infinity: none is left. */
+  nextMono(now: number): number
+}
+
 /** Of one deployment, for one of its models. */
-class Health implements Timed {
+class Health implements Waiting {
   readonly seq: number
   /** No call starts before this. */
   coolUntilMono = 0
@@ -23,16 +42,43 @@ class Health implements Timed {
   refusedTo: JobId | null = null
   /** Failures in a row. */
   failures = 0
-  // Timed: when it is open again
+  /** Since it failed first, fading. */
+  calls = 0
+  errors = 0
+  fadedMono = 0
+  /** Times that the breaker opened, since it was closed last; 0: it is closed. */
+  opens = 0
+  openedMono = 0
+  openUntilMono = 0
+  /** The job that tries whether it works again. */
+  probe: JobId | null = null
+  // Timed: when it may be called again
   due = Infinity
   heapAt = -1
 
   constructor(seq: number) {
     this.seq = seq
   }
+
+  count(failed: 0 | 1, now: number): void {
+    const left = 2 ** ((this.fadedMono - now) / HALF_LIFE_MS)
+    this.fadedMono = now
+    this.calls = this.calls * left + 1
+    this.errors = this.errors * left + failed
+    this.failures = failed === 0 ? 0 : this.failures + 1
+  }
+
+  nextMono(now: number): number {
+    const cool = this.coolUntilMono > now ? this.coolUntilMono : Infinity
+    return this.openUntilMono > now ? Math.min(cool, this.openUntilMono) : cool
+  }
+
+  get isBroken(): boolean {
+    return this.failures >= FAILS_FROM || (this.calls >= ENOUGH && this.errors >= OPENS_AT * this.calls)
+  }
 }
 
-export type Cooling = Timers<Timed>
+export type Cooling = Timers<Waiting>
 
 /** Of one deployment. Models without trouble have no entry. */
 export class HealthOf {
@@ -49,29 +95,57 @@ export class HealthOf {
     this.#opened = opened
   }
 
+  get isWell(): boolean {
+    return this.#unwell.size === 0
+  }
+
   coolUntilMono(model: string): number {
     return this.#unwell.get(model)?.coolUntilMono ?? 0
   }
 
-  /** One that keeps failing is used only where there is no other. */
-  isSick(model: string): boolean {
-    return (this.#unwell.get(model)?.failures ?? 0) >= FAILS_FROM
+  /** When the breaker opened, where it lets no call through; null: it does. */
+  brokenSince(model: string, now: number): number | null {
+    const health = this.#unwell.get(model)
+    if (health === undefined || health.opens === 0) return null
+    return now < health.openUntilMono || health.probe !== null ? health.openedMono : null
   }
 
-  isWell(): boolean {
-    return this.#unwell.size === 0
+  /** A call of this job begins: where the breaker lets one through, it is this one. */
+  begins(model: string, job: JobId, now: number): void {
+    const health = this.#unwell.get(model)
+    if (health !== undefined && health.opens > 0 && health.probe === null && now >= health.openUntilMono)
+      health.probe = job
   }
 
-  /** A call that began before the deployment was found busy does not end the wait. */
-  answered(model: string, now: number): void {
+  /** It is over, however it ended. */
+  ends(model: string, job: JobId): void {
+    const health = this.#unwell.get(model)
+    if (health?.probe !== job) return
+    health.probe = null
+    this.#opened()
+  }
+
+  /** A call that began before the deployment was found busy, or broken, does not end that. */
+  answered(model: string, fromMono: number, now: number): void {
     const health = this.#unwell.get(model)
     if (health === undefined) return
-    if (health.coolUntilMono > now) health.failures = 0
-    else this.#forget(model)
+    health.count(0, now)
+    if (health.opens > 0 && fromMono < health.openedMono) return
+    if (health.opens > 0) health.opens = health.calls = health.errors = 0
+    if (health.coolUntilMono <= now && health.errors <= FEW) this.#forget(model)
+    else this.#opened()
   }
 
-  failed(model: string): void {
-    this.#of(model).failures++
+  failed(model: string, fromMono: number, now: number): void {
+    const health = this.#of(model)
+    health.count(1, now)
+    const isNews = health.opens === 0 || (now >= health.openUntilMono && fromMono >= health.openedMono)
+    if (!isNews || (health.opens === 0 && !health.isBroken)) return
+    const ms = Math.min(MAX_OPEN_MS, MIN_OPEN_MS * 2 ** Math.min(health.opens, 10))
+    health.opens++
+    health.openedMono = now
+    health.openUntilMono = now + ms
+    this.#cooling.set(health, health.nextMono(now))
   }
 
   /**
@@ -88,7 +162,7 @@ export class HealthOf {
     const ms = Math.max(askedMs, Math.min(isLimit ? MAX_COOL_MS : MAX_COOL_FAILED_MS, guessMs))
     if (now + ms <= health.coolUntilMono) return null
     health.coolUntilMono = now + ms
-    this.#cooling.set(health, health.coolUntilMono)
+    this.#cooling.set(health, health.nextMono(now))
     return ms
   }
 
@@ -96,19 +170,26 @@ export class HealthOf {
     for (const model of [...this.#unwell.keys()]) this.#forget(model)
   }
 
-  status(now: number): ReadonlyArray<{ model: string; coolsForMs: number; failuresInRow: number }> {
-    return [...this.#unwell].map(([model, { coolUntilMono, failures }]) => ({
-      model,
-      coolsForMs: Math.max(0, coolUntilMono - now),
-      failuresInRow: failures,
-    }))
+  status(now: number): ReadonlyArray<{
+    model: string
+    coolsForMs: number
+    failuresInRow: number
+    brokenForMs: number
+  }> {
+    return [...this.#unwell]
+      .map(([model, { coolUntilMono, failures, opens, openUntilMono }]) => ({
+        model,
+        coolsForMs: Math.max(0, coolUntilMono - now),
+        failuresInRow: failures,
+        brokenForMs: opens === 0 ? 0 : Math.max(1, openUntilMono - now),
+      }))
+      .filter(({ coolsForMs, failuresInRow, brokenForMs }) => coolsForMs + failuresInRow + brokenForMs > 0)
   }
 
   #forget(model: string): void {
     const health = this.#unwell.get(model)
     if (health === undefined) return
     this.#unwell.delete(model)
-    if (health.heapAt < 0) return
     this.#cooling.clear(health)
     this.#opened()
   }

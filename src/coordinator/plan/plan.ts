@@ -1,16 +1,37 @@
 /**
- * Which deployment answers a job. A slot is taken when the job is leased, so a job that has none waits in line and is
- * not failed with somebody's 429. Pure: time is an argument.
+ * Which deployment answers a job. A slot, and what its provider allows it, is taken when the job is leased, so a job
+ * that has none waits in line and is not failed with somebody's 429. Pure: time is an argument.
+ *
+ *   route        a model's deployments, and which of them can serve a job at all
+ *   choice       who is left out now, and who comes first; policies/, how one of the rest is picked
+ *   deployment   what is known of one: its calls, and
+ *     health     is it left alone, because it is busy or because it fails
+ *     quota      what its provider allows it in a minute
+ *     speed      how fast it was, and how often it failed
+ *   affinity     who has read a prompt's beginning
+ *   trace        the same decision, told
  */
 import type { ErrorCode } from '../../core/errors.ts'
-import type { JobKind } from '../../core/job.ts'
+import type { JobKind, Usage } from '../../core/job.ts'
+import type { LevelState } from '../../core/limits.ts'
 import { ModelIndex } from '../../core/model-index.ts'
-import type { FailedAt, PlanDeployment, PlanModel, ScheduledJob } from '../../core/ports/coordinator.ts'
-import type { DeploymentStatus } from '../../core/ports/operations.ts'
-import type { HeadroomRefusal } from '../scheduler/port.ts'
-import { type Timed, Timers } from '../scheduler/timers.ts'
-import { failedThere, neverThere, withFailure } from './failed-at.ts'
-import { HealthOf } from './health.ts'
+import type { FailedAt, PlanModel, Refused, ScheduledJob } from '../../core/ports/coordinator.ts'
+import type { DeploymentStatus, RouteTrace } from '../../core/ports/operations.ts'
+import type { Claim, Quota as ToldQuota } from '../../core/ports/work.ts'
+import { OutputLengths } from '../limits/output-lengths.ts'
+import type { HeadroomRefusal, Notes } from '../scheduler/port.ts'
+import { Timers } from '../scheduler/timers.ts'
+import { Affinities } from './affinity.ts'
+import { type Asked, bestUnitMs, Choice, pick } from './choice.ts'
+import { DeploymentState } from './deployment.ts'
+import { drawOf } from './draw.ts'
+import { neverThere, refusedFor, withFailure } from './failed-at.ts'
+import type { Cooling, Waiting } from './health.ts'
+import type { Ask } from './policies/policy.ts'
+import type { QuotaHold } from './quota.ts'
+import { fitFor, isTooLong, type Route, routeOf } from './route.ts'
+import { workOf } from './speed.ts'
+import { type Traced, traceOf } from './trace.ts'
 
 export interface Failure {
   readonly code: ErrorCode
@@ -18,26 +39,33 @@ export interface Failure {
   readonly retryAfterMs: number | undefined
   /** This job is not to be tried there again. */
   readonly elsewhere: boolean
+  /** Its model does not take such a request; null: it may. */
+  readonly refused?: Refused | null
 }
 
-/** Calls on one deployment, now. */
-interface DeploymentState {
-  /** Null: it is no longer configured, but some of its calls still run. */
-  deployment: PlanDeployment | null
-  active: number
-  readonly health: HealthOf
+/** What a job takes of a deployment, from its lease to its end. */
+interface Call {
+  readonly state: DeploymentState
+  /** The model that it was asked for. */
+  readonly model: string
+  readonly fromMono: number
+  readonly work: number
+  /** Units of work beside it when it began. */
+  readonly beside: number
+  readonly hold: QuotaHold | null
 }
 
-/** A model's deployments by what they can do. */
-interface Route extends Readonly<Record<JobKind, readonly DeploymentState[]>> {
-  readonly name: string
-}
+/** A job, as far as the plan goes. */
+export type Planned = Pick<Notes, 'job' | 'failedAt' | 'call'>
+export type Claimed = Pick<Claim, 'deployment' | 'quotaTokens' | 'model'>
 
 /** Removed from the configuration while the job waited: usually a mistake, which a reload corrects. */
 const NO_MODEL: HeadroomRefusal = { scope: 'model' }
 const FULL: HeadroomRefusal = { scope: 'model' }
 /** This job can't use what is free; others may. */
 const NOT_THIS_ONE: HeadroomRefusal = { scope: 'job' }
+/** At one time so many jobs of a model are passed over; the next one waits, and with it those behind it. */
+const MOST_PASSED = 64
 
 /** Failures that reflect on the deployment, not on the request. */
 const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
@@ -49,36 +77,59 @@ const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
   'provider_auth',
 ])
 
+/** Of nine answers in ten what is held is enough; the tenth is counted as it is written. */
+const OUTPUT_QUANTILE = 0.9
+const UNKNOWN_OUTPUT_TOKENS = 1_024
+const KINDS: readonly JobKind[] = ['chat', 'embedding']
+
 export class Plan {
   #index = new ModelIndex<Route>([])
   #states = new Map<string, DeploymentState>()
   #models = 0
+  #made = 0
+  /** Of the last claim. */
+  #turn = 0
   /** Deployments that are left alone, by when that ends. */
-  readonly #cooling = new Timers<Timed>()
+  readonly #cooling: Cooling = new Timers<Waiting>()
+  readonly #lengths = new OutputLengths()
+  readonly #affinities = new Affinities()
+  readonly #choice: Choice
+  readonly #isDrained: (deployment: string) => boolean
   #roomCame = false
+  /** Jobs passed over at one time. */
+  #passed = 0
+  #passedMono = -Infinity
   readonly #opened = (): void => {
     this.#roomCame = true
   }
 
-  readonly #isDrained: (deployment: string) => boolean
-
   constructor(models: readonly PlanModel[], isDrained: (deployment: string) => boolean = () => false) {
     this.#isDrained = isDrained
+    this.#choice = new Choice(isDrained)
     this.configure(models)
   }
 
-  /** A deployment of the same name keeps its count of calls and, unless its revision has changed, its health. */
+  /**
+   * A deployment of the same name keeps its count of calls, what it has used of its quota and, unless its revision has
+   * changed, what is known of it.
+   */
   configure(models: readonly PlanModel[]): void {
     const before = this.#states
     this.#states = new Map()
-    const routes = models.map(({ name, deployments }): Route => {
-      const states = deployments.map((deployment) => this.#stateOf(deployment, before.get(deployment.name)))
-      return { name, chat: states.filter(serves('chat')), embedding: states.filter(serves('embedding')) }
+    const routes = models.map((model): Route => {
+      const states = model.deployments.map((settings) => {
+        const state = before.get(settings.name) ?? this.#make(settings.name)
+        state.change(settings)
+        this.#states.set(settings.name, state)
+        return state
+      })
+      return routeOf(model, states)
     })
     for (const [name, state] of before) {
       if (this.#states.has(name)) continue
       state.health.clear()
-      state.deployment = null
+      this.#cooling.clear(state.quota)
+      state.settings = null
       if (state.active > 0) this.#states.set(name, state)
     }
     this.#index = new ModelIndex(routes)
@@ -86,90 +137,304 @@ export class Plan {
     this.#roomCame = true
   }
 
-  #stateOf(deployment: PlanDeployment, known: DeploymentState | undefined): DeploymentState {
-    const state = known ?? { deployment, active: 0, health: new HealthOf(this.#cooling, this.#opened) }
-    if (state.deployment?.revision !== deployment.revision) state.health.clear()
-    state.deployment = deployment
-    this.#states.set(deployment.name, state)
-    return state
+  #make(name: string): DeploymentState {
+    return new DeploymentState(name, ++this.#made, this.#cooling, this.#opened)
   }
 
-  /** Takes a slot: the deployment's name. Every claim must be released, once. */
-  claim(job: ScheduledJob, failedAt: FailedAt, now: number): string | HeadroomRefusal {
+  // ------------------------------------------------------------ claim
+
+  /** Takes a slot, and what the call weighs there. Every claim must be released, once. */
+  claim(notes: Planned, now: number): Claimed | HeadroomRefusal {
+    const { job, failedAt } = notes
     const route = this.#index.find(job.model)
     if (route === null) return NO_MODEL
-    const able = route[job.kind]
-    const barred = barredOf(able, failedAt)
-    let best: DeploymentState | null = null
-    for (const state of able) {
-      if (barred.includes(state)) continue
-      if (state.health.coolUntilMono(upstreamName(state, job.model)) > now) continue
-      if (state.active >= state.deployment!.concurrent || this.#isDrained(nameOf(state))) continue
-      if (best === null || isBetter(state, best, job.model, failedAt)) best = state
-    }
-    if (best === null) return barred.length > 0 ? NOT_THIS_ONE : FULL
-    best.active++
-    return nameOf(best)
+    const outputTokens = route.isWeighed ? this.#expected(job) : 0
+    const lone = route[job.kind].all
+    // Of most models there is one deployment, and no choice
+    if (lone.length === 1 && failedAt.length === 0 && job.needs === undefined && !route.isWeighed)
+      return this.#isOpen(lone[0], job.model, now) ? this.#begin(notes, lone[0], job.model, 0, now) : FULL
+    let refusal: HeadroomRefusal | null = null
+    const chosen = this.#decide(route, job, failedAt, outputTokens, now, (step) => {
+      if (step.chosen === null) refusal ??= this.#refusal(step, job, now)
+    })
+    return chosen === null ? (refusal ?? FULL) : this.#begin(notes, chosen.state, chosen.model, outputTokens, now)
   }
+
+  #isOpen(state: DeploymentState, model: string, now: number): boolean {
+    const { health, active, settings, name } = state
+    if (active >= settings!.concurrent || this.#isDrained(name)) return false
+    if (health.isWell && !state.quota.isTold) return true
+    return health.coolUntilMono(state.upstreamName(model)) <= now && this.#fits(state, 0, now)
+  }
+
+  #fits({ quota }: DeploymentState, tokens: number, now: number): boolean {
+    const waitMs = quota.waitMs(tokens, now)
+    if (waitMs > 0) this.#await(quota, waitMs, now)
+    return waitMs <= 0
+  }
+
+  #await(quota: DeploymentState['quota'], waitMs: number, now: number): void {
+    quota.isAwaited = true
+    if (waitMs < Infinity && (quota.heapAt < 0 || now + waitMs < quota.due)) this.#cooling.set(quota, now + waitMs)
+  }
+
+  /** The job's own model, or one that answers in its place. `each`: what was looked at, in turn. */
+  #decide(
+    route: Route,
+    job: ScheduledJob,
+    failedAt: FailedAt,
+    outputTokens: number,
+    now: number,
+    each: (step: Traced) => void,
+  ): { readonly state: DeploymentState; readonly model: string } | null {
+    const reason = refusedFor(failedAt) ?? (isTooLong(route[job.kind], job) ? 'contextWindow' : null)
+    const { fallbacks } = route
+    const isRefused = reason !== null && fallbacks[reason].length > 0
+    if (!isRefused) {
+      const own = this.#look(route, job.model, job, failedAt, outputTokens, now, false)
+      const isLast = own.chosen !== null && !this.#choice.isWhereItFailed
+      if (isLast || fallbacks.general.length === 0 || !this.#isOut(own, job, now)) {
+        each(own)
+        return own.chosen === null ? null : { state: own.chosen, model: job.model }
+      }
+      each({ ...own, chosen: null })
+      const other = this.#instead(fallbacks.general, job, failedAt, outputTokens, now, each)
+      if (other !== null || own.chosen === null) return other
+      each(own)
+      return { state: own.chosen, model: job.model }
+    }
+    return this.#instead(fallbacks[reason], job, failedAt, outputTokens, now, each)
+  }
+
+  #instead(
+    models: readonly string[],
+    job: ScheduledJob,
+    failedAt: FailedAt,
+    outputTokens: number,
+    now: number,
+    each: (step: Traced) => void,
+  ): { readonly state: DeploymentState; readonly model: string } | null {
+    for (const model of models) {
+      const route = this.#index.find(model)
+      if (route === null || isTooLong(route[job.kind], job)) continue
+      const step = this.#look(route, model, job, failedAt, outputTokens, now, true)
+      each(step)
+      if (step.chosen !== null) return { state: step.chosen, model }
+    }
+    return null
+  }
+
+  #look(
+    route: Route,
+    model: string,
+    job: ScheduledJob,
+    failedAt: FailedAt,
+    outputTokens: number,
+    now: number,
+    isFallback: boolean,
+  ): Traced {
+    const group = route[job.kind]
+    const { promptTokens } = job
+    const cachedAt = job.affinity && route.policy.followsCache ? this.#affinities.get(job.affinity) : null
+    const asked: Asked = { model, failedAt, tokens: promptTokens + outputTokens, cachedAt, isFallback }
+    const candidates = this.#choice.candidates(fitFor(group, job), asked, now)
+    const work = workOf(promptTokens, outputTokens)
+    const best = bestUnitMs(candidates)
+    const ask: Ask = { draw: drawOf(job.id), promptTokens, outputTokens, work, now, bestUnitMs: best }
+    const chosen = candidates.length === 0 ? null : pick(candidates, route.policy, ask, cachedAt)
+    return { route, asked, ask, candidates, chosen }
+  }
+
+  /** Nothing of its model works for the job: that it is busy would be a reason to wait. */
+  #isOut({ route, asked }: Traced, job: ScheduledJob, now: number): boolean {
+    return fitFor(route[job.kind], job).every((one) => {
+      const why = this.#choice.why(one, asked, now)
+      return why === 'failed_here' || why === 'drained' || why === 'broken' || neverThere(asked.failedAt, one.name)
+    })
+  }
+
+  /** Nothing is open to the job: who else has to wait for that, and until when. */
+  #refusal({ route, asked }: Traced, job: ScheduledJob, now: number): HeadroomRefusal {
+    const { all } = route[job.kind]
+    const fit = fitFor(route[job.kind], job)
+    let isOpenToOthers = fit.length < all.length
+    for (const one of all) {
+      if (neverThere(asked.failedAt, one.name)) isOpenToOthers = true
+      else if (fit.includes(one)) this.#fits(one, asked.tokens, now)
+    }
+    if (!isOpenToOthers) return FULL
+    if (this.#passedMono !== now) this.#passed = 0
+    this.#passedMono = now
+    return ++this.#passed > MOST_PASSED ? FULL : NOT_THIS_ONE
+  }
+
+  #begin(notes: Planned, state: DeploymentState, model: string, outputTokens: number, now: number): Claimed {
+    const { job } = notes
+    const { promptTokens } = job
+    const { quota } = state
+    const hold = quota.isLimited ? quota.take(promptTokens, outputTokens, now) : null
+    const work = workOf(promptTokens, outputTokens)
+    if (!state.health.isWell) state.health.begins(state.upstreamName(model), job.id, now)
+    notes.call = { state, model, fromMono: now, work, beside: state.work, hold } satisfies Call
+    state.active++
+    state.work += work
+    state.turn = ++this.#turn
+    if (job.affinity) this.#affinities.set(job.affinity, state.name)
+    const claimed = { deployment: state.name }
+    const isOwn = model === job.model
+    if (hold === null) return isOwn ? claimed : { ...claimed, model }
+    const held = { ...claimed, quotaTokens: promptTokens + outputTokens }
+    return isOwn ? held : { ...held, model }
+  }
+
+  #expected(job: ScheduledJob): number {
+    const expected = this.#lengths.quantile(job, OUTPUT_QUANTILE) ?? UNKNOWN_OUTPUT_TOKENS
+    return Math.min(job.maxOutputTokens ?? Infinity, expected)
+  }
+
+  /** Where a job like this one would go now, and why. Nothing is taken. */
+  explain(job: ScheduledJob, now: number): RouteTrace {
+    const route = this.#index.find(job.model)
+    const steps: Traced[] = []
+    if (route !== null)
+      this.#decide(route, job, [], this.#expected(job), now, (step) =>
+        steps.push({ ...step, candidates: [...step.candidates] }),
+      )
+    return traceOf(job, steps, this.#choice)
+  }
+
+  // ------------------------------------------------------------ while it runs, and its end
 
   /** Counts a call that runs already, even if its deployment has no room for it. */
-  adopt(deployment: string): void {
-    const state = this.#states.get(deployment) ?? {
-      deployment: null,
-      active: 0,
-      health: new HealthOf(this.#cooling, this.#opened),
-    }
+  adopt(notes: Planned, { deployment, quotaTokens = 0, model }: Claim, now: number): void {
+    const { job } = notes
+    const state = this.#states.get(deployment) ?? this.#make(deployment)
     this.#states.set(deployment, state)
+    const outputTokens = Math.max(0, quotaTokens - job.promptTokens)
+    const hold = state.quota.isLimited ? state.quota.adopt(outputTokens, now) : null
+    const work = workOf(job.promptTokens, outputTokens)
+    notes.call = { state, model: model ?? job.model, fromMono: now, work, beside: state.work, hold } satisfies Call
     state.active++
+    state.work += work
   }
 
-  release(deployment: string): void {
-    const state = this.#states.get(deployment)!
-    if (state.active-- >= (state.deployment?.concurrent ?? Infinity)) this.#roomCame = true
-    if (state.active === 0 && state.deployment === null) this.#states.delete(deployment)
+  streamed({ call }: Planned, tokens: number, now: number): void {
+    const { state, hold } = call as Call
+    if (hold !== null) state.quota.streamed(hold, tokens, now)
   }
 
-  /** Learns from a call that ended well. */
-  answered({ model }: ScheduledJob, deployment: string, now: number): void {
+  /** `used`: what it came to there; null: nothing. */
+  release(notes: Planned, used: Pick<Usage, 'promptTokens' | 'completionTokens'> | null, now: number): void {
+    const { state, model, work, hold } = notes.call as Call
+    notes.call = null
+    if (hold !== null) {
+      const amounts = used && { promptTokens: used.promptTokens, outputTokens: used.completionTokens }
+      state.quota.settle(hold, amounts, now)
+    }
+    state.work = Math.max(0, state.work - work)
+    if (!state.health.isWell) state.health.ends(state.upstreamName(model), notes.job.id)
+    if (state.active-- >= (state.settings?.concurrent ?? Infinity) || state.quota.isAwaited) this.#roomCame = true
+    state.quota.isAwaited = false
+    if (state.active === 0 && state.settings === null) this.#states.delete(state.name)
+  }
+
+  /** Of a call whose process died, and with it what it held. */
+  spend(deployment: string, tokens: number, now: number): void {
     const state = this.#states.get(deployment)
-    if (state !== undefined && !state.health.isWell()) state.health.answered(upstreamName(state, model), now)
+    if (state?.quota.isLimited === true) state.quota.spend(tokens, now)
+  }
+
+  /** What the upstream's headers told, at the end of a call. */
+  tell({ call }: Planned, { agoMs, ...limits }: ToldQuota, now: number): void {
+    ;(call as Call).state.quota.tell(limits, agoMs, now)
+  }
+
+  /** Learns from a call that ended well. `ttftMs`: from the job's acceptance. */
+  answered(
+    { job, call }: Planned,
+    { completionTokens }: Pick<Usage, 'completionTokens'>,
+    { ttftMs, tpotMs }: { readonly ttftMs?: number; readonly tpotMs?: number },
+    now: number,
+  ): void {
+    const { state, model, fromMono, work, beside } = call as Call
+    if (!state.health.isWell) state.health.answered(state.upstreamName(model), fromMono, now)
+    state.speed.answered(workOf(job.promptTokens, completionTokens), beside, now - fromMono, now)
+    // None of an attempt before this one
+    const ownTtftMs = ttftMs === undefined ? -1 : ttftMs - (fromMono - job.acceptedMono)
+    if (ownTtftMs >= 0) state.speed.texts(ownTtftMs, tpotMs)
+    if (work > 0 && this.#index.find(job.model)?.isWeighed === true) this.#lengths.learn(job, completionTokens)
   }
 
   /** Learns from one that failed. Returns where the job failed now, and how long the deployment is newly left alone. */
   failed(
-    { id, model }: ScheduledJob,
-    deployment: string,
-    failedAt: FailedAt,
-    { code, retryAfterMs, elsewhere }: Failure,
+    { job, failedAt, call }: Planned,
+    { code, retryAfterMs, elsewhere, refused = null }: Failure,
     now: number,
   ): { readonly failedAt: FailedAt; readonly coolingMs: number | null } {
-    const state = this.#states.get(deployment)
+    const { state, model, fromMono } = call as Call
     const isBlamed = BLAMES_DEPLOYMENT.has(code)
     let coolingMs: number | null = null
-    if (state?.deployment != null) {
-      const upstream = upstreamName(state, model)
+    if (state.settings !== null) {
+      const upstream = state.upstreamName(model)
       if (code === 'provider_rate_limited' || (retryAfterMs !== undefined && isUpstreams(code)))
-        coolingMs = state.health.cool(upstream, id, code, retryAfterMs ?? 0, now)
-      if (isBlamed) state.health.failed(upstream)
+        coolingMs = state.health.cool(upstream, job.id, code, retryAfterMs ?? 0, now)
+      if (isBlamed) {
+        state.health.failed(upstream, fromMono, now)
+        state.speed.failed(now)
+      }
     }
-    return { coolingMs, failedAt: isBlamed || elsewhere ? withFailure(failedAt, deployment, elsewhere) : failedAt }
+    const isNoted = isBlamed || elsewhere || refused !== null
+    return { coolingMs, failedAt: isNoted ? withFailure(failedAt, state.name, elsewhere, refused) : failedAt }
   }
 
-  /** How long no call starts there. */
-  coolsForMs(deployment: string, model: string, now: number): number {
-    const state = this.#states.get(deployment)
-    return state === undefined ? 0 : Math.max(0, state.health.coolUntilMono(upstreamName(state, model)) - now)
+  /** Is there another model for what this one refuses? */
+  hasInstead({ job, failedAt }: Planned, refused: Refused): boolean {
+    const route = this.#index.find(job.model)
+    return route !== null && refusedFor(failedAt) === null && route.fallbacks[refused].length > 0
   }
 
-  /** How long until a deployment other than this one may be called for the job? Null: there is no other. */
-  elsewhereInMs({ kind, model }: ScheduledJob, here: string, failedAt: FailedAt, now: number): number | null {
-    const others = (this.#index.find(model)?.[kind] ?? []).filter(
-      (state) => nameOf(state) !== here && !neverThere(failedAt, nameOf(state)) && !this.#isDrained(nameOf(state)),
-    )
-    if (others.length === 0) return null
-    const freeAtMono = Math.min(...others.map((state) => state.health.coolUntilMono(upstreamName(state, model))))
-    return Math.max(0, freeAtMono - now)
+  /** How long no call starts where this one ran. */
+  coolsForMs({ call }: Planned, now: number): number {
+    const { state, model } = call as Call
+    return Math.max(0, state.health.coolUntilMono(state.upstreamName(model)) - now)
   }
+
+  /** How long until a deployment other than where it ran may be called for the job? Null: there is no other. */
+  elsewhereInMs({ job, failedAt, call }: Planned, now: number): number | null {
+    const here = (call as Call).state
+    const route = this.#index.find(job.model)
+    if (route === null) return null
+    const reason = refusedFor(failedAt)
+    const { fallbacks } = route
+    const isRefused = reason !== null && fallbacks[reason].length > 0
+    const models = [...(isRefused ? [] : [job.model]), ...fallbacks[isRefused ? reason : 'general']]
+    let least: number | null = null
+    for (const model of models)
+      for (const state of this.#index.find(model)?.[job.kind].all ?? []) {
+        if (state === here || neverThere(failedAt, state.name) || this.#isDrained(state.name)) continue
+        const inMs = Math.max(0, state.health.coolUntilMono(state.upstreamName(model)) - now)
+        least = Math.min(least ?? Infinity, inMs)
+      }
+    return least
+  }
+
+  // ------------------------------------------------------------ the store
+
+  /** What deployments with limits have used, where that is not what was told last. */
+  take(now: number): readonly LevelState[] {
+    const levels: LevelState[] = []
+    for (const { name, quota } of this.#states.values()) {
+      const used = quota.isChanged ? quota.changed(now) : undefined
+      if (used !== undefined) levels.push({ kind: 'deployment', owner: '', name, used })
+    }
+    return levels
+  }
+
+  restore(levels: readonly LevelState[], now: number): void {
+    for (const { name, used } of levels) if (used !== null) this.#states.get(name)?.quota.restore(used, now)
+  }
+
+  // ------------------------------------------------------------ time, and queries
 
   /** When the next deployment that was left alone is open again. */
   nextAt(): number {
@@ -177,7 +442,10 @@ export class Plan {
   }
 
   tick(now: number): void {
-    while (this.#cooling.shift(now) !== null) this.#roomCame = true
+    for (let one = this.#cooling.shift(now); one !== null; one = this.#cooling.shift(now)) {
+      this.#cooling.set(one, one.nextMono(now))
+      this.#roomCame = true
+    }
   }
 
   /** Has room come free since the last look? */
@@ -193,11 +461,15 @@ export class Plan {
   }
 
   /** Calls like this job's that could start now. */
-  free({ kind, model }: ScheduledJob, now: number): number {
+  free({ kind, model, promptTokens }: ScheduledJob, now: number): number {
     let free = 0
-    for (const state of this.#index.find(model)?.[kind] ?? [])
-      if (!this.#isDrained(nameOf(state)) && state.health.coolUntilMono(upstreamName(state, model)) <= now)
-        free += Math.max(0, state.deployment!.concurrent - state.active)
+    for (const state of this.#index.find(model)?.[kind].all ?? [])
+      if (
+        !this.#isDrained(state.name) &&
+        state.health.coolUntilMono(state.upstreamName(model)) <= now &&
+        state.quota.waitMs(promptTokens, now) <= 0
+      )
+        free += Math.max(0, state.settings!.concurrent - state.active)
     return free
   }
 
@@ -205,15 +477,15 @@ export class Plan {
   only(model: string): string | null {
     const route = this.#index.find(model)
     if (route === null) return null
-    const names = new Set([...route.chat, ...route.embedding].map(nameOf))
+    const names = new Set(KINDS.flatMap((kind) => route[kind].all.map(({ name }) => name)))
     return names.size === 1 ? [...names][0] : null
   }
 
   status(now: number): readonly DeploymentStatus[] {
-    return [...this.#states].map(([name, { deployment, active, health }]) => ({
+    return [...this.#states.values()].map(({ name, settings, active, health }) => ({
       deployment: name,
       active,
-      concurrent: deployment?.concurrent ?? 0,
+      concurrent: settings?.concurrent ?? 0,
       isDrained: this.#isDrained(name),
       unwell: health.status(now),
     }))
@@ -221,36 +493,3 @@ export class Plan {
 }
 
 const isUpstreams = (code: ErrorCode): boolean => code === 'overloaded' || code.startsWith('provider_')
-
-const nameOf = (state: DeploymentState): string => state.deployment!.name
-
-const serves =
-  (kind: JobKind) =>
-  ({ deployment }: DeploymentState): boolean =>
-    deployment!.kinds.includes(kind)
-
-const NONE: readonly DeploymentState[] = []
-
-/** Where a job must not go; nowhere, if the configuration has left nothing else. */
-function barredOf(able: readonly DeploymentState[], failedAt: FailedAt): readonly DeploymentState[] {
-  if (failedAt.length === 0) return NONE
-  const barred = able.filter((state) => neverThere(failedAt, nameOf(state)))
-  return barred.length < able.length ? barred : NONE
-}
-
-const upstreamName = ({ deployment }: DeploymentState, model: string): string => deployment?.upstreamModel ?? model
-
-/** Where this job has not failed, then what works, then the lower order, then the less loaded. */
-function isBetter(a: DeploymentState, b: DeploymentState, model: string, failedAt: FailedAt): boolean {
-  const failedA = failedThere(failedAt, nameOf(a))
-  const failedB = failedThere(failedAt, nameOf(b))
-  if (failedA !== failedB) return failedB
-  const sickA = a.health.isSick(upstreamName(a, model))
-  const sickB = b.health.isSick(upstreamName(b, model))
-  if (sickA !== sickB) return sickB
-  if (a.deployment!.order !== b.deployment!.order) return a.deployment!.order < b.deployment!.order
-  return load(a) < load(b)
-}
-
-const load = ({ deployment, active }: DeploymentState): number =>
-  deployment!.concurrent === Infinity ? active / 1e6 : active / deployment!.concurrent

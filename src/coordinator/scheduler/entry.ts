@@ -34,6 +34,7 @@ export class Entry implements Timed, Notes, Crowding<Entry> {
   lease: ActiveLease | null = null
   repeats = false
   claim: Claim | null = null
+  call: object | null = null
   hold: Hold | null = null
   streamed = 0
   failedAt: FailedAt = NOWHERE

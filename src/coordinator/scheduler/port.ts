@@ -74,6 +74,8 @@ export interface Notes {
   /** It repeats another job's answer. Looked at by the scheduler when it comes in line. */
   repeats: boolean
   claim: Claim | null
+  /** What it takes of its deployment: the plan's own. Null: it does not run, or repeats an answer. */
+  call: object | null
   /** What it holds of the limits; null: nothing. */
   hold: Hold | null
   /** Output tokens of the attempt that runs. */

@@ -8,7 +8,20 @@
  * one commit keeps their order.
  */
 import type { ErrorCode, SluiceError } from '../errors.ts'
-import type { Cached, JobId, JobKind, JobState, Place, Priority, Share, TenantId, Timing, Usage } from '../job.ts'
+import type {
+  Abilities,
+  Cached,
+  JobId,
+  JobKind,
+  JobState,
+  Needs,
+  Place,
+  Priority,
+  Share,
+  TenantId,
+  Timing,
+  Usage,
+} from '../job.ts'
 import type {
   Amounts,
   Calendar,
@@ -20,8 +33,9 @@ import type {
   TokenPrice,
 } from '../limits.ts'
 import type { Line, RowKind } from '../live.ts'
+import type { PolicyName } from '../policies.ts'
 import type { UsageRecord } from '../usage-record.ts'
-import type { Backlog, DeploymentStatus, LineBounds, QueueDepth, Selector } from './operations.ts'
+import type { Backlog, DeploymentStatus, LineBounds, QueueDepth, RouteAsk, RouteTrace, Selector } from './operations.ts'
 import type { Claim, Finished, Outcome } from './work.ts'
 
 /** A job as the coordinator holds it. */
@@ -62,6 +76,10 @@ export interface ScheduledJob {
   readonly joinKey: string | null
   /** Absent: its answer is its own. */
   readonly share?: Share
+  /** What a deployment must be able to do for it; absent: answer. */
+  readonly needs?: Needs
+  /** Digest of what its prompt begins with: jobs of the same one are best answered where the last one was. */
+  readonly affinity?: string | null
 }
 
 /** What became of a job's attempts; stored whenever it goes back in line. */
@@ -85,7 +103,12 @@ export type FailedAt = ReadonlyArray<{
   readonly deployment: string
   /** Only another deployment may help: not there again, unless the configuration leaves nothing else. */
   readonly never: boolean
+  /** Its model refused this request: others of the model would, too. Absent: it did not. */
+  readonly refused?: Refused
 }>
+
+/** What a model may refuse a request for, though another model may take it. */
+export type Refused = Exclude<keyof Fallbacks, 'general'>
 
 /** An attempt that was running when its worker's process died. */
 export interface Died {
@@ -207,7 +230,23 @@ export type Decision =
 export interface PlanModel {
   readonly name: string
   readonly deployments: readonly PlanDeployment[]
+  /** How one of several is chosen; absent: `least-wait`. */
+  readonly policy?: PolicyName
+  /** Models that answer in its place, by why it can't; absent: none. */
+  readonly fallbacks?: Fallbacks
 }
+
+/** Names of models, in the order in which they are tried. */
+export interface Fallbacks {
+  /** None of its deployments works. That they are busy is no reason: the job waits. */
+  readonly general: readonly string[]
+  /** The prompt is too long for it. */
+  readonly contextWindow: readonly string[]
+  /** It refuses what was asked. */
+  readonly contentPolicy: readonly string[]
+}
+
+export const NO_FALLBACKS: Fallbacks = { general: [], contextWindow: [], contentPolicy: [] }
 
 export interface PlanDeployment {
   /** The same name is the same deployment, over reloads too. */
@@ -219,6 +258,19 @@ export interface PlanDeployment {
   readonly concurrent: number
   /** Lower orders first. */
   readonly order: number
+  /** Its share of the jobs under `weighted`; 0: none, unless there is no other. Absent: 1. */
+  readonly weight?: number
+  /** Of any 60 s, counted as providers do: prompt and answer. Absent, null, Infinity: no limit. */
+  readonly requestsPerMinute?: number | null
+  readonly tokensPerMinute?: number | null
+  /** Prompt and answer, tokens; absent, null, Infinity: nobody knows. */
+  readonly contextTokens?: number | null
+  /** Null or absent: nobody knows, so it is taken to be able. */
+  readonly can?: Abilities
+  readonly tags?: readonly string[]
+  readonly region?: string | null
+  /** Nano-dollars a token; null or absent: nobody knows. */
+  readonly price?: TokenPrice | null
   /** Changes when something else answers under this name: its health is then reset. */
   readonly revision: string
 }
@@ -309,6 +361,8 @@ export interface Coordinator {
   /** For operators. */
   tenantStanding(tenant: TenantId, now: number): TenantStanding
   status(now: number): readonly DeploymentStatus[]
+  /** Where such a request would go now, and why. */
+  explain(ask: RouteAsk, now: number): RouteTrace
 
   /** Since the last call, in order. */
   changes(): readonly Change[]

@@ -2,7 +2,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { TenantId } from '../job.ts'
 import type { LevelKind, Unit } from '../limits.ts'
-import type { UpstreamLimits } from './provider.ts'
+import type { UpstreamLimits } from '../upstream-limits.ts'
 
 export interface Observed {
   deployment(name: string): DeploymentFigures

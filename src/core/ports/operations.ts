@@ -1,7 +1,8 @@
 /** What only an operator may do to queued work. */
-import type { TenantId } from '../job.ts'
+import type { JobKind, Needs, TenantId } from '../job.ts'
 import type { TenantStanding } from '../limits.ts'
 import type { Line, RowKind } from '../live.ts'
+import type { PolicyName } from '../policies.ts'
 
 /** What to pause, resume or purge. All given members must match. */
 export interface Selector {
@@ -51,8 +52,77 @@ export interface DeploymentStatus {
     readonly coolsForMs: number
     /** One that fails again and again is used only where there is no other. */
     readonly failuresInRow: number
+    /** Its breaker lets none through for this long, then one at a time. Absent, 0: it is closed. */
+    readonly brokenForMs?: number
   }>
 }
+
+/** A request, to ask where it would go. */
+export interface RouteAsk {
+  readonly model: string
+  readonly kind: JobKind
+  readonly promptTokens: number
+  /** Null: as long as it gets. */
+  readonly maxOutputTokens: number | null
+  /** Absent: answer. */
+  readonly needs?: Needs
+  /** Draws among equals go by it: another text may go elsewhere. */
+  readonly draw: string
+}
+
+/** Where a request would go now, and why. Nothing is taken. */
+export interface RouteTrace {
+  readonly promptTokens: number
+  /** As it is expected. */
+  readonly outputTokens: number
+  /** Null: it would wait. */
+  readonly deployment: string | null
+  /** Of its model, and of each fallback that was looked at. Empty: there is no such model. */
+  readonly steps: readonly RouteStep[]
+}
+
+export interface RouteStep {
+  readonly model: string
+  readonly policy: PolicyName
+  /** Of the scores: lower is better. */
+  readonly unit: 'ms' | 'nano_dollars' | 'weight' | 'turn'
+  /** Where a prompt that begins so was read last. */
+  readonly cachedAt: string | null
+  readonly deployments: readonly RouteCandidate[]
+  readonly chosen: string | null
+}
+
+export interface RouteCandidate {
+  readonly deployment: string
+  readonly order: number
+  /** Calls now. */
+  readonly active: number
+  /** Why it is no candidate; null: it is one. */
+  readonly out: RouteOut | null
+  /** Null: nobody knows. */
+  readonly score: number | null
+  readonly expectedMs: number
+  /** Of late; null: nobody knows. */
+  readonly ttftMs: number | null
+  readonly tpotMs: number | null
+  readonly errorRate: number
+  /** Share of its requests or tokens a minute that is left, 0 to 1. */
+  readonly headroom: number
+}
+
+export type RouteOut =
+  /** What the request needs: its tags, what it can do, its context window. */
+  | 'tags'
+  | 'abilities'
+  | 'context'
+  | 'drained'
+  | 'cooling'
+  | 'broken'
+  | 'slots'
+  | 'quota'
+  | 'failed_here'
+  /** Another one comes first: of a lower order, or that fails less. */
+  | 'order'
 
 /** Changes are power-safe when their promise resolves. */
 export interface Operations {
@@ -70,4 +140,6 @@ export interface Operations {
   standing(tenant: TenantId): Promise<TenantStanding>
   /** Those in the configuration, in its order, and those that still have calls. */
   deployments(): Promise<readonly DeploymentStatus[]>
+  /** Where such a request would go now, and why. */
+  explain(ask: RouteAsk): Promise<RouteTrace>
 }

@@ -4,6 +4,7 @@ import type { SluiceError } from '../errors.ts'
 import type { Ids } from '../ids.ts'
 import type { Bytes } from '../record.ts'
 import type { Traceparent } from '../trace.ts'
+import type { UpstreamLimits } from '../upstream-limits.ts'
 import type { PlanDeployment } from './coordinator.ts'
 
 export interface ProviderCall {
@@ -35,20 +36,6 @@ export interface MinSpeed {
   readonly tokensPerSecond: number
   /** From its first text on. */
   readonly overMs: number
-}
-
-/** One limit, as far as the upstream's headers tell it. */
-export interface LimitState {
-  readonly limit?: number
-  readonly remaining?: number
-  /** Until it is whole again. */
-  readonly resetMs?: number
-}
-
-/** What an upstream allows the key that it was called with. */
-export interface UpstreamLimits {
-  readonly requests?: LimitState
-  readonly tokens?: LimitState
 }
 
 export type ProviderEnd =
@@ -121,8 +108,8 @@ export type CreateProvider<Settings> = (name: string, settings: Settings, deps: 
 /** A model somewhere: what routing chooses among. */
 export interface Deployment extends PlanDeployment {
   readonly provider: Provider
-  /** Size of the model's context, tokens; conversations are cut to it. */
-  readonly contextTokens: number
+  /** Size of the model's context, tokens; conversations are cut to it. Null: nobody knows. */
+  readonly contextTokens: number | null
   /** Is it asked for streams as the client asks for them, always, or never? */
   readonly stream: 'as_asked' | 'always' | 'never'
   /** Members of an answer that a conversation sends back to it, in addition to those that any provider takes. */

@@ -7,6 +7,7 @@
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobId, JobState, Timing, Usage } from '../job.ts'
 import type { Amounts, Shortfall } from '../limits.ts'
+import type { UpstreamLimits } from '../upstream-limits.ts'
 import type { Cost } from '../usage-record.ts'
 
 /** What runs jobs. Its methods must not throw. */
@@ -38,6 +39,10 @@ export interface Claim {
   readonly source?: JobId
   /** What is held for it; null: nothing is limited. */
   readonly reservation: Amounts | null
+  /** Tokens that it may use of the deployment's own limits; absent: those have none. */
+  readonly quotaTokens?: number
+  /** The model whose deployment it is, where that answers in place of the one that was asked for. */
+  readonly model?: string
 }
 
 export interface Lease {
@@ -64,9 +69,15 @@ export interface Lease {
   readonly damaged?: SluiceError | undefined
 }
 
+/** What the provider's headers told of its own limits, and how long before the end that was. */
+export interface Quota extends UpstreamLimits {
+  readonly agoMs: number
+}
+
 export type Outcome =
   | {
       readonly kind: 'done'
+      readonly quota?: Quota
       /** Of the whole job, over its attempts. */
       readonly usage: Usage
       /** What this attempt came to; absent = the same. */
@@ -85,6 +96,7 @@ export type Outcome =
    */
   | {
       readonly kind: 'failed'
+      readonly quota?: Quota
       readonly error: SluiceError
       readonly retry: boolean | 'elsewhere'
       /** Readers have seen text of this job, so it can't wait in line as if nothing had happened. Absent: no. */

@@ -13,6 +13,8 @@ import type {
   LineBounds,
   Operations,
   QueueDepth,
+  RouteAsk,
+  RouteTrace,
   Selector,
 } from '../../core/ports/operations.ts'
 import type { Begun, Redriver, Submissions, Submitted } from '../../core/ports/submissions.ts'
@@ -287,6 +289,10 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   async deployments(): Promise<readonly DeploymentStatus[]> {
     return this.#parts.coordinator.status(this.#dispatch.now())
+  }
+
+  async explain(ask: RouteAsk): Promise<RouteTrace> {
+    return this.#parts.coordinator.explain(ask, this.#dispatch.now())
   }
 
   /** Nothing is told any more. */

@@ -29,16 +29,18 @@ export function scheduled(
   acceptedMono: number,
 ): ScheduledJob {
   const { tenant, model, promptTokens, options } = job
+  const { conversation } = options
+  const lane =
+    conversation !== undefined
+      ? laneName(tenant, 'conversation', conversation)
+      : options.lane !== undefined
+        ? laneName(tenant, 'lane', options.lane)
+        : null
   return {
     id,
     kind: job.kind,
     tenant,
-    lane:
-      options.conversation !== undefined
-        ? laneName(tenant, 'conversation', options.conversation)
-        : options.lane !== undefined
-          ? laneName(tenant, 'lane', options.lane)
-          : null,
+    lane,
     session: job.session ?? null,
     pool: options.pool,
     model,
@@ -58,6 +60,8 @@ export function scheduled(
     deadlineMono: acceptedMono + options.deadlineMs,
     joinKey: joinKeyOf(job),
     ...(job.share !== undefined && { share: job.share }),
+    ...(job.needs !== undefined && { needs: job.needs }),
+    affinity: conversation !== undefined ? lane : (job.affinity ?? null),
   }
 }
 

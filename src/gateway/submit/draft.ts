@@ -17,6 +17,7 @@ import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 import { routeOf } from './kind-of-request.ts'
 import { checkModel, type ModelDeps, noModelFor } from './model.ts'
+import { beginningOf, needsOf } from './needs.ts'
 import { maxOutputTokens } from './output.ts'
 import { priceNow } from './price.ts'
 
@@ -179,7 +180,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
       param: 'model',
       message: `The model "${model}" does not support ${form.what}.`,
     })
-  const { options, given, metadata, run } = readJobOptions(asked.options, headers, {
+  const { options, given, metadata, run, tags } = readJobOptions(asked.options, headers, {
     at: asked.at,
     pool: served.pool,
     plain,
@@ -234,6 +235,13 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (run !== undefined) job.run = withinRun(caller, run)
   const route = routeOf(kind, value)
   if (route !== undefined) job.route = route
+  const needs = needsOf(kind, value, tags)
+  if (needs !== undefined) job.needs = needs
+  // A conversation's jobs have it in common that they are its
+  if ((served.deployments?.length ?? 1) > 1 && kind === 'chat' && options.conversation === undefined) {
+    const affinity = beginningOf(tenant, value)
+    if (affinity !== undefined) job.affinity = affinity
+  }
   const price = priceNow(deps.prices, model, weight.tokens, deps.clock.wallMs())
   if (price !== null) job.price = price
   const { trace, parentSpan } = origin

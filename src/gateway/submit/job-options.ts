@@ -16,6 +16,7 @@ const NAMES = [
   'idempotency_key',
   'policy',
   'run',
+  'tags',
   'on_worker_loss',
   'on_disconnect',
   'cache',
@@ -59,7 +60,13 @@ export interface ReadOptions {
   readonly metadata: Readonly<Record<string, string>> | undefined
   /** An agent's run. */
   readonly run: string | undefined
+  /** Of deployments: it is answered by one that has them all. */
+  readonly tags: readonly string[]
 }
+
+const TAG = /^[\w.:-]{1,64}$/
+const MAX_TAGS = 8
+const NO_TAGS: readonly string[] = []
 
 const NONE: Readonly<Record<string, string>> = {}
 
@@ -103,7 +110,7 @@ export function readJobOptions(
   defaults: Defaults,
 ): ReadOptions {
   if (headers === NONE && isEmpty(members))
-    return { options: defaultOptions(defaults), given: NONE, metadata: undefined, run: undefined }
+    return { options: defaultOptions(defaults), given: NONE, metadata: undefined, run: undefined, tags: NO_TAGS }
   for (const name in members) {
     if (!MEMBERS.has(name))
       throw new SluiceError('invalid_request', {
@@ -179,6 +186,14 @@ export function readJobOptions(
     ),
     ...(cache === undefined ? {} : { cache }),
   }
+  const tagsOf = (v: unknown): readonly string[] => {
+    if (v === undefined) return NO_TAGS
+    const tags: unknown = typeof v === 'string' ? v.split(',', MAX_TAGS + 1).map((each) => each.trim()) : v
+    const isOne = (tag: unknown): boolean => typeof tag === 'string' && TAG.test(tag)
+    if (!Array.isArray(tags) || tags.length > MAX_TAGS || !tags.every(isOne))
+      throw bad('tags', `at most ${MAX_TAGS} tags of letters, digits, "_", ".", ":" or "-"`)
+    return tags as readonly string[]
+  }
   const run = text('run', MAX_RUN_CHARS)
   const metadata = members['metadata'] ?? undefined
   if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
@@ -188,7 +203,13 @@ export function readJobOptions(
   if (given['delay_ms'] !== undefined) given['delay_ms'] = delayMs
   if (given['deadline_ms'] !== undefined) given['deadline_ms'] = deadlineMs
   if (isRecord(metadata)) given['metadata'] = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))
-  return { options, given, metadata: metadata as Readonly<Record<string, string>> | undefined, run }
+  return {
+    options,
+    given,
+    metadata: metadata as Readonly<Record<string, string>> | undefined,
+    run,
+    tags: tagsOf(value('tags')),
+  }
 }
 
 function isEmpty(members: JsonRecord): boolean {

@@ -1,6 +1,6 @@
 /** A small history of each deployment: sixty buckets a range, made when it is first used. */
 import type { DeploymentFigures } from '../../core/ports/observed.ts'
-import type { UpstreamLimits } from '../../core/ports/provider.ts'
+import type { UpstreamLimits } from '../../core/upstream-limits.ts'
 import { type Edited, Edits, sparse, unpack } from './edits.ts'
 import { cellOf, Marks, type PackedMarks, sumOfMarks } from './marks.ts'
 

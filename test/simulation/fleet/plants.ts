@@ -217,8 +217,8 @@ export const PLANTS: readonly Plant[] = [
     seen: /\d+ calls are counted of \d+$/,
     breaks: broken(Plan.prototype, 'release', (real) => {
       const skips = eachNth(5)
-      return function (this: Plan, deployment) {
-        if (!skips()) real.call(this, deployment)
+      return function (this: Plan, ...of) {
+        if (!skips()) real.apply(this, of)
       }
     }),
   },

@@ -30,6 +30,8 @@ export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts
   run: job.run,
   price: job.price,
   share: job.share,
+  needs: job.needs,
+  affinity: job.affinity,
   cached: job.cached,
   metadata: job.metadata,
   requestId: job.requestId,

@@ -11,7 +11,7 @@ import type { Age } from '../disk/age.ts'
 const ROWS_AT_ONCE = 1_000
 
 export interface LevelRow {
-  readonly kind: LevelKind
+  readonly kind: LevelState['kind']
   readonly owner: string
   readonly name: string
   readonly age: number

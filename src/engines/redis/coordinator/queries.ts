@@ -50,6 +50,8 @@ function answerOf(term: Term, query: Query, known: KnownJobs): Answers[Query['ty
       return coordinator.tenantStanding(query.tenant, term.now())
     case 'deployments':
       return coordinator.status(term.now())
+    case 'explain':
+      return coordinator.explain(query.ask, term.now())
   }
 }
 

@@ -8,6 +8,8 @@ import type {
   LineBounds,
   Operations,
   QueueDepth,
+  RouteAsk,
+  RouteTrace,
   Selector,
 } from '../../../core/ports/operations.ts'
 import { laneNames } from '../../shared/scheduled.ts'
@@ -66,6 +68,10 @@ export class RedisOperations implements Operations {
 
   standing(tenant: TenantId): Promise<TenantStanding> {
     return this.#ground.bus.ask({ type: 'standing', tenant })
+  }
+
+  explain(ask: RouteAsk): Promise<RouteTrace> {
+    return this.#ground.bus.ask({ type: 'explain', ask })
   }
 
   async deployments(): Promise<readonly DeploymentStatus[]> {

@@ -9,7 +9,7 @@ import type { JsonRecord } from '../../../core/json.ts'
 import type { RowKind } from '../../../core/live.ts'
 import type { PlanModel } from '../../../core/ports/coordinator.ts'
 import type { JobFilter } from '../../../core/ports/jobs.ts'
-import type { LineBounds, Selector } from '../../../core/ports/operations.ts'
+import type { LineBounds, RouteAsk, Selector } from '../../../core/ports/operations.ts'
 import type { Outcome } from '../../../core/ports/work.ts'
 import {
   count,
@@ -21,6 +21,7 @@ import {
   members,
   number,
   object,
+  oneOf,
   readTyped,
   type Shape,
   text,
@@ -168,7 +169,12 @@ export interface LookAtLimits extends Asked {
   readonly tenant: TenantId
 }
 
-export type Query = Hello | WasFinished | Look | List | Status | LookAtLine | LookAtLimits
+export interface Explain extends Asked {
+  readonly type: 'explain'
+  readonly ask: RouteAsk
+}
+
+export type Query = Hello | WasFinished | Look | List | Status | LookAtLine | LookAtLimits | Explain
 
 // ---------------------------------------------------------------- more commands
 
@@ -267,6 +273,10 @@ const QUERY_SHAPES: Readonly<Record<Query['type'], Shape>> = {
   line: { ...ASKED, by: ROW_KIND, most: members({ rows: count, waits: count, runs: count }) },
   standing: { ...ASKED, tenant: text },
   deployments: ASKED,
+  explain: {
+    ...ASKED,
+    ask: members({ model: text, kind: oneOf('chat', 'embedding'), promptTokens: count, draw: text }),
+  },
 }
 
 export const isQuery = (request: Request | Ask): boolean => Object.hasOwn(QUERY_SHAPES, request.type)

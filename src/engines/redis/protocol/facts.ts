@@ -4,7 +4,7 @@
  */
 import type { Cached, JobDraft, JobOptions } from '../../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../../core/json.ts'
-import { type Member as Check, count, flag, maybe, members, text } from '../../shared/shape.ts'
+import { type Member as Check, count, flag, list, maybe, members, text } from '../../shared/shape.ts'
 
 /** A draft without its body. */
 export interface Facts extends Omit<JobDraft, 'body' | 'isRetry'> {
@@ -79,6 +79,8 @@ const FACTS = [
   optional('run', 'r', text),
   optional('price', 'a', members({ input: rate, output: rate })),
   optional('share', 'j', members({ key: text, refresh: maybe(flag) })),
+  optional('needs', 'o', members({ can: list(text), tags: list(text) })),
+  optional('affinity', 'l', text),
   optional('cached', 'i', oneOf('hit', 'joined', 'miss')),
   optional('metadata', 'e', texts),
   optional('requestId', 'q', text),

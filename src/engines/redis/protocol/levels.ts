@@ -1,5 +1,5 @@
 /** What the levels of the limits have used, as `lim` has it: times by Redis's clock, without what is held. */
-import type { LevelKind, LevelState, LevelUse, Unit, Window } from '../../../core/limits.ts'
+import type { LevelState, LevelUse, Unit, Window } from '../../../core/limits.ts'
 import type { OpenWindow, OpenWindows } from '../../shared/calendar.ts'
 import { count, fits, number, object, parse } from '../../shared/shape.ts'
 
@@ -12,7 +12,9 @@ export function isLevelOf(stored: string, tenant: string): boolean {
   const of = parse(stored)
   if (!Array.isArray(of)) return false
   const [kind, owner, name] = of as readonly unknown[]
-  return kind === 'tenant' ? name === tenant : kind !== 'model' && kind !== 'global' && owner === tenant
+  return kind === 'tenant'
+    ? name === tenant
+    : kind !== 'model' && kind !== 'global' && kind !== 'deployment' && owner === tenant
 }
 
 /** `atMs`: Redis's clock of a monotonic time. */
@@ -22,7 +24,8 @@ export function writeLevelUse({ atMono, rates, spent, velocity: v }: LevelUse, a
   return JSON.stringify({ t: Math.round(atMs(atMono)), r: rates, s: Object.fromEntries(windows), ...velocity })
 }
 
-const KINDS: Readonly<Record<LevelKind, true>> = {
+const KINDS: Readonly<Record<LevelState['kind'], true>> = {
+  deployment: true,
   run: true,
   key: true,
   user: true,
@@ -55,7 +58,7 @@ export function readLevel(name: string, use: string, mono: (atMs: number) => num
     const [index, nanoDollars] = sum as readonly unknown[]
     return Number.isSafeInteger(index) && isAmount(nanoDollars) ? [[window, { index, nanoDollars }]] : []
   })
-  const [kind, owner, level] = of as [LevelKind, string, string]
+  const [kind, owner, level] = of as [LevelState['kind'], string, string]
   return {
     kind,
     owner,

@@ -5,7 +5,7 @@
 import type { Cached, Job, JobId, JobState, Place } from '../../../core/job.ts'
 import type { Shortfall, Standing, TenantStanding } from '../../../core/limits.ts'
 import type { Line } from '../../../core/live.ts'
-import type { Backlog, DeploymentStatus, QueueDepth, Selector } from '../../../core/ports/operations.ts'
+import type { Backlog, DeploymentStatus, QueueDepth, RouteTrace, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
 import {
   count,
@@ -149,6 +149,7 @@ export interface Answers {
   readonly line: Line
   readonly standing: TenantStanding
   readonly deployments: readonly DeploymentStatus[]
+  readonly explain: RouteTrace
   readonly configure: null
 }
 

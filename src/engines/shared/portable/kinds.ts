@@ -1,7 +1,7 @@
 /** The kinds of things that an engine holds: what of each travels, and what of it must arrive as it was. */
 import { jobOrder } from '../../../core/ids.ts'
 import { isTerminal, type Job, type JobDraft, type JobId, type JobState } from '../../../core/job.ts'
-import type { Amounts, LevelKind, LevelUse, Window } from '../../../core/limits.ts'
+import type { Amounts, LevelState, LevelUse, Window } from '../../../core/limits.ts'
 import type { AuditEntry } from '../../../core/ports/audit.ts'
 import type { FailedAt, Tally } from '../../../core/ports/coordinator.ts'
 import type { ApiKey } from '../../../core/ports/keys.ts'
@@ -101,7 +101,7 @@ export interface WaitingJob extends Kept {
 
 /** What was used of a level of the limits, without what is held. In the order of kind, owner and name (UTF-8). */
 export interface StoredLevel extends Omit<LevelUse, 'atMono'> {
-  readonly kind: LevelKind
+  readonly kind: LevelState['kind']
   readonly owner: string
   readonly name: string
   /** `rates` were right so long ago. */
@@ -342,7 +342,7 @@ export const WAITING = kind<WaitingJob>(
 export function storedFacts(job: StoredFacts | Job): StoredFacts {
   const { tenant, keyId, user, session, kind: jobKind, model, bodyHash, options, dialect, shownAs, takesBack } = job
   const { document, promptTokens, maxOutputTokens, route, run, price, share, metadata, requestId } = job
-  const { admissionMs, trace, redriveOf } = job
+  const { admissionMs, trace, redriveOf, needs, affinity } = job
   return {
     tenant,
     keyId,
@@ -362,6 +362,8 @@ export function storedFacts(job: StoredFacts | Job): StoredFacts {
     ...(run !== undefined && { run }),
     ...(price !== undefined && { price }),
     ...(share !== undefined && { share }),
+    ...(needs !== undefined && { needs }),
+    ...(affinity !== undefined && { affinity }),
     ...(metadata !== undefined && { metadata }),
     ...(requestId !== undefined && { requestId }),
     ...(admissionMs !== undefined && { admissionMs }),

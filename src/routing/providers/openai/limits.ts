@@ -2,7 +2,7 @@
  * An upstream's rate limits, by the headers of OpenAI, which Azure, Groq and others send too. They are read at the end
  * of each call, so by hand: RegExps cost a tenth of a JSON call.
  */
-import type { LimitState, UpstreamLimits } from '../../../core/ports/provider.ts'
+import type { LimitState, UpstreamLimits } from '../../../core/upstream-limits.ts'
 
 const namesFor = (what: string) => ({
   limit: `x-ratelimit-limit-${what}`,

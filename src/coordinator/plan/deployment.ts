@@ -1,0 +1,41 @@
+/** What is known of one deployment. */
+import type { PlanDeployment } from '../../core/ports/coordinator.ts'
+import { type Cooling, HealthOf } from './health.ts'
+import { Quota } from './quota.ts'
+import { Speed } from './speed.ts'
+
+export class DeploymentState {
+  readonly name: string
+  /** Null: it is no longer configured, but some of its calls still run. */
+  settings: PlanDeployment | null = null
+  /** Calls now. */
+  active = 0
+  /** Units of work of those calls (speed.ts). */
+  work = 0
+  readonly health: HealthOf
+  readonly speed = new Speed()
+  readonly quota: Quota
+  /** Number of the last claim: grows over all deployments. */
+  turn = 0
+
+  /** `made`: a number of its own. */
+  constructor(name: string, made: number, cooling: Cooling, opened: () => void) {
+    this.name = name
+    this.quota = new Quota(made)
+    this.health = new HealthOf(cooling, opened)
+  }
+
+  change(settings: PlanDeployment): void {
+    if (this.settings?.revision !== settings.revision) {
+      this.health.clear()
+      this.speed.forget()
+    }
+    this.settings = settings
+    this.quota.change(settings.requestsPerMinute, settings.tokensPerMinute)
+  }
+
+  /** By the upstream's name of a model: one deployment may serve many. */
+  upstreamName(model: string): string {
+    return this.settings?.upstreamModel ?? model
+  }
+}

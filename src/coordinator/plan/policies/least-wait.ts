@@ -1,0 +1,10 @@
+/** Where the answer is expected soonest. Cost breaks ties. */
+import { expectedMs, least, type Policy } from './policy.ts'
+
+export const leastWait: Policy = {
+  name: 'least-wait',
+  unit: 'ms',
+  followsCache: true,
+  score: expectedMs,
+  pick: (candidates, ask) => least(candidates, ask, expectedMs),
+}

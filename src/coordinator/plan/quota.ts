@@ -1,0 +1,201 @@
+/**
+ * What a provider allows one deployment: requests and tokens in any 60 s. A call counts its request and its prompt
+ * when it is claimed, and what it writes as it writes it; until then the answer that is expected of it is held. That
+ * is never later than a provider counts, be it as it is asked or as it answers. Pure.
+ */
+import type { LevelUse } from '../../core/limits.ts'
+import type { LimitState, UpstreamLimits } from '../../core/upstream-limits.ts'
+import { LastMinute, slotOf } from '../limits/last-minute.ts'
+import type { Waiting } from './health.ts'
+
+/** What a call holds. */
+export interface QuotaHold {
+  /** Of its claim. */
+  readonly slot: number
+  /** Counted since; 0: they were counted by a coordinator before this one. */
+  readonly promptTokens: number
+  readonly requests: number
+  /** Of its answer, and not written yet. */
+  left: number
+  streamed: number
+}
+
+interface Told {
+  /** Used there by others, as far as one can tell. */
+  readonly more: number
+  readonly untilMono: number
+}
+
+const NOTHING: Told = { more: 0, untilMono: -Infinity }
+/** Whatever an upstream says. */
+const MOST_MS = 60_000
+
+class Counted {
+  limit = Infinity
+  readonly minute = new LastMinute()
+  held = 0
+  told = NOTHING
+
+  used(now: number): number {
+    return this.minute.used(now) + this.held + (this.told.untilMono > now ? this.told.more : 0)
+  }
+
+  /** Of the limit, left. */
+  share(now: number): number {
+    return this.limit === Infinity ? 1 : Math.max(0, 1 - this.used(now) / this.limit)
+  }
+
+  /** 0: it fits. Infinity: when something that is held is given back. */
+  waitMs(amount: number, now: number): number {
+    if (this.limit === Infinity) return this.told.untilMono > now ? this.told.untilMono - now : 0
+    // What is heavier than a minute goes when nothing else does
+    const excess = this.used(now) + Math.min(amount, this.limit) - this.limit
+    if (excess <= 0) return 0
+    const { more, untilMono } = this.told
+    const alone = this.minute.freedInMs(excess, now)
+    if (untilMono <= now) return alone
+    return Math.min(alone, Math.max(untilMono - now, this.minute.freedInMs(excess - more, now)))
+  }
+
+  /** `agoMs`: how old that is. */
+  tell({ limit, remaining, resetMs }: LimitState, agoMs: number, now: number): void {
+    if (remaining === undefined) return
+    const inMs = Math.min((resetMs ?? MOST_MS) - agoMs, MOST_MS)
+    if (inMs <= 0) return
+    // Nobody here limits it, so only that nothing is left says something
+    if (this.limit === Infinity) {
+      if (remaining === 0) this.told = { more: 0, untilMono: now + inMs }
+      return
+    }
+    // Where the upstream allows less than the settings say, as if others used the rest
+    const used = Math.max(limit ?? this.limit, this.limit) - remaining
+    const more = used - this.minute.used(now) - this.held
+    this.told = more > 0 ? { more, untilMono: now + inMs } : NOTHING
+  }
+}
+
+export class Quota implements Waiting {
+  readonly seq: number
+  readonly #requests = new Counted()
+  readonly #tokens = new Counted()
+  /** What it has used is not what the store has. */
+  isChanged = false
+  #isStored = false
+  /** A job waits for it. */
+  isAwaited = false
+  // Waiting: when something fits that did not
+  due = Infinity
+  heapAt = -1
+
+  constructor(seq: number) {
+    this.seq = seq
+  }
+
+  nextMono(): number {
+    return Infinity
+  }
+
+  /** What was used stays used. */
+  change(requests: number | null | undefined, tokens: number | null | undefined): void {
+    this.#requests.limit = requests ?? Infinity
+    this.#tokens.limit = tokens ?? Infinity
+  }
+
+  /** Nothing is limited, but an upstream may have said that nothing is left. */
+  get isTold(): boolean {
+    return this.#requests.told !== NOTHING || this.#tokens.told !== NOTHING
+  }
+
+  get isLimited(): boolean {
+    return this.#requests.limit < Infinity || this.#tokens.limit < Infinity
+  }
+
+  /** Shares of what there is that are left, 0 to 1: of requests, or of tokens, whichever is smaller. */
+  headroom(now: number): number {
+    return Math.min(this.#requests.share(now), this.#tokens.share(now))
+  }
+
+  /** How long until a call fits: 0, it does; Infinity, when one that runs has ended. */
+  waitMs(tokens: number, now: number): number {
+    return Math.max(this.#requests.waitMs(1, now), this.#tokens.waitMs(tokens, now))
+  }
+
+  /** Takes it, whether it fits or not. */
+  take(promptTokens: number, outputTokens: number, now: number): QuotaHold {
+    this.isChanged = true
+    this.#requests.minute.add(1, now)
+    this.#tokens.minute.add(promptTokens, now)
+    this.#tokens.held += outputTokens
+    return { slot: slotOf(now), promptTokens, requests: 1, left: outputTokens, streamed: 0 }
+  }
+
+  /** Of a call that runs already: a coordinator before this one counted it. */
+  adopt(outputTokens: number, now: number): QuotaHold {
+    this.#tokens.held += outputTokens
+    return { slot: slotOf(now), promptTokens: 0, requests: 0, left: outputTokens, streamed: 0 }
+  }
+
+  streamed(hold: QuotaHold, tokens: number, now: number): void {
+    const held = Math.min(hold.left, tokens)
+    hold.left -= held
+    hold.streamed += tokens
+    this.#tokens.held -= held
+    this.#tokens.minute.add(tokens, now)
+    this.isChanged = true
+  }
+
+  /** Its call is over. Null: it came to nothing there, or was never made. */
+  settle(
+    hold: QuotaHold,
+    used: { readonly promptTokens: number; readonly outputTokens: number } | null,
+    now: number,
+  ): void {
+    this.isChanged = true
+    this.#tokens.held -= hold.left
+    hold.left = 0
+    if (used === null) {
+      this.#requests.minute.add(-hold.requests, now, hold.slot)
+      this.#tokens.minute.add(-hold.promptTokens, now, hold.slot)
+      return
+    }
+    // Of one that was adopted nobody knows how much was counted before
+    const more = hold.requests === 0 ? 0 : used.promptTokens - hold.promptTokens
+    this.#tokens.minute.add(more, now, more < 0 ? hold.slot : slotOf(now))
+    this.#tokens.minute.add(Math.max(0, used.outputTokens - hold.streamed), now)
+  }
+
+  /** Of a call that nobody held anything for. */
+  spend(tokens: number, now: number): void {
+    this.isChanged = true
+    this.#requests.minute.add(1, now)
+    this.#tokens.minute.add(tokens, now)
+  }
+
+  /** What the upstream's headers said. `agoMs`: before now. */
+  tell({ requests, tokens }: UpstreamLimits, agoMs: number, now: number): void {
+    if (requests !== undefined) this.#requests.tell(requests, agoMs, now)
+    if (tokens !== undefined) this.#tokens.tell(tokens, agoMs, now)
+  }
+
+  // ------------------------------------------------------------ for the store
+
+  /** Without what is held. Undefined: as the store has it; null: nothing. */
+  changed(now: number): LevelUse | null | undefined {
+    if (!this.isChanged) return undefined
+    this.isChanged = false
+    const requests = this.#requests.minute.used(now)
+    const tokens = this.#tokens.minute.used(now)
+    const isUsed = this.isLimited && (requests > 0 || tokens > 0)
+    if (!isUsed && !this.#isStored) return undefined
+    this.#isStored = isUsed
+    return isUsed ? { atMono: now, rates: { requests, tokens }, spent: {} } : null
+  }
+
+  /** When in the minute before it was used nobody knows: as late as can be. */
+  restore({ atMono, rates }: LevelUse, now: number): void {
+    this.#isStored = true
+    const slot = slotOf(Math.min(atMono, now))
+    this.#requests.minute.add(Math.max(0, rates.requests ?? 0), now, slot)
+    this.#tokens.minute.add(Math.max(0, rates.tokens ?? 0), now, slot)
+  }
+}

@@ -1,0 +1,67 @@
+/** A model's deployments, by what they can do. */
+import type { JobKind } from '../../core/job.ts'
+import type { Fallbacks, PlanModel, ScheduledJob } from '../../core/ports/coordinator.ts'
+import { NO_FALLBACKS } from '../../core/ports/coordinator.ts'
+import type { DeploymentState } from './deployment.ts'
+import { policyOf } from './policies/index.ts'
+import type { Policy } from './policies/policy.ts'
+
+/** Those that serve one kind of job. */
+export interface Group {
+  readonly all: readonly DeploymentState[]
+  /** Longer prompts do not fit into all of them, tokens. */
+  readonly smallestContext: number
+}
+
+export interface Route extends Readonly<Record<JobKind, Group>> {
+  readonly name: string
+  readonly policy: Policy
+  readonly fallbacks: Fallbacks
+  /** There is a choice, or a quota: what its answers come to matters. */
+  readonly isWeighed: boolean
+}
+
+export function routeOf({ name, policy, fallbacks = NO_FALLBACKS }: PlanModel, all: readonly DeploymentState[]): Route {
+  return {
+    name,
+    policy: policyOf(policy),
+    fallbacks,
+    isWeighed: all.length > 1 || all.some(({ quota }) => quota.isLimited),
+    chat: groupOf(all, 'chat'),
+    embedding: groupOf(all, 'embedding'),
+  }
+}
+
+function groupOf(states: readonly DeploymentState[], kind: JobKind): Group {
+  const all = states.filter(({ settings }) => settings!.kinds.includes(kind))
+  return { all, smallestContext: all.reduce((least, one) => Math.min(least, contextOf(one)), Infinity) }
+}
+
+const contextOf = ({ settings }: DeploymentState): number => settings?.contextTokens ?? Infinity
+
+/** Why a deployment can't serve a job, whatever happens; null: it can. */
+export type Unfit = 'tags' | 'abilities' | 'context'
+
+export function unfitFor(state: DeploymentState, { needs, promptTokens }: ScheduledJob): Unfit | null {
+  if (promptTokens > contextOf(state)) return 'context'
+  if (needs === undefined) return null
+  const { can, tags = [] } = state.settings!
+  for (const ability of needs.can) if (can?.[ability] === false) return 'abilities'
+  for (const tag of needs.tags) if (!tags.includes(tag)) return 'tags'
+  return null
+}
+
+/**
+ * Those of a group that can serve it. What is known of contexts and abilities leaves none out where it would leave
+ * none: the estimate of a prompt may be wrong, and so may the settings. Tags are what its client wants.
+ */
+export function fitFor({ all, smallestContext }: Group, job: ScheduledJob): readonly DeploymentState[] {
+  if (job.needs === undefined && job.promptTokens <= smallestContext) return all
+  const fit = all.filter((state) => unfitFor(state, job) === null)
+  if (fit.length > 0) return fit
+  return all.filter((state) => job.needs?.tags.every((tag) => state.settings!.tags?.includes(tag)) !== false)
+}
+
+/** Its prompt is too long for all of them, by what is known. */
+export const isTooLong = ({ all, smallestContext }: Group, { promptTokens }: ScheduledJob): boolean =>
+  promptTokens > smallestContext && all.every((state) => promptTokens > contextOf(state))
