@@ -17,8 +17,14 @@ export function servedModels(
       name,
       pool,
       kinds,
-      deployments: deployments.map(({ name: deployment, upstreamModel, concurrent, order }) => ({
+      deployments: deployments.map(({ name: deployment, upstreamModel, concurrent, order, ...more }) => ({
         ...{ name: deployment, provider: providerOf(deployment), upstreamModel, concurrent, order },
+        weight: more.weight ?? 1,
+        tags: more.tags ?? [],
+        region: more.region ?? null,
+        requestsPerMinute: more.requestsPerMinute ?? null,
+        tokensPerMinute: more.tokensPerMinute ?? null,
+        contextTokens: more.contextTokens,
       })),
       price: price !== null && 'cost' in price ? inDollars(price) : null,
     }

@@ -44,7 +44,7 @@ export interface PublicRoute {
   /** The provider's name for the model: how it counts tokens. Null: as clients call it. */
   readonly upstreamModel: string | null
   /** Several: which one answers is chosen. */
-  readonly deployments?: readonly unknown[]
+  readonly deployments?: ReadonlyArray<{ readonly tags?: readonly string[] }>
 }
 
 export interface Models {
@@ -71,6 +71,15 @@ export interface ServedModel {
     readonly concurrent: number
     /** Lower ones are tried first. */
     readonly order: number
+    /** As configured (docs/config.md). */
+    readonly weight: number
+    readonly tags: readonly string[]
+    readonly region: string | null
+    /** Null: no limit. */
+    readonly requestsPerMinute: number | null
+    readonly tokensPerMinute: number | null
+    /** Null: nobody knows. */
+    readonly contextTokens: number | null
   }>
   /** At the dearest of them; null: nobody knows it, or the models of this name differ. */
   readonly price: DollarPrice | null

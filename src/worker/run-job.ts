@@ -13,6 +13,7 @@ import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type CallMarks, failureOf } from '../core/facts.ts'
 import type { Job, Timing, Usage } from '../core/job.ts'
+import { editObject } from '../core/json.ts'
 import type { Shortfall } from '../core/limits.ts'
 import { STALL_MS, type TtftParts } from '../core/measure.ts'
 import { Once } from '../core/once.ts'
@@ -176,8 +177,12 @@ export class Run implements ProviderSink {
 
   #ask(deployment: Deployment, body: Uint8Array, prefix: string | undefined): void {
     if (this.#stop !== null) return this.#settle(this.#stopped(this.#stop))
-    const { job, attempt } = this.lease
-    this.#price = this.#deps.price(deployment.name, job.model)
+    const { job, attempt, claim } = this.lease
+    const { model = job.model } = claim
+    // It answers in place of the model that the request names
+    if (model !== job.model && deployment.upstreamModel === null)
+      body = editObject(body, { model: JSON.stringify(model) })
+    this.#price = this.#deps.price(deployment.name, model)
     const call = { job, attempt, deployment: deployment.name, body, prefix }
     const stage = this.#deps.guards.stand(call, this, () => this.#call?.abort())
     this.#stage = stage

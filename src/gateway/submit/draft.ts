@@ -5,13 +5,14 @@ import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
 import type { JobDraft, JobOptions } from '../../core/job.ts'
 import { editObject, isRecord, type JsonRecord } from '../../core/json.ts'
+import { didYouMean } from '../../core/nearest.ts'
 import type { Dialect, RequestForm, StreamForm } from '../../core/ports/dialect.ts'
 import type { Weight } from '../../core/ports/weights.ts'
 import { promptOf } from '../../core/text-request.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
 import { type Caller, shareOf, userOf, withinNames, withinRun } from '../caller/caller.ts'
 import { namesAnother } from '../caller/named-user.ts'
-import type { GatewayDeps, GatewayOptions } from '../deps.ts'
+import type { GatewayDeps, GatewayOptions, PublicRoute } from '../deps.ts'
 import type { JsonBody } from '../http/body.ts'
 import { fingerprint } from './fingerprint.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
@@ -235,6 +236,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (run !== undefined) job.run = withinRun(caller, run)
   const route = routeOf(kind, value)
   if (route !== undefined) job.route = route
+  checkTags(tags, served.deployments, asked.at)
   const needs = needsOf(kind, value, tags)
   if (needs !== undefined) job.needs = needs
   // A conversation's jobs have it in common that they are its
@@ -271,6 +273,15 @@ function namedUser(inBody: unknown, inHeader: unknown): unknown {
       message: 'The header "sluice-user" and the body name different users: leave one of them out.',
     })
   return inBody || inHeader
+}
+
+/** A request that nothing can serve would wait for ever. Throws invalid_request. */
+function checkTags(tags: readonly string[], deployments: PublicRoute['deployments'], at: string): void {
+  if (tags.length === 0 || deployments?.some(({ tags: own = [] }) => tags.every((tag) => own.includes(tag)))) return
+  const known = new Set(deployments?.flatMap(({ tags: own = [] }) => own))
+  const unknown = tags.find((tag) => !known.has(tag))
+  const what = unknown === undefined ? 'all of these tags' : `the tag "${unknown}"`
+  throw bad(`${at}tags`, `No deployment of this model has ${what}.${didYouMean(unknown ?? '', known)}`)
 }
 
 /** Throws forbidden for a request that names somebody else than its session's user. */
