@@ -53,6 +53,8 @@ export function checkDocuments(root: string): string[] {
       const problem = brokenLink(root, path, link[1])
       if (problem !== null) add(link.index, problem)
     }
+    for (const { index } of prose.matchAll(/\| \| *:?-{3}/g))
+      add(index, 'the rows of this table were flowed into one paragraph')
     for (const run of text.matchAll(/\bnpm (?:run (?:-s )?([\w:-]+)|(start|test)\b)/g)) {
       if (scripts[run[1] ?? run[2]] === undefined) add(run.index, `there is no npm script "${run[1] ?? run[2]}"`)
     }

@@ -45,3 +45,20 @@ suite('asks no model that costs money, lets it be chosen, and asks before fifty 
   expect(upstream.asked.length).toBe(1)
   expect(faults).toEqual([])
 })
+
+suite('what the first page offers to try is one press away', async () => {
+  const visitor = await visit(browser, siteOf(app))
+  const { page, faults } = visitor
+  await signIn(visitor, siteOf(app), 'operator')
+  for (const [tried, name] of [
+    ['cut', 'Cut my connection'],
+    ['kill', 'Break the call'],
+    ['type', 'Message to Rivers'],
+  ]) {
+    await page.goto(`${siteOf(app).base}/playground?try=${tried}`)
+    const focused = (): Promise<unknown> =>
+      page.evaluate('(document.activeElement.getAttribute("aria-label") ?? document.activeElement.innerText)')
+    await expect.poll(focused, { timeout: 20_000 }).toMatch(new RegExp(`^${name}`))
+  }
+  expect(faults).toEqual([])
+})

@@ -22,9 +22,9 @@ interface Model {
 
 const TRIES = [
   ['50 documents at once', '/playground?try=burst'],
-  ['type while it answers', '/playground'],
-  ['cut my connection', '/playground'],
-  ['kill the worker', '/playground'],
+  ['type while it answers', '/playground?try=type'],
+  ['cut my connection', '/playground?try=cut'],
+  ['kill the worker', '/playground?try=kill'],
 ] as const
 
 /** A client of the playground's session: its job goes on when Now takes this page's place. */

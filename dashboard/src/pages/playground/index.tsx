@@ -22,6 +22,13 @@ const KILLS = {
   call: { verb: 'Break the call', thing: 'provider’s call', did: 'broken', next: 'next call' },
 } as const
 
+/** What a link to this page named, in focus: one press away. */
+const TRIES: Readonly<Record<string, string>> = {
+  type: '.chat-input input',
+  cut: '.knife-cut button',
+  kill: '.knife-kill button',
+}
+
 export function Playground() {
   const [play] = useState(() => new Play())
   void play.version.value
@@ -31,6 +38,11 @@ export function Playground() {
     play.start(address.peek().params.get('try') === 'burst')
     return () => play.stop()
   }, [play])
+  const isThere = play.chats.length > 0
+  useEffect(() => {
+    const tried = TRIES[address.peek().params.get('try') ?? '']
+    if (isThere && tried !== undefined) document.querySelector<HTMLElement>(tried)?.focus()
+  }, [isThere])
   const rows = new Map(jobs.value.map((row) => [row.job, row]))
   const told = hello.value
   const words = KILLS[told?.kills ?? 'worker']
@@ -172,7 +184,7 @@ function Path({ play, stored, shown, isAnswering, cut, kill }: PathProps) {
       <li class={`path-box ${isAway ? 'is-cut' : ''}`}>
         <b>Your page</b>
         <span>{isAway && ago !== null ? ago : `one WebSocket, ${counted(chats, 'chat')}`}</span>
-        <div class="path-knife">{cut}</div>
+        <div class="path-knife knife-cut">{cut}</div>
       </li>
       <li class={`path-link ${isAway ? 'is-cut' : flows}`} aria-hidden="true">
         {isAway && <i>✂</i>}
@@ -201,7 +213,7 @@ function Path({ play, stored, shown, isAnswering, cut, kill }: PathProps) {
       <li class="path-box">
         <b>Worker</b>
         <span>{workerOf(play)}</span>
-        <div class="path-knife">{kill}</div>
+        <div class="path-knife knife-kill">{kill}</div>
       </li>
       <li class={`path-link ${flows}`} aria-hidden="true" />
       <li class="path-box">

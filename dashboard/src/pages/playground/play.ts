@@ -62,8 +62,8 @@ const isOpen = (turn: Turn): boolean =>
 const enter = (): Promise<PageSession> => call<PageSession>('POST', '/admin/playground/session', {})
 
 const EXAMPLES: readonly (readonly [name: string, question: string])[] = [
-  ['Rivers', 'Tell me of rivers. demo: tokens=600 delay=50'],
-  ['Lakes', 'And of lakes? demo: tokens=500 delay=60'],
+  ['Rivers', 'Tell me of rivers. demo: tokens=800 delay=30'],
+  ['Lakes', 'And of lakes? demo: tokens=600 delay=40'],
 ]
 
 export class Play {
