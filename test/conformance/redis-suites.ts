@@ -8,7 +8,7 @@ import { conversationCases } from './conversations.ts'
 import { durabilityCases } from './durability.ts'
 import { factCases } from './facts.ts'
 import { fleetCases } from './fleet.ts'
-import { type Case, conform } from './harness.ts'
+import { type Case, conform, type Open } from './harness.ts'
 import { keyCases } from './keys.ts'
 import { leaseCases } from './leases.ts'
 import { ledgerCases } from './ledger.ts'
@@ -51,36 +51,40 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
 }
 
 /**
- * All suites, or some, on one server, side by side, as most of them wait for a takeover; or one after the other on a
- * cluster of three, which they share with the cases that crash it.
+ * All suites, or some, side by side, as most of them wait for a takeover, on one server or on a cluster of three; what
+ * crashes the cluster comes after all else.
  */
 export function conformRedis(
   name: string,
   durability: Durability,
   options: { readonly cluster?: boolean; readonly suites?: readonly string[] } = {},
 ): void {
+  const isShared = options.cluster === true
   let started: Promise<Store> | null = null
   const shared = (): Promise<Store> => {
-    started ??= options.cluster === true ? startCluster(durability) : startServer(durability)
+    started ??= isShared ? startCluster(durability) : startServer(durability)
     return started
   }
   const open = redis(shared, durability)
-  const openAlone = options.cluster === true ? open : redis(() => startServer(durability), durability, { own: true })
+  const openAlone = redis(() => startServer(durability), durability, { own: true })
   const gaps = {
     ...GAPS,
     ...(durability !== 'power' && { power: 'not promised' }),
-    ...(options.cluster === true && { cut: 'its processes know all nodes' }),
+    ...(isShared && { cut: 'its processes know all nodes' }),
   }
-  describe.skipIf(NO_REDIS)(`Redis: ${name}`, { concurrent: options.cluster !== true }, () => {
-    afterAll(async () => (await started)?.remove())
+  const run = (openOne: Open, crash: boolean): void => {
     for (const suite of options.suites ?? Object.keys(SUITES)) {
-      const [crashes, others] = [true, false].map((is) =>
-        SUITES[suite].filter(({ needs }) => (needs === 'power') === is),
-      )
-      conform(`${name}: ${suite}`, others, open, gaps)
-      // A server to itself: the others' must not crash
-      conform(`${name}: ${suite}`, crashes, openAlone, gaps)
+      const cases = SUITES[suite].filter(({ needs }) => (needs === 'power') === crash)
+      conform(`${name}: ${suite}`, cases, openOne, gaps)
     }
+  }
+  describe.skipIf(NO_REDIS)(`Redis: ${name}`, () => {
+    afterAll(async () => (await started)?.remove())
+    describe('side by side', { concurrent: true }, () => {
+      run(open, false)
+      if (!isShared) run(openAlone, true)
+    })
+    if (isShared) run(open, true)
   })
 }
 

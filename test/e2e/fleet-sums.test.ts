@@ -13,9 +13,9 @@ type Chart = Extract<LiveTold, { t: 'chart' }>
 
 const now = (node: string | null = null): LiveAsk => ({ t: 'watch', page: 'now', range: '15m', rows: 'tenant', node })
 const SECRET = 'the canary prompt sings of 7d2e'
-/** A node that says nothing is silent after 3 s; on a machine that is busy with other things a look may take long. */
-const SILENT_WITHIN_MS = 10_000
+type Foot = Extract<LiveTold, { t: 'foot' }>
 
+const allSpeak = ({ nodes }: Foot): boolean => nodes.every(({ silentMs }) => silentMs < 3_000)
 const total = (counts: readonly number[]): number => counts.reduce((sum, n) => sum + n, 0)
 
 /** Streams in the heatmap: rows and counts take turns. */
@@ -84,7 +84,7 @@ describe.skipIf(NO_REDIS)('Redis: the dashboard of a fleet', () => {
         expect(total(chart.judged)).toBe(12)
         expect(heated(chart)).toBe(12)
         expect(chart.ttftP95.some((ms) => ms !== null)).toBe(true)
-      }, SILENT_WITHIN_MS)
+      })
     // Who has run what is known of each, and none of it twice
     const foot = await all[0].next('foot')
     expect(foot.nodes.map(({ role }) => role).sort()).toEqual(['gateway', 'gateway', 'worker', 'worker'])
@@ -130,7 +130,7 @@ describe.skipIf(NO_REDIS)('Redis: the dashboard of a fleet', () => {
       const before = crossed.length
       await new Promise((next) => setTimeout(next, 2_500))
       expect(crossed.length).toBe(before)
-    }, 15_000)
+    })
     heard.disconnect()
   })
 
@@ -141,23 +141,23 @@ describe.skipIf(NO_REDIS)('Redis: the dashboard of a fleet', () => {
     await page.next('foot', ({ nodes }) => nodes.length === 3)
     await stream(frozen.url!, 'demo: tokens=5')
     await stream(first.url!, 'demo: tokens=5')
-    await eventually(async () => expect(total((await chartOf(page)).outcomes.done)).toBe(2), SILENT_WITHIN_MS)
+    await eventually(async () => expect(total((await chartOf(page)).outcomes.done)).toBe(2))
     frozen.child.kill('SIGSTOP')
     page.clear()
-    const { nodes } = await page.next('foot', (foot) => foot.nodes.some(({ silentMs }) => silentMs > 3_000))
+    const silent = ({ nodes }: Foot) => nodes.filter(({ silentMs }) => silentMs > 3_000).map(({ role }) => role)
+    const { nodes } = await page.next('foot', (foot) => String(silent(foot)) === 'gateway')
     expect(nodes).toHaveLength(3)
-    expect(nodes.filter(({ silentMs }) => silentMs > 3_000)).toEqual([expect.objectContaining({ role: 'gateway' })])
     const { tokens } = await stream(first.url!, 'demo: tokens=9')
     await eventually(async () => {
       page.clear()
       page.ask({ t: 'watch', page: 'jobs', filter: {} })
       const { jobs } = await page.next('jobs')
       expect(jobs.filter((row: JobRow) => row.state === 'done' && row.tokens === tokens).length).toBeGreaterThan(0)
-    }, SILENT_WITHIN_MS)
+    })
     frozen.child.kill('SIGCONT')
     page.clear()
-    await page.next('foot', (foot) => foot.nodes.length === 3 && foot.nodes.every(({ silentMs }) => silentMs < 3_000))
-    await eventually(async () => expect(total((await chartOf(page)).outcomes.done)).toBe(3), SILENT_WITHIN_MS)
+    await page.next('foot', (foot) => foot.nodes.length === 3 && allSpeak(foot))
+    await eventually(async () => expect(total((await chartOf(page)).outcomes.done)).toBe(3))
   })
 
   it('a worker that is killed is named as the cause of late answers; one that leaves is not missed', async () => {
@@ -179,8 +179,7 @@ describe.skipIf(NO_REDIS)('Redis: the dashboard of a fleet', () => {
     workers[2].child.kill('SIGTERM')
     await workers[2].ended
     page.clear()
-    const left = await page.next('foot', (foot) => foot.nodes.length === 3)
-    expect(left.nodes.every(({ silentMs }) => silentMs < 3_000)).toBe(true)
+    await page.next('foot', (foot) => foot.nodes.length === 3 && allSpeak(foot))
 
     const idOf = (pid: number): string => nodes.find(({ id }) => id.endsWith(`:${pid}`))!.id
     const victim = idOf(workers[1].child.pid!)
@@ -208,17 +207,14 @@ describe.skipIf(NO_REDIS)('Redis: the dashboard of a fleet', () => {
       const chart = await chartOf(page)
       expect(total(chart.outcomes.done)).toBe(6)
       expect(total(chart.tokensOut)).toBe(total(answered.map(({ tokens }) => tokens)))
-    }, SILENT_WITHIN_MS)
+    })
     // Not the one that the page is connected to
     const hello = await (await pageOf(all)).next('hello')
     const others = nodes.filter(({ id }) => id !== hello.node)
     process.kill(Number(others[0].id.split(':').at(-1)), 'SIGKILL')
     const last = pages.at(-1)!
     last.clear()
-    const after = await last.next(
-      'foot',
-      (foot) => foot.nodes.length === 2 && !foot.nodes.some(({ id }) => id === others[0].id),
-    )
-    expect(after.nodes.every(({ silentMs }) => silentMs < 3_000)).toBe(true)
+    const isReplaced = ({ nodes }: Foot): boolean => nodes.length === 2 && nodes.every(({ id }) => id !== others[0].id)
+    await last.next('foot', (foot) => isReplaced(foot) && allSpeak(foot))
   })
 })

@@ -10,7 +10,7 @@ import { type MockServer, startMock } from '../../src/mock/server.ts'
 import { depth } from '../depth.ts'
 import { type Server, startServer } from './server.ts'
 
-const SLOW_JOBS = depth(80, 40)
+const SLOW_JOBS = depth(80, 24)
 const FAST_JOBS = 200
 const FAST_SOCKETS = 4
 const FAST_TOKENS = 100
@@ -219,7 +219,7 @@ it('takes 1 KB a second: its memory is bounded, the fast ones are unharmed, and 
   )
   expect(ends.length).toBe(SLOW_JOBS)
   // Far more than the kernel and our buffers hold was waiting, and none of it in memory
-  expect(total).toBeGreaterThan(depth(6, 3) * KERNEL_BYTES)
+  expect(total).toBeGreaterThan(depth(6, 2) * KERNEL_BYTES)
   expect(held.mostMb - alone.mostMb).toBeLessThan((total / 2 ** 20) * 0.4)
   for (const job of new Set(ends.map((f) => f.job))) {
     const own = frames.filter((f) => f.job === job && (f.t === 'ev' || f.t === 'end'))

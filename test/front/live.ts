@@ -19,7 +19,7 @@ export interface LivePage {
   close(): void
 }
 
-const WAIT_MS = 15_000
+const WAIT_MS = 60_000
 
 export const byKey = { authorization: `Bearer ${ADMIN_KEY}` }
 

@@ -581,7 +581,7 @@ describe('floods and silence', () => {
     page.say({ t: 'hello', auth: { ticket } })
     expect((await page.closed()).code).toBe(4429)
     await three[0].close()
-    await lives(await vi.waitFor(() => open({}, strict), { timeout: 20_000, interval: 20 }))
+    await lives(await vi.waitFor(() => open({}, strict), { timeout: 60_000, interval: 20 }))
   })
   it('jobs of one connection: no more than max_jobs are followed', async () => {
     const peer = await open({}, strict)

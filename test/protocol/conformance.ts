@@ -966,7 +966,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       })
       expect(last['queue'].position).toBeGreaterThanOrEqual(2)
       const at = performance.now()
-      await peer.next(of('end', last['job']), 15_000)
+      await peer.next(of('end', last['job']))
       const told = peer.heard.filter(of('queue', last['job']))
       expect(told.length).toBeGreaterThanOrEqual(1)
       expect(told.length).toBeLessThanOrEqual((performance.now() - at) / 1_000 + 1)
@@ -999,7 +999,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
         t: 'attached',
         queue: { position: expect.any(Number), tokens_ahead: expect.any(Number) },
       })
-      await peer.next(of('end', ids[2]), 15_000)
+      await peer.next(of('end', ids[2]))
     })
   })
 
@@ -1164,7 +1164,7 @@ export function describeProtocol(reach: () => Promise<Target> | Target): void {
       const { job: slow } = await submit(ann.peer, job(400, 50, { lane: 'l1' }))
       await ann.peer.next(of('ev', slow))
       const { job: quick } = await submit(bob.peer, job(3, 1, { lane: 'l1' }))
-      await bob.peer.next(of('end', quick), 5_000)
+      await bob.peer.next(of('end', quick))
       expect((await call('GET', `/v1/jobs/${quick}`, undefined, bob.token)).body.lane).toBe('l1')
       expect((await call('GET', '/v1/jobs?lane=l1', undefined, bob.token)).body.data.map((j: any) => j.id)).toEqual([
         quick,

@@ -11,7 +11,7 @@ export const CLOSE = 8
 export const PING = 9
 export const PONG = 10
 
-const WITHIN_MS = 20_000
+const WITHIN_MS = 60_000
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 
 /** A frame of `sluice.v1`, as parsed. */

@@ -1,5 +1,5 @@
 /** The coordinator of a fleet, on a real Redis: elected, fenced, restored, and never sure that a message arrived. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock, Wheel } from '../../src/core/clock.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import { Health } from '../../src/engines/redis/bus/health.ts'
@@ -16,19 +16,24 @@ import { TestFleet, type TestProcess } from './fleet.ts'
 import { FaultProxy } from './proxy.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
 
-describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
+describe.skipIf(NO_REDIS)('the coordinator on Redis', { concurrent: true }, () => {
   let redis: RedisServer
-  let fleet: TestFleet
   beforeAll(async () => {
     redis = await RedisServer.start({ appendfsync: 'everysec' })
   })
   afterAll(() => redis.remove())
-  beforeEach(() => {
-    fleet = new TestFleet(redis.url)
+  // Beside each other: most of their time they wait for a takeover
+  const it = test.extend<{ readonly fleet: TestFleet }>({
+    async fleet({ task: _task }, use) {
+      const fleet = new TestFleet(redis.url)
+      await use(fleet)
+      await fleet.close()
+    },
   })
-  afterEach(() => fleet.close())
 
-  it('a coordinator that is cut off as soon as it took over hears later who reads, and cancels nothing', async () => {
+  it('a coordinator that is cut off as soon as it took over hears later who reads, and cancels nothing', async ({
+    fleet,
+  }) => {
     const proxy = await FaultProxy.start(redis.port)
     const rules = { disconnectGraceMs: 2_500 }
     const first = await fleet.host({ rules })
@@ -60,7 +65,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await proxy.close()
   })
 
-  it('takes a job, leases it with its request, and ends it', async () => {
+  it('takes a job, leases it with its request, and ends it', async ({ fleet }) => {
     await fleet.host()
     const process = await fleet.process()
     await process.ground.bus.ask({ type: 'hello' })
@@ -76,7 +81,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(fleet.facts.map(({ type }) => type)).toEqual(['job-leased', 'job-ended'])
   })
 
-  it('is replaced within a second when it dies: what it accepted is there, in order', async () => {
+  it('is replaced within a second when it dies: what it accepted is there, in order', async ({ fleet }) => {
     const first = await fleet.host()
     const second = await fleet.host()
     expect([first.isActing, second.isActing]).toEqual([true, false])
@@ -96,7 +101,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     }
   })
 
-  it('a takeover is over after few round trips: what it reads, it asks for at once', async () => {
+  it('a takeover is over after few round trips: what it reads, it asks for at once', async ({ fleet }) => {
     const first = await fleet.host()
     const proxy = await FaultProxy.start(redis.port)
     await fleet.host({}, proxy.url)
@@ -118,7 +123,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expectInTime(tookMs, 1_300)
   })
 
-  it('a batch of which a takeover found a part gives no number twice, and loses no job', async () => {
+  it('a batch of which a takeover found a part gives no number twice, and loses no job', async ({ fleet }) => {
     let left = Infinity
     const first = await fleet.host({ commits: (run) => (left-- > 0 ? run() : new Promise(() => {})) })
     const process = await fleet.process()
@@ -143,7 +148,9 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await eventually(async () => expect((await bus.ask({ type: 'depth' })).queued).toBe(300))
   })
 
-  it('jobs whose numbers are alike, of an earlier version, all go back in line; later ones come after', async () => {
+  it('jobs whose numbers are alike, of an earlier version, all go back in line; later ones come after', async ({
+    fleet,
+  }) => {
     const first = await fleet.host()
     const process = await fleet.process()
     const { bus, commands, names } = process.ground
@@ -159,7 +166,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(await process.submit({})).toMatchObject([{ kind: 'accepted', seq: 8 }])
   })
 
-  it('an attempt that has ended before its lease is known to be stored is told of all the same', async () => {
+  it('an attempt that has ended before its lease is known to be stored is told of all the same', async ({ fleet }) => {
     const answers: Array<() => void> = []
     let isLate = false
     await fleet.host({
@@ -184,7 +191,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(types()).toEqual(['job-leased', 'job-ended'])
   })
 
-  it('no layout is raised while older processes that were cut off with all others may come back', async () => {
+  it('no layout is raised while older processes that were cut off with all others may come back', async ({ fleet }) => {
     const [coordinator, older] = [await FaultProxy.start(redis.port), await FaultProxy.start(redis.port)]
     const connection = new Connection({ ...fleet.address, url: older.url })
     await connection.open()
@@ -208,7 +215,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await older.close()
   })
 
-  it('hands over at a stop: another one follows at once', async () => {
+  it('hands over at a stop: another one follows at once', async ({ fleet }) => {
     const first = await fleet.host()
     await fleet.host()
     const process = await fleet.process()
@@ -220,7 +227,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await stopping
   })
 
-  it('one that was stopped for longer than its lease, and comes back, changes and tells nothing', async () => {
+  it('one that was stopped for longer than its lease, and comes back, changes and tells nothing', async ({ fleet }) => {
     const proxy = await FaultProxy.start(redis.port)
     const first = await fleet.host({}, proxy.url)
     const process = await fleet.process()
@@ -250,7 +257,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await proxy.close()
   })
 
-  it('adopts what runs, with its attempt; its end is taken by the next coordinator', async () => {
+  it('adopts what runs, with its attempt; its end is taken by the next coordinator', async ({ fleet }) => {
     const first = await fleet.host()
     const process = await fleet.process()
     const worker = process.worker(1)
@@ -265,7 +272,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(worker.heard).toEqual([`leased ${id} 1`])
   })
 
-  it('gives up what a process held that is gone, and blames it for one crash', async () => {
+  it('gives up what a process held that is gone, and blames it for one crash', async ({ fleet }) => {
     await fleet.host()
     const [gone, other] = [await fleet.process(), await fleet.process()]
     const worker = gone.worker(1)
@@ -279,7 +286,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(next.taken[0]).toMatchObject({ attempt: 2, crashes: 1, job: { id } })
   })
 
-  it('what a process held that was about to stop was handed back', async () => {
+  it('what a process held that was about to stop was handed back', async ({ fleet }) => {
     await fleet.host()
     const [gone, other] = [await fleet.process(), await fleet.process()]
     const worker = gone.worker(1)
@@ -293,7 +300,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(next.taken[0]).toMatchObject({ attempt: 2, crashes: 0 })
   })
 
-  it('a commit that was cut is sent again, and is one commit', async () => {
+  it('a commit that was cut is sent again, and is one commit', async ({ fleet }) => {
     const proxy = await FaultProxy.start(redis.port)
     const host = await fleet.host({}, proxy.url)
     const process = await fleet.process()
@@ -317,7 +324,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await proxy.close()
   })
 
-  it('what could not be committed in time never is: its submit was refused meanwhile', async () => {
+  it('what could not be committed in time never is: its submit was refused meanwhile', async ({ fleet }) => {
     const refused = new Map<string, number>()
     const clock = leapClock()
     await fleet.host({ refused, clock })
@@ -339,7 +346,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await process.accepted()
   })
 
-  it('a lease that its worker never heard of is told again within a few beats', async () => {
+  it('a lease that its worker never heard of is told again within a few beats', async ({ fleet }) => {
     await fleet.host()
     const process = await fleet.process()
     const worker = process.worker(0)
@@ -355,7 +362,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(worker.heard.length).toBe(2)
   })
 
-  it('a revocation that was lost is told again', async () => {
+  it('a revocation that was lost is told again', async ({ fleet }) => {
     await fleet.host()
     const process = await fleet.process()
     const worker = process.worker(1)
@@ -371,7 +378,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     })
   })
 
-  it('an answer that was lost is given again: one job, one end', async () => {
+  it('an answer that was lost is given again: one job, one end', async ({ fleet }) => {
     await fleet.host()
     const process = await fleet.process()
     const worker = process.worker(0)
@@ -387,7 +394,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect((await process.ground.bus.ask({ type: 'depth' })).queued).toBe(0)
   })
 
-  it('an idempotency key is one job; another body, or user, is refused; also after a takeover', async () => {
+  it('an idempotency key is one job; another body, or user, is refused; also after a takeover', async ({ fleet }) => {
     const first = await fleet.host()
     const process = await fleet.process()
     const keyed = { body: '{"k":1}', options: { idempotencyKey: 'k' } } as const
@@ -401,7 +408,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(again).toMatchObject({ kind: 'joined', id: 'id' in a ? a.id : '' })
   })
 
-  it('a retry joins what ended well before a takeover, in whichever layout that was stored', async () => {
+  it('a retry joins what ended well before a takeover, in whichever layout that was stored', async ({ fleet }) => {
     // While one of the version before is there, nothing is stored that it can't read
     const older = new Connection(fleet.address)
     await older.open()
@@ -460,7 +467,9 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     }
   })
 
-  it('one that hears nobody, as its connections are silent and not yet dead, takes no lease from anybody', async () => {
+  it('one that hears nobody, as its connections are silent and not yet dead, takes no lease from anybody', async ({
+    fleet,
+  }) => {
     const proxy = await FaultProxy.start(redis.port)
     await fleet.host({ leaseMs: 3_500 }, proxy.url)
     const process = await fleet.process()
@@ -479,7 +488,9 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await proxy.close()
   })
 
-  it('a store that lost its last commits is not believed to have them: the coordinator begins anew', async () => {
+  it('a store that lost its last commits is not believed to have them: the coordinator begins anew', async ({
+    fleet,
+  }) => {
     const host = await fleet.host()
     const process = await fleet.process()
     const { commands, names } = process.ground
@@ -496,7 +507,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     expect(looked.map(({ id }) => id)).toEqual([kept])
   })
 
-  it('S2: the last reader leaves at one gateway, and another one comes back at a second', async () => {
+  it('S2: the last reader leaves at one gateway, and another one comes back at a second', async ({ fleet }) => {
     // Time enough for a busy machine to bring its news of readers
     await fleet.host({ rules: { disconnectGraceMs: 3_000 } })
     const [a, b] = [await fleet.process(), await fleet.process()]
@@ -513,7 +524,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     })
   })
 
-  it('in a thread of its own: it coordinates, tells what it did, and hands over at its stop', async () => {
+  it('in a thread of its own: it coordinates, tells what it did, and hands over at its stop', async ({ fleet }) => {
     const first = await fleet.thread()
     const process = await fleet.process()
     const worker = process.worker(1)
@@ -531,7 +542,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await eventually(() => expect(types()).toEqual(['job-leased', 'job-ended', 'job-leased']))
   })
 
-  it('a thread that dies is followed by another one; one that can not start says why', async () => {
+  it('a thread that dies is followed by another one; one that can not start says why', async ({ fleet }) => {
     await expect(fleet.thread('broken')).rejects.toThrow('these options are broken')
     const host = await fleet.thread()
     const process = await fleet.process()
@@ -541,7 +552,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await process.accepted()
   })
 
-  it('health tells a Redis that is away from a fleet that nobody coordinates', async () => {
+  it('health tells a Redis that is away from a fleet that nobody coordinates', async ({ fleet }) => {
     const proxy = await FaultProxy.start(redis.port)
     const host = await fleet.host()
     const process = await fleet.process(proxy.url)
@@ -565,7 +576,9 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await proxy.close()
   })
 
-  it('coordinators die again and again under load: every accepted job ends once, lanes keep their order', async () => {
+  it('coordinators die again and again under load: every accepted job ends once, lanes keep their order', async ({
+    fleet,
+  }) => {
     const proxy = await FaultProxy.start(redis.port)
     let hosts = [await fleet.host(), await fleet.host({}, proxy.url)]
     const [gateway, other] = [await fleet.process(), await fleet.process(proxy.url)]
@@ -626,7 +639,7 @@ describe.skipIf(NO_REDIS)('the coordinator on Redis', () => {
     await proxy.close()
   })
 
-  it('an engine runs it in a thread, as a server does', async () => {
+  it('an engine runs it in a thread, as a server does', async ({ fleet }) => {
     const { engine } = await openRedis({
       redis: { url: redis.url, prefix: 'threaded' },
       durability: 'process',

@@ -1,5 +1,5 @@
 /** Real processes of one fleet: of two versions, and of machines that were cloned. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import { openGround } from '../../src/engines/redis/bus/ground.ts'
@@ -14,38 +14,59 @@ import { FaultProxy } from './proxy.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
 
 const ids = systemIds()
-/** Whoever is missed has 10 s to come back. */
-const RAISED_MS = 30_000
 
-describe.skipIf(NO_REDIS)('Redis: processes of a fleet', () => {
+/** What a test opens on a part of the server that is its own: closed at its end. */
+class Opened {
+  readonly address: RedisAddress
+  readonly engines: Engines
+  readonly store: Parts
+  readonly #members: Member[] = []
+
+  private constructor(address: RedisAddress, store: Parts) {
+    this.address = address
+    this.engines = new Engines(address)
+    this.store = store
+  }
+
+  static async on(url: string): Promise<Opened> {
+    const address = { url, prefix: `${ids.name('members', 4)}:` }
+    return new Opened(address, await openParts(address))
+  }
+
+  readonly member = async (...imports: readonly string[]): Promise<Member> => {
+    const started = await Member.start(this.address, ...imports)
+    this.#members.push(started)
+    return started
+  }
+
+  readonly layout = (): Promise<string | null> =>
+    this.store.commands.client.get(new Names(this.address.prefix).layout())
+
+  async close(): Promise<void> {
+    for (const member of this.#members) await member.stop()
+    this.store.close()
+    await this.engines.close()
+  }
+}
+
+describe.skipIf(NO_REDIS)('Redis: processes of a fleet', { concurrent: true }, () => {
   let redis: RedisServer
-  let address: RedisAddress
-  let engines: Engines
-  let store: Parts
-  const opened: Array<() => unknown> = []
   beforeAll(async () => {
     redis = await RedisServer.start({ appendfsync: 'everysec' })
   })
   afterAll(() => redis.remove())
-  beforeEach(async () => {
-    address = { url: redis.url, prefix: `${ids.name('members', 4)}:` }
-    engines = new Engines(address)
-    store = await openParts(address)
-    opened.push(() => store.close())
-  })
-  afterEach(async () => {
-    for (const close of opened.splice(0).reverse()) await close()
-    await engines.close()
+  // Beside each other: each waits for what is not missed before its time
+  const it = test.extend<{ readonly opened: Opened }>({
+    async opened({ task: _task }, use) {
+      const opened = await Opened.on(redis.url)
+      await use(opened)
+      await opened.close()
+    },
   })
 
-  async function member(...imports: readonly string[]): Promise<Member> {
-    const started = await Member.start(address, ...imports)
-    opened.push(() => started.stop())
-    return started
-  }
-  const layout = (): Promise<string | null> => store.commands.client.get(new Names(address.prefix).layout())
-
-  it.each(['older', 'newer'])('two versions work side by side, while the %s coordinates', async (coordinates) => {
+  const ways = ['older', 'newer'] as const
+  it.for(ways)('two versions work side by side, while the %s coordinates', async (coordinates, { opened }) => {
+    const { address, engines, member, layout } = opened
     // It has no candidate for a coordinator, and is there
     const other = await openGround(address, systemClock, ids, () => {})
     const first = coordinates === 'newer' ? await member(NEXT_VERSION) : null
@@ -65,18 +86,20 @@ describe.skipIf(NO_REDIS)('Redis: processes of a fleet', () => {
     expect(await layout()).not.toBe(String(LAYOUT + 1))
     await old.close()
     other.close()
-    await eventually(async () => expect(await layout()).toBe(String(LAYOUT + 1)), RAISED_MS)
+    await eventually(async () => expect(await layout()).toBe(String(LAYOUT + 1)))
   })
 
-  it('when all are of the newer version its layout is in force: an older process says so, and stops', async () => {
+  it('when all are of the newer version its layout is in force: an older process says so, and stops', async ({
+    opened,
+  }) => {
+    const { engines, member, layout } = opened
     const proxy = await FaultProxy.start(redis.port)
-    opened.push(() => proxy.close())
     const cutOff = await engines.open({ url: proxy.url })
     const next = await member(NEXT_VERSION)
     const { id } = await next.do({ do: 'submit' })
     expect(await layout()).not.toBe(String(LAYOUT + 1))
     proxy.cut()
-    await eventually(async () => expect(await layout()).toBe(String(LAYOUT + 1)), RAISED_MS)
+    await eventually(async () => expect(await layout()).toBe(String(LAYOUT + 1)))
     await expect(engines.open()).rejects.toMatchObject({ code: 'config_invalid' })
     await expect(engines.open()).rejects.toThrow('update this process')
     // One that was cut off meanwhile takes no part any more
@@ -84,9 +107,14 @@ describe.skipIf(NO_REDIS)('Redis: processes of a fleet', () => {
     await eventually(() => expect(cutOff.health()).toMatchObject({ ok: false, error: { code: 'config_invalid' } }))
     await expect(submit(cutOff)).rejects.toThrow('update this process')
     expect(await next.do({ do: 'work' })).toMatchObject({ id, kind: 'ended' })
+    await opened.close()
+    await proxy.close()
   })
 
-  it('machines that were cloned, with their randomness, pid and name, share no id; one coordinates', async () => {
+  it('machines that were cloned, with their randomness, pid and name, share no id; one coordinates', async ({
+    opened,
+  }) => {
+    const { address, member, store } = opened
     const [a, b] = [await member(CLONED), await member(CLONED)]
     const { client } = store.commands
     const channels = (await client.call('PUBSUB', 'CHANNELS', new Names(address.prefix).processes())) as string[]

@@ -7,7 +7,7 @@ import { depth } from '../../depth.ts'
 import { PLANTS } from './plants.ts'
 import { simulateFleet } from './run.ts'
 
-const SEEDS = depth(2_000, 45)
+const SEEDS = depth(2_000, 25)
 const PLANTED_SEEDS = 150
 const only = process.env['SEED']
 
