@@ -10,8 +10,10 @@ import { Settings } from './app/in-force.ts'
 import { adminKey, firstKey, givenKey } from './app/keys.ts'
 import { liveOf } from './app/live.ts'
 import { otlpOf } from './app/otlp.ts'
+import { TenantKeys } from './app/own-keys.ts'
 import { auditReload, type ReloadOptions, reloader } from './app/reload.ts'
 import { createRuntime } from './app/runtime.ts'
+import { createSealer } from './app/sealing.ts'
 import { type Killed, type Own, ofAll, type Question, type Siblings } from './app/siblings.ts'
 import { followStored } from './app/stored-limits.ts'
 import { closingOnError, orAborted, within } from './app/within.ts'
@@ -99,7 +101,18 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   // The engine has made the folder that it is kept in
   const opened = closingOnError([engine, settings], () => Promise.all([adminKey(config, ids), words]))
   const [ownKey, tokens] = await opened
-  const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, catalogue, runtime)
+  // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
+  const dates = withWall(clock, () => engine.wallMs())
+  const ownKeys = new TenantKeys({
+    settings,
+    catalogue,
+    tenants: engine.tenants,
+    sealer: createSealer(config, ids),
+    clock: dates,
+    onUnreadable: (tenant, provider, reason) =>
+      log.error({ tenant, provider, reason }, 'the own provider key of a tenant could not be used'),
+  })
+  const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, { catalogue, ownKeys }, runtime)
   const loop = watchLoop()
   const reload = reloader(settings, { catalogue, engine, worker }, { ...options, advises })
   const kill = async (job: JobId): Promise<Killed> => {
@@ -109,8 +122,6 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   }
   const own: Own = { numbers: () => numbers.read(turn), reload, health: engine.health, kill }
   const isSeeded = keyOnStart !== undefined
-  // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
-  const dates = withWall(clock, () => engine.wallMs())
   let publicUrl: string | null = null
   const seen = { goals: goalsOf, publicUrl: () => publicUrl, killsWorker: siblings !== undefined }
   const live = liveOf(
@@ -124,6 +135,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     catalogue,
     vocabulary: tokens,
     adminKey: ownKey,
+    ownKeys,
     isSeeded,
     live,
     observed: live.observed,
@@ -143,6 +155,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     loop.stop()
     live.stop()
     settings.close()
+    ownKeys.close()
     await Promise.all([
       within(runtime, 'the store', CLOSE_MS, engine.close()),
       otlp !== null && within(runtime, 'telemetry', CLOSE_MS, otlp.stop(FLUSH_MS)),

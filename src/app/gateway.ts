@@ -13,7 +13,7 @@ import { createDelivery } from '../delivery/delivery.ts'
 import { DIALECTS } from '../dialects/index.ts'
 import { digestOf } from '../gateway/caller/api-key.ts'
 import { fleetName } from '../gateway/caller/sign-in.ts'
-import type { Gateway, GatewayDeps } from '../gateway/deps.ts'
+import type { Gateway, GatewayDeps, OwnKeys } from '../gateway/deps.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import { createReports } from '../ledger/reports.ts'
 import { createBenchmarks } from '../observability/benchmarks/benchmarks.ts'
@@ -40,6 +40,7 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'r
   readonly catalogue: Catalogue
   readonly vocabulary: Vocabulary
   readonly adminKey: string
+  readonly ownKeys: OwnKeys
   readonly live: Live
   readonly observed: Observed
   readonly beginSpan: BeginSpan | null
@@ -70,6 +71,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
   })
   const prices = pricesOf(settings, catalogue)
   const gateway = createGateway({
+    ownKeys: parts.ownKeys,
     admission: createAdmission((tenant) => settings.tenant(tenant)?.guards),
     weights,
     sharing: (tenant) => {

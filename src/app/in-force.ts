@@ -1,7 +1,7 @@
 /** The settings in force, and what a running server can take over of new ones. */
 import { isDeepStrictEqual } from 'node:util'
 import { LEAVES } from '../config/leaves.ts'
-import type { Config } from '../config/schema.ts'
+import type { Config, ModelConfig } from '../config/schema.ts'
 import type { LimitSettings } from '../core/limits.ts'
 import type { PlanModel } from '../core/ports/coordinator.ts'
 import type { Engine } from '../core/ports/engine.ts'
@@ -17,6 +17,7 @@ import {
   loadAdapters,
   type NamedProvider,
   type ProcessDeps,
+  providerDeps,
   toRoutes,
 } from './models.ts'
 import { planPrices } from './plan-price.ts'
@@ -70,6 +71,7 @@ export class Settings {
   stored: StoredLimits = NOTHING_STORED
   readonly #gather: GatherGauge
   readonly #deps: ProcessDeps
+  #adapters: Adapters
   #tenants: ReadonlyMap<string, Config['tenants'][number]>
   #limits: LimitSettings
   #retired: Provider[] = []
@@ -88,6 +90,7 @@ export class Settings {
     this.config = config
     this.#gather = gatherGauge(config.stream, clock)
     this.#deps = { clock, ids, wheel, gatherMs: this.#gather.gatherMs }
+    this.#adapters = adapters
     this.#tenants = byName(config)
     this.#limits = limitsOf(config)
     this.providers = createProviders(config, adapters, this.#deps)
@@ -100,6 +103,11 @@ export class Settings {
   /** The same object for as long as nothing changes. */
   limits(): LimitSettings {
     return this.#limits
+  }
+
+  /** One more like a configured one, with settings of its own. Throws config_invalid. */
+  create(name: string, model: ModelConfig): Provider {
+    return this.#adapters.get(model.provider)!(name, model, providerDeps(this.config, this.#deps))
   }
 
   routes() {
@@ -136,6 +144,7 @@ export class Settings {
     const kept = new Set(providers.map(({ provider }) => provider))
     this.#retired.push(...this.providers.map(({ provider }) => provider).filter((provider) => !kept.has(provider)))
     this.config = next
+    this.#adapters = adapters
     this.providers = providers
     this.#tenants = byName(next)
     // What has not changed keeps its object: nobody reads it anew

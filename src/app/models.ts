@@ -59,13 +59,7 @@ export function createProviders(
   const models = config.models.flatMap(byKey)
   const made: Provider[] = []
   const names = namesOf(models)
-  const all = {
-    ...deps,
-    proxy: proxy.url === null || typeof proxy.url === 'string' ? proxy.url : proxy.url.reveal(),
-    noProxy: proxy.noProxy,
-    maxAnswerBytes: http.maxAnswerBytes,
-    readFile,
-  }
+  const all = providerDeps(config, deps)
   try {
     return models.map(({ model }, i) => {
       const name = names[i]
@@ -80,6 +74,21 @@ export function createProviders(
     for (const provider of made) provider.close()
     throw error
   }
+}
+
+export const providerDeps = ({ http, proxy }: Pick<Config, 'http' | 'proxy'>, deps: ProcessDeps): ProviderDeps => ({
+  ...deps,
+  proxy: proxy.url === null || typeof proxy.url === 'string' ? proxy.url : proxy.url.reveal(),
+  noProxy: proxy.noProxy,
+  maxAnswerBytes: http.maxAnswerBytes,
+  readFile,
+})
+
+/** Scheme, host and port of what its key is sent to; null: it calls nobody. */
+export function originOf(model: ModelConfig): string | null {
+  if ('baseUrl' in model && typeof model.baseUrl === 'string') return new URL(model.baseUrl).origin
+  const place = kindOf(model.provider).place(model)
+  return 'apiKey' in model && URL.canParse(`https://${place}`) ? new URL(`https://${place}`).origin : null
 }
 
 /** For `sluice doctor`: the providers, or why there can't be any. */

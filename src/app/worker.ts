@@ -9,6 +9,7 @@ import { createPrompts } from '../worker/prompt.ts'
 import { createReplays } from '../worker/replay.ts'
 import type { Settings } from './in-force.ts'
 import { createModerator } from './moderation.ts'
+import type { TenantKeys } from './own-keys.ts'
 import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -27,7 +28,7 @@ export const NO_WORKER: WorkerPool = {
 export function startWorker(
   settings: Settings,
   { work, log, conversations }: Pick<Engine, 'work' | 'log' | 'conversations'>,
-  catalogue: Catalogue,
+  { catalogue, ownKeys }: { readonly catalogue: Catalogue; readonly ownKeys: TenantKeys },
   runtime: Runtime,
 ): WorkerPool {
   const { config } = settings
@@ -38,7 +39,10 @@ export function startWorker(
   const pool = startPool(
     work,
     {
-      deployment: (name) => catalogue.deployment(name),
+      deployment(name, tenant) {
+        const found = catalogue.deployment(name)
+        return found && ownKeys.of(found, tenant)
+      },
       hasOther: ({ kind, model }, name) =>
         catalogue.resolve(model)?.deployments.some((other) => other.name !== name && other.kinds.includes(kind)) ??
         false,
@@ -58,6 +62,7 @@ export function startWorker(
     clock,
     { ...config.workers, id: `worker-${Buffer.from(ids.random(8)).toString('hex')}` },
   )
+  ownKeys.attach(pool.isUsing)
   return {
     ...pool,
     async drain(ms) {

@@ -31,6 +31,8 @@ export interface Command {
     readonly name: string
     readonly listedBy?: string
     readonly second?: 'needed' | 'optional'
+    /** Absent: the same. */
+    readonly secondName?: string
   }
   /** More to know, shown below the options: a title, and rows. */
   readonly tables?: readonly HelpTable[]
@@ -165,7 +167,7 @@ export function checkOperands({ operand, usage }: Command, positionals: readonly
         : `Missing ${operand.name}: "${invocation} ${operand.listedBy}" shows them.`,
     )
   if (operand?.second === 'needed' && !others[0])
-    throw new UsageError(`Missing a second ${operand.name}: ${invocation} ${usage}`)
+    throw new UsageError(`Missing ${operand.secondName ?? `a second ${operand.name}`}: ${invocation} ${usage}`)
   if (more.length > 0) throw new UsageError(`Unexpected argument: "${more[0]}".`)
 }
 

@@ -24,6 +24,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   serve: { about: 'start the server', load: () => import('./serve.ts') },
   keys: { about: 'create, list, change, rotate and revoke API keys', load: () => import('./keys.ts') },
   tenants: { about: 'list, set and disable tenants, and what was changed', load: () => import('./tenants.ts') },
+  'provider-keys': { about: "set and remove tenants' own provider keys", load: () => import('./provider-keys.ts') },
   models: { about: 'disable and enable models', load: () => import('./models.ts') },
   dashboard: { about: 'print a link into the dashboard', load: () => import('./dashboard.ts') },
   top: { about: 'show what a running server does now', load: () => import('./top.ts') },

@@ -65,7 +65,7 @@ const OTHER_NAMES = [NTH_PROCESS, 'SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_U
 const OTLP_ENDPOINT = ['telemetry', 'otlp', 'endpoint']
 
 /** Named and empty they are a mistake: without them anybody's key, or another one than was meant, would be in force. */
-const OUR_KEYS = ['key', 'admin.key']
+const OUR_KEYS = ['key', 'admin.key', 'secret_key']
 
 /** Throws config_invalid, with everything that is wrong and where it is. Secrets are never repeated. */
 export function loadConfig(sources: Sources = {}): Loaded {
@@ -164,10 +164,11 @@ export function loadConfig(sources: Sources = {}): Loaded {
 }
 
 /** The keys that people choose. */
-function weakKeys({ key, admin }: Settings): readonly Problem[] {
+function weakKeys({ key, admin, secret_key: sealing }: Settings): readonly Problem[] {
   return [
     { path: ['key'], secret: key },
     { path: ['admin', 'key'], secret: admin.key },
+    { path: ['secret_key'], secret: sealing },
   ].flatMap(({ path, secret }) => {
     const weakness = secret?.known ? weaknessOf(secret.reveal()) : null
     return weakness === null ? [] : [{ path, problem: `the value of ${secret} ${weakness}` }]

@@ -45,6 +45,14 @@ export const settings = z.strictObject({
     })
     .prefault({})
     .describe('The listener for operators.'),
+  secret_key: secret()
+    .nullable()
+    .prefault(null)
+    .describe(
+      "What the store's secrets are sealed with (tenants' own provider keys); at least 16 random characters. Null: " +
+        'the file `sealing.key` in the data folder, made when it is needed; on Redis it must be given, the same ' +
+        'to all processes. In the environment: the key itself.',
+    ),
   engine,
   role,
   processes,
@@ -371,6 +379,13 @@ export const settings = z.strictObject({
           .describe(
             'What its requests must pass, in this order: a list of `{ guard: NAME, …settings }`. Each submit is ' +
               'checked, whichever way it came.',
+          ),
+        own_keys: z
+          .enum(['prefer', 'require'])
+          .prefault('prefer')
+          .describe(
+            'Its own provider keys (`sluice provider-keys`). `prefer`: a call without one is made with ours. ' +
+              '`require`: it is refused.',
           ),
         cache: cacheSettings.describe('Answers that its requests share. Without it each is generated.'),
       }),

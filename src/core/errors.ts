@@ -81,6 +81,10 @@ export const ERRORS = {
   invalid_api_key: row(401, 'The API key is not valid on this server. The command `keys create` creates one.'),
   invalid_ticket: row(401, 'The ticket is not valid: a ticket works once, and expires soon. Request a new one.'),
   invalid_token: row(401, 'The session token is no longer valid. Request a new ticket.'),
+  own_key_required: row(
+    403,
+    'This tenant calls this model with a provider key of its own, and has none: the operator can set it.',
+  ),
   forbidden: row(403, 'This key is not allowed to do that.'),
   access_disabled: row(403, 'An operator has disabled this: ask them when it is enabled again.'),
   origin_forbidden: row(403, 'This origin is not listed in http.cors_origins.'),

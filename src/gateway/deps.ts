@@ -1,5 +1,6 @@
 /** What the gateway is handed: the ports it calls, and its settings. */
 import type { Clock } from '../core/clock.ts'
+import type { SluiceError } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
 import type { JobId, JobKind, TenantId } from '../core/job.ts'
@@ -26,7 +27,7 @@ import type { Prices } from '../core/ports/prices.ts'
 import type { Provider } from '../core/ports/provider.ts'
 import type { SignIns } from '../core/ports/sign-ins.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
-import type { Tenants } from '../core/ports/tenants.ts'
+import type { ProviderKey, Tenants } from '../core/ports/tenants.ts'
 import type { Tickets } from '../core/ports/tickets.ts'
 import type { Weights } from '../core/ports/weights.ts'
 import type { BeginSpan } from '../core/trace.ts'
@@ -103,6 +104,21 @@ export interface LimitRules {
   eachTenant(): JsonRecord | null
   /** Of all tenants together for this model, or for all that begin as it does; null: none. */
   model(name: string): JsonRecord | null
+}
+
+/** Provider keys that tenants have of their own. */
+export interface OwnKeys {
+  /** Providers in use that take keys, and the origins of their models. */
+  providers(): ReadonlyMap<string, readonly string[]>
+  /**
+   * The key as it is stored. `origin`: where it is to be sent; null: there is only one. Throws invalid_request, and
+   * config_invalid where there is nothing to seal it with.
+   */
+  sealed(tenant: TenantId, provider: string, key: string, origin: string | null): ProviderKey
+  /** Of a tenant that must have its own, and has none for this model. */
+  refusal(tenant: TenantId, model: string): SluiceError | null
+  /** Is each call of this model made with a key of the tenant's own? */
+  covers(tenant: TenantId, model: string): boolean
 }
 
 export interface GatewayOptions {
@@ -210,6 +226,7 @@ export interface GatewayDeps {
   readonly conversations: Conversations
   readonly keys: Keys
   readonly tenants: Tenants
+  readonly ownKeys: OwnKeys
   readonly audit: Audit
   readonly benchmarks: Benchmarks
   readonly limitRules: LimitRules

@@ -1,7 +1,7 @@
 /** What an attempt needs of the rest. */
 import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
-import type { Job, JobId, Usage } from '../core/job.ts'
+import type { Job, JobId, TenantId, Usage } from '../core/job.ts'
 import type { AnswerGuards } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
 import type { Deployment } from '../core/ports/provider.ts'
@@ -12,8 +12,8 @@ import type { Cost } from '../core/usage-record.ts'
 export type JobRequest = Pick<Lease, 'job' | 'body'>
 
 export interface RunDeps {
-  /** Where a claim leads; null: taken out of the configuration. */
-  readonly deployment: (name: string) => Deployment | null
+  /** Where a claim leads, for a job of this tenant; null: taken out of the configuration. */
+  readonly deployment: (name: string, tenant: TenantId) => Deployment | null
   /** Could another deployment answer this job, as far as is configured? */
   readonly hasOther: (job: Job, deployment: string) => boolean
   /** Where a claim with a source leads. */

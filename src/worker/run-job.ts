@@ -32,7 +32,7 @@ import { endsAnswer, rewrite } from './chunks.ts'
 import { finishing } from './cut.ts'
 import { msPerToken, type Pace, thousandths, ttftPartsOf, UNKNOWN } from './measured.ts'
 import { Meter } from './meter.ts'
-import { FREE, stoppedBy } from './outcomes.ts'
+import { FREE, stoppedBy, withOwnKey } from './outcomes.ts'
 import { beginAttempt, type Identity, lastDeployment, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
 import type { RunDeps } from './run-deps.ts'
 import { Trial } from './trial.ts'
@@ -113,7 +113,8 @@ export class Run implements ProviderSink {
     const { job, body, claim, sinceAcceptedMs, ttftMs } = lease
     this.lease = lease
     this.#deps = deps
-    this.#deployment = claim.source === undefined ? deps.deployment(claim.deployment) : deps.replay(claim.source)
+    this.#deployment =
+      claim.source === undefined ? deps.deployment(claim.deployment, job.tenant) : deps.replay(claim.source)
     this.#meter = new Meter(job.promptTokens, body.length)
     this.#leasedMono = deps.clock.monoMs()
     this.#acceptedMono = this.#leasedMono - sinceAcceptedMs
@@ -182,7 +183,7 @@ export class Run implements ProviderSink {
     // It answers in place of the model that the request names
     if (model !== job.model && deployment.upstreamModel === null)
       body = editObject(body, { model: JSON.stringify(model) })
-    this.#price = this.#deps.price(deployment.name, model)
+    this.#price = deployment.isOwnKey ? withOwnKey : this.#deps.price(deployment.name, model)
     const call = { job, attempt, deployment: deployment.name, body, prefix }
     const stage = this.#deps.guards.stand(call, this, () => this.#call?.abort())
     this.#stage = stage

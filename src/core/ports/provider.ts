@@ -107,6 +107,8 @@ export type CreateProvider<Settings> = (name: string, settings: Settings, deps: 
 
 /** A model somewhere: what routing chooses among. */
 export interface Deployment extends PlanDeployment {
+  /** It is called with the key of the job's own tenant: what that costs, and whether it works, is that tenant's. */
+  readonly isOwnKey?: true
   readonly provider: Provider
   /** Size of the model's context, tokens; conversations are cut to it. Null: nobody knows. */
   readonly contextTokens: number | null

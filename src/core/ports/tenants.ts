@@ -14,6 +14,17 @@ export interface Disabled {
   readonly isStopping?: true
 }
 
+/** A tenant's own key for a provider, for its jobs alone. */
+export interface ProviderKey {
+  /** Readable only with the sealing key, which is not in the store. */
+  readonly sealed: string
+  /** Where it may be sent: scheme, host and port. */
+  readonly origin: string
+  /** Its last characters. */
+  readonly last4: string
+  readonly setAtMs: number
+}
+
 export interface TenantRecord {
   /** A model has nothing but its switch, and a deployment, which is drained while that is off. */
   readonly kind: 'tenant' | 'model' | 'deployment'
@@ -25,6 +36,8 @@ export interface TenantRecord {
   /** As they were given (coordinator/limits/settings.ts). Null: those of the file. */
   readonly limits: JsonRecord | null
   readonly disabled: Disabled | null
+  /** Of a tenant, by the provider's name in the configuration. Absent: it has none. */
+  readonly providerKeys?: Readonly<Record<string, ProviderKey>>
   readonly createdAtMs: number
   readonly changedAtMs: number
 }

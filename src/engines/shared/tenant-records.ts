@@ -1,7 +1,7 @@
 /** Records of tenants and models: their names in a store, and their reading. */
 import { ModelIndex } from '../../core/model-index.ts'
 import type { Disabled, TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
-import { fits, maybe, members, number, object, parse, type Shape, text } from './shape.ts'
+import { fits, maybe, members, number, object, parse, record, type Shape, text } from './shape.ts'
 
 export const recordName = (kind: TenantKind, id: string): string => `${kind} ${id}`
 
@@ -11,6 +11,7 @@ export const RECORD: Shape = {
   label: text,
   models: maybe(Array.isArray),
   limits: maybe(object),
+  providerKeys: maybe(record(members({ sealed: text, origin: text, last4: text, setAtMs: number }))),
   disabled: maybe(members({ running: text, queued: text, reason: text, atMs: number })),
   createdAtMs: number,
   changedAtMs: number,

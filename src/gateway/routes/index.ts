@@ -24,6 +24,7 @@ import { modelRoutes } from './models.ts'
 import { operatorRoutes } from './operator.ts'
 import { playgroundRoutes } from './playground.ts'
 import { probeRoutes } from './probes.ts'
+import { providerKeyRoutes } from './provider-keys.ts'
 import { servedRoutes } from './served.ts'
 import { sessionRoutes } from './sessions.ts'
 import { tenantRoutes } from './tenants.ts'
@@ -79,6 +80,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...playgroundRoutes(deps, sessions),
       ...keyRoutes(deps, admitted, uses),
       ...tenantRoutes(deps, admitted),
+      ...providerKeyRoutes(deps),
       ...usage.admin,
       ...benchmarkRoutes(deps),
       ...signInRoutes(signIn),

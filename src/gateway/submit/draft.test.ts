@@ -23,6 +23,7 @@ const deps = {
     },
   },
   clock: manualClock(),
+  ownKeys: { covers: () => false },
   prices: {
     dearest: () => ({
       version: '1',

@@ -23,7 +23,8 @@ import { maxOutputTokens } from './output.ts'
 import { priceNow } from './price.ts'
 
 /** What a draft is made with. */
-export type DraftDeps = ModelDeps & Pick<GatewayDeps, 'weights' | 'prices' | 'dialects' | 'options' | 'beginSpan'>
+export type DraftDeps = ModelDeps &
+  Pick<GatewayDeps, 'weights' | 'prices' | 'ownKeys' | 'dialects' | 'options' | 'beginSpan'>
 
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
@@ -244,7 +245,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     const affinity = beginningOf(tenant, value)
     if (affinity !== undefined) job.affinity = affinity
   }
-  const price = priceNow(deps.prices, model, weight.tokens, deps.clock.wallMs())
+  const price = priceNow(deps, job, weight.tokens, deps.clock.wallMs())
   if (price !== null) job.price = price
   const { trace, parentSpan } = origin
   if (trace !== null) job.trace = trace

@@ -3,6 +3,7 @@ import { SluiceError } from '../../core/errors.ts'
 import type { JobDraft } from '../../core/job.ts'
 import { type LevelKind, type LimitSettings, limitsAt, type TokenPrice } from '../../core/limits.ts'
 import type { Price, Prices } from '../../core/ports/prices.ts'
+import type { GatewayDeps } from '../deps.ts'
 
 /** Of an answer: long enough for a price a token to come out exact. */
 const MANY_TOKENS = 1_000_000
@@ -16,11 +17,20 @@ export function tokenPrice(price: Price, promptTokens: number): TokenPrice {
   }
 }
 
+/** It is paid with the tenant's own key. */
+const NOTHING: TokenPrice = { input: 0, output: 0 }
+
 /**
  * By which a request is held, whichever deployment will answer it: that of the dearest. Null: nobody knows it, or one
  * of theirs.
  */
-export function priceNow(prices: Prices, model: string, promptTokens: number, atMs: number): TokenPrice | null {
+export function priceNow(
+  { prices, ownKeys }: Pick<GatewayDeps, 'prices' | 'ownKeys'>,
+  { tenant, model }: Pick<JobDraft, 'tenant' | 'model'>,
+  promptTokens: number,
+  atMs: number,
+): TokenPrice | null {
+  if (ownKeys.covers(tenant, model)) return NOTHING
   const price = prices.dearest(model, atMs)
   return price !== null && 'cost' in price ? tokenPrice(price, promptTokens) : null
 }

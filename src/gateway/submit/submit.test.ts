@@ -91,6 +91,14 @@ function setUp(
       },
       sharing: () => null,
       limits: () => limits,
+      ownKeys: {
+        providers: () => new Map(),
+        sealed: () => {
+          throw new Error()
+        },
+        refusal: () => null,
+        covers: () => false,
+      },
       prices: { of: () => null, dearest: () => price, at: () => null },
       weights: { weigh: () => WEIGHT, accepted: (job) => void weighed.push(job) },
       submissions: {

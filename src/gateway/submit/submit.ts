@@ -62,6 +62,7 @@ type SubmitDeps = Pick<
   | 'weights'
   | 'limits'
   | 'prices'
+  | 'ownKeys'
   | 'submissions'
   | 'jobs'
   | 'emit'
@@ -76,7 +77,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     const tooLarge = refusedForSize(deps.limits(), job)
     if (tooLarge !== null) return { error: tooLarge, rulings: NO_RULINGS }
     const { error, edit, rulings } = decide(deps, job, () => value)
-    const refused = error ?? refusedUnpriced(deps.limits(), job)
+    const refused = error ?? deps.ownKeys.refusal(job.tenant, job.model) ?? refusedUnpriced(deps.limits(), job)
     if (refused !== null) return { error: refused, rulings }
     job.admissionMs = Math.round((clock.monoMs() - startedMono - uploadMs) * 100) / 100
     try {
@@ -175,12 +176,13 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
       if (caller !== null) auth.check(caller)
       const by = caller === null ? null : redriverOf(caller)
       const { price: _then, ...rest } = job
-      const price = priceNow(deps.prices, job.model, job.promptTokens, deps.clock.wallMs()) ?? undefined
+      const price = priceNow(deps, job, job.promptTokens, deps.clock.wallMs()) ?? undefined
       const asked: Job = { ...rest, ...(by !== null && { keyId: by.keyId }), ...(price && { price }) }
       const { error, edit, rulings } = decide(deps, asked, () => parsed(request))
       // It runs as it was stored
       const refused =
         error ??
+        deps.ownKeys.refusal(asked.tenant, asked.model) ??
         refusedUnpriced(deps.limits(), asked) ??
         (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
       if (refused !== null) throw blocked(caller, asked, { error: refused, rulings }, null)

@@ -1,0 +1,79 @@
+/**
+ * Secrets that are stored sealed: AES-256-GCM, by a key that is not in the store. What a secret is for is part of the
+ * seal: a sealed text that is moved to another place does not open there.
+ */
+import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto'
+import { join } from 'node:path'
+import type { Config } from '../config/schema.ts'
+import { keepSecret, readSecret, SEALING_KEY } from '../config/secret-file.ts'
+import { SluiceError } from '../core/errors.ts'
+import type { Ids } from '../core/ids.ts'
+import { locate } from '../engines/embedded/disk/folder.ts'
+
+export interface Sealer {
+  /** `about`: what it is for. Throws config_invalid where there is no key to seal with. */
+  seal(secret: string, about: string): string
+  /** Null: it was sealed by another key, for something else, or is damaged. Throws as `seal`. */
+  open(sealed: string, about: string): string | null
+}
+
+const [NONCE_BYTES, TAG_BYTES, KEY_BYTES] = [12, 16, 32]
+const PREFIX = 'v1.'
+
+/** The key is looked for when it is first needed: most servers keep no such secrets. */
+export function createSealer(
+  config: Pick<Config, 'secretKey' | 'engine' | 'durability' | 'dataDir'>,
+  ids: Ids,
+): Sealer {
+  let known: Buffer | null = null
+  const key = (isMade: boolean): Buffer =>
+    (known ??= Buffer.from(hkdfSync('sha256', keyText(config, ids, isMade), '', 'sluice sealed secrets', KEY_BYTES)))
+  return {
+    seal(secret, about) {
+      const nonce = ids.random(NONCE_BYTES)
+      const cipher = createCipheriv('aes-256-gcm', key(true), nonce).setAAD(Buffer.from(about))
+      const text = Buffer.concat([cipher.update(secret, 'utf8'), cipher.final()])
+      return PREFIX + Buffer.concat([nonce, cipher.getAuthTag(), text]).toString('base64url')
+    },
+    open(sealed, about) {
+      if (!sealed.startsWith(PREFIX)) return null
+      const bytes = Buffer.from(sealed.slice(PREFIX.length), 'base64url')
+      const [nonce, tag] = [bytes.subarray(0, NONCE_BYTES), bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES)]
+      if (tag.length < TAG_BYTES) return null
+      const decipher = createDecipheriv('aes-256-gcm', key(false), nonce, { authTagLength: TAG_BYTES })
+      decipher.setAAD(Buffer.from(about)).setAuthTag(tag)
+      try {
+        return decipher.update(bytes.subarray(NONCE_BYTES + TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
+      } catch {
+        return null
+      }
+    },
+  }
+}
+
+/** `isMade`: one is made where none is; what was sealed before would not open by it. */
+function keyText(
+  { secretKey, engine, durability, dataDir }: Parameters<typeof createSealer>[0],
+  ids: Ids,
+  isMade: boolean,
+): string {
+  if (secretKey !== null) return secretKey.reveal()
+  if (engine !== 'embedded')
+    throw new SluiceError('config_invalid', {
+      status: 422,
+      message:
+        'All processes of a fleet need the same key to seal secrets with: set SLUICE_SECRET_KEY (secret_key) ' +
+        'for each, e.g. to the output of "openssl rand -hex 32".',
+    })
+  const make = (): string => SEALING_KEY.prefix + Buffer.from(ids.random(KEY_BYTES)).toString('base64url')
+  if (durability === 'memory') return make()
+  const path = join(dataDir, 'sealing.key')
+  locate(dataDir)
+  if (isMade) return keepSecret(path, SEALING_KEY, make)
+  const kept = readSecret(path, SEALING_KEY)
+  if (kept !== null) return kept
+  throw new SluiceError('config_invalid', {
+    status: 422,
+    message: `${path} is gone: put it back, or set the sealed keys again.`,
+  })
+}
