@@ -5,7 +5,7 @@
  */
 import type { ModelConfig } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
-import { SluiceError } from '../core/errors.ts'
+import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { TenantId } from '../core/job.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Deployment, Provider, ProviderEnd } from '../core/ports/provider.ts'
@@ -164,7 +164,7 @@ export class TenantKeys implements OwnKeys {
       return told(settings.create(deployment, withKey(model, text)))
     } catch (thrown) {
       onUnreadable(tenant, model.provider, (thrown as Error).message)
-      return failing(new SluiceError('provider_auth', { message: UNREADABLE }))
+      return failing(new SluiceError('own_key_failed', { message: UNREADABLE }))
     }
   }
 
@@ -195,7 +195,6 @@ const refused = (param: string, message: string) => new SluiceError('invalid_req
 
 const UNREADABLE =
   "This tenant's own key for the model provider can't be read on this server: the operator sets it again."
-const REJECTED = "The model provider rejected this tenant's own key, or its quota is used up."
 
 /** A sealed key opens for this alone. */
 const about = (tenant: TenantId, provider: string, origin: string): string =>
@@ -210,12 +209,22 @@ function withKey(model: ModelConfig, key: string): ModelConfig {
   return { ...model, ...('headers' in model && { headers: Object.fromEntries(headers) }), apiKey } as ModelConfig
 }
 
-/** What a provider says of our keys is about the tenant's here. */
+/** What a provider says of our key is about the tenant's here, and the deployment is not blamed for it. */
+const OF_KEYS: Readonly<Partial<Record<ErrorCode, ErrorCode>>> = {
+  provider_auth: 'own_key_failed',
+  provider_rate_limited: 'own_key_rate_limited',
+}
+
 function told(provider: Provider): Provider {
-  const about = (end: ProviderEnd): ProviderEnd =>
-    end.kind === 'failed' && end.error.code === 'provider_auth'
-      ? { ...end, error: new SluiceError('provider_auth', { message: REJECTED }) }
-      : end
+  const about = (end: ProviderEnd): ProviderEnd => {
+    if (end.kind === 'aborted') return end
+    // What it allows is of this key
+    const { limits: _, ...rest } = end
+    const code = end.kind === 'failed' ? OF_KEYS[end.error.code] : undefined
+    if (rest.kind !== 'failed' || code === undefined) return rest
+    const { retryAfterMs } = rest.error
+    return { ...rest, error: new SluiceError(code, retryAfterMs === undefined ? {} : { retryAfterMs }) }
+  }
   return {
     continues: provider.continues,
     start: (call, sink) =>

@@ -171,6 +171,14 @@ export const ERRORS = {
   provider_auth: row(502, "The model provider rejected the server's credentials: the operator must fix the key.", {
     retryable: false,
   }),
+  own_key_failed: row(
+    502,
+    "The model provider rejected this tenant's own key, or its quota is used up: set it again.",
+    {
+      retryable: false,
+    },
+  ),
+  own_key_rate_limited: row(429, "The model provider is rate-limiting this tenant's own key.", { close: 1011 }),
   provider_error: row(502, 'The model provider failed.'),
   provider_unreachable: row(502, 'The model provider could not be reached.'),
   provider_cut: row(502, 'The model provider ended the answer before it was complete.'),

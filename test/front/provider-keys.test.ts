@@ -151,6 +151,21 @@ it("one that the provider refuses is told as the tenant's, without the key", asy
   expect(refused.body).not.toContain('canary')
 })
 
+it('one that is refused, or limited, leaves the deployment to everybody else', async () => {
+  await set('acme')
+  for (const code of [401, 429]) {
+    status = code
+    for (let n = 0; n < 6; n++) expect((await ask('acme')).status).toBeGreaterThanOrEqual(400)
+    status = 200
+    const began = seen.length
+    expect((await ask('bob')).status).toBe(200)
+    expect(seen.slice(began).map(({ key }) => key)).toEqual([HOUSE])
+    const { json } = await admin('GET', '/admin/deployments')
+    const one = (json['data'] as Array<Record<string, unknown>>).find(({ deployment }) => deployment === 'one')
+    expect(one).toMatchObject({ unwell: [] })
+  }
+})
+
 it('what can be no key, or is for nowhere, is refused, and names what there is', async () => {
   for (const [path, body, message] of [
     ['acme/provider-keys/openai-compatibel', { key: OWN }, 'Did you mean "openai-compatible"?'],
