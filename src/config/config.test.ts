@@ -99,6 +99,7 @@ describe('defaults < file < environment < flags', () => {
     expect(VALUES.filter((leaf) => !FLAGS.includes(leaf)).map(envName)).toEqual([
       'SLUICE_KEY',
       'SLUICE_ADMIN_KEY',
+      'SLUICE_SECRET_KEY',
       'SLUICE_TELEMETRY_OTLP_HEADER_LIST',
     ])
     for (const leaf of LEAVES.flatMap((l) => [l, ...l.members]))
@@ -336,7 +337,7 @@ describe('what is wrong, where, and what was probably meant', () => {
     )
   })
 
-  it.each(['SLUICE_KEY', 'SLUICE_ADMIN_KEY'])('takes an empty %s for a mistake', (name) => {
+  it.each(['SLUICE_KEY', 'SLUICE_ADMIN_KEY', 'SLUICE_SECRET_KEY'])('takes an empty %s for a mistake', (name) => {
     for (const blank of ['', ' ', '""']) expect(refusal(null, { [name]: blank })).toMatch(/is empty: give it a value/)
   })
 
