@@ -54,3 +54,20 @@ suite('cuts its connection: the answer goes on, comes whole on return, nothing l
   await shot(page, 'playground-back')
   expect(faults).toEqual([])
 })
+
+suite('a search leads to what is no row: a job by its whole id, a tenant, a model', async () => {
+  const id = 'job_000qf54t0zhprr7m3rxjfm2973'
+  for (const [text, what, path] of [
+    [id, 'Job', `/jobs/${id}`],
+    ['default', 'Tenant', '/tenants/default'],
+    ['demo', 'Model', '/models/demo'],
+  ]) {
+    await page.goto(at(`/jobs?q=${text}`))
+    const link = page.locator('.found li', { hasText: what }).getByRole('link', { name: text, exact: true }).first()
+    await link.waitFor()
+    expect(await link.getAttribute('href')).toBe(path)
+  }
+  await page.goto(at(`/jobs?q=job_`))
+  await page.getByText('No job is like that').or(page.locator('tr[data-key]').first()).first().waitFor()
+  expect(await page.locator('.found').count()).toBe(0)
+})

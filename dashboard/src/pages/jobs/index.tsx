@@ -104,7 +104,7 @@ export function Jobs() {
     <>
       <Head title="Jobs" hasSearch />
       <Filters tenant={filter.tenant} model={filter.model} query={query} />
-      {query !== null && <KeysFound text={query} />}
+      {query !== null && <Found text={query} isListed={rows.some(({ job }) => job === query)} />}
       {byUser.error !== null && <Trouble error={byUser.error} />}
       <div ref={ref} class={`jobs ${feed.value.hasJobs ? '' : 'is-old'}`}>
         <div class="fresh" aria-live="polite">
@@ -344,17 +344,33 @@ interface KeyFound {
   readonly hint: string
 }
 
-/** A key by its last four, or its name: leads to its tenant. */
-function KeysFound({ text }: { readonly text: string }) {
+const JOB_ID = /^job_[0-9a-hjkmnp-tv-z]{26}$/
+
+/**
+ * What is no row: a job by its whole id (its page asks the store), a tenant, a model, and a key by its last four or its
+ * name, which leads to its tenant.
+ */
+function Found({ text, isListed }: { readonly text: string; readonly isListed: boolean }) {
   const keys = useLoad<{ data: readonly KeyFound[] }>(forbids('operator') === null ? '/admin/keys' : null)
+  const tenants = useLoad<{ data: ReadonlyArray<{ readonly id: string }> }>('/admin/tenants')
+  const isNamed = ({ id }: { readonly id: string }): boolean => id === text
+  const links: Array<readonly [what: string, path: string]> = []
+  if (JOB_ID.test(text) && !isListed) links.push(['Job', '/jobs/'])
+  if (tenants.data?.data.some(isNamed)) links.push(['Tenant', '/tenants/'])
+  if (hello.value?.models.includes(text)) links.push(['Model', '/models/'])
   const found = (keys.data?.data ?? [])
     .filter(
       ({ id, hint, name, tenant }) => [id, name, tenant].includes(text) || (text.length > 3 && hint.includes(text)),
     )
     .slice(0, 8)
-  if (found.length === 0) return null
+  if (found.length + links.length === 0) return null
   return (
     <ul class="found">
+      {links.map(([what, path]) => (
+        <li key={what}>
+          {what} <a href={hrefOf(`${path}${encodeURIComponent(text)}`)}>{text}</a>
+        </li>
+      ))}
       {found.map(({ id, tenant, name, hint }) => (
         <li key={`${id} ${hint}`}>
           Key <a href={hrefOf(`/tenants/${encodeURIComponent(tenant)}`)}>{name === '' ? id : name}</a>{' '}

@@ -14,7 +14,7 @@ import { attempt } from '../../parts/toast.tsx'
 import { go, hrefOf } from '../../router.ts'
 import { serverNow } from '../../socket.ts'
 import type { PageProps } from '../index.ts'
-import { dayOf, goneAt, limitOf, monthStart, onCourse } from './limits.ts'
+import { dayOf, goneAt, limitOf, limitWords, monthStart, onCourse } from './limits.ts'
 import { One } from './one.tsx'
 import './tenants.css'
 import type { Listed, Paused, Tenant, Usage } from './types.ts'
@@ -159,12 +159,17 @@ const columnsOf = (nowMs: number, most: number): readonly Column<Row>[] => [
   },
   {
     id: 'limit',
-    title: 'Tokens a minute, limit',
-    align: 'right',
+    title: 'Limit',
     from: 'desk',
     cell: ({ limits }) => {
-      const limit = limitOf(limits, 'tokens_per_minute')
-      return limit === null ? <span class="faint">no limit</span> : short(limit)
+      const [first, ...others] = limitWords(limits)
+      if (first === undefined) return <span class="faint">no limit</span>
+      return (
+        <span title={[first, ...others].join(', ')}>
+          {first}
+          {others.length > 0 && <span class="muted">, {others.length} more</span>}
+        </span>
+      )
     },
   },
   {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { changed, changesOf, changeWords, goneAt, onCourse, parsed } from './limits.ts'
+import { changed, changesOf, changeWords, goneAt, limitWords, onCourse, parsed } from './limits.ts'
 
 const NOV_16 = Date.UTC(2026, 10, 16)
 
@@ -25,6 +25,15 @@ describe('limits as people write them', () => {
       changed({ tokens_per_minute: 1 }, changesOf({ tokens_per_minute: 1 }, { tokens_per_minute: '' })!),
     ).toBeNull()
     expect(changesOf(limits, { concurrent: 'many' })).toBeNull()
+  })
+
+  it('says all limits that a level has', () => {
+    expect(limitWords({ requests_per_minute: 3, dollars_per_day: 1.5, concurrent: 0, burst: 2 })).toEqual([
+      '3 requests a minute',
+      '0 running at once',
+      '$1.50 a day',
+    ])
+    expect([limitWords(null), limitWords({ tokens_per_minute: null })]).toEqual([[], []])
   })
 
   it('tells where a month is heading', () => {

@@ -46,6 +46,14 @@ export const limitOf = (limits: Limits | null, name: string): number | null => {
   return typeof value === 'number' ? value : null
 }
 
+/** "100k tokens a minute": all that a level has, what binds first as first. */
+export const limitWords = (limits: Limits | null): readonly string[] =>
+  FIELDS.flatMap(({ name, title, isMoney }) => {
+    const limit = limitOf(limits, name)
+    if (limit === null) return []
+    return isMoney ? `${shown(limit, true)} ${title.replace('Money ', '')}` : `${short(limit)} ${title.toLowerCase()}`
+  })
+
 export interface Change {
   readonly field: Field
   readonly from: number | null
