@@ -95,6 +95,7 @@ export function chartOf(scenario: Scenario, range: Range, nowMs: number): Chart 
       upstream: column((random) => 220 + 60 * random()),
       delivery: column(() => 2),
     },
+    firstTokens: judged,
     ttftP50: column((random, bad) => 280 + 60 * random() + bad * 2_100),
     ttftP95: column((random, bad) => 430 + 70 * random() + bad * (3_350 + 350 * random())),
     tpotP50: column((random) => 19 + 2 * random()),
@@ -153,6 +154,13 @@ export function nowOf(scenario: Scenario, range: Range, atMs: number): Now {
   return {
     atMs,
     briefs: briefsOf(scenario, atMs),
+    period: {
+      minutes: typeof range === 'string' ? 5 : null,
+      tpotP50Ms: isNew ? null : 20,
+      parts: isNew
+        ? null
+        : { admission: 4, queue: isBad ? 2_400 : 41, retries: 0, routing: 7, connect: 12, upstream: 250, delivery: 2 },
+    },
     ttftP95Ms: figure(isNew ? null : isBad ? 4_100 : 412, 1_500, !isBad, chart.ttftP95),
     tpotP95Ms: figure(isNew ? null : 24, 50, true, chart.tpotP95),
     tokensPerSecond: figure(isNew ? null : isBad ? 1_182 : 2_214, null, true, perSecond),

@@ -19,7 +19,7 @@ it('the end of a chart replaces the end of what we have, which moves as the rang
   expect(after.startAtMs - before.startAtMs).toBe(3 * before.stepMs)
   const merged = mergeChart(before, tailOf(after, after.buckets - 4))
   expect(merged.from).toBe(0)
-  for (const name of ['ttftP95', 'heat', 'stalls', 'tokensOut', 'judged', 'running'] as const) {
+  for (const name of ['firstTokens', 'ttftP95', 'heat', 'stalls', 'tokensOut', 'judged', 'running'] as const) {
     expect(merged[name].length, name).toBe(after.buckets)
     expect(merged[name].slice(-4), name).toEqual(after[name].slice(-4))
   }

@@ -134,6 +134,7 @@ export function mergeChart(before: Chart | null, told: Chart): Chart {
     ...told,
     from: 0,
     ttft: columns(before.ttft, told.ttft, null),
+    firstTokens: joined(before.firstTokens, told.firstTokens, 0),
     ttftP50: joined(before.ttftP50, told.ttftP50, null),
     ttftP95: joined(before.ttftP95, told.ttftP95, null),
     tpotP50: joined(before.tpotP50, told.tpotP50, null),

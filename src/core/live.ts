@@ -136,6 +136,14 @@ export interface Now {
   readonly atMs: number
   /** The worst first; never empty. */
   readonly briefs: readonly Brief[]
+  /** What TTFT, TPOT and good answers here are of, and the brief with them. */
+  readonly period: {
+    /** The last one, or the last five where little happened; null: all of a range of the past. */
+    readonly minutes: number | null
+    /** Where the time to first tokens went: means. */
+    readonly parts: TtftParts | null
+    readonly tpotP50Ms: number | null
+  }
   readonly ttftP95Ms: Figure
   readonly tpotP95Ms: Figure
   readonly tokensPerSecond: Figure
@@ -219,7 +227,9 @@ export interface Chart {
   readonly buckets: number
   /** The first bucket that is told here; 0: all of them. */
   readonly from: number
+  /** Means over so many first tokens. */
   readonly ttft: { readonly [part in keyof TtftParts]: readonly (number | null)[] }
+  readonly firstTokens: readonly number[]
   readonly ttftP50: readonly (number | null)[]
   readonly ttftP95: readonly (number | null)[]
   readonly tpotP50: readonly (number | null)[]

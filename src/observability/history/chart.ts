@@ -60,6 +60,7 @@ export function chartOf({ range, tier, first, last }: Span, from: number | null)
     ttft: Object.fromEntries(PARTS.map((part) => [part, mean(part, 'firstTokens')])) as {
       [part in keyof TtftParts]: Array<number | null>
     },
+    firstTokens: counts('firstTokens'),
     ttftP50: quantile('ttft', 0.5),
     ttftP95: quantile('ttft', 0.95),
     tpotP50: quantile('tpot', 0.5),

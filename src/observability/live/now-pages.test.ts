@@ -114,6 +114,22 @@ describe('the brief', () => {
     expect(textOf([...told.state, ...told.cause])).toMatch(/Nothing of two runs, though 3 jobs wait.*two is paused/)
   })
 
+  it('and the figures beside the charts are of the same minutes', async () => {
+    const { at, observe, read } = setUp()
+    const first = (queue: number): void =>
+      observe({ type: 'first-token-delivered', job: 'j', ttftMs: 0, parts: { ...PARTS, queue } })
+    for (let i = 0; i < 3; i++) first(900)
+    at.ms += 120_000
+    first(100)
+    expect(await read()).toMatchObject({
+      period: { minutes: 5, parts: { ...PARTS, queue: 700 } },
+      ttftP95Ms: { value: 1_009 },
+    })
+    for (let i = 0; i < 20; i++) first(100)
+    at.ms += 1_000
+    expect(await read()).toMatchObject({ period: { minutes: 1, parts: { ...PARTS, queue: 100 } } })
+  })
+
   it('and the figures of a past range are of that range alone', async () => {
     const { at, observe, brief, read } = setUp()
     for (let i = 0; i < 20; i++) {
@@ -130,6 +146,8 @@ describe('the brief', () => {
     expect(textOf(told.state)).toMatch(/^In this range first tokens were late: p95 was 9\.\d s, the goal 1\.5 s\.$/)
     expect(textOf(told.cause)).toBe('Of the 9.1 s added, 9.0 s was the queue.')
     expect(await read(range)).toMatchObject({
+      period: { minutes: null, parts: { ...PARTS, queue: 9_000 } },
+      ttftP95Ms: { value: 9_109 },
       waitingJobs: { value: null },
       waitingTokens: 0,
       spentNanoUsd: { value: 0 },

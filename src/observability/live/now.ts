@@ -157,13 +157,13 @@ export function figuresOf(
   const span = spanOf(history, range, nowMs)
   const { tier, first, last, isLive } = span
   // Of the past: all of the range
-  const period = isLive ? latelyOf(history, nowMs).period : periodOf(tier, first, last)
+  const { period, minutes } = isLive ? latelyOf(history, nowMs) : { period: periodOf(tier, first, last), minutes: null }
   const perMs = isLive ? tokensLately(history, nowMs) : tier.total(first, last, 'tokensOut') / Math.max(1, spanMs(span))
   const looks = tier.total(first, last, 'looks')
   const waitingJobs = looks === 0 ? null : Math.round(tier.total(first, last, 'waiting') / looks)
   const spentNanoUsd = isLive ? beside.spentNanoUsd : tier.total(first, last, 'nanoUsd')
   const spendGoal = isLive ? beside.spendGoal : null
-  const judged = goodOf(history, span, nowMs)
+  const judged = period.judged === 0 ? null : period.good / period.judged
   const quantile = (of: 'ttft' | 'tpot') => spark(span, (from, to) => rounded(tier.marks(from, to, of).quantile(0.95)))
   const ratio = (a: 'good' | 'tokensOut' | 'waiting', b: 'judged' | 'looks') =>
     spark(span, (from, to) => {
@@ -173,6 +173,7 @@ export function figuresOf(
   let spent = 0
   const forecast = isLive ? spendForecast(beside.spentNanoUsd, nowMs) : null
   return {
+    period: { minutes, parts: period.parts && roundedParts(period.parts), tpotP50Ms: rounded(period.tpotP50Ms) },
     ttftP95Ms: figure(rounded(period.ttftP95Ms), goals.ttftMs, quantile('ttft')),
     tpotP95Ms: figure(rounded(period.tpotP95Ms), goals.tpotMs, quantile('tpot')),
     tokensPerSecond: {
@@ -209,6 +210,9 @@ export function figuresOf(
   }
 }
 
+const roundedParts = (parts: TtftParts): TtftParts =>
+  Object.fromEntries(PARTS.map((part) => [part, rounded(parts[part])])) as unknown as TtftParts
+
 const figure = (value: number | null, goal: number, points: Figure['spark']): Figure => ({
   value,
   goal,
@@ -224,15 +228,6 @@ function tokensLately({ tiers: [tier], startAtMs }: HistoryView, nowMs: number):
   const first = last - TOKENS_OVER_MS / tier.stepMs
   const overMs = Math.max(1_000, nowMs - Math.max(first * tier.stepMs, startAtMs))
   return tier.total(first, last, 'tokensOut') / overMs
-}
-
-function goodOf(history: HistoryView, { tier, first, last, isLive }: Span, nowMs: number): number | null {
-  const [fine] = history.tiers
-  const of = isLive ? fine : tier
-  const from = isLive ? fine.bucketAt(nowMs - LATELY_MS) : first
-  const to = isLive ? fine.bucketAt(nowMs) : last
-  const judged = of.total(from, to, 'judged')
-  return judged === 0 ? null : of.total(from, to, 'good') / judged
 }
 
 /** A deployment, with the model that it serves; of several the first one. */

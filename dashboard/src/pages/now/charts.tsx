@@ -1,17 +1,24 @@
 /** Where TTFT went, whether the model is slow, how requests ended, tokens, good answers. */
 import { useState } from 'preact/hooks'
-import type { ChangeRow, Chart, Goals } from '../../../../src/core/live.ts'
+import type { ChangeRow, Chart, Goals, Now } from '../../../../src/core/live.ts'
 import { count, duration, percent, short } from '../../format.ts'
 import { TimeChart } from '../../parts/chart.tsx'
 import { Heatmap } from '../../parts/heatmap.tsx'
 import { Mark } from '../../parts/mark.tsx'
 import { Panel, Swatch, Term } from '../../parts/panel.tsx'
 import { axisOf, groupsOf, marksOf, spread, sumOf } from '../../parts/time.ts'
-import { burnOf, lastOf, partOf, perMinute, perSecond, STACK, shareGood, ttftWords } from './series.ts'
+import { burnOf, partOf, periodWords, perMinute, perSecond, STACK, shareGood, ttftLabels, ttftWords } from './series.ts'
 
 interface ChartProps {
   readonly chart: Chart
   readonly changes: readonly ChangeRow[]
+}
+
+interface TimesProps extends ChartProps {
+  /** Its figures are told beside the charts, which are of their time. */
+  readonly now: Now
+  readonly goals: Goals
+  readonly meaning: string | undefined
 }
 
 const BARS = 45
@@ -19,37 +26,14 @@ const HEIGHT = 216
 const LOW = 150
 const LABEL_GAP = 17
 
-export function TtftChart({
-  chart,
-  changes,
-  goals,
-  meaning,
-}: ChartProps & { goals: Goals; meaning: string | undefined }) {
+export function TtftChart({ chart, changes, now, goals, meaning }: TimesProps) {
   const axis = axisOf(chart)
   const { stepMs, groups } = groupsOf(axis, BARS)
   const [yOf, setYOf] = useState<{ readonly of: (value: number) => number } | null>(null)
-  const last = lastOf(chart.ttftP95)
-  const tail = { startMs: 0, from: Math.max(0, last - Math.max(1, Math.ceil(chart.buckets / 30)) + 1), to: last + 1 }
   const most = Math.max(...chart.ttftP95.map((value) => value ?? 0), goals.ttftMs)
   const isSeconds = most >= 1_000
-  const p95 = last === -1 ? null : chart.ttftP95[last]
-  const parts = STACK.map((part) => ({ ...part, ms: last === -1 ? null : partOf(chart, part, tail) })).filter(
-    ({ id, ms }) => id !== 'retries' || (ms ?? 0) >= 10,
-  )
-  // Labels at the right end stand where what they name does
-  let below = 0
-  const stacked = parts.map((part) => {
-    const middle = below + (part.ms ?? 0) / 2
-    below += part.ms ?? 0
-    return {
-      key: part.id,
-      swatch: part.swatch as string | null,
-      word: part.word as string,
-      value: duration(part.ms),
-      at: middle,
-    }
-  })
-  const labels = [{ key: 'p95', swatch: null, word: 'p95', value: duration(p95), at: p95 ?? 0 }, ...stacked.reverse()]
+  const p95 = now.ttftP95Ms.value
+  const labels = ttftLabels(now)
   const places =
     yOf === null
       ? labels.map((_, at) => 30 + at * LABEL_GAP)
@@ -69,7 +53,7 @@ export function TtftChart({
         <TimeChart
           axis={axis}
           height={HEIGHT}
-          label={`Time to first token: p95 is ${duration(p95)}, the goal ${duration(goals.ttftMs)}.`}
+          label={`Time to first token: p95 is ${duration(p95)} (${periodWords(now)}), the goal ${duration(goals.ttftMs)}.`}
           bars={{
             stepMs,
             startsMs: groups.map(({ startMs }) => startMs),
@@ -102,11 +86,14 @@ export function TtftChart({
             })),
           ]}
         />
-        <ul class="chart-labels" style={{ '--height': `${HEIGHT}px` }} aria-label="Now">
-          {labels.map(({ key, swatch, word, value }, at) => (
+        <ul class="chart-labels" style={{ '--height': `${HEIGHT}px` }} aria-label={periodWords(now)}>
+          <li class="chart-labels-head">
+            <span>{periodWords(now)}</span>
+          </li>
+          {labels.map(({ key, swatch, word, ms }, at) => (
             <li key={key} class={key === 'p95' ? 'is-strong' : ''} style={{ '--y': `${places[at] - 9}px` }}>
               {swatch === null ? <span>{word}</span> : <Swatch of={swatch}>{word}</Swatch>}
-              <span>{value}</span>
+              <span>{duration(ms)}</span>
             </li>
           ))}
         </ul>
@@ -118,21 +105,15 @@ export function TtftChart({
 /** The last scale that labels were placed by: what hasn't moved is not drawn again. */
 let scaled = ''
 
-export function TpotChart({
-  chart,
-  changes,
-  goals,
-  meaning,
-}: ChartProps & { goals: Goals; meaning: string | undefined }) {
+export function TpotChart({ chart, changes, now, goals, meaning }: TimesProps) {
   const axis = axisOf(chart)
-  const last = lastOf(chart.tpotP95)
-  const p50 = last === -1 ? null : chart.tpotP50[last]
-  const p95 = last === -1 ? null : chart.tpotP95[last]
+  const p50 = now.period.tpotP50Ms
+  const p95 = now.tpotP95Ms.value
   const stalls = chart.stalls.reduce((sum, value) => sum + value, 0)
   return (
     <Panel
       title={<Term of={meaning}>Time per token</Term>}
-      sub={p50 === null ? 'Is the model slow?' : `p50 ${duration(p50)}, p95 ${duration(p95)}`}
+      sub={p50 === null ? 'Is the model slow?' : `${periodWords(now)}: p50 ${duration(p50)}, p95 ${duration(p95)}`}
       right="ms · heat: streams"
     >
       <Heatmap
@@ -140,7 +121,7 @@ export function TpotChart({
         goalMs={goals.tpotMs}
         marks={marksOf(changes, axis)}
         height={HEIGHT}
-        label={`Time per token: p95 is ${duration(p95)}, the goal ${duration(goals.tpotMs)}; ${count(stalls)} stalls.`}
+        label={`Time per token: p95 is ${duration(p95)} (${periodWords(now)}), the goal ${duration(goals.tpotMs)}; ${count(stalls)} stalls.`}
       />
     </Panel>
   )
@@ -237,7 +218,7 @@ export function TokenChart({ chart, changes }: ChartProps) {
 
 const MONTH_MS = 30 * 86_400_000
 
-export function GoodChart({ chart, changes, goals }: ChartProps & { readonly goals: Goals }) {
+export function GoodChart({ chart, changes, now, goals }: Omit<TimesProps, 'meaning'>) {
   const axis = axisOf(chart)
   const shares = shareGood(chart)
   const known = shares.filter((share) => share !== null)
@@ -245,8 +226,7 @@ export function GoodChart({ chart, changes, goals }: ChartProps & { readonly goa
   const min = low >= 96.5 ? 96 : low >= 90 ? 90 : 0
   const burn = burnOf(chart, goals.good)
   const isBad = burn !== null && burn > 1
-  const last = lastOf(shares)
-  const now = last === -1 ? 'none judged' : percent((shares[last] ?? 0) / 100)
+  const good = now.good.value === null ? 'none judged' : percent(now.good.value)
   return (
     <Panel
       title="Good answers"
@@ -257,7 +237,7 @@ export function GoodChart({ chart, changes, goals }: ChartProps & { readonly goa
       <TimeChart
         axis={axis}
         height={LOW}
-        label={`Good answers: ${now}, the goal ${percent(goals.good)}.`}
+        label={`Good answers: ${good} (${periodWords(now)}), the goal ${percent(goals.good)}.`}
         lines={[{ values: shares, tone: isBad ? '--warn' : '--water' }]}
         goal={{ value: goals.good * 100 }}
         min={min}

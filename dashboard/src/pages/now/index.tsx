@@ -97,9 +97,12 @@ function Charts() {
     const timer = setTimeout(() => setDim(true), DIM_MS)
     return () => clearTimeout(timer)
   }, [isLoading])
-  if (told === null || drawn === null) return <div class="skeleton skeleton-charts" aria-hidden="true" />
+  const latest = now.value
+  if (told === null || drawn === null || latest === null)
+    return <div class="skeleton skeleton-charts" aria-hidden="true" />
   const { goals, glossary } = told
   const both = { chart: drawn, changes: changes.value }
+  const timed = { ...both, now: latest, goals }
   return (
     <div class={`charts ${isDim ? 'is-dim' : ''}`} aria-busy={isLoading}>
       {isDim && (
@@ -108,13 +111,13 @@ function Charts() {
         </p>
       )}
       <div class="columns now-two">
-        <TtftChart {...both} goals={goals} meaning={glossary['ttft']} />
-        <TpotChart {...both} goals={goals} meaning={glossary['tpot']} />
+        <TtftChart {...timed} meaning={glossary['ttft']} />
+        <TpotChart {...timed} meaning={glossary['tpot']} />
       </div>
       <div class="columns now-three">
         <OutcomeChart {...both} />
         <TokenChart {...both} />
-        <GoodChart {...both} goals={goals} />
+        <GoodChart {...timed} />
       </div>
     </div>
   )

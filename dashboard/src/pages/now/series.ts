@@ -1,5 +1,5 @@
 /** What the charts of Now draw, made from the columns of a chart. Pure. */
-import type { Chart } from '../../../../src/core/live.ts'
+import type { Chart, Now } from '../../../../src/core/live.ts'
 import type { TtftParts } from '../../../../src/core/measure.ts'
 import type { Tone } from '../../parts/chart.tsx'
 import type { Group } from '../../parts/time.ts'
@@ -25,13 +25,39 @@ export const STACK = [
 
 export type StackPart = (typeof STACK)[number]
 
-export function partOf({ ttft, judged }: Chart, { parts }: StackPart, group: Group): number | null {
-  const means = parts.map((part) => meanOf(ttft[part], judged, group)).filter((mean) => mean !== null)
+export function partOf({ ttft, firstTokens }: Chart, { parts }: StackPart, group: Group): number | null {
+  const means = parts.map((part) => meanOf(ttft[part], firstTokens, group)).filter((mean) => mean !== null)
   return means.length === 0 ? null : means.reduce((sum, mean) => sum + mean, 0)
 }
 
-/** The last bucket that has a value; -1: none has. */
-export const lastOf = (column: readonly (number | null)[]): number => column.findLastIndex((value) => value !== null)
+/** What a chart's labels are of, as are the figures above it. */
+export const periodWords = ({ period: { minutes } }: Pick<Now, 'period'>): string => {
+  if (minutes === null) return 'in this range'
+  return minutes === 1 ? 'last minute' : `last ${minutes} min`
+}
+
+export interface TtftLabel {
+  readonly key: string
+  readonly swatch: string | null
+  readonly word: string
+  readonly ms: number | null
+  /** Where in the stack it stands, ms. */
+  readonly at: number
+}
+
+/** What stands at the right end of the chart, top down; parts stand where they are stacked. */
+export function ttftLabels({
+  period: { parts },
+  ttftP95Ms: { value },
+}: Pick<Now, 'period' | 'ttftP95Ms'>): TtftLabel[] {
+  let below = 0
+  const stacked = STACK.map(({ id, swatch, word, parts: names }): TtftLabel => {
+    const ms = parts === null ? null : names.reduce((sum, name) => sum + parts[name], 0)
+    below += ms ?? 0
+    return { key: id, swatch, word, ms, at: below - (ms ?? 0) / 2 }
+  }).filter(({ key, ms }) => key !== 'retries' || (ms ?? 0) >= 10)
+  return [{ key: 'p95', swatch: null, word: 'p95', ms: value, at: value ?? 0 }, ...stacked.reverse()]
+}
 
 /** One sentence of what the picture shows, by rule: what grew against the first third of the range. */
 export function ttftWords(chart: Chart): string | null {
