@@ -182,13 +182,16 @@ export function OutcomeChart({ chart, changes }: ChartProps) {
   )
 }
 
+const stepWords = (ms: number): string => (ms < 60_000 ? `${ms / 1_000} s` : `${ms / 60_000} min`)
+
 export function TokenChart({ chart, changes }: ChartProps) {
   const axis = axisOf(chart)
   const out = perSecond(chart.tokensOut, chart.stepMs)
   const read = perSecond(chart.tokensIn, chart.stepMs)
+  // The last one that is over
   const last = Math.max(0, chart.buckets - 2)
-  const sum = chart.tokensIn.reduce((so, value) => so + value, 0)
-  const cached = chart.tokensCached.reduce((so, value) => so + value, 0)
+  const sum = chart.tokensIn[last] ?? 0
+  const cached = chart.tokensCached[last] ?? 0
   return (
     <Panel title="Tokens a second" right="out · in">
       <TimeChart
@@ -208,9 +211,10 @@ export function TokenChart({ chart, changes }: ChartProps) {
         ]}
       />
       <p class="legend">
+        <span>last {stepWords(chart.stepMs)}</span>
         <Swatch of="line">out {count(Math.round(out[last] ?? 0))}</Swatch>
         <Swatch of="dash">in {count(Math.round(read[last] ?? 0))}</Swatch>
-        {sum > 0 && <span>of it cached {percent(cached / sum)}</span>}
+        {sum > 0 && <span>of it cached {percent(Math.min(1, cached / sum))}</span>}
       </p>
     </Panel>
   )
