@@ -65,7 +65,12 @@ it('takes the time of an answer that came in one piece for no time to a first to
 it('tells of how many first tokens a mean is, though none of their answers has ended', () => {
   const history = new History(1_000_000)
   for (const upstream of [100, 300])
-    history.observe({ ...about, type: 'first-token-delivered', atMs: 1_001_000, parts: { ...PARTS, upstream } } as Fact)
+    history.observe({
+      ...ATTEMPT,
+      type: 'first-token-delivered',
+      atMs: 1_001_000,
+      parts: { ...PARTS, upstream },
+    } as never)
   const { firstTokens, ttft, judged } = chartOf(spanOf(history, '15m', 1_001_000), null)
   expect([firstTokens, ttft.upstream, judged]).toEqual([[2], [200], [0]])
 })
