@@ -298,7 +298,8 @@ export class SluiceError extends Error {
 
   get wire(): WireError {
     const { message, param, code, upstreamCode, limit } = this
-    const base = { message, type: typeOf(code, limit), param, ...(limit !== undefined && { limit: wireLimit(limit) }) }
+    const type = typeOf(code, limit)
+    const base = limit === undefined ? { message, type, param } : { message, type, param, limit: wireLimit(limit) }
     if (code === 'request_exceeds_limit') return { ...base, code: 'rate_limit_exceeded', sluice_code: code }
     if (upstreamCode === null) return { ...base, code }
     // SDKs and agents act on the provider's code of a refusal (they compact on context_length_exceeded), so it goes
@@ -325,6 +326,7 @@ const shortened = (text: string, most: number): string => (text.length > most ? 
 
 /** For errors without a time of their own. */
 const RETRY_AFTER_MS = 1_000
+const NOT_AGAIN = { 'x-should-retry': 'false' }
 /** The official SDKs wait as long as they are told up to this; told more, they come back within seconds. */
 const LONGEST_SDK_WAIT_MS = 60_000
 
@@ -338,14 +340,15 @@ export function retryHeaders(
   spent = false,
 ): Readonly<Record<string, string>> {
   const foundNoRoom = status === 429 || status === 503 || status === 507 || code === 'deadline_exceeded'
-  const after = (ms: number): Readonly<Record<string, string>> => {
-    const whole = Math.max(1, wholeMs(ms))
-    return { 'retry-after': String(Math.ceil(whole / 1000)), 'retry-after-ms': String(whole) }
-  }
-  if (!ERRORS[code].retryable) return { 'x-should-retry': 'false' }
+  if (!ERRORS[code].retryable) return NOT_AGAIN
   // For people and schedulers: an SDK would repeat it at once
-  if (spent && !foundNoRoom)
-    return { ...(retryAfterMs === undefined ? {} : after(retryAfterMs)), 'x-should-retry': 'false' }
+  const isForPeople = spent && !foundNoRoom
+  if (isForPeople && retryAfterMs === undefined) return NOT_AGAIN
   const ms = retryAfterMs ?? RETRY_AFTER_MS
-  return { ...after(ms), 'x-should-retry': String(ms <= LONGEST_SDK_WAIT_MS) }
+  const whole = Math.max(1, wholeMs(ms))
+  return {
+    'retry-after': String(Math.ceil(whole / 1000)),
+    'retry-after-ms': String(whole),
+    'x-should-retry': String(!isForPeople && ms <= LONGEST_SDK_WAIT_MS),
+  }
 }

@@ -107,6 +107,9 @@ const own = <T>(record: Readonly<Record<string, T>>, name: string): T | null =>
 const tenantOf = ({ tenants, eachTenant }: LimitSettings, tenant: string): TenantLimits | null =>
   own(tenants, tenant) ?? eachTenant
 
+const keyLimits = (settings: LimitSettings, tenant: TenantLimits | null, id: string): LevelLimits | null =>
+  own(settings.keys, id) ?? tenant?.eachKey ?? null
+
 /** Made once for each settings. */
 const indexes = new WeakMap<ModelLimits, ModelIndex<{ readonly name: string }>>()
 
@@ -136,7 +139,7 @@ export function limitsAt(settings: LimitSettings, kind: LevelKind, owner: string
     case 'run':
       return tenantOf(settings, owner)?.eachRun ?? null
     case 'key':
-      return own(settings.keys, name) ?? tenantOf(settings, owner)?.eachKey ?? null
+      return keyLimits(settings, tenantOf(settings, owner), name)
     case 'user':
       return tenantOf(settings, owner)?.eachUser ?? null
     case 'tenant_model': {
@@ -152,6 +155,45 @@ export function limitsAt(settings: LimitSettings, kind: LevelKind, owner: string
     case 'global':
       return settings.global
   }
+}
+
+/** Whose request it is. What is absent or null has no level. */
+export interface Asker {
+  readonly tenant: string
+  readonly keyId: string
+  readonly user?: string | null | undefined
+  /** An agent's. */
+  readonly run?: string | null | undefined
+  readonly model?: string
+}
+
+/** A level that is limited. */
+export interface LimitedLevel {
+  readonly kind: LevelKind
+  /** Its tenant, of those that have one; else ''. */
+  readonly owner: string
+  /** Of a model: the name under which it is limited. Of everybody together: ''. */
+  readonly name: string
+  readonly limits: LevelLimits
+}
+
+/** What limits a request, from the narrowest level to the widest: `limitsAt` each of them, in one look. */
+export function levelsOf(settings: LimitSettings, { tenant, keyId, user, run, model }: Asker): LimitedLevel[] {
+  const own = tenantOf(settings, tenant)
+  const found: LimitedLevel[] = []
+  const add = (kind: LevelKind, owner: string, name: string, limits: LevelLimits | null | undefined): void => {
+    if (limits != null) found.push({ kind, owner, name, limits })
+  }
+  if (run != null) add('run', tenant, run, own?.eachRun)
+  add('key', tenant, keyId, keyLimits(settings, own, keyId))
+  if (user != null) add('user', tenant, user, own?.eachUser)
+  const ownModel = model === undefined || own === null ? null : limitedAs(own.models, model)
+  if (ownModel !== null) add('tenant_model', tenant, ownModel, own!.models[ownModel])
+  add('tenant', '', tenant, own?.all)
+  const anyModel = model === undefined ? null : limitedAs(settings.models, model)
+  if (anyModel !== null) add('model', '', anyModel, settings.models[anyModel])
+  add('global', '', '', settings.global)
+  return found
 }
 
 // ---------------------------------------------------------------- what is held, and used

@@ -54,6 +54,7 @@ export function createPrices(book: () => Book, sold: SoldBy, otherwise: () => Ra
 
   /** One price that nobody knows makes all of it unknown. */
   function dearestOf(some: readonly Sold[], model: string, atMs: number): Price | Unpriced {
+    if (some.length === 1) return priceOf(some[0], model, atMs)
     const found = some.map((each) => priceOf(each, model, atMs))
     const unknown = found.find((each) => 'reason' in each)
     return unknown ?? dearest(found as readonly Price[])
@@ -80,10 +81,7 @@ export function createPrices(book: () => Book, sold: SoldBy, otherwise: () => Ra
 
 const at = (version: string, rates: Rates): Price => ({ version, cost: (tokens: Tokens) => costOf(tokens, rates) })
 
-function dearest(prices: readonly Price[]): Price {
-  if (prices.length === 1) return prices[0]
-  return {
-    version: [...new Set(prices.map(({ version }) => version))].join(', '),
-    cost: (tokens) => Math.max(...prices.map((price) => price.cost(tokens))),
-  }
-}
+const dearest = (prices: readonly Price[]): Price => ({
+  version: [...new Set(prices.map(({ version }) => version))].join(', '),
+  cost: (tokens) => Math.max(...prices.map((price) => price.cost(tokens))),
+})

@@ -37,9 +37,7 @@ export function costOf(tokens: Tokens, rates: Rates): number {
   const own: { [kind in Kind]?: number } = {}
   const sum = new Sum()
   if (rates.request !== undefined) sum.add(1, rateFor(rates.request, tokens.input))
-  for (const [kind, parts] of KINDS) {
-    const rate = rates[kind]
-    if (rate === undefined) continue
+  for (const { kind, parts, rate } of chargedBy(rates)) {
     let n = tokens[kind] ?? 0
     for (const part of parts) n -= own[part] ?? 0
     // What providers report need not add up
@@ -47,6 +45,27 @@ export function costOf(tokens: Tokens, rates: Rates): number {
     sum.add(own[kind], rateFor(rate, tokens.input))
   }
   return sum.rounded()
+}
+
+interface Charged {
+  readonly kind: Kind
+  readonly parts: readonly Kind[]
+  readonly rate: Rate
+}
+
+const charged = new WeakMap<Rates, readonly Charged[]>()
+
+/** The kinds that have a rate, after their parts that have one: few of all, and each call is priced three times. */
+function chargedBy(rates: Rates): readonly Charged[] {
+  let known = charged.get(rates)
+  if (known === undefined) {
+    known = KINDS.flatMap(([kind, parts]) => {
+      const rate = rates[kind]
+      return rate === undefined ? [] : [{ kind, parts: parts.filter((part) => rates[part] !== undefined), rate }]
+    })
+    charged.set(rates, known)
+  }
+  return known
 }
 
 function rateFor(rate: Rate, inputTokens: number): number {

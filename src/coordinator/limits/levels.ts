@@ -5,8 +5,8 @@ import {
   type LevelLimits,
   type LevelState,
   type LimitSettings,
+  levelsOf,
   limitsAt,
-  modelLevel,
   modelLevels,
 } from '../../core/limits.ts'
 import { Slots, Table } from '../../core/table.ts'
@@ -47,26 +47,16 @@ export class Levels {
   /** From the narrowest to the widest. */
   of(whose: Whose, now: number): readonly Accounts[] {
     this.#sweep(now)
-    const settings = this.#settings()
-    const found: Accounts[] = []
-    for (const kind of KINDS) {
-      const [owner, name] = placeOf(settings, kind, whose)
-      if (name === null) continue
-      const limits = limitsAt(settings, kind, owner, name)
-      if (limits !== null) found.push(this.#find(kind, owner, name, limits, now))
-    }
-    return found
+    return levelsOf(this.#settings(), whose).map(({ kind, owner, name, limits }) =>
+      this.#find(kind, owner, name, limits, now),
+    )
   }
 
   /** Ids of those that are narrower than its tenant, or no wider. */
   narrow(whose: Whose, toTenant: boolean): readonly string[] {
-    const settings = this.#settings()
-    const ids: string[] = []
-    for (const kind of toTenant ? OWN : NARROW) {
-      const [owner, name] = placeOf(settings, kind, whose)
-      if (name !== null && limitsAt(settings, kind, owner, name) !== null) ids.push(`${kind}\n${owner}\n${name}`)
-    }
-    return ids
+    return levelsOf(this.#settings(), whose)
+      .filter(({ kind }) => (toTenant ? OWN : MEMBERS).includes(kind))
+      .map(({ kind, owner, name }) => `${kind}\n${owner}\n${name}`)
   }
 
   /** A tenant's own level and its models', as the settings have them. One that nothing is used of is not kept. */
@@ -195,32 +185,5 @@ const isLeft = ({ kind, owner, name, holders }: Level, tenant: string): boolean 
 
 const NONE: readonly LevelState[] = []
 const NOTHING_LIMITED: LevelLimits = { rates: [], budgets: [], concurrent: null }
-/** From the narrowest to the widest. */
-const KINDS: readonly LevelKind[] = ['run', 'key', 'user', 'tenant_model', 'tenant', 'model', 'global']
 const MEMBERS: readonly LevelKind[] = ['key', 'user', 'run']
-const NARROW: readonly LevelKind[] = ['run', 'key', 'user']
-const OWN: readonly LevelKind[] = [...NARROW, 'tenant_model', 'tenant']
-
-/** Of a job; a name that is null: it has none of this kind. */
-function placeOf(
-  settings: LimitSettings,
-  kind: LevelKind,
-  { tenant, model, keyId, user, run }: Whose,
-): [owner: string, name: string | null] {
-  switch (kind) {
-    case 'run':
-      return [tenant, run]
-    case 'key':
-      return [tenant, keyId]
-    case 'user':
-      return [tenant, user]
-    case 'tenant_model':
-      return [tenant, modelLevel(settings, tenant, model)]
-    case 'tenant':
-      return ['', tenant]
-    case 'model':
-      return ['', modelLevel(settings, null, model)]
-    case 'global':
-      return ['', '']
-  }
-}
+const OWN: readonly LevelKind[] = [...MEMBERS, 'tenant_model', 'tenant']

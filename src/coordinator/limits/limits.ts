@@ -422,6 +422,8 @@ function amountOf(of: Amounts, unit: Unit): number {
   }
 }
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
 /** The account with the longest wait; null: all have room. `only`: among those that cut a stream. */
 function shortfall(
   { session, policy }: LimitedJob,
@@ -449,17 +451,19 @@ function shortfall(
   if (worst === null) return null
   const { level, account, weight: amount, waitMs } = worst
   const { unit, limit, window } = account
-  return {
+  const short: Writable<Shortfall> = {
     level: level.kind,
     name: level.name,
     unit,
-    ...(window !== null ? { window } : unit !== 'running' && { windowMs: account.windowMs(now) }),
     limit,
     weight: amount,
     left: account.left(now),
     waitMs: waitMs === Infinity ? null : waitMs,
-    ...(isShared(level.kind, session != null) && { shared: true as const }),
   }
+  if (window !== null) short.window = window
+  else if (unit !== 'running') short.windowMs = account.windowMs(now)
+  if (isShared(level.kind, session != null)) short.shared = true
+  return short
 }
 
 function take({ on, held, marks }: Hold, more: Amounts, now: number, except?: 'deny_next'): void {

@@ -25,12 +25,12 @@ export function standingHeaders(standing: Standing | undefined): Headers {
     policies += comma + policyOf(room)
     limits += comma + serviceLimitOf(room)
   }
-  return {
-    ...(requests !== null && ofRequests(requests)),
-    ...(tokens !== null && ofTokens(tokens)),
-    'ratelimit-policy': policies,
-    ratelimit: limits,
-  }
+  const headers: Record<string, string> = {}
+  if (requests !== null) tellRequests(headers, requests)
+  if (tokens !== null) tellTokens(headers, tokens)
+  headers['ratelimit-policy'] = policies
+  headers['ratelimit'] = limits
+  return headers
 }
 
 /** Of what refused a request; of a level that others use, too, nothing is told. */
@@ -49,16 +49,16 @@ const shareOf = ({ left, limit }: Room): number => (limit > 0 ? left / limit : 0
 const whole = (amount: number): number => Math.max(0, Math.floor(amount))
 
 /** OpenAI's. Names that are put together would cost each answer more than its values. */
-const ofRequests = ({ limit, left, resetMs }: Room): Headers => ({
-  'x-ratelimit-limit-requests': String(whole(limit)),
-  'x-ratelimit-remaining-requests': String(whole(left)),
-  'x-ratelimit-reset-requests': durationText(resetMs),
-})
-const ofTokens = ({ limit, left, resetMs }: Room): Headers => ({
-  'x-ratelimit-limit-tokens': String(whole(limit)),
-  'x-ratelimit-remaining-tokens': String(whole(left)),
-  'x-ratelimit-reset-tokens': durationText(resetMs),
-})
+function tellRequests(to: Record<string, string>, { limit, left, resetMs }: Room): void {
+  to['x-ratelimit-limit-requests'] = String(whole(limit))
+  to['x-ratelimit-remaining-requests'] = String(whole(left))
+  to['x-ratelimit-reset-requests'] = durationText(resetMs)
+}
+function tellTokens(to: Record<string, string>, { limit, left, resetMs }: Room): void {
+  to['x-ratelimit-limit-tokens'] = String(whole(limit))
+  to['x-ratelimit-remaining-tokens'] = String(whole(left))
+  to['x-ratelimit-reset-tokens'] = durationText(resetMs)
+}
 
 /** The draft registers `requests`; units of a vendor bear its name. Money is in millionths: see MOST. */
 const UNITS: Readonly<Record<Unit, string>> = {

@@ -174,7 +174,9 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const { dialect, form, request, bytes, headers, plain } = asked
   const { kind } = form
   const model = checkModel(request)
-  const { value, body, shownAs, ...read } = form.read(request, bytes)
+  // A rest would be a copy
+  const read = form.read(request, bytes)
+  const { value, body, shownAs } = read
   const served = deps.models.resolve(model)
   if (served === null) throw noModelFor(deps, caller.key, model)
   if (!served.kinds.includes(kind))

@@ -1,7 +1,7 @@
 /** What a request may cost, where a budget limits it. */
 import { SluiceError } from '../../core/errors.ts'
 import type { JobDraft } from '../../core/job.ts'
-import { type LevelKind, type LimitSettings, limitsAt, type TokenPrice } from '../../core/limits.ts'
+import { type LimitSettings, levelsOf, type TokenPrice } from '../../core/limits.ts'
 import type { Price, Prices } from '../../core/ports/prices.ts'
 import type { GatewayDeps } from '../deps.ts'
 
@@ -39,7 +39,8 @@ type Asked = Pick<JobDraft, 'tenant' | 'keyId' | 'user' | 'run' | 'model' | 'pri
 
 /** A request that nobody knows the price of has no place in a budget. Null: there is none, or it has a price. */
 export function refusedUnpriced(settings: LimitSettings, job: Asked): SluiceError | null {
-  if (job.price !== undefined || !hasBudget(settings, job)) return null
+  if (job.price !== undefined) return null
+  if (levelsOf(settings, job).every(({ limits }) => limits.budgets.length === 0)) return null
   const model = JSON.stringify(job.model)
   return new SluiceError('model_unpriced', {
     param: 'model',
@@ -52,18 +53,4 @@ export function whyUnpriced(prices: Prices, model: string, atMs: number): string
   const found = prices.dearest(model, atMs)
   const reason = found !== null && 'reason' in found ? found.reason : `the model "${model}" has no price`
   return `${reason}; or let such models count at a default price (limits.unpriced)`
-}
-
-function hasBudget(settings: LimitSettings, { tenant, keyId, user, run, model }: Asked): boolean {
-  const at = (level: LevelKind, owner: string, name: string | undefined): boolean =>
-    name !== undefined && (limitsAt(settings, level, owner, name)?.budgets.length ?? 0) > 0
-  return (
-    at('tenant', '', tenant) ||
-    at('user', tenant, user) ||
-    at('key', tenant, keyId) ||
-    at('run', tenant, run) ||
-    at('tenant_model', tenant, model) ||
-    at('model', '', model) ||
-    at('global', '', '')
-  )
 }

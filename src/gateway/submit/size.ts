@@ -5,12 +5,9 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { JobDraft } from '../../core/job.ts'
-import { type LevelKind, type LevelLimits, type LimitSettings, limitsAt } from '../../core/limits.ts'
+import { type Asker, type LevelKind, type LimitSettings, levelsOf } from '../../core/limits.ts'
 import { userOf } from '../caller/caller.ts'
 import type { KeyCall } from '../http/call.ts'
-
-/** Whose request it is; a model and a run are not known before it is read. */
-type Sender = Pick<JobDraft, 'tenant' | 'keyId' | 'user' | 'run'> & Partial<Pick<JobDraft, 'model'>>
 
 interface Size {
   readonly bytes: number
@@ -20,8 +17,8 @@ interface Size {
 /** Throws body_too_large for a body that is not read yet, if its length tells. */
 export function checkLength(settings: LimitSettings, call: KeyCall): void {
   const { id: keyId, tenant } = call.caller.key
-  const user = userOf(call.caller)
-  const size = sizeLimit(settings, { tenant, keyId, ...(user !== null && { user }) })
+  // Its model and its run are not known before it is read
+  const size = sizeLimit(settings, { tenant, keyId, user: userOf(call.caller) })
   if (size !== null && Number(call.header('content-length')) > size.bytes) throw tooLarge(size)
 }
 
@@ -30,23 +27,12 @@ export function refusedForSize(settings: LimitSettings, job: JobDraft): SluiceEr
   return size !== null && job.body.length > size.bytes ? tooLarge(size) : null
 }
 
-/** The smallest of its limits; null: there is none. */
-function sizeLimit(settings: LimitSettings, { tenant, keyId, user, run, model }: Sender): Size | null {
+/** The smallest of its limits, of the narrowest level that has it; null: there is none. */
+function sizeLimit(settings: LimitSettings, asker: Asker): Size | null {
   let least: Size | null = null
-  const take = (level: LevelKind, limits: LevelLimits | null): void => {
-    const bytes = limits?.maxRequestBytes
-    if (bytes != null && (least === null || bytes < least.bytes)) least = { bytes, level }
-  }
-  const at = (level: LevelKind, owner: string, name: string): void =>
-    take(level, limitsAt(settings, level, owner, name))
-  at('key', tenant, keyId)
-  if (user !== undefined) at('user', tenant, user)
-  if (run !== undefined) at('run', tenant, run)
-  at('tenant', '', tenant)
-  at('global', '', '')
-  if (model !== undefined) {
-    at('tenant_model', tenant, model)
-    at('model', '', model)
+  for (const { kind, limits } of levelsOf(settings, asker)) {
+    const { maxRequestBytes: bytes } = limits
+    if (bytes !== undefined && (least === null || bytes < least.bytes)) least = { bytes, level: kind }
   }
   return least
 }
