@@ -17,6 +17,7 @@ import { signInRoutes } from './dashboard.ts'
 import { deploymentRoutes } from './deployments.ts'
 import { dialectRoutes } from './dialects.ts'
 import { estimateRoutes } from './estimates.ts'
+import { explainRoutes } from './explain.ts'
 import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
 import { lookRoutes } from './looks.ts'
@@ -76,6 +77,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...operatorRoutes(deps, jobs),
       ...servedRoutes(deps),
       ...deploymentRoutes(deps),
+      ...explainRoutes(deps),
       ...lookRoutes(deps),
       ...playgroundRoutes(deps, sessions),
       ...keyRoutes(deps, admitted, uses),

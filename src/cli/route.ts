@@ -1,0 +1,114 @@
+/** `sluice route`: where a request would go, by the running server. */
+import { ADMIN_OPTIONS, adminClient } from './client.ts'
+import { type Args, EXIT, type Group, type Output, wholeNumber } from './command.ts'
+import { listOf, SHOWN } from './switches.ts'
+import { columns } from './table.ts'
+
+interface Candidate {
+  readonly deployment: string
+  readonly order: number
+  readonly active: number
+  readonly out: string | null
+  readonly score: number | null
+  readonly expected_ms: number | null
+  readonly ttft_ms: number | null
+  readonly error_rate: number
+  readonly headroom: number
+}
+
+interface Trace {
+  readonly refused: { readonly message: string } | null
+  readonly own_key: boolean | null
+  readonly prompt_tokens: number
+  readonly output_tokens: number
+  readonly deployment: string | null
+  readonly steps: ReadonlyArray<{
+    readonly model: string
+    readonly policy: string
+    readonly unit: string
+    readonly cached_at: string | null
+    readonly chosen: string | null
+    readonly deployments: readonly Candidate[]
+  }>
+}
+
+const WHY: Readonly<Record<string, string>> = {
+  tags: 'lacks a tag that is asked for',
+  abilities: 'can not do what is asked for',
+  context: 'the prompt is too long for it',
+  drained: 'is drained',
+  cooling: 'is left alone for a while: it was too busy',
+  broken: 'its breaker is open: it failed too often',
+  slots: 'all its calls are taken',
+  quota: 'its requests or tokens a minute are used up',
+  failed_here: 'the job has failed there',
+  order: 'another one comes first',
+}
+const MOST_TOKENS = 1e9
+
+export const command: Group = {
+  about: 'Where requests go.',
+  commands: {
+    explain: {
+      usage: 'route explain MODEL [--tenant NAME] [--tokens N] [--output-tokens N] [--tags A,B] [--needs A,B]',
+      about: 'Shows where a request would go now, what else there is, and why not there. Nothing is called.',
+      options: {
+        tenant: { value: 'NAME', help: 'may this tenant use it, and with a key of its own?' },
+        tokens: { value: 'N', help: 'tokens of the prompt (default: 1000)' },
+        'output-tokens': { value: 'N', help: 'the most that it may write' },
+        tags: { value: 'A,B', help: 'what the deployment must be tagged with' },
+        needs: { value: 'A,B', help: 'what it must be able to do: tools, vision, json_schema' },
+        kind: { value: 'KIND', help: 'chat (default) or embedding' },
+        ...ADMIN_OPTIONS,
+      },
+      operand: { name: 'model', listedBy: 'models list' },
+      takesSettings: SHOWN,
+      run: explain,
+    },
+  },
+}
+
+async function explain(args: Args, out: Output): Promise<number> {
+  const [model] = args.positionals
+  const count = (option: string): number | undefined => {
+    const text = args.option(option)
+    return text === undefined ? undefined : wholeNumber(text, option, MOST_TOKENS)
+  }
+  const body = {
+    model,
+    tenant: args.option('tenant'),
+    prompt_tokens: count('tokens'),
+    max_output_tokens: count('output-tokens'),
+    tags: listOf(args.option('tags')) ?? undefined,
+    can: listOf(args.option('needs')) ?? undefined,
+    kind: args.option('kind'),
+  }
+  const trace = (await (await adminClient(args).call('POST', '/admin/route/explain', { body })).json()) as Trace
+  if (args.has('json')) out.print(JSON.stringify(trace))
+  else for (const line of explained(trace)) out.print(line)
+  return EXIT.ok
+}
+
+function* explained({ refused, own_key: ownKey, steps, deployment, ...tokens }: Trace): Generator<string> {
+  if (refused !== null) yield `Refused: ${refused.message}`
+  if (ownKey === true) yield "It would be called with the tenant's own key."
+  for (const { model, policy, unit, cached_at: cachedAt, chosen, deployments } of steps) {
+    yield `${model}, by ${policy} (${unit.replaceAll('_', ' ')}, the least is best):`
+    const rows = deployments.map((one) => [
+      one.deployment === chosen ? '->' : '',
+      one.deployment,
+      String(one.order),
+      String(one.active),
+      number(one.score),
+      number(one.ttft_ms),
+      `${Math.round(one.error_rate * 100)} %`,
+      `${Math.round(one.headroom * 100)} %`,
+      one.out === null ? (one.deployment === cachedAt ? 'had this beginning last' : '') : (WHY[one.out] ?? one.out),
+    ])
+    yield* columns([['', 'DEPLOYMENT', 'ORDER', 'CALLS', 'SCORE', 'TTFT MS', 'ERRORS', 'ROOM', 'WHY NOT'], ...rows])
+  }
+  const what = `${tokens.prompt_tokens} tokens in, about ${tokens.output_tokens} out`
+  yield deployment === null ? `It would wait in line (${what}).` : `It would go to ${deployment} (${what}).`
+}
+
+const number = (value: number | null): string => (value === null ? '-' : String(Math.round(value)))

@@ -1,0 +1,96 @@
+/** `POST /admin/route/explain`: where a request would go now, and why. Nothing is submitted: PROTOCOL.md section 8. */
+
+import { SluiceError } from '../../core/errors.ts'
+import { bad, checkMembers, checkNames, text, whole } from '../../core/fields.ts'
+import { ABILITIES, type Ability } from '../../core/job.ts'
+import type { JsonRecord } from '../../core/json.ts'
+import type { RouteCandidate, RouteTrace } from '../../core/ports/operations.ts'
+import type { GatewayDeps } from '../deps.ts'
+import { json } from '../http/answer.ts'
+import { readJson } from '../http/body.ts'
+import type { Call } from '../http/call.ts'
+import type { Route } from '../http/route.ts'
+import { modelRefusal, noModel } from '../submit/model.ts'
+import { oneOf, tenantId } from './changes.ts'
+
+const CHECKS = new Map([
+  ['model', text(200)],
+  ['prompt_tokens', whole(0, 1e9)],
+  ['max_output_tokens', whole(1, 1e9)],
+  ['draw', text(200)],
+])
+const NAMES = [...CHECKS.keys(), 'kind', 'tenant', 'tags', 'can']
+const MOST_TAGS = 20
+const PROMPT_TOKENS = 1_000
+
+export function explainRoutes(deps: GatewayDeps): readonly Route[] {
+  async function explain(call: Call) {
+    const { value } = await readJson(call, deps.options.maxBodyBytes, deps.options)
+    checkNames(value, NAMES)
+    checkMembers(value, CHECKS)
+    const model = value['model']
+    if (typeof model !== 'string' || deps.models.resolve(model) === null)
+      throw noModel(String(model ?? ''), () => deps.models.list())
+    const tenant = value['tenant'] === undefined || value['tenant'] === null ? null : tenantId(value['tenant'])
+    const [tags, can] = [textsOf('tags', value['tags']), textsOf('can', value['can'])]
+    for (const one of can) oneOf('can', one, ABILITIES)
+    const trace = await deps.operations.explain({
+      model,
+      kind: oneOf('kind', value['kind'] ?? 'chat', ['chat', 'embedding']),
+      promptTokens: (value['prompt_tokens'] as number | null | undefined) ?? PROMPT_TOKENS,
+      maxOutputTokens: (value['max_output_tokens'] as number | null | undefined) ?? null,
+      ...(tags.length + can.length > 0 && { needs: { tags, can: can as readonly Ability[] } }),
+      draw: (value['draw'] as string | null | undefined) ?? deps.ids.name('draw', 8),
+    })
+    const refusal = tenant === null ? null : refusalOf(tenant, model)
+    return json(200, {
+      object: 'route_trace',
+      refused: refusal && { code: refusal.code, message: refusal.message },
+      own_key: tenant === null ? null : deps.ownKeys.covers(tenant, model),
+      ...traceView(trace),
+    })
+  }
+  const refusalOf = (tenant: string, model: string): SluiceError | null =>
+    (deps.tenants.get('tenant', tenant)?.disabled ?? null) !== null
+      ? new SluiceError('access_disabled')
+      : (modelRefusal(deps, { id: '', tenant }, model) ?? deps.ownKeys.refusal(tenant, model))
+
+  return [{ method: 'POST', path: '/admin/route/explain', auth: 'operator', run: explain }]
+}
+
+function textsOf(name: string, value: unknown): readonly string[] {
+  if (value === undefined || value === null) return []
+  const isList = Array.isArray(value) && value.length <= MOST_TAGS
+  if (isList && value.every((one) => typeof one === 'string' && one.length <= 64)) return value
+  throw bad(name, `"${name}" must be at most ${MOST_TAGS} texts.`)
+}
+
+const traceView = ({ promptTokens, outputTokens, deployment, steps }: RouteTrace): JsonRecord => ({
+  prompt_tokens: promptTokens,
+  output_tokens: Math.round(outputTokens),
+  deployment,
+  steps: steps.map(({ model, policy, unit, cachedAt, chosen, deployments }) => ({
+    model,
+    policy,
+    unit,
+    cached_at: cachedAt,
+    chosen,
+    deployments: deployments.map(candidateView),
+  })),
+})
+
+const candidateView = (one: RouteCandidate): JsonRecord => ({
+  deployment: one.deployment,
+  order: one.order,
+  active: one.active,
+  out: one.out,
+  score: rounded(one.score),
+  expected_ms: rounded(one.expectedMs),
+  ttft_ms: rounded(one.ttftMs),
+  tpot_ms: rounded(one.tpotMs),
+  error_rate: rounded(one.errorRate),
+  headroom: rounded(one.headroom),
+})
+
+/** Three digits after the point; what is no number is null in JSON. */
+const rounded = (value: number | null): number | null => (value === null ? null : Math.round(value * 1_000) / 1_000)

@@ -1,0 +1,79 @@
+/** `sluice route explain`: where a request would go, what else there is, and why not there. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { run } from '../../src/cli/run.ts'
+import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
+import { request, send } from './wire.ts'
+
+let app: TestApp
+beforeAll(async () => {
+  const demo = { name: 'chat', provider: 'demo' }
+  app = await startTestApp(
+    {},
+    {
+      models: [
+        { ...demo, deployment: 'first', context_tokens: 5_000 },
+        { ...demo, deployment: 'second', order: 1, tags: ['eu'] },
+        { ...demo, deployment: 'blind', order: 1, can: { vision: false } },
+      ],
+      tenants: [{ name: 'narrow' }],
+    },
+  )
+  await app.addKey('narrow')
+})
+afterAll(() => app?.stop())
+
+async function explain(body: object): Promise<{ status: number; json: Record<string, any> }> {
+  const headers = { authorization: `Bearer ${ADMIN_KEY}` }
+  const answer = await send(app.adminPort, request('POST', '/admin/route/explain', headers, JSON.stringify(body)))
+  return { status: answer.status, json: JSON.parse(answer.body) }
+}
+const outs = (json: Record<string, any>): Record<string, string | null> =>
+  Object.fromEntries(json['steps'][0].deployments.map((one: any) => [one.deployment, one.out]))
+
+it('tells the choice, and of each other one why it is none', async () => {
+  const { status, json } = await explain({ model: 'chat' })
+  expect([status, json['deployment'], json['refused']]).toEqual([200, 'first', null])
+  expect(outs(json)).toEqual({ first: null, second: 'order', blind: 'order' })
+  const long = (await explain({ model: 'chat', prompt_tokens: 9_000, tags: ['eu'] })).json
+  expect(long['deployment']).toBe('second')
+  expect(outs(long)['first']).toMatch(/tags|context/)
+  const images = (await explain({ model: 'chat', prompt_tokens: 9_000, can: ['vision'] })).json
+  expect([images['deployment'], outs(images)['blind']]).toEqual(['second', 'abilities'])
+})
+
+it('tells what keeps a tenant from it', async () => {
+  await app.admin('/admin/disable', { tenant: 'narrow' })
+  const { json } = await explain({ model: 'chat', tenant: 'narrow' })
+  expect(json['refused']).toMatchObject({ code: 'access_disabled' })
+  expect(json['deployment']).toBe('first')
+})
+
+it('refuses what it does not know, and names what there is', async () => {
+  for (const [body, message] of [
+    [{ model: 'chatt' }, 'Did you mean "chat"?'],
+    [{}, 'There is no model'],
+    [{ model: 'chat', tokens: 1 }, 'not a known member'],
+    [{ model: 'chat', can: ['fly'] }, 'must be one of'],
+    [{ model: 'chat', tags: Array(99).fill('x') }, 'at most 20'],
+    [{ model: 'chat', prompt_tokens: -1 }, 'a whole number'],
+  ] as const) {
+    const { status, json } = await explain(body)
+    expect(status, JSON.stringify(body)).toBeGreaterThanOrEqual(400)
+    expect(json['error'].message).toContain(message)
+  }
+})
+
+it('the command prints it', async () => {
+  const out: string[] = []
+  const before = process.env
+  process.env = { ...before, SLUICE_ADMIN_URL: `http://127.0.0.1:${app.adminPort}`, SLUICE_ADMIN_KEY: ADMIN_KEY }
+  try {
+    const print = (line: string): void => void out.push(line)
+    await run(['route', 'explain', 'chat', '--tokens', '2000'], { print, write: print, note: print })
+  } finally {
+    process.env = before
+  }
+  expect(out.join('\n')).toMatch(
+    /-> +first .*\n +second .*another one comes first[\s\S]*It would go to first \(2000 tokens/,
+  )
+})
