@@ -8,7 +8,8 @@
  * `--profile LOAD` tells where the time goes instead (profile.ts). Without the C tools a small load of our own is
  * used instead, with a note. A first word measures something else: `gateways` the six workloads that gateways are
  * compared by, `goals` the whole table of what Sluice is to reach, `page` an open dashboard, `fleet` a fleet on Redis,
- * `limits` limits and refusals, `recorder` recording, `parts` each part by itself; each in a folder of that name.
+ * `limits` limits and refusals, `recorder` recording, `parts` each part by itself, `plan` where a
+ * job goes; each in a folder of that name.
  */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -64,6 +65,7 @@ npm run bench -- page [options]    what an open dashboard costs: see test/bench/
 npm run bench -- fleet [options]   a fleet on Redis: see test/bench/fleet/main.ts
 npm run bench -- limits [options]  what limits and refusals cost: see test/bench/limits/main.ts
 npm run bench -- parts [options]   what each part costs when it is on: see test/bench/parts/main.ts
+npm run bench -- plan [options]    what it costs to decide where a job goes: see test/bench/plan/main.ts
 npm run bench -- recorder [options]  what recording costs: see test/bench/recorder/main.ts
 
   --short              in less than a minute: one short round, nginx and Sluice

@@ -123,9 +123,9 @@ export function isAtEase(one: DeploymentState, candidates: readonly DeploymentSt
   return one.active <= CACHE_LOAD * least + CACHE_CALLS
 }
 
-/** Of a unit of work, at the fastest of those that are known, ms. */
+/** Of a unit of work, at the fastest of those that are known, ms; 0: of none. */
 export function bestUnitMs(candidates: readonly DeploymentState[]): number {
   let best = Infinity
   for (const { speed } of candidates) if (speed.unitMs !== null && speed.unitMs < best) best = speed.unitMs
-  return best === Infinity ? 1 : best
+  return best === Infinity ? 0 : best
 }

@@ -4,6 +4,11 @@ import { type Cooling, HealthOf } from './health.ts'
 import { Quota } from './quota.ts'
 import { Speed } from './speed.ts'
 
+export interface Running {
+  readonly fromMono: number
+  readonly work: number
+}
+
 export class DeploymentState {
   readonly name: string
   /** Null: it is no longer configured, but some of its calls still run. */
@@ -12,10 +17,12 @@ export class DeploymentState {
   active = 0
   /** Units of work of those calls (speed.ts). */
   work = 0
+  /** Those calls, the oldest first. */
+  readonly calls = new Set<Running>()
   readonly health: HealthOf
   readonly speed = new Speed()
   readonly quota: Quota
-  /** Number of the last claim: grows over all deployments. */
+  /** Number of the last call, among those of its route. */
   turn = 0
 
   /** `made`: a number of its own. */
@@ -32,6 +39,12 @@ export class DeploymentState {
     }
     this.settings = settings
     this.quota.change(settings.requestsPerMinute, settings.tokensPerMinute)
+  }
+
+  /** How long its oldest call takes for a unit of work, so far, ms: what is slow is known before it has ended. */
+  longestMs(now: number): number {
+    for (const { fromMono, work } of this.calls) return (now - fromMono) / work
+    return 0
   }
 
   /** By the upstream's name of a model: one deployment may serve many. */

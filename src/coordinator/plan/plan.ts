@@ -55,6 +55,13 @@ interface Call {
   readonly hold: QuotaHold | null
 }
 
+interface Chosen {
+  readonly state: DeploymentState
+  readonly route: Route
+  /** That is asked for. */
+  readonly model: string
+}
+
 /** A job, as far as the plan goes. */
 export type Planned = Pick<Notes, 'job' | 'failedAt' | 'call'>
 export type Claimed = Pick<Claim, 'deployment' | 'quotaTokens' | 'model'>
@@ -87,8 +94,6 @@ export class Plan {
   #states = new Map<string, DeploymentState>()
   #models = 0
   #made = 0
-  /** Of the last claim. */
-  #turn = 0
   /** Deployments that are left alone, by when that ends. */
   readonly #cooling: Cooling = new Timers<Waiting>()
   readonly #lengths = new OutputLengths()
@@ -152,12 +157,14 @@ export class Plan {
     const lone = route[job.kind].all
     // Of most models there is one deployment, and no choice
     if (lone.length === 1 && failedAt.length === 0 && job.needs === undefined && !route.isWeighed)
-      return this.#isOpen(lone[0], job.model, now) ? this.#begin(notes, lone[0], job.model, 0, now) : FULL
+      return this.#isOpen(lone[0], job.model, now) ? this.#begin(notes, lone[0], route, job.model, 0, now) : FULL
     let refusal: HeadroomRefusal | null = null
     const chosen = this.#decide(route, job, failedAt, outputTokens, now, (step) => {
       if (step.chosen === null) refusal ??= this.#refusal(step, job, now)
     })
-    return chosen === null ? (refusal ?? FULL) : this.#begin(notes, chosen.state, chosen.model, outputTokens, now)
+    return chosen === null
+      ? (refusal ?? FULL)
+      : this.#begin(notes, chosen.state, chosen.route, chosen.model, outputTokens, now)
   }
 
   #isOpen(state: DeploymentState, model: string, now: number): boolean {
@@ -186,7 +193,7 @@ export class Plan {
     outputTokens: number,
     now: number,
     each: (step: Traced) => void,
-  ): { readonly state: DeploymentState; readonly model: string } | null {
+  ): Chosen | null {
     const reason = refusedFor(failedAt) ?? (isTooLong(route[job.kind], job) ? 'contextWindow' : null)
     const { fallbacks } = route
     const isRefused = reason !== null && fallbacks[reason].length > 0
@@ -195,13 +202,13 @@ export class Plan {
       const isLast = own.chosen !== null && !this.#choice.isWhereItFailed
       if (isLast || fallbacks.general.length === 0 || !this.#isOut(own, job, now)) {
         each(own)
-        return own.chosen === null ? null : { state: own.chosen, model: job.model }
+        return own.chosen === null ? null : { state: own.chosen, route, model: job.model }
       }
       each({ ...own, chosen: null })
       const other = this.#instead(fallbacks.general, job, failedAt, outputTokens, now, each)
       if (other !== null || own.chosen === null) return other
       each(own)
-      return { state: own.chosen, model: job.model }
+      return { state: own.chosen, route, model: job.model }
     }
     return this.#instead(fallbacks[reason], job, failedAt, outputTokens, now, each)
   }
@@ -213,13 +220,13 @@ export class Plan {
     outputTokens: number,
     now: number,
     each: (step: Traced) => void,
-  ): { readonly state: DeploymentState; readonly model: string } | null {
+  ): Chosen | null {
     for (const model of models) {
       const route = this.#index.find(model)
       if (route === null || isTooLong(route[job.kind], job)) continue
       const step = this.#look(route, model, job, failedAt, outputTokens, now, true)
       each(step)
-      if (step.chosen !== null) return { state: step.chosen, model }
+      if (step.chosen !== null) return { state: step.chosen, route, model }
     }
     return null
   }
@@ -240,7 +247,7 @@ export class Plan {
     const candidates = this.#choice.candidates(fitFor(group, job), asked, now)
     const work = workOf(promptTokens, outputTokens)
     const best = bestUnitMs(candidates)
-    const ask: Ask = { draw: drawOf(job.id), promptTokens, outputTokens, work, now, bestUnitMs: best }
+    const ask: Ask = { draw: drawOf(job.id), promptTokens, outputTokens, work, now, turn: route.turn, bestUnitMs: best }
     const chosen = candidates.length === 0 ? null : pick(candidates, route.policy, ask, cachedAt)
     return { route, asked, ask, candidates, chosen }
   }
@@ -268,17 +275,26 @@ export class Plan {
     return ++this.#passed > MOST_PASSED ? FULL : NOT_THIS_ONE
   }
 
-  #begin(notes: Planned, state: DeploymentState, model: string, outputTokens: number, now: number): Claimed {
+  #begin(
+    notes: Planned,
+    state: DeploymentState,
+    route: Route,
+    model: string,
+    outputTokens: number,
+    now: number,
+  ): Claimed {
     const { job } = notes
     const { promptTokens } = job
     const { quota } = state
     const hold = quota.isLimited ? quota.take(promptTokens, outputTokens, now) : null
     const work = workOf(promptTokens, outputTokens)
     if (!state.health.isWell) state.health.begins(state.upstreamName(model), job.id, now)
-    notes.call = { state, model, fromMono: now, work, beside: state.work, hold } satisfies Call
+    const call: Call = { state, model, fromMono: now, work, beside: state.work, hold }
+    notes.call = call
+    if (route.isWeighed) state.calls.add(call)
     state.active++
     state.work += work
-    state.turn = ++this.#turn
+    state.turn = ++route.turn
     if (job.affinity) this.#affinities.set(job.affinity, state.name)
     const claimed = { deployment: state.name }
     const isOwn = model === job.model
@@ -300,7 +316,7 @@ export class Plan {
       this.#decide(route, job, [], this.#expected(job), now, (step) =>
         steps.push({ ...step, candidates: [...step.candidates] }),
       )
-    return traceOf(job, steps, this.#choice)
+    return traceOf(job, steps, this.#choice, now)
   }
 
   // ------------------------------------------------------------ while it runs, and its end
@@ -326,6 +342,7 @@ export class Plan {
   /** `used`: what it came to there; null: nothing. */
   release(notes: Planned, used: Pick<Usage, 'promptTokens' | 'completionTokens'> | null, now: number): void {
     const { state, model, work, hold } = notes.call as Call
+    state.calls.delete(notes.call as Call)
     notes.call = null
     if (hold !== null) {
       const amounts = used && { promptTokens: used.promptTokens, outputTokens: used.completionTokens }

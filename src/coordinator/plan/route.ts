@@ -19,6 +19,8 @@ export interface Route extends Readonly<Record<JobKind, Group>> {
   readonly fallbacks: Fallbacks
   /** There is a choice, or a quota: what its answers come to matters. */
   readonly isWeighed: boolean
+  /** Calls so far. */
+  turn: number
 }
 
 export function routeOf({ name, policy, fallbacks = NO_FALLBACKS }: PlanModel, all: readonly DeploymentState[]): Route {
@@ -29,6 +31,8 @@ export function routeOf({ name, policy, fallbacks = NO_FALLBACKS }: PlanModel, a
     isWeighed: all.length > 1 || all.some(({ quota }) => quota.isLimited),
     chat: groupOf(all, 'chat'),
     embedding: groupOf(all, 'embedding'),
+    // What its deployments remember of turns goes on
+    turn: all.reduce((most, { turn }) => Math.max(most, turn), 0),
   }
 }
 

@@ -2,12 +2,16 @@
 
 /** Of one call more, in the averages. The first calls count evenly. */
 const SHARE = 0.1
-/** What was learned so long ago counts half: what was slow, or failed, is tried again. */
-const HALF_LIFE_MS = 30_000
-/** A deployment that fails more often than this is passed by where there are others. */
+const SHARE_OF_ERRORS = 0.05
+/** One that fails more often than this is passed by where there are others … */
 const AILS_FROM = 0.05
-/** Calls without which nothing is said of failures. */
+/** … if so many calls have ended … */
 const ENOUGH = 8
+/** … for so long, and twice as long each time it goes on failing after that. */
+const MIN_AILING_MS = 15_000
+const MOST_DOUBLINGS = 4
+/** It is well again. */
+const WELL_BELOW = 0.01
 
 export class Speed {
   /** To the first text of a stream, ms; null: nothing is known, as below. */
@@ -23,7 +27,8 @@ export class Speed {
   #calls = 0
   #answers = 0
   #texts = 0
-  #atMono = -Infinity
+  #ailsUntilMono = -Infinity
+  #ailments = 0
 
   answered(work: number, load: number, tookMs: number, now: number): void {
     const share = Math.max(SHARE, 1 / ++this.#answers)
@@ -43,39 +48,36 @@ export class Speed {
   }
 
   #ended(failed: 0 | 1, now: number): void {
-    const before = this.errorsAt(now)
-    this.errors = before + Math.max(SHARE, 1 / ++this.#calls) * (failed - before)
-    this.#atMono = now
-  }
-
-  errorsAt(now: number): number {
-    return this.errors === 0 ? 0 : this.errors * this.#faded(now)
+    const share = Math.max(SHARE_OF_ERRORS, 1 / Math.max(ENOUGH, ++this.#calls))
+    this.errors += share * (failed - this.errors)
+    if (failed === 0) {
+      if (this.errors < WELL_BELOW) this.#ailments = 0
+    } else if (now >= this.#ailsUntilMono && this.#calls >= ENOUGH && this.errors > AILS_FROM) {
+      this.#ailsUntilMono = now + MIN_AILING_MS * 2 ** Math.min(this.#ailments++, MOST_DOUBLINGS)
+      // One more failure after that is enough
+      this.errors = AILS_FROM
+    }
   }
 
   isAiling(now: number): boolean {
-    return this.#calls >= ENOUGH && this.errors > AILS_FROM && this.errorsAt(now) > AILS_FROM
-  }
-
-  /** What one of it counts, when nothing was learned since: of 1. */
-  #faded(now: number): number {
-    const agoMs = now - this.#atMono
-    return agoMs <= 1_000 ? 1 : 2 ** (-agoMs / HALF_LIFE_MS)
+    return now < this.#ailsUntilMono
   }
 
   /**
    * How long `work` takes beside `inFlight`, ms. `best`: of a unit, of the fastest of those that could do it. One that
-   * is idle, and was slow, is taken to be faster the longer that was ago: never as fast as the best, which therefore is
-   * asked first as long as it has nothing to do.
+   * was slow is taken to be nearly as fast as the best when it `isDue` and idle: so it is asked now and then.
+   * `longestMs`: of a unit of work of a call that runs, so far.
    */
-  expectedMs(work: number, inFlight: number, best: number, now: number): number {
-    let unitMs = this.unitMs ?? best
-    if (inFlight === 0 && unitMs > best * NEARLY) unitMs = Math.max(best * NEARLY, unitMs * this.#faded(now))
+  expectedMs(work: number, inFlight: number, best: number, longestMs: number, isDue: boolean): number {
+    let unitMs = Math.max(this.unitMs ?? best, longestMs)
+    if (isDue && inFlight === 0) unitMs = Math.min(unitMs, best * NEARLY)
     return (unitMs * work * (inFlight + work)) / (this.load + work)
   }
 
   forget(): void {
     this.ttftMs = this.tpotMs = this.unitMs = null
-    this.load = this.errors = this.#calls = this.#answers = this.#texts = 0
+    this.load = this.errors = this.#calls = this.#answers = this.#texts = this.#ailments = 0
+    this.#ailsUntilMono = -Infinity
   }
 }
 

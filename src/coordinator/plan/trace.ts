@@ -15,14 +15,19 @@ export interface Traced {
   readonly chosen: DeploymentState | null
 }
 
-export const traceOf = (job: ScheduledJob, steps: readonly Traced[], choice: Choice): RouteTrace => ({
+export const traceOf = (job: ScheduledJob, steps: readonly Traced[], choice: Choice, now: number): RouteTrace => ({
   promptTokens: job.promptTokens,
   outputTokens: steps.length === 0 ? 0 : steps[0].ask.outputTokens,
   deployment: steps.at(-1)?.chosen?.name ?? null,
-  steps: steps.map((step) => stepOf(job, step, choice)),
+  steps: steps.map((step) => stepOf(job, step, choice, now)),
 })
 
-function stepOf(job: ScheduledJob, { route, asked, ask, candidates, chosen }: Traced, choice: Choice): RouteStep {
+function stepOf(
+  job: ScheduledJob,
+  { route, asked, ask, candidates, chosen }: Traced,
+  choice: Choice,
+  now: number,
+): RouteStep {
   const { policy } = route
   const group = route[job.kind].all
   return {
@@ -32,14 +37,14 @@ function stepOf(job: ScheduledJob, { route, asked, ask, candidates, chosen }: Tr
     cachedAt: asked.cachedAt,
     deployments: group.map((one) => {
       const isCandidate = candidates.includes(one)
-      const out = isCandidate ? null : (unfitFor(one, job) ?? choice.why(one, asked, ask.now) ?? 'order')
+      const out = isCandidate ? null : (unfitFor(one, job) ?? choice.why(one, asked, now) ?? 'order')
       const score = policy.score(one, ask)
       const { ttftMs, tpotMs } = one.speed
       return {
         ...{ deployment: one.name, order: one.settings!.order, active: one.active, out },
         score: Number.isFinite(score) ? score : null,
         expectedMs: expectedMs(one, ask),
-        ...{ ttftMs, tpotMs, errorRate: one.speed.errorsAt(ask.now), headroom: one.quota.headroom(ask.now) },
+        ...{ ttftMs, tpotMs, errorRate: one.speed.errors, headroom: one.quota.headroom(now) },
       }
     }),
     chosen: chosen?.name ?? null,

@@ -2,7 +2,7 @@
 import { least, type Policy } from './policy.ts'
 
 const ttft: Policy['score'] = ({ speed, work }, { work: own }) =>
-  speed.ttftMs === null ? -1 / (1 + work) : (speed.ttftMs * (work + own)) / (speed.load + own)
+  speed.ttftMs === null ? work : (speed.ttftMs * (work + own)) / (speed.load + own)
 
 export const fastest: Policy = {
   name: 'fastest',

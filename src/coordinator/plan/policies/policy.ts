@@ -12,7 +12,9 @@ export interface Ask {
   /** In units (speed.ts). */
   readonly work: number
   readonly now: number
-  /** Of a unit of work, at the fastest of the candidates, ms. */
+  /** Calls of the route so far. */
+  readonly turn: number
+  /** Of a unit of work, at the fastest of the candidates, ms; 0: nothing is known of any. */
   readonly bestUnitMs: number
 }
 
@@ -28,12 +30,15 @@ export interface Policy {
 }
 
 /** How long an answer takes there, by what runs there and how fast that was. */
-export function expectedMs({ speed, work, settings }: DeploymentState, { work: own, bestUnitMs, now }: Ask): number {
-  const ms = speed.expectedMs(own, work, bestUnitMs, now)
-  // Until something is known, what it may do at once tells how much it can do
-  return speed.unitMs === null ? ms / Math.min(settings?.concurrent ?? 1, MOST_SLOTS) : ms
+export function expectedMs(one: DeploymentState, { work: own, bestUnitMs, turn, now }: Ask): number {
+  const { speed, work, settings } = one
+  // Until something is known of any, what they may do at once tells how much they can do
+  if (bestUnitMs === 0) return (work + own) / Math.min(settings?.concurrent ?? 1, MOST_SLOTS)
+  return speed.expectedMs(own, work, bestUnitMs, one.longestMs(now), turn - one.turn >= DUE_AFTER)
 }
 const MOST_SLOTS = 100
+/** Calls of the others after which one is tried that would not be: few enough that the slowest hundredth is not its. */
+const DUE_AFTER = 256
 
 /** The first of the least, from a place on that differs from job to job. */
 export function least(

@@ -1,0 +1,83 @@
+/**
+ * What a bad replica costs: beside a fleet without it, and beside routers that do not look. The table is printed.
+ */
+import { afterAll, describe, expect, it } from 'vitest'
+import { DeploymentState } from '../../../src/coordinator/plan/deployment.ts'
+import { Speed } from '../../../src/coordinator/plan/speed.ts'
+import { broken } from '../planting.ts'
+import { random } from '../random.ts'
+import { plainRoundRobin, planned, type Replica, type Result, type Router, simpleShuffle, simulate } from './world.ts'
+
+const HEALTHY: readonly Replica[] = [{ name: 'a' }, { name: 'b' }]
+const SLOW: Replica = { name: 'slow', slower: 10 }
+const FAILING: Replica = { name: 'failing', fails: 0.2 }
+const LOAD = { perSecond: 2.5, forMs: 1_200_000, seed: 7 }
+
+const SCENARIOS: ReadonlyArray<readonly [string, readonly Replica[]]> = [
+  ['one 10 x slower', [...HEALTHY, SLOW]],
+  ['one fails 20 %', [...HEALTHY, FAILING]],
+  ['both', [...HEALTHY, SLOW, FAILING]],
+]
+
+const rows: string[] = []
+const told = (scenario: string, router: string, { goodput, ttftP50Ms, ttftP99Ms, failed, shares }: Result): void => {
+  const bad = Object.entries(shares).filter(([name]) => name === 'slow' || name === 'failing')
+  const where = bad.map(([name, share]) => `${name} ${(100 * share).toFixed(1)} %`).join(', ')
+  const cells = [scenario, router, `${goodput.toFixed(2)}/s`, `${Math.round(ttftP50Ms)}`, `${Math.round(ttftP99Ms)}`]
+  rows.push(`| ${[...cells, `${(100 * failed).toFixed(2)} %`, where].join(' | ')} |`)
+}
+afterAll(() => {
+  const head = '| replicas | router | good answers | TTFT p50 ms | p99 ms | failed | calls of the bad ones |'
+  process.stdout.write(`\n${head}\n|${' --- |'.repeat(7)}\n${rows.join('\n')}\n`)
+})
+
+const run = (replicas: readonly Replica[], router: Router): Result => simulate(replicas, router, LOAD)
+
+describe('a bad replica is routed around', () => {
+  const without = run(HEALTHY, planned(HEALTHY, 'least-wait'))
+  told('the two healthy ones alone', 'least-wait', without)
+
+  it.each(SCENARIOS)('%s: as good as without it', (scenario, replicas) => {
+    const ours = run(replicas, planned(replicas, 'least-wait'))
+    told(scenario, 'least-wait', ours)
+    for (const policy of ['fastest', 'round-robin'] as const)
+      told(scenario, policy, run(replicas, planned(replicas, policy)))
+    const others = [plainRoundRobin(replicas), simpleShuffle(replicas, random(1))]
+    for (const router of others) {
+      const theirs = run(replicas, router)
+      told(scenario, router.name, theirs)
+      expect(ours.ttftP99Ms, router.name).toBeLessThan(theirs.ttftP99Ms)
+    }
+    expect(ours.goodput).toBeGreaterThanOrEqual(0.95 * without.goodput)
+    expect(ours.ttftP99Ms).toBeLessThanOrEqual(1.5 * without.ttftP99Ms)
+    expect(ours.failed).toBe(0)
+  })
+
+  it('one that becomes slow is left before its calls have ended; a planted bug that waits for them is found', () => {
+    const replicas = [...HEALTHY, { ...SLOW, slowFromMs: 300_000 }]
+    const p99 = (): number =>
+      simulate(replicas, planned(replicas, 'least-wait'), { ...LOAD, forMs: 600_000, seed: 1 }).ttftP99Ms
+    expect(p99()).toBeLessThanOrEqual(1.5 * without.ttftP99Ms)
+    const repair = broken(DeploymentState.prototype, 'longestMs', () => () => 0)()
+    try {
+      expect(p99()).toBeGreaterThan(3 * without.ttftP99Ms)
+    } finally {
+      repair()
+    }
+  })
+
+  it.each([
+    ['what answers took is not learned', broken(Speed.prototype, 'answered', () => () => {}), SLOW],
+    ['failures are not learned', broken(Speed.prototype, 'failed', () => () => {}), FAILING],
+  ])('finds a planted bug: %s', (_name, breaks, bad) => {
+    const replicas = [...HEALTHY, bad]
+    const share = (): number => run(replicas, planned(replicas, 'least-wait')).shares[bad.name]
+    const before = share()
+    const repair = breaks()
+    try {
+      expect(share()).toBeGreaterThan(2 * before)
+    } finally {
+      repair()
+    }
+  })
+})

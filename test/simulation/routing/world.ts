@@ -1,0 +1,185 @@
+/**
+ * Replicas of one model, and jobs that come at random, in time that is only counted: where does each router send them,
+ * and what becomes of them? A replica answers several at once at full speed, and shares it among more.
+ */
+import { Plan, type Planned } from '../../../src/coordinator/plan/plan.ts'
+import { job as scheduledJob } from '../../../src/coordinator/scheduler/testing/jobs.ts'
+import type { PolicyName } from '../../../src/core/policies.ts'
+import type { FailedAt, PlanDeployment, ScheduledJob } from '../../../src/core/ports/coordinator.ts'
+import { type Random, random } from '../random.ts'
+
+export interface Replica {
+  readonly name: string
+  /** How many times slower than the others. */
+  readonly slower?: number
+  /** From then on. */
+  readonly slowFromMs?: number
+  /** Share of calls that it fails, after the time to a first token. */
+  readonly fails?: number
+}
+
+/** Where a call goes, and what is told of it. */
+export interface Router {
+  readonly name: string
+  /** The name of a replica; null: it has to wait. */
+  route(job: ScheduledJob, failedAt: FailedAt, now: number): { readonly to: string; readonly call: Planned } | null
+  answered(call: Planned, tokens: number, timing: { ttftMs: number; tpotMs: number }, now: number): void
+  failed(call: Planned, now: number): FailedAt
+}
+
+export const CHAT: PlanDeployment = {
+  ...{ name: '', kinds: ['chat'], upstreamModel: null, concurrent: Infinity, order: 0, revision: '' },
+}
+
+/** Sluice's own. */
+export function planned(replicas: readonly Replica[], policy: PolicyName): Router {
+  const deployments = replicas.map(({ name }) => ({ ...CHAT, name }))
+  const plan = new Plan([{ name: 'chat', policy, deployments }])
+  return {
+    name: policy,
+    route(job, failedAt, now) {
+      plan.tick(now)
+      const call: Planned = { job, failedAt, call: null }
+      const claimed = plan.claim(call, now)
+      return 'scope' in claimed ? null : { to: claimed.deployment, call }
+    },
+    answered(call, completionTokens, timing, now) {
+      plan.answered(call, { completionTokens }, timing, now)
+      plan.release(call, { promptTokens: call.job.promptTokens, completionTokens }, now)
+    },
+    failed(call, now) {
+      const failure = { code: 'provider_error', retryAfterMs: undefined, elsewhere: false } as const
+      const { failedAt } = plan.failed(call, failure, now)
+      plan.release(call, null, now)
+      return failedAt
+    },
+  }
+}
+
+/** Another's, that knows names alone: after a failure it takes another one. */
+function blind(name: string, replicas: readonly Replica[], next: (of: readonly string[]) => string): Router {
+  const names = replicas.map((one) => one.name)
+  return {
+    name,
+    route(job, failedAt) {
+      const others = names.filter((one) => !failedAt.some(({ deployment }) => deployment === one))
+      const to = next(others.length === 0 ? names : others)
+      return { to, call: { job, failedAt: [...failedAt, { deployment: to, never: false }], call: null } }
+    },
+    answered() {},
+    failed: ({ failedAt }) => failedAt,
+  }
+}
+
+/** LiteLLM's default, where no weights or limits are set: any of them, by chance. */
+export const simpleShuffle = (replicas: readonly Replica[], draw: Random): Router =>
+  blind('simple shuffle', replicas, (of) => draw.of(of))
+
+export function plainRoundRobin(replicas: readonly Replica[]): Router {
+  let turn = 0
+  return blind('plain round robin', replicas, (of) => of[turn++ % of.length])
+}
+
+// ---------------------------------------------------------------- the world
+
+/** Answered at once at full speed. */
+const AT_ONCE = 8
+const TTFT_MS = 200
+const TPOT_MS = 20
+const ATTEMPTS = 3
+const MOST_BACKOFF_MS = 200
+/** As in `goals`. */
+const GOOD_TTFT_MS = 1_500
+const GOOD_TPOT_MS = 50
+
+export interface Load {
+  readonly perSecond: number
+  readonly forMs: number
+  readonly seed: number
+}
+
+export interface Result {
+  /** Answers that met both goals, a second. */
+  readonly goodput: number
+  readonly ttftP50Ms: number
+  readonly ttftP99Ms: number
+  /** Of jobs, that failed for good. */
+  readonly failed: number
+  /** Of calls. */
+  readonly shares: Readonly<Record<string, number>>
+}
+
+type Event = { readonly at: number; readonly run: () => void }
+
+export function simulate(replicas: readonly Replica[], router: Router, { perSecond, forMs, seed }: Load): Result {
+  const draw = random(seed)
+  const active = new Map(replicas.map(({ name }) => [name, 0]))
+  const calls = new Map(replicas.map(({ name }) => [name, 0]))
+  const byName = new Map(replicas.map((one) => [one.name, one]))
+  const ttfts: number[] = []
+  let [good, failed, jobs] = [0, 0, 0]
+  const events: Event[] = []
+  const at = (time: number, run: () => void): void => {
+    let i = events.length
+    while (i > 0 && events[i - 1].at < time) i--
+    events.splice(i, 0, { at: time, run })
+  }
+  const uniform = (): number => draw.below(1e6) / 1e6
+
+  function attempt(job: ScheduledJob, tokens: number, failedAt: FailedAt, n: number, now: number): void {
+    const routed = router.route(job, failedAt, now)
+    if (routed === null) return at(now + 50, () => attempt(job, tokens, failedAt, n, now + 50))
+    const { to, call } = routed
+    const { slower: slowed = 1, slowFromMs = 0, fails = 0 } = byName.get(to)!
+    const slower = now < slowFromMs ? 1 : slowed
+    const others = active.get(to)!
+    active.set(to, others + 1)
+    calls.set(to, calls.get(to)! + 1)
+    const pace = slower * Math.max(1, (others + 1) / AT_ONCE) * (0.8 + 0.4 * uniform())
+    const ttftMs = TTFT_MS * pace
+    const tpotMs = TPOT_MS * pace
+    const ends = now + ttftMs
+    if (draw.chance(fails))
+      at(ends, () => {
+        active.set(to, active.get(to)! - 1)
+        const where = router.failed(call, ends)
+        if (n === ATTEMPTS) failed++
+        else {
+          const again = ends + uniform() * MOST_BACKOFF_MS
+          at(again, () => attempt(job, tokens, where, n + 1, again))
+        }
+      })
+    else {
+      const done = ends + tokens * tpotMs
+      at(done, () => {
+        active.set(to, active.get(to)! - 1)
+        const ownTtftMs = ends - job.acceptedMono
+        router.answered(call, tokens, { ttftMs: ownTtftMs, tpotMs }, done)
+        ttfts.push(ownTtftMs)
+        if (ownTtftMs <= GOOD_TTFT_MS && tpotMs <= GOOD_TPOT_MS) good++
+      })
+    }
+  }
+
+  function arrive(now: number): void {
+    if (now >= forMs) return
+    const tokens = 20 + draw.below(360)
+    const job = scheduledJob(`job_${seed}_${++jobs}`, { acceptedMono: now, promptTokens: 50 + draw.below(900) })
+    attempt(job, tokens, [], 1, now)
+    const next = now - (Math.log(1 - uniform()) / perSecond) * 1_000
+    at(next, () => arrive(next))
+  }
+
+  at(0, () => arrive(0))
+  for (let event = events.pop(); event !== undefined; event = events.pop()) event.run()
+  ttfts.sort((a, b) => a - b)
+  const quantile = (share: number): number => ttfts[Math.min(ttfts.length - 1, Math.floor(share * ttfts.length))]
+  const all = [...calls.values()].reduce((sum, each) => sum + each, 0)
+  return {
+    goodput: (good / forMs) * 1_000,
+    ttftP50Ms: quantile(0.5),
+    ttftP99Ms: quantile(0.99),
+    failed: failed / jobs,
+    shares: Object.fromEntries([...calls].map(([name, each]) => [name, each / all])),
+  }
+}
