@@ -204,10 +204,11 @@ export class Plan {
         each(own)
         return own.chosen === null ? null : { state: own.chosen, route, model: job.model }
       }
-      each({ ...own, chosen: null })
+      const candidates = [...own.candidates]
+      each({ ...own, candidates, chosen: null })
       const other = this.#instead(fallbacks.general, job, failedAt, outputTokens, now, each)
       if (other !== null || own.chosen === null) return other
-      each(own)
+      each({ ...own, candidates })
       return { state: own.chosen, route, model: job.model }
     }
     return this.#instead(fallbacks[reason], job, failedAt, outputTokens, now, each)
