@@ -74,6 +74,20 @@ it('tries again after growing delays, or when the collector wants it', async () 
   expect(seen).toEqual({ sent: 1, dropped: 0, posts: 5 })
 })
 
+it('a collector that wants it again at once waits for as long as one that does not tell', async () => {
+  const { clock, seen, outbox, answer } = open()
+  outbox.add(batch(10))
+  for (let tries = 1; tries <= 5; tries++) await answer({ kind: 'later', why: 'HTTP 429', afterMs: 0 })
+  expect(seen.posts).toBe(1)
+  clock.advance(1_000)
+  expect(seen.posts).toBe(2)
+  await answer({ kind: 'later', why: 'HTTP 503', afterMs: 0 })
+  clock.advance(1_999)
+  expect(seen.posts).toBe(2)
+  clock.advance(1)
+  expect(seen.posts).toBe(3)
+})
+
 it('holds at most 8 MiB: the oldest go, but never the one on its way', async () => {
   const { seen, outbox, answer } = open()
   for (let i = 1; i <= 40; i++) outbox.add(batch(1 << 20, i))
@@ -153,5 +167,8 @@ it('a stop tries each once more, within its bound, and drops the rest', async ()
   const given = late.outbox.flush(1_000)
   late.clock.advance(1_000)
   await given
+  expect(late.seen).toEqual({ sent: 0, dropped: 5, posts: 1 })  // Its connection is closed after that: what comes of it counts no more
+  await late.answer(AWAY)
   expect(late.seen).toEqual({ sent: 0, dropped: 5, posts: 1 })
+  expect(late.lines).toEqual([])
 })

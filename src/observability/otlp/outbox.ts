@@ -66,10 +66,11 @@ export class Outbox {
     if (this.#isSending || this.#cancelRetry !== null) return
     if (this.#waiting.length === 0) return this.#onIdle?.()
     this.#isSending = true
-    const [{ body }] = this.#waiting
-    void this.#options.post(body).then((posted) => {
+    const [batch] = this.#waiting
+    void this.#options.post(batch.body).then((posted) => {
       this.#isSending = false
-      this.#took(posted)
+      // A stop that could not wait for this answer has dropped its batch
+      if (this.#waiting[0] === batch) this.#took(posted)
       this.#send()
     })
   }
@@ -99,7 +100,8 @@ export class Outbox {
 
   #wait(afterMs: number | null): void {
     const { clock, jitter } = this.#options
-    const ms = afterMs ?? this.#retryMs * (0.5 + jitter() / 2)
+    // It may ask for more time, not for less: "0", or a date by another clock, would make every answer a question
+    const ms = Math.max(afterMs ?? 0, this.#retryMs * (0.5 + jitter() / 2))
     this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS)
     this.#cancelRetry = clock.after(ms, () => {
       this.#cancelRetry = null
