@@ -5,7 +5,7 @@ import { type Edited, Edits, sparse, unpack } from './edits.ts'
 import { cellOf, Marks, type PackedMarks, sumOfMarks } from './marks.ts'
 
 /** Of what is shown as 15 min, 1 h, 6 h, 24 h, 7 d. */
-const STEPS_MS = [15_000, 60_000, 360_000, 1_440_000, 10_080_000]
+export const STEPS_MS: readonly number[] = [15_000, 60_000, 360_000, 1_440_000, 10_080_000]
 export const SPARK = 60
 /** Beyond them, none is begun: half a MB each at most, of those that are used. Operators name them, not callers. */
 export const MAX_DEPLOYMENTS = 256

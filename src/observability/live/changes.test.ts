@@ -37,4 +37,16 @@ describe('changes', () => {
       ['config', 'Configuration reloaded', 'SIGHUP'],
     ])
   })
+
+  it('tell a change once, though the audit and another node have it by other readings of the clock', () => {
+    const changes = new Changes()
+    tell(changes, { atMs: 5_000.7, action: 'key-created', target: 'key key_ab' })
+    changes.addOlder([entry({ atMs: 4_999, action: 'key-created', target: 'key key_ab' })])
+    const [row] = changes.newest(1)
+    changes.addOthers({ ...row, atMs: row.atMs - 12 })
+    changes.addOthers({ ...row, atMs: 86_400_000 }, row.atMs)
+    expect(told(changes)).toHaveLength(1)
+    changes.addOthers({ ...row, atMs: row.atMs + 2_000 })
+    expect(told(changes)).toHaveLength(2)
+  })
 })

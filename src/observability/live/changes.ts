@@ -13,6 +13,8 @@ export const MAX_CHANGES = 200
 const MAX_OUT = 1_000
 /** A deployment that fails again so soon after it may be called again was out all the time. */
 const AGAIN_MS = 60_000
+/** The same words so soon after each other are one change. */
+const SAME_MS = 1_000
 
 const KINDS: ReadonlyArray<readonly [prefix: string, kind: ChangeRow['kind']]> = [
   ['config-', 'config'],
@@ -77,10 +79,15 @@ export class Changes {
     this.#keep(row, this.#edits.next())
   }
 
-  /** Of another node. It may be in the audit that was read here, too. */
-  addOthers(row: ChangeRow): void {
-    const text = JSON.stringify(row)
-    if (this.#rows.some((kept) => kept.row.atMs === row.atMs && JSON.stringify(kept.row) === text)) return
+  /**
+   * Of another node, or of the audit, which tell the same change by two readings of the clock. `writtenAtMs`: the time
+   * of it by the clock of whoever made it.
+   */
+  addOthers(row: ChangeRow, writtenAtMs = row.atMs): void {
+    const what = ({ kind, words, by }: ChangeRow): string => JSON.stringify([kind, words, by])
+    const isThen = (atMs: number): boolean =>
+      Math.abs(atMs - row.atMs) < SAME_MS || Math.abs(atMs - writtenAtMs) < SAME_MS
+    if (this.#rows.some((kept) => isThen(kept.row.atMs) && what(kept.row) === what(row))) return
     this.#keep(row, 0)
   }
 

@@ -5,7 +5,7 @@
 import { isRecord } from '../../core/json.ts'
 import type { ChangeRow, NodeRow } from '../../core/live.ts'
 import type { PackedStep } from '../brief/tally.ts'
-import type { PackedDeployment } from '../history/deployments.ts'
+import { type PackedDeployment, STEPS_MS } from '../history/deployments.ts'
 import type { Edited, Edits } from '../history/edits.ts'
 import { History } from '../history/history.ts'
 import type { PackedBucket } from '../history/tier.ts'
@@ -77,6 +77,41 @@ export function tellSince({ edits, history, tallies, traces, changes }: Own, sin
   return { upTo: Math.max(upTo, edits.last), more: false, items }
 }
 
+const ROLES: readonly unknown[] = ['all', 'gateway', 'worker'] satisfies ReadonlyArray<NodeRow['role']>
+const MAX_OUTS = 100
+/** Half of the finest bucket. */
+const SET_MS = 2_500
+
+/** Null: of another form, as another version may tell them. */
+export function vitalsOf(told: unknown): Vitals | null {
+  if (!isRecord(told)) return null
+  const { name, role, coordinates, startAtMs, skewMs, loopLagP99Ms, commitP99Ms, outs } = told
+  const isNumber = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value)
+  const isNumberOrNull = (value: unknown): boolean => value === null || isNumber(value)
+  const isOut = (out: unknown): boolean => Array.isArray(out) && typeof out[0] === 'string' && isNumber(out[1])
+  const isKnown =
+    typeof name === 'string' &&
+    ROLES.includes(role) &&
+    typeof coordinates === 'boolean' &&
+    [startAtMs, skewMs].every(isNumber) &&
+    [loopLagP99Ms, commitP99Ms].every(isNumberOrNull) &&
+    Array.isArray(outs) &&
+    outs.every(isOut)
+  return isKnown ? ({ ...told, outs: outs.slice(0, MAX_OUTS) } as unknown as Vitals) : null
+}
+
+function isChange(told: unknown): told is ChangeRow {
+  if (!isRecord(told) || !Array.isArray(told['words'])) return false
+  const { atMs, kind, by, words } = told
+  const isText = (word: unknown): boolean => isRecord(word) && typeof word['text'] === 'string'
+  return (
+    typeof atMs === 'number' &&
+    typeof kind === 'string' &&
+    (by === null || typeof by === 'string') &&
+    words.every(isText)
+  )
+}
+
 export class Copy {
   vitals: Vitals | null = null
   /** Edits of its node up to this one are here. */
@@ -88,28 +123,50 @@ export class Copy {
   readonly jobs = new Map<string, PackedTrace>()
   /** Jobs that have changed since somebody looked. */
   readonly changed = new Set<string>()
+  /** Of its buckets; null: none is here. */
+  #shiftMs: number | null = null
 
-  /** `shiftMs`: what is to be added to its times. Items of a form that is not known are left out. */
-  take(items: readonly unknown[], shiftMs: number, onChange: (row: ChangeRow) => void): void {
+  /**
+   * `shiftMs`: what is to be added to its times. Buckets are shifted by whole ones, so they are told to half a bucket,
+   * and by as many as at first: told anew they must come to the same place. Items of a form that is not known are left
+   * out.
+   */
+  take(items: readonly unknown[], shiftMs: number, onChange: (row: ChangeRow, writtenAtMs: number) => void): void {
     this.history ??= new History(this.vitals?.startAtMs ?? 0)
+    this.#shiftMs ??= shiftMs
     for (const item of items)
       try {
         this.#take(item as Item, this.history, shiftMs, onChange)
       } catch {} // of another version
   }
 
-  #take(item: Item, history: History, shiftMs: number, onChange: (row: ChangeRow) => void): void {
+  /** Has one of the clocks been set since its buckets were taken? They are in other places then than those to come. */
+  isOff(shiftMs: number): boolean {
+    return this.#shiftMs !== null && Math.abs(shiftMs - this.#shiftMs) > SET_MS
+  }
+
+  #take(item: Item, history: History, shiftMs: number, onChange: (row: ChangeRow, writtenAtMs: number) => void): void {
+    const there = (bucket: number, stepMs: number): number => bucket + Math.round(this.#shiftMs! / stepMs)
     switch (item[0]) {
-      case 'bucket':
-        return history.tiers[item[1]].put(item[2])
-      case 'deployment':
-        return history.deployments.put(item[1])
-      case 'tally':
-        return this.tallies[TALLIES[item[1]]].put(item[2])
+      case 'bucket': {
+        const tier = history.tiers[item[1]]
+        const [bucket, ...sums] = item[2]
+        return tier.put([there(bucket, tier.stepMs), ...sums])
+      }
+      case 'deployment': {
+        const [name, ring, bucket, ttft, tpot, sums, lastError, lastErrorAtMs] = item[1]
+        const at = there(bucket, STEPS_MS[ring])
+        return history.deployments.put([name, ring, at, ttft, tpot, sums, lastError, lastErrorAtMs + shiftMs])
+      }
+      case 'tally': {
+        const tally = this.tallies[TALLIES[item[1]]]
+        const [step, counts] = item[2]
+        return tally.put([there(step, tally.stepMs), counts])
+      }
       case 'job':
         return this.#job(shifted(item[1], shiftMs))
       case 'change':
-        if (isRecord(item[1]) && typeof item[1].atMs === 'number') onChange(item[1])
+        if (isChange(item[1])) onChange({ ...item[1], atMs: item[1].atMs + shiftMs }, item[1].atMs)
         return
       default:
     }

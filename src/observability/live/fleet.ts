@@ -12,7 +12,7 @@ import { History } from '../history/history.ts'
 import { sumOf } from '../history/sum.ts'
 import { mergeTraces, type PackedTrace, packTrace, shifted } from '../traces/merged.ts'
 import type { Trace, TraceBook } from '../traces/traces.ts'
-import { Copy, type Own, tellSince, type Vitals } from './copies.ts'
+import { Copy, type Own, tellSince, type Vitals, vitalsOf } from './copies.ts'
 import { FleetTraces } from './fleet-traces.ts'
 import type { Nodes } from './live.ts'
 import type { View } from './now-pages.ts'
@@ -48,7 +48,7 @@ export interface FleetParts {
 }
 
 interface Node {
-  readonly copy: Copy
+  copy: Copy
   name: string
   role: NodeRow['role']
   /** When it told something last; when it was first listed, where it has told nothing yet. */
@@ -238,23 +238,31 @@ export class Fleet implements Nodes {
 
   #heard(from: string, answer: string): void {
     const told = parsed(answer)
-    if (!this.#isLooked || told === null || told['v'] !== VERSION || !isRecord(told['is'])) return
+    const is = told === null ? null : vitalsOf(told['is'])
+    if (!this.#isLooked || told === null || told['v'] !== VERSION || is === null) return
     const { clock, storeMs, own } = this.#parts
-    const is = told['is'] as unknown as Vitals
-    const skewMs = clock.wallMs() - storeMs() - Number(is.skewMs)
-    const shiftMs = Math.abs(skewMs) < SAME_MS || Number.isNaN(skewMs) ? 0 : Math.round(skewMs)
+    const skewMs = clock.wallMs() - storeMs() - is.skewMs
+    const shiftMs = Math.abs(skewMs) < SAME_MS ? 0 : Math.round(skewMs)
     if (told['t'] === 'job') return this.#heardJob(from, told, shiftMs)
     const { items, upTo, more } = told
     if (told['t'] !== 'look' || !Array.isArray(items) || typeof upTo !== 'number') return
-    const node = this.#nodes.get(from) ?? this.#add(from, String(is.name), is.role)
+    const node = this.#nodes.get(from) ?? this.#add(from, is.name, is.role)
     if ([...this.#nodes.keys()].indexOf(from) >= MAX_COPIES) return
     node.heardMono = clock.monoMs()
     node.absentMs = 0
     const { copy } = node
-    copy.vitals = is
+    if (copy.isOff(shiftMs)) {
+      node.copy = new Copy()
+      return void this.#ask(from).catch(() => {}) // with the next look
+    }
+    copy.vitals = {
+      ...is,
+      startAtMs: is.startAtMs + shiftMs,
+      outs: is.outs.map(([deployment, sinceMs]) => [deployment, sinceMs + shiftMs]),
+    }
     // One that was asked twice may answer the first question last
     if (upTo < copy.upTo) return
-    copy.take(items, shiftMs, (row) => own.changes.addOthers(row))
+    copy.take(items, shiftMs, (row, writtenAtMs) => own.changes.addOthers(row, writtenAtMs))
     copy.upTo = upTo
     if (more !== true) copy.isWhole = true
     else this.#ask(from).catch(() => {}) // with the next look
