@@ -167,7 +167,8 @@ it('a stop tries each once more, within its bound, and drops the rest', async ()
   const given = late.outbox.flush(1_000)
   late.clock.advance(1_000)
   await given
-  expect(late.seen).toEqual({ sent: 0, dropped: 5, posts: 1 }) // Its connection is closed after that: what comes of it counts no more
+  expect(late.seen).toEqual({ sent: 0, dropped: 5, posts: 1 })
+  // Its connection is closed after that
   await late.answer(AWAY)
   expect(late.seen).toEqual({ sent: 0, dropped: 5, posts: 1 })
   expect(late.lines).toEqual([])
