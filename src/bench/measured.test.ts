@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { busyness } from '../../test/in-time.ts'
 import { run as sluice } from '../cli/run.ts'
 import { systemClock } from '../core/clock.ts'
 import { type MockCall, type MockServer, startMock } from '../mock/server.ts'
@@ -81,7 +82,7 @@ describe('against a mock engine with a known queue, prefill and pace', () => {
   ])(
     '%s: TTFT within 2 %% or 1 ms, TPOT likewise',
     // Time is the subject: a neighbour that takes the core for a while is no error, one that is there each time is
-    { timeout: 30_000, retry: 2 },
+    { retry: 2 },
     async (model, rate, count) => {
       const sender = senderTo(mock.url, model, model)
       await sender.caller.warm(20)
@@ -91,8 +92,8 @@ describe('against a mock engine with a known queue, prefill and pace', () => {
       const calls = await callsOf(mock)
       const { firstMs, paceMs } = offBy(records, calls, model.includes('-b8') ? 8 : 1)
       // The way there and back is part of TTFT: below a ms on one machine
-      expect(Math.abs(firstMs)).toBeLessThan(Math.max(2, ttft(records[0])! * 0.02))
-      expect(Math.abs(paceMs)).toBeLessThan(Math.max(1, tpot(records[0])! * 0.02))
+      expect(Math.abs(firstMs)).toBeLessThan(Math.max(2, ttft(records[0])! * 0.02) * busyness())
+      expect(Math.abs(paceMs)).toBeLessThan(Math.max(1, tpot(records[0])! * 0.02) * busyness())
     },
   )
 
@@ -104,7 +105,7 @@ describe('against a mock engine with a known queue, prefill and pace', () => {
       expect(server!.engine!.queue!).toBeGreaterThanOrEqual(79)
       expect(server!.engine!.prefill!).toBeGreaterThanOrEqual(39)
     }
-  }, 30_000)
+  })
 })
 
 it('a mock that serves two at once makes the others wait, and says for how long', async () => {
@@ -119,7 +120,7 @@ it('a mock that serves two at once makes the others wait, and says for how long'
   expect(sorted[1]).toBeLessThan(sorted[2])
   expect(sorted[2]).toBeGreaterThanOrEqual(55)
   expect(sorted[5]).toBeGreaterThanOrEqual(115)
-}, 30_000)
+})
 
 it('what fails is counted as what it was', async () => {
   const outcomes: Array<readonly [string, string, string | null]> = []
@@ -136,7 +137,7 @@ it('what fails is counted as what it was', async () => {
     ['mock-n20-d1-g5', 'error', 'garbage'],
     ['mock-n5', 'ok', null],
   ])
-}, 30_000)
+})
 
 it('an answer that falls silent is given up', async () => {
   const sender = senderTo(mock.url, 'mock-n20-s3', 'silent')
@@ -152,7 +153,7 @@ it('an answer that falls silent is given up', async () => {
   caller.close()
   sender.caller.close()
   expect([records[0].outcome, records[0].errorCode]).toEqual(['error', 'timeout'])
-}, 30_000)
+})
 
 const KEY = 'sk-canary-5f1c9'
 
@@ -199,7 +200,7 @@ describe('sluice bench run', () => {
     // The address of the target is told; nothing is loaded
     expect(/<script|(?:src|href)="\w+:|@import|url\(/.exec(report)).toBeNull()
     expect(report.includes('Does it count?')).toBe(true)
-  }, 60_000)
+  })
 
   it('asks the same prompts again for the same seed, whatever the nonce', async () => {
     await bench('run', '--target', mock.url, '--model', 'mock-n4', '--out', out, '--label', 'again', ...small)
@@ -208,7 +209,7 @@ describe('sluice bench run', () => {
     expect(hashes(again.run)).toEqual(hashes(before.run))
     const bodies = (await mock.bodies()).filter((body) => body.includes('mock-n4"'))
     expect(new Set(bodies).size).toBe(bodies.length)
-  }, 60_000)
+  })
 
   it('ends with 1 for a missed goal, 2 for a mistake, 3 for a run that does not count', async () => {
     const to = ['run', '--target', mock.url, '--out', out, '--label', 'codes']
@@ -221,7 +222,7 @@ describe('sluice bench run', () => {
     expect(codes.map(({ code }) => code)).toEqual([1, 2, 3])
     expect(codes[1].noted).toContain('choose one of them')
     expect(codes[2].printed).toContain('INVALID')
-  }, 60_000)
+  })
 
   it('breaks off when it is told to', async () => {
     const { code, printed } = await bench(
@@ -232,7 +233,7 @@ describe('sluice bench run', () => {
     expect(code).toBe(3)
     expect(printed).toContain('BROKEN OFF: --abort-on error>5%')
     expect(readRunFolder(join(out, 'broken')).records.length).toBeLessThan(400)
-  }, 60_000)
+  })
 
   it('breaks off after a warm-up of which nothing ended well, and tells by which code', async () => {
     const { code, printed } = await bench(
@@ -242,7 +243,7 @@ describe('sluice bench run', () => {
     expect(code).toBe(3)
     expect(printed).toContain('BROKEN OFF: no request of the warm-up ended well: mock_error 3')
     expect(readRunFolder(join(out, 'refused')).records).toEqual([])
-  }, 60_000)
+  })
 
   it('makes its report again from the records', async () => {
     const { code, printed } = await bench('report', join(out, 'before'))
@@ -286,7 +287,7 @@ describe('sluice bench run', () => {
       ...['--rate', '2', '--round', '90req'],
     )
     expect(noted).toContain('8 rounds of 90 requests, 2.00 a second: about 6 min')
-  }, 30_000)
+  })
 
   it('says so where there is no server', async () => {
     const { code, noted } = await bench('run', '--target', 'http://127.0.0.1:9', '--out', out)

@@ -58,7 +58,7 @@ suite('what the first page offers to try is one press away', async () => {
     await page.goto(`${siteOf(app).base}/playground?try=${tried}`)
     const focused = (): Promise<unknown> =>
       page.evaluate('(document.activeElement.getAttribute("aria-label") ?? document.activeElement.innerText)')
-    await expect.poll(focused, { timeout: 20_000 }).toMatch(new RegExp(`^${name}`))
+    await expect.poll(focused).toMatch(new RegExp(`^${name}`))
   }
   expect(faults).toEqual([])
 })

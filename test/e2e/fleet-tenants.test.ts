@@ -5,7 +5,7 @@ import { ADMIN_KEY, call, type Fleet, type FleetProcess, startFleet } from './fl
 import { killAll, removeFolders } from './serve.ts'
 
 type Body = Record<string, any>
-const WITHIN = { timeout: 5_000, interval: 50 }
+const WITHIN = { interval: 50 }
 
 describe.skipIf(NO_REDIS)('Redis: tenants of a fleet', () => {
   let fleet: Fleet
@@ -98,13 +98,13 @@ describe.skipIf(NO_REDIS)('Redis: tenants of a fleet', () => {
     const alive = [...fleet.gateways].filter((url) => url !== coordinating.url)
     await fleet.add('worker')
     for (const url of alive) {
-      await expect.poll(() => ask(url, other['key']), { timeout: 15_000 }).toBe(200)
+      await expect.poll(() => ask(url, other['key'])).toBe(200)
       expect(await ask(url, key)).toBe(403)
     }
     const [url] = alive
     expect(await state(waiting, key, url)).not.toMatch(/leased|done/)
     await call(late.adminUrl, '/admin/enable', { key: ADMIN_KEY, body: { tenant: 'stopped' } })
-    await expect.poll(() => state(waiting, key, url), { timeout: 10_000 }).toBe('done')
+    await expect.poll(() => state(waiting, key, url)).toBe('done')
     for (const each of alive) await expect.poll(() => ask(each, key), WITHIN).toBe(200)
   })
 })

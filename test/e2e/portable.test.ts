@@ -283,7 +283,7 @@ describe.skipIf(!CAN_LIMIT)('on a disk that is full', () => {
     for (const one of full) expect(one).toMatchObject({ code: 'storage_full', left: [] })
     expect(whole.length).toBeGreaterThan(0)
     for (const one of whole) expect(one).toMatchObject({ jobs: 20 })
-  }, 60_000)
+  })
 })
 
 describe.skipIf(NO_REDIS)('migrate', () => {

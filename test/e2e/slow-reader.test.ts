@@ -48,7 +48,7 @@ const get = async (path: string): Promise<any> =>
   (await fetch(server.url + path, { headers: { authorization: `Bearer ${server.key}` } })).json()
 /** All jobs have ended. */
 const idle = (): Promise<void> =>
-  expect.poll(async () => (await get('/v1/jobs?state=queued,leased')).data.length, { timeout: 60_000 }).toBe(0)
+  expect.poll(async () => (await get('/v1/jobs?state=queued,leased')).data.length).toBe(0)
 
 interface Cost {
   /** The server's RSS at most. */

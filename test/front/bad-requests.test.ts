@@ -222,9 +222,7 @@ describe('events', () => {
     expect(Number(got.headers['retry-after'])).toBeGreaterThan(0)
     readers[0].destroy()
     const isFree = async (): Promise<void> => {
-      await expect
-        .poll(async () => (await ask('GET', target, '', {}, { withinMs: 100 })).status, { timeout: 20_000 })
-        .toBe(200)
+      await expect.poll(async () => (await ask('GET', target, '', {}, { withinMs: 100 })).status).toBe(200)
     }
     await isFree()
     // 69: a reader that closes its side may still read; once it has left, its place is free
@@ -234,7 +232,7 @@ describe('events', () => {
         expect(answer.status).toBe(200)
         return answer
       },
-      { timeout: 20_000 },
+      { timeout: 60_000 },
     )
     expect(half.body.split('\nid: ').length).toBeGreaterThan(3)
     await isFree()

@@ -112,7 +112,7 @@ describe('Now', () => {
     expect(opened.told.some(({ t }) => t === 'chart')).toBe(false)
   })
 
-  it('names what is paused while nothing runs', { timeout: 40_000 }, async () => {
+  it('names what is paused while nothing runs', async () => {
     await app.admin('/admin/pause', { model: 'talks' })
     const waiting = submit('demo: tokens=2 delay=1 ttft=1', { model: 'talks' })
     const opened = await page()

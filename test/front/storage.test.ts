@@ -92,4 +92,4 @@ it('a kill switch ends what runs while nothing can be stored, and says so', asyn
     await app.stop()
     rmSync(dir, { recursive: true, force: true })
   }
-}, 30_000)
+})

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 import { startTestApp, type TestApp } from '../front/app.ts'
 import { NO_REDIS, RedisServer } from './server.ts'
 
-it.skipIf(NO_REDIS)('every gateway learns, whichever has the coordinator', { timeout: 60_000 }, async () => {
+it.skipIf(NO_REDIS)('every gateway learns, whichever has the coordinator', async () => {
   const upstream = createServer((req, res) => {
     req.resume().on('end', () =>
       res.setHeader('content-type', 'application/json').end(
