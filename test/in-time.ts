@@ -4,7 +4,8 @@ import { availableParallelism, loadavg } from 'node:os'
 export const busyness = (): number => Math.max(1, loadavg()[0] / availableParallelism())
 
 /**
- * How long something took on the wall: on a busy machine it may take so many times longer. A test that is too late is run again (vitest.config.ts): who is slow is slow each time.
+ * How long something took on the wall: on a busy machine it may take so many times longer. A test that is too late is
+ * run again (vitest.config.ts): who is slow is slow each time.
  */
 export function expectInTime(tookMs: number, boundMs: number): void {
   const allowedMs = boundMs * busyness()
