@@ -21,7 +21,7 @@ import { History } from '../observability/history/history.ts'
 import { Changes } from '../observability/live/changes.ts'
 import { Fleet } from '../observability/live/fleet.ts'
 import { createJobPages } from '../observability/live/job-pages.ts'
-import { Lately } from '../observability/live/lately.ts'
+import { Lately, ShareOfMinute } from '../observability/live/lately.ts'
 import { createLive } from '../observability/live/live.ts'
 import { createNowPages, type Spent } from '../observability/live/now-pages.ts'
 import { bounded } from '../observability/live/patience.ts'
@@ -67,6 +67,8 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
   const { engine, catalogue, loop, publicUrl, killsWorker } = parts
   const { clock, log } = runtime
   const lag = new Lately(loop.delay)
+  const held = new ShareOfMinute()
+  let loopHeld: number | null = null
   const commits = engine.metrics.find((metric) => metric.name === 'commit_ms')
   const commitTime = commits instanceof Histogram ? new Lately(commits) : null
   const { operations, jobs } = engine
@@ -80,7 +82,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
     ...{ atMs: clock.wallMs(), kind: 'config', by: null },
     words: [{ text: node, strong: true }, { text: ` started (Sluice ${version})` }],
   })
-  const watchers = new Watchers(edits)
+  const watchers = new Watchers(recorded)
   const refused = new RefusedOfLate(clock.wallMs())
   for (const each of [history, traces, changes, watchers, refused]) runtime.observe(each.observe)
   const reports = createReports(engine.ledger, clock)
@@ -92,6 +94,8 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
   /** While the store is away there is nothing to see. */
   const look = (): void => {
     traces.rest(clock.monoMs())
+    loop.refresh()
+    loopHeld = held.read(loop.heldMs, clock.monoMs())
     void operations.depth().then(
       (depth) => history.looked(clock.wallMs(), depth),
       () => {},
@@ -111,6 +115,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
       coordinates: gaugeIn(engine.metrics, 'coordinating') !== 0,
       loopLagP99Ms: lag.p99(),
       commitP99Ms: commitTime?.p99() ?? null,
+      loopHeld,
     }
   })
   const fleet = new Fleet({
@@ -139,6 +144,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
     store: () => ({ error: storeError(), commitP99Ms: most(fleet.vitals().map(({ commitP99Ms }) => commitP99Ms)) }),
     outSince: (deployment) => outSince(fleet, deployment),
     gone: () => fleet.gone(),
+    loop: () => mostHeld(fleet),
     silent: (nowMs) => watchers.silent(nowMs),
   })
 
@@ -233,6 +239,16 @@ const nameOf = ({ engine }: Config, { peers }: Engine): string =>
 /** One that follows it, after a crash, has the same. */
 const seatOf = ({ dataDir, role }: Config): string =>
   [hostname(), resolve(dataDir), role, environmentOf(NTH_PROCESS) ?? ''].join(' ')
+
+function mostHeld(fleet: Fleet): { readonly node: string; readonly share: number } | null {
+  const held = fleet
+    .vitals()
+    .flatMap(({ name, loopHeld }) => (typeof loopHeld === 'number' ? [{ node: name, share: loopHeld }] : []))
+  return held.reduce<(typeof held)[number] | null>(
+    (worst, each) => (each.share > (worst?.share ?? 0) ? each : worst),
+    null,
+  )
+}
 
 /** The longest of what any node knows. */
 function outSince(fleet: Fleet, deployment: string): number | null {

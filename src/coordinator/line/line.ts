@@ -165,6 +165,7 @@ export class LineView {
     most: number,
     now: number,
   ): readonly Row[] {
+    if (most === 0) return []
     const shown = this.#shown.get(by)
     const isKept = shown !== undefined && now - shown.sinceMono < KEPT_MS
     const kept = isKept ? shown.names.flatMap((name) => rows.get(name) ?? []).slice(0, most) : []

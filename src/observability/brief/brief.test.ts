@@ -1,93 +1,28 @@
 /** Ten faults, each blamed on what it is, and two without a cause. */
 import { describe, expect, it } from 'vitest'
-import { SluiceError } from '../../core/errors.ts'
 import type { Brief } from '../../core/live.ts'
-import type { TtftParts } from '../../core/measure.ts'
 import { briefsOf } from './brief.ts'
-import type { DeploymentNow, Period, Situation } from './situation.ts'
+import type { DeploymentNow } from './situation.ts'
+import {
+  all,
+  deployment,
+  FULL,
+  first,
+  type Given,
+  late,
+  NOW_MS,
+  parts,
+  pause,
+  QUEUED,
+  situation,
+  USUAL,
+  WELL,
+  waits,
+} from './testing/situations.ts'
 import { textOf } from './words.ts'
 
-const NOW_MS = 1_800_000_000_000
-const USUAL: TtftParts = { admission: 6, queue: 20, retries: 0, routing: 2, connect: 5, upstream: 260, delivery: 1 }
-const parts = (more: Partial<TtftParts>): TtftParts => ({ ...USUAL, ...more })
-
-const WELL: Period = {
-  firstTokens: 60,
-  parts: USUAL,
-  ttftP95Ms: 420,
-  tpotP95Ms: 24,
-  tpotP50Ms: 18,
-  done: 60,
-  failed: 0,
-  expired: 0,
-  refused: 0,
-  judged: 60,
-  good: 60,
-}
-
-const deployment = (
-  name: string,
-  more: Omit<Partial<DeploymentNow>, 'lately'> & { lately?: Partial<DeploymentNow['lately']> } = {},
-): DeploymentNow => ({
-  model: 'chat',
-  deployment: name,
-  state: 'up',
-  active: 10,
-  concurrent: 24,
-  coolsForMs: 0,
-  failuresInRow: 0,
-  lastError: null,
-  ttftP95Ms: 400,
-  tpotP50Ms: 18,
-  ttftSpark: [],
-  tpotSpark: [],
-  attempts: 100,
-  failed: 0,
-  nanoUsd: null,
-  outForMs: null,
-  tpotP50BeforeMs: 18,
-  ...more,
-  lately: { ttftP95Ms: 400, tpotP50Ms: 18, tpotP95Ms: 24, late: 0, slow: 0, ...more.lately },
-})
-
-const situation = ({
-  now,
-  waiting,
-  ...more
-}: Omit<Partial<Situation>, 'now' | 'waiting'> & {
-  now?: Partial<Period>
-  waiting?: Partial<Situation['waiting']>
-}): Situation => ({
-  nowMs: NOW_MS,
-  isNew: false,
-  goals: { ttftMs: 1_500, tpotMs: 50, good: 0.99 },
-  before: { ...WELL, firstTokens: 3_000 },
-  since: {},
-  running: 24,
-  stuckMs: 0,
-  stuckModels: [],
-  submits: [],
-  silent: [],
-  paused: [],
-  deployments: [deployment('vllm-a'), deployment('vllm-b')],
-  failures: [],
-  retried: [],
-  refusals: [],
-  store: { error: null, sinceAtMs: null, commitP99Ms: 4 },
-  gone: [],
-  ...more,
-  now: { ...WELL, ...now },
-  waiting: { jobs: 0, tokens: 0, models: [{ model: 'chat', jobs: 1 }], limit: null, most: null, ...waiting },
-})
-
-const FULL = new SluiceError('storage_full').wire
-const late = (more: Partial<TtftParts>): Partial<Period> => ({ ttftP95Ms: 4_100, parts: parts(more) })
-const QUEUED = late({ queue: 2_400, upstream: 400 })
-const first = (given: Parameters<typeof situation>[0]): Brief => briefsOf(situation(given))[0]
-const all = ({ state, cause, harm }: Brief): string => [state, cause, harm].map(textOf).join(' | ')
-
 describe('what is to blame', () => {
-  it.each<[fault: string, Parameters<typeof situation>[0], Brief['kind'], RegExp]>([
+  it.each<[fault: string, Given, Brief['kind'], RegExp]>([
     [
       'a limit of the queue: all slots are taken',
       {
@@ -119,7 +54,7 @@ describe('what is to blame', () => {
       'a slow model',
       {
         now: { tpotP95Ms: 92, tpotP50Ms: 70 },
-        deployments: [deployment('vllm-a', { lately: { tpotP50Ms: 70, slow: 58 } }), deployment('vllm-b')],
+        deployments: [deployment('vllm-a', { tpotP50Ms: 70, slow: 9 }), deployment('vllm-b')],
       },
       'slow',
       /vllm-a makes a token in 70 ms; in the hour before it was 18 ms\. First tokens come in time/,
@@ -128,7 +63,7 @@ describe('what is to blame', () => {
       'a slow connection',
       {
         now: late({ connect: 2_600 }),
-        deployments: [deployment('vllm-a', { lately: { ttftP95Ms: 4_000, late: 50 } }), deployment('vllm-b')],
+        deployments: [deployment('vllm-a', { ttftP95Ms: 4_000, late: 9 }), deployment('vllm-b')],
       },
       'late',
       /2\.6 s is connecting\. vllm-a takes long to connect to/,
@@ -163,7 +98,7 @@ describe('what is to blame', () => {
         stuckMs: 60_000,
         since: { stuck: NOW_MS - 60_000 },
         waiting: { jobs: 7 },
-        paused: [{ model: 'chat', share: 1 }],
+        paused: [pause(1, { model: 'chat' })],
       },
       'stuck',
       /Nothing runs, though 7 jobs wait.*model chat is paused by an operator/,
@@ -172,9 +107,9 @@ describe('what is to blame', () => {
       'a model whose only deployment was taken out, while others run',
       {
         stuckModels: [{ model: 'late', jobs: 10, forMs: 60_000 }],
-        waiting: { jobs: 10, models: [{ model: 'late', jobs: 10 }] },
+        waiting: { jobs: 10, models: [waits('late', 10)] },
         deployments: [deployment('vllm-a'), deployment('out', { model: 'late', state: 'draining' })],
-        paused: [{ model: 'chat', share: 1 }],
+        paused: [pause(0.9, { model: 'chat', of: { chat: 1, late: 0 } })],
       },
       'stuck',
       /Nothing of late runs, though 10 jobs wait, for 1 minute now.*out is out, and no other deployment is left/,
@@ -190,7 +125,7 @@ describe('what is to blame', () => {
       {
         now: QUEUED,
         waiting: { jobs: 50, most: { tenant: 'docs-batch', jobs: 45 } },
-        submits: [{ tenant: 'docs-batch', now: 50, before: 1 }],
+        submits: [{ tenant: 'docs-batch', model: 'chat', now: 50, before: 1 }],
         deployments: [deployment('vllm-a', { state: 'full', active: 24 })],
       },
       'late',
@@ -228,12 +163,10 @@ describe('what is to blame', () => {
         now: QUEUED,
         waiting: {
           jobs: 25,
-          models: [
-            { model: 'one', jobs: 24 },
-            { model: 'fo', jobs: 1 },
-          ],
+          models: [waits('one', 24), waits('fo', 1)],
         },
-        paused: [{ tenant: 'other', share: 0.04 }],
+        delays: { queue: [{ model: 'one', ms: 9_000 }], retries: [] },
+        paused: [pause(0.04, { tenant: 'other' })],
         deployments: [
           deployment('dfo1', { model: 'fo', state: 'failing', outForMs: 90_000, lastError: 'provider_error' }),
           deployment('dfo2', { model: 'fo' }),
@@ -241,14 +174,14 @@ describe('what is to blame', () => {
         ],
       },
       'late',
-      /2\.4 s is the queue\. done1 takes 1 call at once, and it is taken; 25 jobs wait\./,
+      /2\.4 s is the queue\. done1 takes 1 call at once, and it is taken; 24 jobs wait\./,
     ],
     [
       'a full deployment, while another one of its model fails and a third has room',
       {
         now: QUEUED,
         waiting: { jobs: 5 },
-        gone: ['node_2'],
+        ...{ gone: ['node_2'], slots: 24 },
         deployments: [
           deployment('a', { state: 'full' }),
           deployment('b', { state: 'failing', outForMs: 9_000 }),
@@ -272,7 +205,7 @@ describe('what is to blame', () => {
     ],
     [
       'a worker that is gone',
-      { now: QUEUED, waiting: { jobs: 12 }, gone: ['node_2'] },
+      { now: QUEUED, waiting: { jobs: 12 }, gone: ['node_2'], slots: 24 },
       'late',
       /2\.4 s is the queue\. node_2 is gone, with the slots of its workers/,
     ],
@@ -287,8 +220,8 @@ describe('what is to blame', () => {
     const { cause } = first({
       now: { tpotP95Ms: 213, tpotP50Ms: 6 },
       deployments: [
-        deployment('slowm', { attempts: 1, lately: { tpotP50Ms: 99, tpotP95Ms: 99, slow: 1 } }),
-        deployment('demo-*', { attempts: 60, lately: { tpotP50Ms: 6, tpotP95Ms: 205, slow: 20 } }),
+        deployment('slowm', { attempts: 1, tpotP50Ms: 99, tpotP95Ms: 99, slow: 1 }),
+        deployment('demo-*', { attempts: 60, tpotP50Ms: 6, tpotP95Ms: 205, slow: 20 }),
       ],
     })
     expect(textOf(cause)).toMatch(
@@ -299,7 +232,7 @@ describe('what is to blame', () => {
   it('blames none for tokens where several are slow', () => {
     const { cause } = first({
       now: { tpotP95Ms: 213 },
-      deployments: ['a', 'b'].map((name) => deployment(name, { lately: { tpotP50Ms: 99, slow: 20 } })),
+      deployments: ['a', 'b'].map((name) => deployment(name, { tpotP50Ms: 99, slow: 20 })),
     })
     expect(textOf(cause)).toMatch(/^Cause not clear: of 40 slow answers, 20 are of a and 20 of b \(p50 of the hour/)
   })
@@ -307,10 +240,10 @@ describe('what is to blame', () => {
   it('blames a provider by its share of what was late', () => {
     const upstream = (...deployments: readonly DeploymentNow[]): string =>
       textOf(first({ now: late({ upstream: 2_600 }), deployments }).cause)
-    const one = deployment('one', { attempts: 1, lately: { ttftP95Ms: 9_000, late: 1 } })
-    const most = deployment('most', { lately: { ttftP95Ms: 4_000, late: 20 } })
+    const one = deployment('one', { attempts: 1, ttftP95Ms: 9_000, late: 1 })
+    const most = deployment('most', { ttftP95Ms: 4_000, late: 20 })
     expect(upstream(one, most)).toMatch(/the provider\. most is slow to answer: .* after 4\.0 s/)
-    expect(upstream(one, deployment('other', { lately: { ttftP95Ms: 4_000, late: 1 } }))).toMatch(/the provider\. $/)
+    expect(upstream(one, deployment('other', { ttftP95Ms: 4_000, late: 1 }))).toMatch(/the provider\. $/)
   })
 
   it('never says that all is well while a goal is missed', () => {

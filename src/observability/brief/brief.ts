@@ -4,9 +4,11 @@
  */
 import type { Brief, Words } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
-import { causeOfDelay, causeOfSlowness, holds, isAwaited, outFor, PART_NAMES } from './causes.ts'
+import { causeOfDelay, causeOfSlowness, isAwaited, isItsOwn, PART_NAMES, whyHeld } from './causes.ts'
+import { areWorkersFull } from './line-causes.ts'
 import { silent } from './silent.ts'
-import type { Counted, Situation, Trouble } from './situation.ts'
+import type { Counted, Situation, Trouble, Waits } from './situation.ts'
+import { holds, outFor } from './why.ts'
 import { duration, link, listed, percent, plural, say, strong } from './words.ts'
 
 /** What a cause must explain. */
@@ -105,10 +107,11 @@ function stuck(now: Situation): Brief | null {
         strong(one.model),
         say(` runs, though ${plural(one.jobs, 'job')} ${verb(one.jobs)}, for ${duration(one.forMs)} now.`),
       ]
-  const paused = now.paused.filter(
-    ({ model, share }) =>
-      (all || model === undefined || model === one.model) && (share === null || !all || holds(share)),
-  )
+  const holdsIt = (share: number | null): boolean => share !== null && holds(share)
+  const paused = now.paused.filter(({ share, of }) => holdsIt(all ? share : (of.get(one.model) ?? 0)))
+  // Which lane a job is of is not known here
+  const maybe = now.paused.filter(({ share, model }) => share === null && (all || (model ?? one.model) === one.model))
+  const { limit } = all ? waiting : (waiting.models.find(({ model }) => model === one.model) ?? NO_WAITS)
   const asked = deployments.filter(({ model }) => (all ? isAwaited(now, model) : model === one.model))
   const inUse = asked.filter(({ state }) => state === 'up' || state === 'full' || state === 'failing')
   const out = asked.filter(({ state }) => state === 'cooling' || state === 'draining')
@@ -129,13 +132,21 @@ function stuck(now: Situation): Brief | null {
       ...out.slice(0, 1).map(({ deployment }) => link(`Open ${deployment}`, modelPath(deployment))),
       ...actions,
     ]
-  } else if (gone.length > 0) cause = [strong(gone.join(', ')), say(gone.length === 1 ? ' is gone.' : ' are gone.')]
-  else if (waiting.limit !== null && waiting.limit.share >= EXPLAINS)
+  } else if (gone.length > 0 && areWorkersFull(now))
+    cause = [strong(gone.join(', ')), say(gone.length === 1 ? ' is gone.' : ' are gone.')]
+  else if (limit !== null && limit.share >= EXPLAINS)
     cause = [
-      strong(`A limit of the ${waiting.limit.level.replaceAll('_', ' ')}`, '/tenants'),
-      say(` has no room: ${unitText(waiting.limit.unit)}.`),
+      strong(`A limit of the ${limit.level.replaceAll('_', ' ')}`, '/tenants'),
+      say(` has no room: ${unitText(limit.unit)}.`),
     ]
-  else
+  else if (maybe.length > 0) {
+    cause = [
+      say('Perhaps what an operator has paused: '),
+      strong(pausedText(maybe), '/changes'),
+      say('; which jobs are of that lane is not known here.'),
+    ]
+    actions = [link('Changes', '/changes'), ...actions]
+  } else
     cause = [
       say(`Cause not clear: nothing is paused, ${plural(inUse.length, 'deployment')} can be called, no limit binds.`),
     ]
@@ -144,7 +155,9 @@ function stuck(now: Situation): Brief | null {
 }
 
 function failing(now: Situation): Brief | null {
-  const { now: period, failures } = now
+  const { now: period } = now
+  // What is not a deployment's own doing names none
+  const failures = now.failures.map((each) => (isItsOwn(each.code) ? each : { ...each, name: null }))
   const failed = period.failed + period.expired
   const ended = failed + period.done
   if (failed < MIN_ANSWERS || failed / ended < MANY) return null
@@ -179,7 +192,7 @@ function late(now: Situation): Brief | null {
   const { total, added } = addedOf(now, period.parts)
   const [[part, most]] = added
   if (most / total >= EXPLAINS) {
-    const { why, actions } = causeOfDelay(now, part)
+    const { why, actions } = causeOfDelay(now, part, most)
     const cause = [
       say(`Of the ${duration(total)} added, `),
       strong(`${duration(most)} is ${PART_NAMES[part]}`),
@@ -190,7 +203,8 @@ function late(now: Situation): Brief | null {
     return { kind: 'late', state, cause, harm: noLoss(now), actions: all.slice(0, 2), sinceAtMs: sinceOf(now, 'late') }
   }
   const told = added.filter(([, ms]) => ms > 0).slice(0, 4)
-  const cause = [
+  const held = whyHeld(now, total, goals.ttftMs)
+  const cause = held?.why ?? [
     say(`Cause not clear: of the ${duration(total)} added, `),
     ...listed(told.map(([name, ms]) => [strong(duration(ms)), say(` is ${PART_NAMES[name]}`)])),
     say('.'),
@@ -288,11 +302,14 @@ function noLoss({ waiting, now }: Situation): Words[] {
   if (waiting.jobs === 0)
     return now.refused === 0 ? [strong('Nothing is lost:'), say(' nothing waits, and none was refused.')] : []
   const { most, jobs } = waiting
-  const whose = most === null || most.jobs < 2 || most.jobs === jobs ? '' : `, ${most.jobs} of them from ${most.tenant}`
+  // Who waits is counted at another moment than how many: more than all of them is not told
+  const whose = most === null || most.jobs < 2 || most.jobs >= jobs ? '' : `, ${most.jobs} of them from ${most.tenant}`
   const all = most !== null && most.jobs === jobs && jobs > 1 ? `, all from ${most.tenant}` : ''
   const refused = now.refused === 0 ? '; none was refused.' : `; ${plural(now.refused, 'request')} refused.`
   return [strong('Nothing is lost:'), say(` ${plural(jobs, 'job')} ${verb(jobs)} in line${whose}${all}${refused}`)]
 }
+
+const NO_WAITS: Waits = { limit: null, most: null }
 
 const verb = (n: number): string => (n === 1 ? 'waits' : 'wait')
 

@@ -1,8 +1,10 @@
 /** Why a part of the time to first token has grown. */
 import type { Words } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
+import { delayedModels, whyInLine } from './line-causes.ts'
 import type { DeploymentNow, Situation } from './situation.ts'
-import { duration, link, listed, plural, say, strong } from './words.ts'
+import { deployment, holds, OUT, openDeployment, type Why } from './why.ts'
+import { duration, link, listed, percent, plural, say, strong } from './words.ts'
 
 export const PART_NAMES: Readonly<Record<keyof TtftParts, string>> = {
   admission: 'Sluice’s own admission',
@@ -14,42 +16,44 @@ export const PART_NAMES: Readonly<Record<keyof TtftParts, string>> = {
   delivery: 'delivery',
 }
 
-/** Of what waits: a share that stands for all of it. */
-export const MOST = 0.6
-/** A tenant that submits so many times as much as in the hour before is a burst. */
-const BURST = 3
 const SLOW_COMMIT_MS = 100
-
-interface Why {
-  readonly why: readonly Words[]
-  readonly actions: readonly Words[]
-}
+/** An admission waits for a few commits: so many of its ms, or more, are to be one. */
+const COMMIT_SHARE = 0.25
+/** Of a minute: when the event loop is held for longer, everything that is measured is late. */
+const HELD = 0.2
 
 const NOTHING: Why = { why: [], actions: [] }
 
-export const openDeployment = (name: string): Words => link(`Open ${name}`, `/models/${encodeURIComponent(name)}`)
-const openTenant = (name: string): Words => link(`Open ${name}`, `/tenants/${encodeURIComponent(name)}`)
-export const deployment = (name: string): Words => strong(name, `/models/${encodeURIComponent(name)}`)
-
-export function causeOfDelay(now: Situation, part: keyof TtftParts): Why {
+/** `ms`: how much was added to that part. */
+export function causeOfDelay(now: Situation, part: keyof TtftParts, ms: number): Why {
+  if (part === 'queue') return whyInLine(now)
+  if (part === 'retries') return whyRetried(now)
+  const held = whyHeld(now, ms, now.goals.ttftMs)
+  if (held !== null) return held
   switch (part) {
-    case 'queue':
-      return whyInLine(now)
     case 'admission':
     case 'routing':
-      return whyInSluice(now)
-    case 'retries':
-      return whyRetried(now)
+      return whyInSluice(now, ms)
     case 'connect':
     case 'upstream':
       return whyUpstream(now, part)
     case 'delivery':
-      return { why: [say('Readers take their answers slowly, or the event loop is busy.')], actions: [] }
+      return { why: [say('Readers take their answers slowly.')], actions: [] }
   }
 }
 
-/** Of what waits: a share that stands for all of it. */
-export const holds = (share: number): boolean => share >= MOST
+/** The event loop, if without what it was held for that would have been no trouble. Null: it is not to blame. */
+export function whyHeld({ loop }: Situation, ms: number, goalMs: number): Why | null {
+  if (loop === null || loop.share < HELD || ms * (1 - loop.share) > goalMs) return null
+  return {
+    why: [
+      strong(loop.node),
+      say(` has too little CPU: its event loop was held for ${percent(Math.min(1, loop.share))} of the last minute, `),
+      say('so all that passes there is late.'),
+    ],
+    actions: [],
+  }
+}
 
 /** The model that most of what waits is for; null: no single one. */
 function modelInLine({ waiting: { models } }: Situation): string | null {
@@ -63,114 +67,9 @@ export function isAwaited(now: Situation, model: string): boolean {
   return one === null ? now.waiting.models.some((each) => each.model === model) : model === one
 }
 
-function whyInLine(now: Situation): Why {
-  const { waiting, paused, gone, submits } = now
-  // One of a model that nobody asks for delays nothing
-  const isAsked = ({ model, attempts }: DeploymentNow): boolean =>
-    waiting.jobs > 0 ? isAwaited(now, model) : attempts > 0
-  const asked = now.deployments.filter(isAsked)
-  // Nor does one whose model has another with room
-  const out = asked.filter(
-    ({ outForMs, model }) => outForMs !== null && !asked.some((each) => each.model === model && each.state === 'up'),
-  )
-  if (out.length > 0) return whyOut(now, out)
-  if (gone.length > 0)
-    return {
-      why: [strong(gone.join(', ')), say(` ${gone.length === 1 ? 'is' : 'are'} gone, with the slots of its workers.`)],
-      actions: [],
-    }
-  if (paused.some(({ share }) => share !== null && holds(share)))
-    return { why: [say('An operator has paused a part of the queue.')], actions: [link('Changes', '/changes')] }
-  const { limit, most } = waiting
-  if (limit !== null && holds(limit.share)) {
-    const level = limit.level.replaceAll('_', ' ')
-    const whose = most !== null && level.startsWith('tenant') ? most.tenant : null
-    return {
-      why: [
-        say('What waits, waits for a limit of '),
-        whose === null ? strong(`the ${level}`) : strong(`tenant ${whose}`, `/tenants/${encodeURIComponent(whose)}`),
-        say(`: ${limit.unit === 'running' ? 'jobs at once' : limit.unit.replaceAll('_', ' ')}.`),
-      ],
-      actions: whose === null ? [link('Models', '/models')] : [openTenant(whose)],
-    }
-  }
-  const burst = submits.find(({ now, before }) => now >= 5 && now >= BURST * Math.max(before, 1))
-  if (burst !== undefined && most !== null && most.tenant === burst.tenant && holds(most.jobs / waiting.jobs))
-    return {
-      why: [
-        strong(burst.tenant, `/tenants/${encodeURIComponent(burst.tenant)}`),
-        say(
-          ` submits ${Math.round(burst.now)} jobs a minute, in the hour before ${Math.round(burst.before)}; ` +
-            `${most.jobs} of the ${waiting.jobs} that wait are its own.`,
-        ),
-      ],
-      actions: [openTenant(burst.tenant)],
-    }
-  return whyFull(now, asked)
-}
-
-function whyFull({ waiting: { jobs } }: Situation, asked: readonly DeploymentNow[]): Why {
-  const full = asked.filter(({ state }) => state === 'full')
-  const [first] = full
-  if (first === undefined) return NOTHING
-  const wait = jobs > 0 ? `; ${plural(jobs, 'job')} ${jobs === 1 ? 'waits' : 'wait'}` : ''
-  const slots = full.reduce((sum, { concurrent }) => sum + (concurrent ?? 0), 0)
-  return {
-    why:
-      full.length === 1 && slots === 1
-        ? [deployment(first.deployment), say(` takes 1 call at once, and it is taken${wait}.`)]
-        : [
-            say(`All ${plural(slots, 'slot')} of `),
-            ...listed(full.slice(0, 3).map((each) => [deployment(each.deployment)])),
-            say(` are taken${wait}.`),
-          ],
-    actions: [openDeployment(first.deployment)],
-  }
-}
-
-/** "vllm-b refuses …, so 24 of 48 slots of chat are left, all taken." */
-function whyOut({ deployments }: Situation, out: readonly DeploymentNow[]): Why {
-  const [worst] = out.toSorted((a, b) => (b.outForMs ?? 0) - (a.outForMs ?? 0))
-  const ofModel = deployments.filter(({ model }) => model === worst.model)
-  const left = ofModel.filter(({ outForMs }) => outForMs === null)
-  const slots = (of: readonly DeploymentNow[]): number | null =>
-    of.some(({ concurrent }) => concurrent === null)
-      ? null
-      : of.reduce((sum, { concurrent }) => sum + (concurrent ?? 0), 0)
-  const all = slots(ofModel)
-  const isTaken = left.length > 0 && left.every(({ state }) => state === 'full')
-  const error = worst.lastError === null ? 'is out' : (OUT[worst.lastError] ?? 'fails')
-  const rest =
-    left.length === 0
-      ? [say('; '), strong(worst.model), say(' has no other deployment.')]
-      : all === null
-        ? [say('.')]
-        : [
-            say(`, so ${slots(left)} of ${plural(all, 'slot')} of `),
-            strong(worst.model),
-            say(` are left${isTaken ? ', all taken' : ''}.`),
-          ]
-  return {
-    why: [deployment(worst.deployment), say(` ${error}${outFor(worst, ', for ', ' now')}`), ...rest],
-    actions: [openDeployment(worst.deployment)],
-  }
-}
-
-/** Nothing where it only just is, or nobody knows since when. */
-export const outFor = ({ outForMs }: DeploymentNow, before: string, after: string): string =>
-  outForMs === null || outForMs < 1_000 ? '' : `${before}${duration(outForMs)}${after}`
-
-const OUT: Readonly<Record<string, string>> = {
-  provider_rate_limited: 'answers 429',
-  provider_unreachable: 'can’t be reached',
-  provider_timeout: 'does not answer in time',
-  provider_auth: 'rejects our key',
-  provider_error: 'fails',
-}
-
-function whyInSluice({ store }: Situation): Why {
+function whyInSluice({ store }: Situation, ms: number): Why {
   if (store.error !== null) return { why: [say('The store is in trouble: '), strong(store.error.message)], actions: [] }
-  if (store.commitP99Ms === null || store.commitP99Ms < SLOW_COMMIT_MS) return NOTHING
+  if (store.commitP99Ms === null || store.commitP99Ms < Math.max(SLOW_COMMIT_MS, COMMIT_SHARE * ms)) return NOTHING
   return {
     why: [
       say('The '),
@@ -181,10 +80,21 @@ function whyInSluice({ store }: Situation): Why {
   }
 }
 
-function whyRetried({ retried }: Situation): Why {
-  const [most] = retried
-  const all = retried.reduce((sum, { count }) => sum + count, 0)
+/** Is that the deployment's own doing? A worker that died, or a deadline that passed, is not. */
+export const isItsOwn = (code: string): boolean => code.startsWith('provider_') || code === 'answer_invalid'
+
+function whyRetried({ retried, delays, deployments }: Situation): Why {
+  const models = delayedModels(delays.retries)
+  const of = new Set(deployments.filter(({ model }) => models.includes(model)).map((each) => each.deployment))
+  const late = retried.filter(({ name }) => name !== null && of.has(name))
+  const [most] = late
+  const all = late.reduce((sum, { count }) => sum + count, 0)
   if (most === undefined || most.name === null || !holds(most.count / all)) return NOTHING
+  if (!isItsOwn(most.code))
+    return {
+      why: [say(`${plural(most.count, 'attempt')} began again: `), say(`${most.code.replaceAll('_', ' ')}.`)],
+      actions: [],
+    }
   return {
     why: [
       deployment(most.name),
@@ -213,6 +123,8 @@ function whyUpstream({ deployments, goals }: Situation, part: 'connect' | 'upstr
 }
 
 export function causeOfSlowness(now: Situation): Why {
+  const held = whyHeld(now, now.now.tpotP50Ms ?? 0, now.goals.tpotMs)
+  if (held !== null) return held
   const worst = mostOver(now.deployments, 'slow')
   return worst === null
     ? { why: whoIsSlow(now), actions: [link('Models', '/models')] }

@@ -1,8 +1,8 @@
 /** Answers that began, and then brought nothing more: no first token is late, and none has failed yet. */
 import type { Brief } from '../../core/live.ts'
 import { SILENT_MS } from '../../core/measure.ts'
-import { deployment as linked, MOST, openDeployment } from './causes.ts'
 import type { Situation } from './situation.ts'
+import { deployment as linked, MOST, openDeployment } from './why.ts'
 import { duration, link, say, strong } from './words.ts'
 
 /** The deployment most of whose answers stand still; null: there is none. */

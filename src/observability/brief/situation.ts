@@ -34,12 +34,23 @@ export interface DeploymentNow extends DeploymentRow {
   readonly outForMs: number | null
   /** Of the hour before. */
   readonly tpotP50BeforeMs: number | null
-  /** Of the time that is looked at. */
+  /** In the time that `now` is of: what it had a part in then. */
   readonly lately: DeploymentLately
 }
 
-/** `share`: of the jobs in line, those that it holds; null: not known. */
-export type Paused = Selector & { readonly share: number | null }
+/** `share`: of the jobs in line, and of those of each model, what it holds; null: not known. */
+export type Paused = Selector & { readonly share: number | null; readonly of: ReadonlyMap<string, number> }
+
+/** Of jobs in line. */
+export interface Waits {
+  /** What most of those that were asked wait for: a limit's level and unit, and which share of them. */
+  readonly limit: { readonly level: string; readonly unit: string; readonly share: number } | null
+  /** Who has the most of them, and how many. */
+  readonly most: { readonly tenant: string; readonly jobs: number } | null
+}
+
+/** Ms by model, as the configuration names it; the most first. */
+export type Delays = ReadonlyArray<{ readonly model: string; readonly ms: number }>
 
 export type Trouble = 'late' | 'slow' | 'failing' | 'refusing' | 'stuck'
 
@@ -54,23 +65,32 @@ export interface Situation {
   readonly before: Period | null
   /** When each began, as far as is known. */
   readonly since: Readonly<Partial<Record<Trouble, number>>>
-  readonly waiting: {
+  readonly waiting: Waits & {
     readonly jobs: number
     readonly tokens: number
     /** Models that these jobs wait for, as the configuration names them; the most first. */
-    readonly models: ReadonlyArray<{ readonly model: string; readonly jobs: number }>
-    /** What most of those that were asked wait for: a limit's level and unit, and which share of them. */
-    readonly limit: { readonly level: string; readonly unit: string; readonly share: number } | null
-    /** Who has the most jobs in line, and how many. */
-    readonly most: { readonly tenant: string; readonly jobs: number } | null
+    readonly models: ReadonlyArray<Waits & { readonly model: string; readonly jobs: number }>
   }
+  /** Of which models the first tokens were that waited in line, or for attempts that failed before. */
+  readonly delays: { readonly queue: Delays; readonly retries: Delays }
+  /** Of all workers; null: no limit, or nobody has asked. */
+  readonly slots: number | null
+  /** The node whose event loop was held the most in the last minute, 0 to 1 of it; null: not known. */
+  readonly loop: { readonly node: string; readonly share: number } | null
   readonly running: number
   /** For how long jobs wait while none runs; 0: it is not so. */
   readonly stuckMs: number
   /** Models of which jobs wait while none runs, and for how long; the longest first. */
   readonly stuckModels: ReadonlyArray<{ readonly model: string; readonly jobs: number; readonly forMs: number }>
-  /** Jobs that tenants submit, a minute: now, and in the hour before. The most first. */
-  readonly submits: ReadonlyArray<{ readonly tenant: string; readonly now: number; readonly before: number }>
+  /** Jobs that tenants submit, a minute: now, and before, if enough is known of that. The most first. */
+  readonly submits: ReadonlyArray<{
+    readonly tenant: string
+    readonly model: string
+    readonly now: number
+    readonly before: number | null
+  }>
+  /** That "before" is of so many minutes, at most 60. */
+  readonly beforeMinutes: number
   readonly paused: readonly Paused[]
   readonly deployments: readonly DeploymentNow[]
   readonly failures: readonly Counted[]

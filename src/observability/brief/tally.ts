@@ -25,7 +25,7 @@ export class Tally {
     this.#edits = edits
   }
 
-  add(atMs: number, name: string): void {
+  add(atMs: number, name: string, count = 1): void {
     const n = Math.floor(atMs / this.stepMs)
     const step = this.#steps[n % this.#steps.length]
     if (step.n !== n) {
@@ -35,7 +35,7 @@ export class Tally {
     step.edit = this.#edits.next()
     const before = step.counts.get(name)
     const inherited = before === undefined && step.counts.size >= MAX_NAMES ? takeRarest(step.counts) : 0
-    step.counts.set(name, (before ?? inherited) + 1)
+    step.counts.set(name, (before ?? inherited) + count)
   }
 
   /** As `countedSince`, of this one. */

@@ -69,6 +69,10 @@ export class History {
     return this.#startAtMs
   }
 
+  get knownFromMs(): number {
+    return this.#startAtMs
+  }
+
   get bytes(): number {
     return this.tiers.reduce((sum, { bytes }) => sum + bytes, 0)
   }

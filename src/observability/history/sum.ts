@@ -16,6 +16,8 @@ export interface HistoryView {
   readonly tiers: readonly TierView[]
   /** Before this nothing is known. */
   readonly startAtMs: number
+  /** Before this not all of them know. */
+  readonly knownFromMs: number
   readonly deployments: {
     read(deployment: string, range: number, nowMs: number): DeploymentHistory
     over(deployment: string, period: Period): DeploymentLately
@@ -74,6 +76,7 @@ export function sumOf(histories: readonly History[]): HistoryView {
   return {
     tiers: histories[0].tiers.map((_, nth) => new TierSum(histories.map(({ tiers }) => tiers[nth]))),
     startAtMs: Math.min(...histories.map(({ startAtMs }) => startAtMs)),
+    knownFromMs: Math.max(...histories.map(({ knownFromMs }) => knownFromMs)),
     deployments: {
       read: (deployment, range, nowMs) => readDeployment(deployments, deployment, range, nowMs),
       over: (deployment, period) => latelyOfDeployment(deployments, deployment, period),

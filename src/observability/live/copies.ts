@@ -24,6 +24,8 @@ export interface Vitals {
   readonly skewMs: number
   readonly loopLagP99Ms: number | null
   readonly commitP99Ms: number | null
+  /** Of the last minute, 0 to 1: its event loop was held. Absent: an older version. */
+  readonly loopHeld?: number | null
   readonly outs: ReadonlyArray<readonly [deployment: string, sinceMs: number]>
 }
 

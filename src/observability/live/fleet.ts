@@ -177,12 +177,12 @@ export class Fleet implements Nodes {
   }
 
   /** Of all that are heard, with this node. */
-  vitals(): ReadonlyArray<Pick<Vitals, 'loopLagP99Ms' | 'commitP99Ms' | 'outs'>> {
-    const { vitals, own } = this.#parts
+  vitals(): ReadonlyArray<Pick<Vitals, 'name' | 'loopLagP99Ms' | 'loopHeld' | 'commitP99Ms' | 'outs'>> {
+    const { vitals, own, about } = this.#parts
     const others = [...this.#nodes.values()].flatMap((node) =>
       node.copy.vitals === null || this.#isSilent(node) ? [] : [node.copy.vitals],
     )
-    return [{ ...vitals(), outs: own.changes.outs() }, ...others]
+    return [{ ...vitals(), name: about.name, outs: own.changes.outs() }, ...others]
   }
 
   // ---------------------------------------------------------------- as others ask

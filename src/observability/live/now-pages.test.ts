@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { SluiceError, type WireError } from '../../core/errors.ts'
 import type { Fact } from '../../core/facts.ts'
-import type { Brief, Range } from '../../core/live.ts'
+import type { Brief, Line, Range } from '../../core/live.ts'
 import type { Backlog, Operations, Selector } from '../../core/ports/operations.ts'
 import { textOf } from '../brief/words.ts'
 import { History } from '../history/history.ts'
@@ -28,16 +28,20 @@ function setUp() {
     backlog: [] as Backlog[],
     paused: [] as Selector[],
     active: 0,
+    concurrent: Infinity,
+    gone: [] as string[],
+    slots: null as number | null,
   }
   const asked = async <T>(value: T): Promise<T> => {
     if (at.isAway) throw new SluiceError('storage_unavailable')
     return value
   }
-  const operations: Pick<Operations, 'depth' | 'backlog' | 'deployments' | 'paused'> = {
+  const operations: Pick<Operations, 'depth' | 'backlog' | 'deployments' | 'paused' | 'line'> = {
+    line: () => asked({ slots: at.slots } as Line),
     depth: () => asked(at.depth),
     backlog: () => asked(at.backlog),
     deployments: () =>
-      asked([{ deployment: 'a', active: at.active, concurrent: Infinity, isDrained: false, unwell: [] }]),
+      asked([{ deployment: 'a', active: at.active, concurrent: at.concurrent, isDrained: false, unwell: [] }]),
     paused: () => asked(at.paused),
   }
   const view = { key: '', history, tallies: [watchers.tallies] }
@@ -56,7 +60,8 @@ function setUp() {
     spendGoal: () => null,
     store: () => ({ error: at.storeError, commitP99Ms: null }),
     outSince: (deployment) => changes.outSince(deployment),
-    gone: () => [],
+    gone: () => at.gone,
+    loop: () => null,
     silent: () => [],
   })
   traces.looked(START_MS)
@@ -128,6 +133,61 @@ describe('the brief', () => {
     for (let i = 0; i < 20; i++) first(100)
     at.ms += 1_000
     expect(await read()).toMatchObject({ period: { minutes: 1, parts: { ...PARTS, queue: 100 } } })
+  })
+
+  /** Four jobs a second from the start on, of which each first token waits in line. */
+  const overload = ({ at, observe }: ReturnType<typeof setUp>, seconds: number): void => {
+    for (let i = 0; i < 4 * seconds; i++) {
+      at.ms += 250
+      const job = `job_${i}`
+      observe({ type: 'job-submitted', job })
+      if (i % 2 > 0) continue
+      observe({ type: 'job-leased', job, attempt: 1, deployment: 'a', queuedMs: 9_000 })
+      observe({ type: 'first-token-delivered', job, ttftMs: 9_100, parts: { ...PARTS, queue: 9_000 } })
+    }
+    at.active = at.concurrent = 4
+    at.depth = { queued: 2 * seconds, delayed: 0, waiting: 0, leased: 4 }
+    at.backlog = [{ pool: '', model: 'one', jobs: 2 * seconds, tokens: 0, waitMs: null }]
+  }
+
+  it('names the full deployment of a steady load, not a burst, on a server of a minute', async () => {
+    const given = setUp()
+    overload(given, 40)
+    const { cause } = await given.brief()
+    expect(textOf(cause)).toBe('Of the 9.1 s added, 9.0 s is the queue. All 4 slots of a are taken; 80 jobs wait.')
+    // A worker that was killed, while the others have room, is no cause
+    given.at.gone = ['node_2']
+    given.at.slots = 8_192
+    given.at.ms += 1_000
+    expect(textOf((await given.brief()).cause)).toContain('All 4 slots of a are taken')
+    given.at.slots = 4
+    given.at.ms += 1_000
+    expect(textOf((await given.brief()).cause)).toContain('node_2 is gone, with the slots of its workers')
+  })
+
+  it('blames no other model for a line that is empty again', async () => {
+    const given = setUp()
+    overload(given, 40)
+    const { at, observe } = given
+    at.depth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
+    at.backlog = []
+    at.active = 0
+    for (let i = 0; i < 8; i++)
+      observe({ type: 'attempt-ended', job: `x_${i}`, model: 'two', deployment: 'b', code: 'provider_error' })
+    expect(textOf((await given.brief()).cause)).toBe(
+      'Of the 9.1 s added, 9.0 s is the queue. It was that of one; nothing of it waits any more.',
+    )
+  })
+
+  it('names the deployment of the slow answers, of this time alone', async () => {
+    const { at, observe, brief } = setUp()
+    const end = (deployment: string, tpotMs: number): void =>
+      observe({ type: 'job-ended', job: 'j', state: 'done', code: null, good: false, deployment, timing: { tpotMs } })
+    end('b', 99)
+    at.ms += 180_000
+    for (let i = 0; i < 20; i++) end('a', 210)
+    for (let i = 0; i < 40; i++) end('a', 6)
+    expect(textOf((await brief()).cause)).toMatch(/^a gave 20 of the 20 slow answers: 2\d\d ms a token/)
   })
 
   it('and the figures of a past range are of that range alone', async () => {

@@ -5,7 +5,7 @@ import type { Goals, Now, Range } from '../../core/live.ts'
 import { ModelIndex } from '../../core/model-index.ts'
 import type { Audit } from '../../core/ports/audit.ts'
 import type { Jobs } from '../../core/ports/jobs.ts'
-import type { Operations, QueueDepth, Selector } from '../../core/ports/operations.ts'
+import type { Operations, QueueDepth } from '../../core/ports/operations.ts'
 import { briefsOf } from '../brief/brief.ts'
 import { briefsOfPast } from '../brief/past.ts'
 import type { DeploymentNow, Situation } from '../brief/situation.ts'
@@ -15,11 +15,10 @@ import type { TraceBook } from '../traces/traces.ts'
 import type { Changes } from './changes.ts'
 import { beforeOf, type Deployed, deploymentRow, figuresOf, latelyOf, pastOf, sincesOf, stuckSince } from './now.ts'
 import { countsOf, type Tallies } from './watchers.ts'
+import { NO_WAITS, whoWaits } from './who-waits.ts'
 
 /** What was computed is good for all pages of one second. */
 const FRESH_MS = 500
-/** Jobs in line that are asked what they wait for. */
-const ASKED = 20
 /** The ledger is asked for what was spent today this often; what comes meanwhile is in the next answer. */
 const SPENT_MS = 10_000
 const AUDIT_SHOWN = 100
@@ -33,7 +32,7 @@ export interface Spent {
 export interface NowParts {
   readonly traces: TraceBook
   readonly changes: Changes
-  readonly operations: Pick<Operations, 'depth' | 'backlog' | 'deployments' | 'paused'>
+  readonly operations: Pick<Operations, 'depth' | 'backlog' | 'deployments' | 'paused' | 'line'>
   readonly jobs: Pick<Jobs, 'places' | 'list'>
   readonly audit: Pick<Audit, 'list'>
   readonly goals: () => Goals
@@ -46,6 +45,7 @@ export interface NowParts {
   /** Since when a deployment has been out, as far as any node knows. */
   readonly outSince: (deployment: string) => number | null
   readonly gone: () => readonly string[]
+  readonly loop: () => Situation['loop']
   /** Of this node's answers. */
   readonly silent: (nowMs: number) => Situation['silent']
 }
@@ -112,17 +112,20 @@ export function createNowPages(parts: NowParts): NowPages {
     const wanted = goals()
     const served = deployed()
     const models = new ModelIndex([...new Set(served.map(({ model }) => model))].map((name) => ({ name })))
+    const nameOf = (model: string): string => models.find(model)?.name ?? model
     const inLine = new Map<string, number>()
-    for (const { jobs, model } of backlog) {
-      const name = models.find(model)?.name ?? model
-      if (jobs > 0) inLine.set(name, (inLine.get(name) ?? 0) + jobs)
-    }
-    const { limit, most, shares, held } = await whoWaits(paused)
+    for (const { jobs, model } of backlog)
+      if (jobs > 0) inLine.set(nameOf(model), (inLine.get(nameOf(model)) ?? 0) + jobs)
+    const counts = countsOf(tallies, { nowMs, minutes, knownFromMs: history.knownFromMs, nameOf })
+    const waits = await whoWaits(traces.newest(), {
+      ...{ paused, nameOf },
+      first: counts.delays.queue[0]?.model ?? null,
+      places: (asked) => told(jobs.places(asked), new Map<JobId, Place>()),
+    })
     // What is paused is not in the backlog
-    for (const [model, jobs] of held) {
-      const name = models.find(model)?.name ?? model
-      inLine.set(name, Math.max(inLine.get(name) ?? 0, jobs))
-    }
+    for (const [model, { held }] of waits.models) inLine.set(model, Math.max(inLine.get(model) ?? 0, held))
+    const slots =
+      depth.queued + depth.waiting === 0 ? null : (await told(operations.line('model', NO_ROWS), null))?.slots
     const running = new Map<string, number>()
     for (const { deployment, model } of served) {
       const active = statuses.find((each) => each.deployment === deployment)?.active ?? 0
@@ -150,65 +153,23 @@ export function createNowPages(parts: NowParts): NowPages {
       waiting: {
         jobs: depth.queued + depth.waiting,
         tokens: backlog.reduce((sum, { tokens }) => sum + tokens, 0),
-        models: [...inLine].map(([model, jobs]) => ({ model, jobs })).sort((a, b) => b.jobs - a.jobs),
-        limit,
-        most,
+        models: [...inLine]
+          .filter(([, jobs]) => jobs > 0)
+          .map(([model, jobs]) => ({ model, jobs, ...(waits.models.get(model)?.waits ?? NO_WAITS) }))
+          .sort((a, b) => b.jobs - a.jobs),
+        ...waits.all,
       },
+      slots: slots ?? null,
+      loop: parts.loop(),
       running: depth.leased,
       stuckMs: stuckAtMs === null ? 0 : nowMs - stuckAtMs,
       stuckModels: stuckModels(inLine, running, nowMs),
-      ...countsOf(tallies, nowMs, minutes),
+      ...counts,
       silent: parts.silent(nowMs),
-      paused: paused.map((each, i) => ({ ...each, share: shares[i] })),
+      paused: paused.map((each, i) => ({ ...each, ...waits.paused[i] })),
       deployments,
       store: { ...store(), sinceAtMs: changes.storeOutSince },
       gone: parts.gone(),
-    }
-  }
-
-  /** By the jobs whose marks are here. */
-  async function whoWaits(paused: readonly Selector[]): Promise<
-    Pick<Situation['waiting'], 'limit' | 'most'> & {
-      /** Of these jobs, those that each pause holds; null: not known. */
-      readonly shares: ReadonlyArray<number | null>
-      /** By model, those that any pause holds. */
-      readonly held: ReadonlyMap<string, number>
-    }
-  > {
-    const byTenant = new Map<string, number>()
-    const asked: string[] = []
-    const holds = paused.map(() => 0)
-    const held = new Map<string, number>()
-    let all = 0
-    for (const { state, tenant, model, job } of traces.newest()) {
-      if (state !== 'queued' && state !== 'waiting') continue
-      all++
-      let isHeld = false
-      for (const [i, each] of paused.entries())
-        if (each.lane === undefined && (each.tenant ?? tenant) === tenant && (each.model ?? model) === model) {
-          holds[i]++
-          isHeld = true
-        }
-      if (isHeld) held.set(model, (held.get(model) ?? 0) + 1)
-      byTenant.set(tenant, (byTenant.get(tenant) ?? 0) + 1)
-      if (asked.length < ASKED) asked.push(job)
-    }
-    const [most] = [...byTenant].sort(([, a], [, b]) => b - a)
-    const places = asked.length === 0 ? [] : [...(await told(jobs.places(asked), new Map<JobId, Place>())).values()]
-    const limits = new Map<string, number>()
-    for (const { waitingFor } of places)
-      if (waitingFor !== undefined) {
-        const name = `${waitingFor.level} ${waitingFor.unit}`
-        limits.set(name, (limits.get(name) ?? 0) + 1)
-      }
-    const [limit] = [...limits].sort(([, a], [, b]) => b - a)
-    const [level, unit] = limit?.[0].split(' ') ?? []
-    return {
-      // Which lane a job is of is not among its marks
-      shares: paused.map(({ lane }, i) => (lane !== undefined || all === 0 ? null : holds[i] / all)),
-      held,
-      most: most === undefined ? null : { tenant: most[0], jobs: most[1] },
-      limit: limit === undefined ? null : { level, unit, share: limit[1] / places.length },
     }
   }
 
@@ -261,6 +222,8 @@ export function createNowPages(parts: NowParts): NowPages {
   }
 }
 
+/** Of the line, its slots alone. */
+const NO_ROWS = { rows: 0, waits: 0, runs: 0 }
 const NO_DEPTH: QueueDepth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
 /** Of Now: the page of models has all. */
 const MAX_ROWS = 12
