@@ -139,7 +139,7 @@ const HATCH =
   '<svg width="0" height="0" aria-hidden="true"><defs><pattern id="hatch" width="6" height="6" patternTransform=' +
   '"rotate(45)" patternUnits="userSpaceOnUse"><rect width="3" height="6" fill="var(--slate)"/></pattern></defs></svg>'
 
-const SHAPE = { same: '●', warns: '▲', differs: '■' } as const
+const SHAPE = { same: '●', warns: '▲', unknown: '○', differs: '■' } as const
 
 export function htmlOf(comparison: Comparison): string {
   const { sentence, details, effects, attributions, checks, cause, next, before, after, method } = comparison

@@ -22,7 +22,7 @@ const SOURCE: Readonly<Record<Attribution['source'], string>> = {
   idle: 'by requests without load',
 }
 
-const SHAPE = { same: '●', warns: '▲', differs: '■' } as const
+const SHAPE = { same: '●', warns: '▲', unknown: '○', differs: '■' } as const
 
 /** Of one effect: by which p, and what would have been seen. */
 function noteOf({ outcome, p, adjustedP, detectable, unit }: Effect, margin: number): string {

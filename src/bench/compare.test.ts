@@ -7,6 +7,7 @@ import { consoleLines, markdownOf } from './compare-text.ts'
 import type { MeasuredRun } from './effects.ts'
 import { type FailOn, judge } from './fail-on.ts'
 import type { MayDiffer } from './gate.ts'
+import { importResult } from './imports/imports.ts'
 import type { BenchRecord } from './record.ts'
 import type { BenchRun } from './run.ts'
 import { readSlo } from './slo.ts'
@@ -217,6 +218,38 @@ describe('the gate', () => {
     const found = compared(before, afterOf({}, { seed: 2 }), ['output', 'rate'])
     expect([found.method.test, found.method.note]).toEqual(['unpaired', 'seeds 1 and 2'])
     expect(found.details[0]).toContain('unpaired')
+  })
+
+  it.each<[string, Partial<BenchRun['options']>, string]>([
+    ['another rate', { load: { kind: 'open', rate: 2.5, arrivals: { kind: 'constant' } } }, ' a second '],
+    ['other rounds', { roundRequests: 25 }, 'rounds of 60 requests and of 25 requests'],
+  ])('compares %s without pairs, and calls prompts and arrivals no more than they are', (_name, other, note) => {
+    const found = compared(before, with_(afterOf(), none, option(other)), ['load', 'rate'])
+    expect(found.verdict).not.toBe('not-comparable')
+    expect(found.method).toMatchObject({ test: 'unpaired', note: expect.stringContaining(note) as string })
+    expect(found.details[0]).not.toContain('same prompts and arrivals')
+    expect(found.checks[0]).toMatchObject({ state: 'warns', text: expect.stringContaining(note) as string })
+  })
+
+  it('knows of the results of other tools what they tell, and calls nothing else the same', () => {
+    const theirs = (tokens: number, seconds: number): MeasuredRun => {
+      const all = <T>(value: T): T[] => Array.from({ length: 200 }, () => value)
+      const text = JSON.stringify({
+        ...{ model_id: 'm', request_rate: 5, burstiness: 1, max_concurrency: null, date: '20261126-214500' },
+        ...{ input_lens: all(tokens), output_lens: all(2), ttfts: all(seconds), itls: all([0.01]), errors: all('') },
+        start_times: all(0).map((_, i) => i / 5),
+      })
+      return importResult('vllm', text, { id: 'bench_1', label: 'theirs', sluice: '0', wallMs: 1 })
+    }
+    const found = compared(theirs(100, 0.2), theirs(20_000, 0.9))
+    expect(found.verdict).toBe('not-comparable')
+    expect(found.sentence).toContain('Prompts and arrivals: 100 and 20000 tokens long')
+    const alike = compared(theirs(100, 0.2), theirs(101, 0.9))
+    expect(alike.method.test).toBe('unpaired')
+    const unknown = alike.checks.filter(({ state }) => state === 'unknown').map(({ name }) => name)
+    expect(unknown).toEqual(['prompts', 'cache', 'client'])
+    expect(consoleLines(alike).join('\n')).toContain('○ Cache hits: not known')
+    expect(htmlOf(alike)).toContain('○ Prompts and arrivals')
   })
 
   it('compares fewer than eight rounds without pairs: none of the figures that decide could be called changed', () => {

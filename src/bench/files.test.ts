@@ -49,9 +49,43 @@ describe('the folder of a run', () => {
     expect(() => readRunFolder(path)).toThrow(`"${name}"`)
   })
 
+  it.each<[string, object]>([
+    ['"firstToken" is no time', { firstToken: -5_000 }],
+    ['"firstToken" is no time', { firstToken: 1e308 }],
+    ['"end" is before "lastToken"', { end: records[3].lastToken! - 5 }],
+    ['"lastToken" is before "firstToken"', { lastToken: records[3].firstToken! - 5 }],
+    ['"completion" is no count', { tokens: { ...records[3].tokens, completion: -7 } }],
+    ['another record of the same request', { index: 0 }],
+  ])('with a record that can not be is refused: %s', (message, wrong) => {
+    const path = write(
+      run,
+      records.map((record, i) => lineOf(i === 3 ? { ...record, ...wrong } : record)),
+    )
+    expect(() => readRunFolder(path)).toThrow(RunFolderError)
+    expect(() => readRunFolder(path)).toThrow(`line 4`)
+    expect(() => readRunFolder(path)).toThrow(message)
+  })
+
+  it('whose records are of other rounds than its own is refused', () => {
+    const moved = records.map((record, i) => lineOf(i < 5 ? { ...record, round: 1, index: i } : record))
+    expect(() => readRunFolder(write(run, moved))).toThrow('has 15 of 20 requests of round 1')
+  })
+
   it('without the records of its rounds is refused', () => {
     expect(() => readRunFolder(write(run, []))).toThrow('has 0 of 20 requests')
   })
+})
+
+it('what a dashboard did not keep is no success: exit code 5, from a data folder of its own', async () => {
+  let text = ''
+  const note = (line: string): void => {
+    text += line
+  }
+  const path = write(run)
+  writeFileSync(join(dir, 'admin.key'), 'stored-by-the-tests-42\n')
+  const argv = ['bench', 'report', path, '--post', 'http://127.0.0.1:9', '--data-dir', dir]
+  expect(await sluice(argv, { print: () => {}, note, write: note })).toBe(5)
+  expect(text).toContain('--post http://127.0.0.1:9: no answer')
 })
 
 it('one round says nothing about noise: bench aa can not tell', async () => {

@@ -62,10 +62,22 @@ export function readRunFolder(path: string): { run: BenchRun; records: BenchReco
   if (wrong !== null) throw new RunFolderError(`${join(path, RUN)}: "${wrong}" is missing or of another shape`)
   try {
     const found = { run: run as unknown as BenchRun, records: readRecords(read(path, RECORDS)) }
-    const asked = found.run.rounds.reduce((sum, { requests }) => sum + requests, 0)
-    const kept = found.records.filter(({ phase }) => phase === 'round').length
-    if (kept !== asked)
-      throw new RunFolderError(`${join(path, RECORDS)} has ${kept} of ${asked} requests: was it written by this run?`)
+    const ofRounds = found.records.filter(({ phase }) => phase === 'round')
+    const wasWritten = (kept: number, asked: number, of: string): void => {
+      if (kept !== asked)
+        throw new RunFolderError(
+          `${join(path, RECORDS)} has ${kept} of ${asked} requests${of}: was it written by this run?`,
+        )
+    }
+    wasWritten(
+      ofRounds.length,
+      found.run.rounds.reduce((sum, { requests }) => sum + requests, 0),
+      '',
+    )
+    const counts = new Map<number, number>()
+    for (const { round } of ofRounds) counts.set(round, (counts.get(round) ?? 0) + 1)
+    for (const { round, requests } of found.run.rounds)
+      wasWritten(counts.get(round) ?? 0, requests, ` of round ${round + 1}`)
     return found
   } catch (error) {
     if (error instanceof RecordError) throw new RunFolderError(`${join(path, RECORDS)}: ${error.message}`)

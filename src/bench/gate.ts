@@ -6,7 +6,7 @@ import type { Check } from '../core/comparison.ts'
 import type { MeasuredRun } from './effects.ts'
 import { mean } from './quantile.ts'
 import type { BenchRecord } from './record.ts'
-import type { BenchRun, Load } from './run.ts'
+import type { BenchRun, Load, RunOptions } from './run.ts'
 
 /** What a change may be about. */
 export const MAY_DIFFER = ['model', 'region', 'output', 'cache', 'load', 'rate', 'errors'] as const
@@ -73,11 +73,45 @@ function promptsOf(before: MeasuredRun, after: MeasuredRun): { check: Check; unp
       check: check('warns', `seeds ${a.seed} and ${b.seed}: other prompts of the same workload`),
       unpaired: `seeds ${a.seed} and ${b.seed}`,
     }
+  if ([before, after].some(({ records }) => records.some(isUnknownPrompt))) return promptLengths(before, after)
   const { shared, same } = samePrompts(before.records, after.records)
   if (shared === 0) return { check: check('differs', 'none in common'), unpaired: null }
   if (same / shared < SAME_PROMPTS)
     return { check: check('differs', `${percent(1 - same / shared)} of the prompts are not the same`), unpaired: null }
-  return { check: check('same', `the same, seed ${a.seed}`), unpaired: null }
+  const other = otherRounds(a, b)
+  return other === null
+    ? { check: check('same', `the same, seed ${a.seed}`), unpaired: null }
+    : { check: check('warns', `prompts of one seed, but ${other}`), unpaired: other }
+}
+
+/** Only what was sent at the same moments, in rounds of the same requests, is a pair. Null: it is. */
+function otherRounds(a: RunOptions, b: RunOptions): string | null {
+  if (JSON.stringify(a.load) !== JSON.stringify(b.load)) return `${loadText(a.load)} and ${loadText(b.load)}`
+  if (a.roundRequests !== b.roundRequests || a.roundMs !== b.roundMs)
+    return `rounds of ${sizeText(a)} and of ${sizeText(b)}`
+  return null
+}
+
+const sizeText = ({ roundRequests, roundMs }: RunOptions): string =>
+  roundRequests === null ? `${digits((roundMs ?? 0) / 1_000)} s` : `${roundRequests} requests`
+
+/** Of another tool's result. */
+const isUnknownPrompt = ({ phase, promptHash }: BenchRecord): boolean => phase === 'round' && promptHash === ''
+
+/** What is left to hold against each other where nobody knows the prompts. */
+function promptLengths(before: MeasuredRun, after: MeasuredRun): { check: Check; unpaired: string } {
+  const [a, b] = [before, after].map(({ records }) =>
+    mean(records.flatMap(({ phase, tokens }) => (phase === 'round' ? (tokens.prompt ?? []) : []))),
+  )
+  const unpaired = 'nobody knows whether their prompts and arrivals are the same'
+  const check = (state: Check['state'], text: string) => ({
+    check: { name: 'prompts', state, title: 'Prompts and arrivals', text } as const,
+    unpaired,
+  })
+  if (a === null || b === null) return check('unknown', 'not known')
+  const state = stateOf(relative(a, b), OUTPUT)
+  const text = `${Math.round(a)} and ${Math.round(b)} tokens long, on the mean`
+  return check(state === 'same' ? 'unknown' : state, state === 'same' ? `not known, but ${text}` : text)
 }
 
 /** By round and place: of a seed that is one prompt. */
@@ -123,6 +157,7 @@ function loadText(load: Load): string {
   if (load.kind === 'closed') return `${load.concurrency} at once`
   if (load.kind === 'sweep') return 'sweep'
   const { arrivals } = load
+  if (arrivals.kind === 'trace') return `as the trace${arrivals.speed === 1 ? '' : `, ${arrivals.speed} times as fast`}`
   return `${load.rate} a second (${arrivals.kind === 'gamma' ? `gamma ${arrivals.shape}` : arrivals.kind})`
 }
 
@@ -155,6 +190,8 @@ function output(sides: Sides): Check | null {
 
 /** Answers from a cache, and prompts that an engine had seen. */
 function cache(sides: Sides): Check | null {
+  if (sides.some(({ run }) => run.importedFrom !== null))
+    return { name: 'cache', title: 'Cache hits', state: 'unknown', text: 'not known of another tool’s result' }
   const hits = sides.map((side) => {
     const ok = okOf(side)
     return ok.length === 0 ? null : ok.filter(({ cache }) => cache === 'hit').length / ok.length
@@ -223,6 +260,8 @@ function client(before: BenchRun, after: BenchRun): Check {
       text: `${label} is invalid: ${broken?.text ?? 'by its own checks'}`,
     }
   }
+  if (before.importedFrom !== null || after.importedFrom !== null)
+    return { name: 'client', state: 'unknown', title, text: 'not known of another tool’s result' }
   const lag = ({ rounds }: BenchRun): number => Math.max(0, ...rounds.map(({ lagP99Ms }) => lagP99Ms))
   return { name: 'client', state: 'same', title, text: `lag p99 ${digits(lag(before))} and ${digits(lag(after))} ms` }
 }

@@ -117,13 +117,18 @@ export class RecordError extends Error {}
 /** Throws RecordError, which names the line. */
 export function readRecords(text: string): BenchRecord[] {
   const records: BenchRecord[] = []
+  const known = new Set<string>()
   let at = 0
   for (let number = 1; at < text.length; number++) {
     const end = text.indexOf('\n', at)
     const line = text.slice(at, end < 0 ? text.length : end)
     at = end < 0 ? text.length : end + 1
     if (line.trim() === '') continue
-    records.push(readRecord(line, number))
+    const record = readRecord(line, number)
+    const place = `${record.phase} ${record.round}.${record.index}`
+    if (known.has(place)) throw new RecordError(`line ${number} is another record of the same request (${place})`)
+    known.add(place)
+    records.push(record)
   }
   return records
 }
@@ -143,7 +148,38 @@ function readRecord(line: string, number: number): BenchRecord {
     )
   const wrong = wrongMember(value)
   if (wrong !== null) throw new RecordError(`line ${number}: "${wrong}" is missing or of the wrong type`)
-  return value as unknown as BenchRecord
+  const record = value as unknown as BenchRecord
+  const impossible = impossibleIn(record)
+  if (impossible !== null) throw new RecordError(`line ${number}: ${impossible}`)
+  return record
+}
+
+/** No request takes longer, and none has more tokens: what is told is of another unit, or was damaged. */
+const MAX_MS = 30 * 86_400_000
+const MAX_COUNT = 1e9
+/** Two clocks may have stamped two ends of the same moment. */
+const SAME_MS = 1
+
+/** What can't be, in words; null: nothing. */
+export function impossibleIn(record: BenchRecord): string | null {
+  const { sent, firstByte, firstToken, firstOutput, lastToken, end, maxGap, tokens } = record
+  const times = { sent, firstByte, firstToken, firstOutput, lastToken, end, maxGap }
+  for (const [name, ms] of Object.entries(times))
+    if (ms !== null && !(ms >= -SAME_MS && ms <= MAX_MS)) return `"${name}" is no time that a request can have`
+  const { chunks, chars, firstChunkTokens, firstChunkChars, promptChars, round, index } = record
+  const { completion, prompt, cached, reasoning } = tokens
+  const counts = { chunks, chars, firstChunkTokens, firstChunkChars, promptChars, round, index }
+  for (const [name, n] of Object.entries({ ...counts, completion, prompt, cached, reasoning }))
+    if (n != null && !(n >= 0 && n <= MAX_COUNT)) return `"${name}" is no count`
+  const order = { sent, firstToken, lastToken, end }
+  let [before, latest] = ['sent', sent]
+  for (const [name, ms] of Object.entries(order)) {
+    if (ms === null) continue
+    if (ms < latest - SAME_MS) return `"${name}" is before "${before}"`
+    before = name
+    latest = ms
+  }
+  return null
 }
 
 const NUMBERS = [

@@ -50,10 +50,11 @@ export const compare: Command = {
         ['2', 'a mistake on the command line'],
         ['3', 'a run is invalid, or they may not be compared'],
         ['4', 'it can not be told (--strict)'],
+        ['5', 'no regression, but --post did not keep it'],
       ],
     },
   ],
-  takesSettings: false,
+  takesSettings: ['admin-port', 'data-dir'],
   async run(args, out) {
     const [beforePath, afterPath] = args.positionals.map(folderOf)
     const failOn = failOnOf(args)
@@ -66,8 +67,8 @@ export const compare: Command = {
     write(join(afterPath, 'comparison.json'), `${JSON.stringify(comparison, null, 2)}\n`)
     writeAsked(args, comparison)
     print(args, comparison, judged, out)
-    if (args.has('post')) await post(args, comparison, out)
-    return judged.code
+    const isKept = !args.has('post') || (await post(args, comparison, out))
+    return judged.code || (isKept ? BENCH_EXIT.ok : BENCH_EXIT.notKept)
   },
 }
 

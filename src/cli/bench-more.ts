@@ -21,7 +21,7 @@ export const report: Command = {
   about: "Writes a run's report.html again, from its records, and prints its findings.",
   options: { post: RUN_OPTIONS['post'], ...ADMIN_OPTIONS },
   operand: { name: 'folder of a run' },
-  takesSettings: false,
+  takesSettings: ['admin-port', 'data-dir'],
   async run(args, out) {
     const path = args.positionals[0]
     const findings = failing(() => {
@@ -31,8 +31,9 @@ export const report: Command = {
     writeReport(path, reportOf(findings))
     if (args.has('json')) out.print(JSON.stringify({ ...findings.run, summary: findings.summary, folder: path }))
     else for (const line of consoleText(findings)) out.print(line)
-    if (args.has('post')) await postRun(args, findings.run, findings.summary, out)
-    return findings.run.validity.isValid ? BENCH_EXIT.ok : BENCH_EXIT.invalid
+    const isKept = !args.has('post') || (await postRun(args, findings.run, findings.summary, out))
+    if (!findings.run.validity.isValid) return BENCH_EXIT.invalid
+    return isKept ? BENCH_EXIT.ok : BENCH_EXIT.notKept
   },
 }
 

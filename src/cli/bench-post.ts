@@ -4,22 +4,23 @@ import type { Summary } from '../bench/summary.ts'
 import { adminClient } from './client.ts'
 import type { Args, Output } from './command.ts'
 
-export async function postRun(args: Args, run: BenchRun, summary: Summary, out: Output): Promise<void> {
-  await post(args, { ...run, summary }, out)
-}
+export const postRun = (args: Args, run: BenchRun, summary: Summary, out: Output): Promise<boolean> =>
+  post(args, { ...run, summary }, out)
 
 /** Throws what a command tells: no server there, no key, or not the right one. Minutes of measuring come after it. */
 export const checkPost = async (args: Args): Promise<void> =>
   void (await clientOf(args).call('GET', '/admin/benchmarks'))
 
-/** What fails here loses no result: it is on disk. */
-export async function post(args: Args, body: unknown, out: Output): Promise<void> {
+/** False: it is not kept there, which is told; no result is lost, as it is on disk. */
+export async function post(args: Args, body: unknown, out: Output): Promise<boolean> {
   const url = args.option('post')!
   try {
     await clientOf(args).call('POST', '/admin/benchmarks', { body })
     out.note(`kept on the dashboard of ${url}`)
+    return true
   } catch (error) {
     out.note(`sluice: --post ${url}: ${(error as Error).message}`)
+    return false
   }
 }
 

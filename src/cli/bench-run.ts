@@ -48,7 +48,7 @@ import {
 import { onSignal } from './signals.ts'
 
 /** Exit codes of the benchmark: they are what CI decides by. */
-export const BENCH_EXIT = { ok: 0, missed: 1, usage: 2, invalid: 3, inconclusive: 4 } as const
+export const BENCH_EXIT = { ok: 0, missed: 1, usage: 2, invalid: 3, inconclusive: 4, notKept: 5 } as const
 
 export const run: Command = {
   usage: 'bench run --target URL [--model NAME] [--rate 5 | --concurrency 16 | --sweep] [options]',
@@ -64,6 +64,7 @@ export const run: Command = {
         ['1', 'a goal was missed'],
         ['2', 'a mistake on the command line'],
         ['3', 'INVALID: the client was the bottleneck, or it was not the load that was asked for'],
+        ['5', 'all is well, but --post did not keep it'],
       ],
     },
   ],
@@ -163,8 +164,8 @@ async function runBench(args: Args, out: Output): Promise<number> {
   if (args.has('json')) out.print(JSON.stringify({ ...done.run, summary: findings.summary, folder: folder.path }))
   else for (const line of consoleText(findings)) out.print(line)
   if (!isQuiet) out.note(`\nrecords, run.json and report.html are in ${folder.path}`)
-  if (args.has('post')) await postRun(args, done.run, findings.summary, out)
-  return exitOf(done.run, runOptions, findings)
+  const isKept = !args.has('post') || (await postRun(args, done.run, findings.summary, out))
+  return exitOf(done.run, runOptions, findings) || (isKept ? BENCH_EXIT.ok : BENCH_EXIT.notKept)
 }
 
 /** "8 rounds of 100 requests, 2.00 a second: about 7 min"; null: how long it takes is up to the server. */

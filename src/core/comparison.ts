@@ -140,8 +140,8 @@ export interface Check {
     | 'goals'
     | 'client'
     | 'machine'
-  /** `differs`: they may not be compared. `warns`: they may, with this in mind. */
-  readonly state: 'same' | 'warns' | 'differs'
+  /** `differs`: they may not be compared. `warns`: they may, with this in mind. `unknown`: a run does not tell. */
+  readonly state: 'same' | 'warns' | 'unknown' | 'differs'
   /** "Prompts and arrivals" */
   readonly title: string
   /** "the same, seed 1", "-38 %" */

@@ -48,7 +48,8 @@ export const recordOf = (known: Known): BenchRecord => ({
   firstToken: known.firstToken,
   firstOutput: known.firstOutput ?? known.firstToken,
   lastToken: known.lastToken,
-  end: known.end,
+  // By its own clock it may have ended some microseconds before its last token
+  end: Math.max(known.end, known.lastToken ?? known.sent),
   chunks: known.chunks,
   tokens: {
     prompt: known.promptTokens,

@@ -155,6 +155,26 @@ it('has no limit of requests but memory: of 200,000 it makes a run and its repor
   expect(reportOf(findingsOf(run, records))).toContain('200000 requests')
 })
 
+it.each<[string, object, string]>([
+  ['no time', { ttfts: [null, 0.2] }, '"ttfts" of request 1'],
+  ['a text', { ttfts: ['x', 0.2] }, '"ttfts" of request 1'],
+  ['a negative time', { ttfts: [-0.5, 0.2] }, '"ttfts" of request 1'],
+  ['a time of ages', { ttfts: [1e300, 0.2] }, '"firstToken" is no time'],
+  ['a negative gap', { itls: [[-1], []] }, '"itls" of request 1'],
+  ['negative tokens', { output_lens: [-5, 0] }, '"completion" is no count'],
+  ['lists of other lengths', { output_lens: [5] }, '"output_lens" tells of 1 requests'],
+])('of vLLM, %s is no figure: the file is refused', (_name, wrong, message) => {
+  const text = JSON.stringify({ ...(JSON.parse(FILES.vllm) as object), ...wrong })
+  expect(() => importResult('vllm', text, INTO)).toThrow(message)
+})
+
+it('of the others, too', () => {
+  const longer = FILES.guidellm.replace('"output_tokens":5', '"output_tokens":-5')
+  expect(() => importResult('guidellm', longer, INTO)).toThrow('request 1 of 2: "completion" is no count')
+  const sooner = FILES.aiperf.replace('"value":200', '"value":-5000')
+  expect(() => importResult('aiperf', sooner, INTO)).toThrow('request 1 of 2: "firstToken" is no time')
+})
+
 it('a time that no calendar has is none', () => {
   const line = FILES.aiperf.split('\n')[0].replace(/"request_start_ns":\s*\d+/, '"request_start_ns":1e308')
   const { run, records } = importResult('aiperf', line, INTO)

@@ -3,7 +3,7 @@
  * something else (docs/bench.md), that is remarked in the run.
  */
 import { greatest } from '../quantile.ts'
-import type { BenchRecord } from '../record.ts'
+import { type BenchRecord, impossibleIn } from '../record.ts'
 import { type BenchRun, type RoundSummary, RUN_VERSION, type ValidityCheck } from '../run.ts'
 import { aiperf } from './aiperf.ts'
 import { guidellm } from './guidellm.ts'
@@ -25,9 +25,18 @@ const READERS: Readonly<Record<Tool, (text: string) => Imported>> = { vllm, guid
 
 /** Throws ImportError: what is missing in the file, and how the tool is told to write it. */
 export function importResult(tool: Tool, text: string, into: ImportInto): { run: BenchRun; records: BenchRecord[] } {
-  const { source, model, load, rounds, startedAtMs, remarks } = READERS[tool](text)
+  const { source, model, load, rounds: read, startedAtMs, remarks } = READERS[tool](text)
+  // Those without requests were left out
+  const rounds = read.map(({ rate, records }, round) => ({
+    rate,
+    records: records.map((each) => ({ ...each, round })),
+  }))
   const records = rounds.flatMap(({ records: own }) => own)
   if (records.length === 0) throw new ImportError('it has no requests')
+  for (const [at, record] of records.entries()) {
+    const wrong = impossibleIn(record)
+    if (wrong !== null) throw new ImportError(`request ${at + 1} of ${records.length}: ${wrong}`)
+  }
   const summaries = rounds.map((round, i) => roundOf(round.records, i, round.rate))
   const checks = remarks.map((note): ValidityCheck => ({ name: 'import', isMet: false, decides: false, text: note }))
   const run: BenchRun = {

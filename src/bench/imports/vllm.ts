@@ -12,6 +12,9 @@ export function vllm(text: string): Imported {
     return found as unknown[]
   }
   const [ttfts, itls, inputs, outputs] = ['ttfts', 'itls', 'input_lens', 'output_lens'].map(list)
+  for (const [name, { length }] of Object.entries({ itls, input_lens: inputs, output_lens: outputs }))
+    if (length !== ttfts.length)
+      throw new ImportError(`"${name}" tells of ${length} requests, and "ttfts" of ${ttfts.length}: was it cut short?`)
   const errors = Array.isArray(value['errors']) ? (value['errors'] as unknown[]) : []
   const starts = Array.isArray(value['start_times']) ? (value['start_times'] as unknown[]) : []
   const firstStart = -greatest(starts.map((each) => -numberOr(each, Number.POSITIVE_INFINITY)))
@@ -19,9 +22,10 @@ export function vllm(text: string): Imported {
   const rate = asked !== null && asked > 0 ? asked : null
   const records = ttfts.map((ttft, index) => {
     const sent = starts.length > index ? (numberOr(starts[index], firstStart) - firstStart) * 1_000 : 0
-    const gaps = (Array.isArray(itls[index]) ? (itls[index] as unknown[]) : []).map((gap) => numberOr(gap, 0) * 1_000)
+    const gapList = Array.isArray(itls[index]) ? (itls[index] as unknown[]) : []
+    const gaps = gapList.map((gap) => secondsOf(gap, 'itls', index) * 1_000)
     const failed = textOr(errors[index], '') !== ''
-    const firstToken = failed ? null : sent + numberOr(ttft, 0) * 1_000
+    const firstToken = failed ? null : sent + secondsOf(ttft, 'ttfts', index) * 1_000
     const lastToken = firstToken === null ? null : firstToken + gaps.reduce((sum, gap) => sum + gap, 0)
     return recordOf({
       id: `vllm-${index}`,
@@ -54,6 +58,11 @@ export function vllm(text: string): Imported {
       ...(starts.length === 0 ? ['this vLLM does not tell when requests were sent: they all begin at 0'] : []),
     ],
   }
+}
+
+function secondsOf(value: unknown, name: string, index: number): number {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value
+  throw new ImportError(`"${name}" of request ${index + 1} is no time in seconds: was it written by another tool?`)
 }
 
 const arrivalsOf = (burstiness: number) =>

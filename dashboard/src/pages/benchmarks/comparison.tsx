@@ -224,6 +224,7 @@ function Where({ attribution }: { readonly attribution: Attribution }) {
 const CHECKED: Readonly<Record<Check['state'], readonly [Shape, string]>> = {
   same: ['well', 'the same'],
   warns: ['warn', 'keep it in mind'],
+  unknown: ['none', 'not known'],
   differs: ['bad', 'differs'],
 }
 
