@@ -15,7 +15,13 @@ export interface Client {
   call(
     method: string,
     path: string,
-    more?: { readonly headers?: Record<string, string>; readonly body?: unknown; readonly signal?: AbortSignal },
+    more?: {
+      readonly headers?: Record<string, string>
+      readonly body?: unknown
+      readonly signal?: AbortSignal
+      /** The answer begins by then; default: 30 s. */
+      readonly withinMs?: number
+    },
   ): Promise<Response>
 }
 
@@ -74,9 +80,9 @@ export function createClient(base: string, key: string, messages = MESSAGES): Cl
   return {
     url: base,
     key,
-    async call(method, path, { headers, body, signal } = {}) {
+    async call(method, path, { headers, body, signal, withinMs = ANSWER_MS } = {}) {
       const late = new AbortController()
-      const answered = systemClock.after(ANSWER_MS, () => late.abort(new DOMException('late', 'TimeoutError')))
+      const answered = systemClock.after(withinMs, () => late.abort(new DOMException('late', 'TimeoutError')))
       const response = await fetch(`${base}${path}`, {
         method,
         headers: {
@@ -88,7 +94,7 @@ export function createClient(base: string, key: string, messages = MESSAGES): Cl
         signal: signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]),
       })
         .catch((cause: unknown) => {
-          throw new UnreachableError(unreachable(base, cause), { cause })
+          throw new UnreachableError(unreachable(base, cause, withinMs), { cause })
         })
         .finally(answered)
       if (response.status < 400) return response
@@ -112,10 +118,10 @@ function errorOf(text: string): ErrorBody {
 }
 
 /** What kept it from answering, and what to try. */
-function unreachable(base: string, error: unknown): string {
+function unreachable(base: string, error: unknown, withinMs: number): string {
   const { cause, message, name } = error as Error & { cause?: NodeJS.ErrnoException }
   const reason = cause?.code ?? cause?.message ?? message
-  if (name === 'TimeoutError') return `${base} accepts connections, but has not answered within ${ANSWER_MS / 1000} s.`
+  if (name === 'TimeoutError') return `${base} accepts connections, but has not answered within ${withinMs / 1000} s.`
   if (base.startsWith('https:') && /SSL|EPROTO|TLS/.test(reason))
     return `${base} does not speak TLS (${reason}). Did you mean "${base.replace('https:', 'http:')}"?`
   if (/HPE_|SOCKET|ECONNRESET/.test(reason))

@@ -59,11 +59,11 @@ export interface Args {
 
 /** Where a command writes; tests hand in their own. */
 export interface Output {
-  /** Results: stdout, with the line's end. */
+  /** Results: stdout, with the line's end; without control characters but "\n" and "\t". */
   print(line: string): void
   /** Text as it is: stdout, without a line's end. */
   write(text: string): void
-  /** What is not the result: stderr. */
+  /** What is not the result: stderr; as `print`. */
   note(line: string): void
 }
 

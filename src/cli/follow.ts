@@ -1,8 +1,10 @@
 /** Prints a job's text as it is generated. The client library resumes where a connection was cut. */
+import { isatty } from 'node:tty'
 import { connect, type Job, type JobEvent, SluiceError } from '../../client/src/index.ts'
 import { version } from '../config/version.ts'
 import type { Client } from './client.ts'
 import { FailedError, type Output, RefusedError, UnreachableError, UsageError } from './command.ts'
+import { withoutControls } from './pretty.ts'
 
 export interface FollowOptions {
   /** Continue after this cursor. */
@@ -108,7 +110,8 @@ interface Chunk {
 function asText(out: Output): (event: JobEvent) => void {
   let isLineOpen = false
   const text = (piece: string): void => {
-    out.write(piece)
+    // A file gets what the model wrote, a terminal nothing that steers it
+    out.write(isatty(1) ? withoutControls(piece) : piece)
     if (piece !== '') isLineOpen = !piece.endsWith('\n')
   }
   const aside = (line: string): void => {

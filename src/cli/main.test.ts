@@ -108,6 +108,10 @@ describe('a mistake is named, with what was probably meant: exit code 2', () => 
     expect(err).toContain('There is no sluice-data/admin.key')
     expect([code, out]).toEqual([2, ''])
   })
+  it('without what would steer the terminal', async () => {
+    const { err } = await sluice(['\x1b[31mEVIL\x1b]52;c;bm8=\x07'])
+    expect(err).toContain('There is no command "[31mEVIL]52;c;bm8="')
+  })
 })
 
 describe('the server without a terminal: its last line is JSON, whatever is wrong', () => {

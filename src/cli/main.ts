@@ -2,12 +2,13 @@
 /** The command line, as a process: signals, streams and the exit code. What it does: run.ts. */
 import './signals.ts'
 import { EXIT, type Output } from './command.ts'
+import { withoutControls } from './pretty.ts'
 import { run } from './run.ts'
 
 const out: Output = {
-  print: (line) => void process.stdout.write(`${line}\n`),
+  print: (line) => void process.stdout.write(`${withoutControls(line)}\n`),
   write: (text) => void process.stdout.write(text),
-  note: (line) => void process.stderr.write(`${line}\n`),
+  note: (line) => void process.stderr.write(`${withoutControls(line)}\n`),
 }
 
 // A reader that has enough (`| head`) is no error. A server does not write here: sink.ts

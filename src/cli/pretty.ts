@@ -22,5 +22,5 @@ export function pretty(line: string): string {
 }
 
 const quoted = (text: string): string => (/^[\w.:/@*+-]+$/.test(text) ? text : JSON.stringify(text))
-/** What an upstream or a client sends must not steer the terminal. */
-const withoutControls = (text: string): string => text.replaceAll(/[^\P{Cc}\n]/gu, '')
+/** What an upstream, a client, a server or a file says must not steer the terminal. */
+export const withoutControls = (text: string): string => text.replaceAll(/[^\P{Cc}\n\t]/gu, '')

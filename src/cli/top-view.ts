@@ -13,11 +13,15 @@ const BAR = 24
 const NONE = '–'
 /** Its figures are left out then. */
 const SILENT_MS = 3_000
+/** The server says something each second. */
+const LOST_MS = 5_000
 
-/** None is wider than this. */
-export function viewOf({ hello, foot, now, line }: TopView, wide: number): string[] {
+/** None is wider than `wide`. `silentMs`: since the server told something last. */
+export function viewOf({ hello, foot, now, line }: TopView, wide: number, silentMs = 0): string[] {
   if (now === undefined) return ['Waiting for the first figures …']
   const lines = [title(hello, foot), '']
+  if (silentMs > LOST_MS)
+    lines.push(`▲ No word from Sluice for ${Math.floor(silentMs / 1_000)} s: what is below is older than that.`, '')
   for (const { kind, state, cause, harm } of now.briefs.slice(0, 2)) {
     const isWell = kind === 'well' || kind === 'idle' || kind === 'new'
     lines.push(`${isWell ? '●' : '▲'} ${textOf(state)}`)
@@ -54,11 +58,7 @@ function figures(now: Now): string[] {
       waitingTokens > 0 ? `${count(waitingTokens)} tokens` : '',
     ],
     ['Good answers', of(good.value, share), goal(good.goal, share)],
-    [
-      'Spent today',
-      of(spentNanoUsd.value, (n) => `$${(n / 1e9).toFixed(2)}`),
-      isSpentEstimated ? 'partly estimated' : '',
-    ],
+    ['Spent today', of(spentNanoUsd.value, money), isSpentEstimated ? 'partly estimated' : ''],
   ]
   return columns(rows).map((text) => `  ${text}`)
 }
@@ -100,4 +100,11 @@ const textOf = (words: readonly Words[]): string => words.map(({ text }) => text
 const of = (value: number | null, text: (n: number) => string): string => (value === null ? NONE : text(value))
 const ms = (n: number): string =>
   n < 1_000 ? `${n < 100 ? Math.round(n * 10) / 10 : Math.round(n)} ms` : `${(n / 1_000).toFixed(1)} s`
+/** As the dashboard has it. */
+function money(nanoUsd: number): string {
+  const dollars = nanoUsd / 1e9
+  if (dollars === 0) return '$0'
+  if (dollars < 0.000_05) return '<$0.0001'
+  return `$${dollars.toFixed(dollars < 0.01 ? 4 : 2)}`
+}
 const count = (n: number): string => Math.round(n).toLocaleString('en-US')

@@ -4,6 +4,7 @@ import { systemClock as clock } from '../core/clock.ts'
 import type { LiveAsk, LiveTold } from '../core/live.ts'
 import { ADMIN_OPTIONS, adminClient, type Client } from './client.ts'
 import { type Command, EXIT, FailedError, type Output, RefusedError, UnreachableError } from './command.ts'
+import { withoutControls } from './pretty.ts'
 import { onSignal } from './signals.ts'
 import { type TopView, viewOf } from './top-view.ts'
 
@@ -11,6 +12,8 @@ const ASK: LiveAsk = { t: 'watch', page: 'now', range: '15m', rows: 'tenant', no
 const SUBPROTOCOL = 'sluice.live.v1'
 /** All that is shown has come by then. */
 const FIRST_MS = 10_000
+/** How often it is looked whether the server still tells something. */
+const LOOK_MS = 1_000
 /** Clears from here to the end, after the cursor went home. */
 const HOME = '\x1b[H'
 const CLEAR_LINE = '\x1b[K'
@@ -37,14 +40,16 @@ export const command: Command = {
 
 async function watch(client: Client, out: Output, isOnce: boolean): Promise<TopView> {
   // Of a server that is not there, or a wrong key, the reason is told as by any other command
-  await client.call('GET', '/admin/session')
+  await client.call('GET', '/admin/session', { withinMs: FIRST_MS })
   const { WebSocket } = await import('ws')
   const url = `${client.url.replace(/^http/, 'ws')}/admin/live`
   const ws = new WebSocket(url, SUBPROTOCOL, { headers: { authorization: `Bearer ${client.key}` } })
   const view: TopView = {}
+  let heardMono = clock.monoMs()
   return new Promise((done, failed) => {
     const end = (error: Error | null): void => {
       late()
+      stopLooking()
       ws.removeAllListeners()
       ws.on('error', () => {})
       ws.close()
@@ -52,9 +57,29 @@ async function watch(client: Client, out: Output, isOnce: boolean): Promise<TopV
       if (error === null) done(view)
       else failed(error)
     }
+    /** What another server sends by the same address, or another version, ends it: nothing is made up of that. */
+    const orEnd = (work: () => void): void => {
+      try {
+        work()
+      } catch {
+        end(new FailedError(`${client.url} tells its figures in a form that this version of sluice does not know.`))
+      }
+    }
+    const draw = (): void => {
+      const { columns, rows } = process.stdout
+      const lines = viewOf(view, columns || 80, clock.monoMs() - heardMono)
+      if (isOnce) return end(null)
+      out.write(HOME)
+      for (const line of lines.slice(0, (rows || 24) - 1)) out.write(`${withoutControls(line)}${CLEAR_LINE}\n`)
+      out.write(CLEAR_REST)
+    }
+    const isWhole = (): boolean => view.now !== undefined && view.line !== undefined && view.foot !== undefined
     const late = clock.after(FIRST_MS, () =>
       end(new UnreachableError(`${client.url} accepts connections, but tells nothing.`)),
     )
+    const stopLooking = clock.every(LOOK_MS, () => {
+      if (isWhole() && clock.monoMs() - heardMono > LOOK_MS) orEnd(draw)
+    })
     if (!isOnce) {
       out.write(ENTER)
       onSignal(() => end(null))
@@ -68,16 +93,15 @@ async function watch(client: Client, out: Output, isOnce: boolean): Promise<TopV
           : new FailedError(`the server ended the connection: ${reason || code}`),
       ),
     )
-    ws.on('message', (data) => {
-      take(view, JSON.parse(String(data)) as LiveTold)
-      if (view.now === undefined || view.line === undefined || view.foot === undefined) return
-      late()
-      if (isOnce) return end(null)
-      out.write(HOME)
-      const { columns = 80, rows = 24 } = process.stdout
-      for (const line of viewOf(view, columns).slice(0, rows - 1)) out.write(`${line}${CLEAR_LINE}\n`)
-      out.write(CLEAR_REST)
-    })
+    ws.on('message', (data) =>
+      orEnd(() => {
+        heardMono = clock.monoMs()
+        take(view, JSON.parse(String(data)) as LiveTold)
+        if (!isWhole()) return
+        late()
+        draw()
+      }),
+    )
   })
 }
 

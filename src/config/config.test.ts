@@ -378,6 +378,7 @@ describe('what is wrong, where, and what was probably meant', () => {
       SLUICE_TEST_X: '1',
       SLUICE_CONFIG: '',
       SLUICE_URL: 'http://x',
+      SLUICE_BENCH_KEY: 'sk-x',
       OTHER: '1',
     })
     expect(warnings).toEqual(['SLUICE_PRT in the environment is not a known setting. Did you mean "SLUICE_PORT"?'])

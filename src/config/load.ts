@@ -60,7 +60,10 @@ export interface Loaded {
 /** Set by `sluice serve` for its children (`processes`). */
 export const NTH_PROCESS = 'SLUICE_NTH_PROCESS'
 /** Names in the environment that are no settings. `SLUICE_TEST_…` belongs to tests. */
-const OTHER_NAMES = [NTH_PROCESS, 'SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL', 'SLUICE_API_KEY', 'SLUICE_MODEL']
+const OTHER_NAMES = [
+  ...[NTH_PROCESS, 'SLUICE_CONFIG', 'SLUICE_URL', 'SLUICE_ADMIN_URL', 'SLUICE_API_KEY', 'SLUICE_MODEL'],
+  'SLUICE_BENCH_KEY',
+]
 
 const OTLP_ENDPOINT = ['telemetry', 'otlp', 'endpoint']
 

@@ -28,7 +28,8 @@ const ask = (model: string, stream = false): Promise<{ status: number }> =>
   )
 
 it('needs the admin key', async () => {
-  expect((await scrape({})).status).toBe(401)
+  const nobody = await scrape({})
+  expect([nobody.status, nobody.body]).toEqual([401, expect.stringContaining('No admin key')])
   expect((await scrape({ authorization: `Bearer ${app.key}` })).status).toBe(403)
   const { status, headers } = await scrape()
   expect(status).toBe(200)

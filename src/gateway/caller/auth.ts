@@ -148,7 +148,7 @@ export function createAuth(
       if (!isStillValid(caller)) throw new SluiceError(caller.session === null ? 'invalid_api_key' : 'invalid_token')
     },
     operator(request) {
-      const text = credentialOf(request)
+      const text = credentialOf(request, NO_ADMIN_KEY)
       if (text.length > MAX_KEY_BYTES) throw strangers.refusal(fromOf(request).address, 'invalid_api_key')
       const digest = digestOf(text)
       const given = Buffer.from(digest)
@@ -184,7 +184,7 @@ export const hasCredential = ({ headers }: IncomingMessage): boolean =>
   headers.authorization !== undefined || KEY_HEADERS.some((name) => headers[name] !== undefined)
 
 /** The text after "Bearer ", or of a key header. Two different ones are refused: a proxy may use the other one. */
-function credentialOf(request: IncomingMessage): string {
+function credentialOf(request: IncomingMessage, missing = ERRORS.missing_api_key.message): string {
   refuseSecretInUrl(request)
   const { headers, rawHeaders } = request
   let headersSeen = 0
@@ -203,13 +203,14 @@ function credentialOf(request: IncomingMessage): string {
       })
     found = text
   }
-  if (found === '') throw noKey(request)
+  if (found === '') throw noKey(request, missing)
   return found
 }
 
+const NO_ADMIN_KEY = 'No admin key: send "authorization: Bearer …" with that of admin.key, or of SLUICE_ADMIN_KEY.'
+
 /** Names what was seen, never what it holds. */
-function noKey({ headers, url }: IncomingMessage): SluiceError {
-  const { message } = ERRORS.missing_api_key
+function noKey({ headers, url }: IncomingMessage, message: string): SluiceError {
   const seen =
     headers.authorization === undefined ? MISPLACED.find((name) => headers[name] !== undefined) : 'authorization'
   if (seen === 'authorization')
@@ -222,7 +223,7 @@ function noKey({ headers, url }: IncomingMessage): SluiceError {
     return new SluiceError('missing_api_key', {
       message: `${message} A key in the URL is never read, because logs keep URLs.`,
     })
-  return new SluiceError('missing_api_key')
+  return new SluiceError('missing_api_key', { message })
 }
 
 /** Counts refused keys by address, a minute at a time. */
