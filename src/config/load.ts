@@ -150,7 +150,8 @@ export function loadConfig(sources: Sources = {}): Loaded {
   const unused = [...unusedSettings(raw['models']), ...idleLimits(result.data)].map((each) =>
     describe(each, originOf, text),
   )
-  const warnings = [...linkNote(links), ...unknownNames(env), ...unused]
+  const hints = hasOwnModels ? [] : hintsOf(env)
+  const warnings = [...linkNote(links), ...unknownNames(env), ...hints, ...unused]
   if (otel.note !== null && result.data.telemetry.otlp.endpoint === null) warnings.push(otel.note)
   if (isSameSecret(result.data.key, result.data.admin.key))
     warnings.push('key and admin.key are the same: every client with that key can act as an operator.')
@@ -230,9 +231,16 @@ function readConfigFile(path: string): string {
   }
 }
 
+const isIn =
+  (env: Environment) =>
+  (name: string): boolean =>
+    bareText(env[name] ?? '') !== ''
+
+const hintsOf = (env: Environment): string[] => PROVIDERS.flatMap((kind) => kind.hint?.(isIn(env)) ?? [])
+
 /** Where none are configured. */
 function defaultModels(env: Environment): unknown[] {
-  const has = (name: string): boolean => bareText(env[name] ?? '') !== ''
+  const has = isIn(env)
   return PROVIDERS.flatMap((kind) =>
     (kind.fromEnvironment?.(has) ?? []).map((model) => ({ ...model, provider: kind.name })),
   )

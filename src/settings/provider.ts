@@ -25,6 +25,8 @@ export interface ProviderSettings<Name extends string = string, Shape extends z.
   seller(settings: SettingsOf<Shape>): Seller
   /** Models that are offered if none are configured and the environment has what they need. */
   fromEnvironment?(has: (variable: string) => boolean): readonly Readonly<Record<string, unknown>>[]
+  /** What the environment has, and yet is no use; for a warning where no models are configured. */
+  hint?(has: (variable: string) => boolean): string | null
 }
 
 export const providerSettings = <const Name extends string, Shape extends z.ZodRawShape>(

@@ -12,6 +12,7 @@ import { startMock } from '../../src/mock/server.ts'
 import { PROVIDERS } from '../../src/routing/providers/index.ts'
 import { RawUpstream, response } from '../../src/routing/providers/testing/upstream.ts'
 import { VENDORS } from '../../src/routing/providers/vendors/settings.ts'
+import { startAnthropicMock } from '../providers/anthropic-mock.ts'
 import { createEcho } from './echo.ts'
 import { type OpenRig, PATIENT, type ProviderCase, providerCases, type Rig, runProviderCase } from './provider.ts'
 
@@ -54,6 +55,22 @@ function overHttp(path: string, model: Readonly<Record<string, unknown>>): OpenR
   return Object.assign(open, { raw })
 }
 
+/** Through a package of the AI SDK. */
+const anthropic: OpenRig = async () => {
+  const mock = await startAnthropicMock()
+  const key = { api_key: { env: 'KEY' } }
+  const provider = await providerOf({ provider: 'anthropic', base_url: `${mock.url}/v1`, ...key })
+  return {
+    provider,
+    model: 'mock',
+    active: () => mock.active(),
+    async close() {
+      provider.close()
+      await mock.close()
+    },
+  }
+}
+
 const AZURE_PATH = '/openai/deployments/gpt'
 const AZURE = { provider: 'azure', api_key: { env: 'KEY' }, api_version: '2024-10-21' }
 const RIGS: Readonly<Record<string, { readonly open: OpenRig; readonly gaps: Readonly<Record<string, string>> }>> = {
@@ -72,12 +89,24 @@ const RIGS: Readonly<Record<string, { readonly open: OpenRig; readonly gaps: Rea
     open: overHttp('/v1', { provider: 'mistral', api_key: { env: 'KEY' }, stream_usage: true }),
     gaps: { continues: 'the mock does not; vendors.test.ts shows what is asked' },
   },
+  anthropic: {
+    open: anthropic,
+    gaps: {
+      embeddings: 'it has none',
+      upstream: 'its bytes are translated: test/providers',
+      continues: 'its newer models refuse a beginning',
+    },
+  },
 }
+/** By the same adapter, with other packages, which need not be there: test/providers has what they say. */
+const AS_ANTHROPIC = ['google', 'cohere', 'bedrock', 'vertex']
 /** Rows of one table, by one adapter. */
 const AS_MISTRAL = VENDORS.map(({ name }) => name).filter((name) => name !== 'mistral')
 
 test('every provider that there is stands here', () => {
-  expect([...Object.keys(RIGS), ...AS_MISTRAL].sort()).toEqual(PROVIDERS.map(({ name }) => name).sort())
+  expect([...Object.keys(RIGS), ...AS_MISTRAL, ...AS_ANTHROPIC].sort()).toEqual(
+    PROVIDERS.map(({ name }) => name).sort(),
+  )
 })
 
 /** One that reads no script: the words that it is to say are in the message. */

@@ -119,8 +119,8 @@ const PROVIDERS: Readonly<Record<string, string>> = {
   mistral: 'mistral_ai',
   xai: 'x_ai',
   google: 'gcp.gemini',
-  'google-vertex': 'gcp.vertex_ai',
-  'amazon-bedrock': 'aws.bedrock',
+  vertex: 'gcp.vertex_ai',
+  bedrock: 'aws.bedrock',
 }
 export const providerName = (kind: string): string => PROVIDERS[kind] ?? kind
 

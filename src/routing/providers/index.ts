@@ -5,6 +5,7 @@
 import type { z } from 'zod'
 import type { CreateProvider } from '../../core/ports/provider.ts'
 import type { ProviderSettings, SettingsOf } from '../../settings/provider.ts'
+import { anthropic, bedrock, cohere, google, vertex } from './ai-sdk/settings.ts'
 import { azure } from './azure/settings.ts'
 import { demo } from './demo/settings.ts'
 import { openai } from './openai/settings.ts'
@@ -34,6 +35,11 @@ export const PROVIDERS = [
   kind(openai, () => import('./openai/adapter.ts')),
   kind(openaiCompatible, () => import('./openai/adapter.ts')),
   kind(azure, () => import('./azure/adapter.ts')),
+  kind(anthropic, async () => (await import('./ai-sdk/adapter.ts')).anthropic()),
+  kind(google, async () => (await import('./ai-sdk/adapter.ts')).google()),
+  kind(cohere, async () => (await import('./ai-sdk/adapter.ts')).cohere()),
+  kind(bedrock, async () => (await import('./ai-sdk/adapter.ts')).bedrock()),
+  kind(vertex, async () => (await import('./ai-sdk/adapter.ts')).vertex()),
   ...vendors.map(
     ({ vendor, settings }): ProviderKind<VendorName, VendorShape> => ({
       ...kind(settings, async () => ({ create: (await import('./vendors/adapter.ts')).createAt(vendor) })),
