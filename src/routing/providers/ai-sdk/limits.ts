@@ -1,6 +1,6 @@
 /** Anthropic's rate limits, by its own headers (docs.anthropic.com/en/api/rate-limits, "Response headers"). */
 import type { Clock } from '../../../core/clock.ts'
-import type { LimitState, UpstreamLimits } from '../../../core/ports/provider.ts'
+import type { LimitState, UpstreamLimits } from '../../../core/upstream-limits.ts'
 
 const PARTS = ['limit', 'remaining', 'reset']
 export const ANTHROPIC_LIMIT_HEADERS: readonly string[] = ['requests', 'tokens'].flatMap((what) =>

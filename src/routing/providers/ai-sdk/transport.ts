@@ -6,7 +6,7 @@
 import { MAX_CHAT_ITEMS, MAX_CHAT_RECORD_BYTES, MAX_DEPTH } from '../../../core/answer-limits.ts'
 import type { Clock } from '../../../core/clock.ts'
 import { isObject } from '../../../core/fold.ts'
-import type { UpstreamLimits } from '../../../core/ports/provider.ts'
+import type { UpstreamLimits } from '../../../core/upstream-limits.ts'
 import { type Bytes, toText } from '../../../core/record.ts'
 import type { Exchange, HttpClient, HttpFailure, HttpHandler, ResponseHead } from '../http/client.ts'
 import { type Failed, failed, failedInBand, failedStatus, failedTransport, RETRY_HEADERS } from '../openai/failures.ts'
