@@ -1,3 +1,4 @@
+/// <reference path="./packages.d.ts" />
 /** From the settings to the AI SDK's packages, each loaded once a model uses it. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { CreateProvider } from '../../../core/ports/provider.ts'
