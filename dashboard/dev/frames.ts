@@ -34,6 +34,8 @@ export const helloOf = (scenario: Scenario): Hello => ({
   kills: 'worker',
   models: ['demo', 'chat', 'review'],
   isNew: scenario === 'new',
+  minAnswers: 5,
+  manyFailed: 0.05,
   glossary: GLOSSARY,
 })
 
@@ -142,6 +144,7 @@ const figure = (
   value,
   goal,
   isWell,
+  few: null,
   spark: spark.length > 60 ? spark.filter((_, at) => at % Math.ceil(spark.length / 60) === 0) : spark,
 })
 

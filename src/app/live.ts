@@ -7,7 +7,7 @@ import type { Config } from '../config/schema.ts'
 import { version } from '../config/version.ts'
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { Goals } from '../core/goals.ts'
+import { type Goals, MANY, MIN_ANSWERS } from '../core/goals.ts'
 import type { Foot, Hello, Role } from '../core/live.ts'
 import { GLOSSARY } from '../core/measure.ts'
 import { Histogram, type Metric } from '../core/numbers.ts'
@@ -165,6 +165,8 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
       kills: killsWorker ? 'worker' : 'call',
       models: catalogue.models.map(({ name }) => name),
       isNew: fleet.traces.version === 0 && (await jobs.list({ limit: 1 })).length === 0,
+      minAnswers: MIN_ANSWERS,
+      manyFailed: MANY,
       glossary: GLOSSARY,
     }
   }

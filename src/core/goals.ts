@@ -7,6 +7,11 @@ export interface Goals {
   readonly tpotMs: number
 }
 
+/** Fewer answers than these prove nothing: neither a figure nor a brief says that they miss a goal. */
+export const MIN_ANSWERS = 5
+/** Of all that ended, or were submitted: from this share of failures or refusals on it is a trouble. */
+export const MANY = 0.05
+
 /** From the request's head: all parts of it. */
 export const ttftOfParts = (parts: TtftParts): number =>
   parts.admission + parts.queue + parts.retries + parts.routing + parts.connect + parts.upstream + parts.delivery

@@ -67,6 +67,9 @@ export interface Hello {
   /** May prompts and answers be seen here? */
   readonly text: 'shown' | 'asked' | 'never'
   readonly goals: Goals
+  /** Fewer answers than these prove nothing; of more, this share of failures is a trouble (core/goals.ts). */
+  readonly minAnswers: number
+  readonly manyFailed: number
   /** Why no worker may be killed from the playground; null: it may. */
   readonly noKill: string | null
   /** What a kill does here: a process dies, or a provider's call is broken. */
@@ -128,6 +131,8 @@ export interface Figure {
   readonly value: number | null
   readonly goal: number | null
   readonly isWell: boolean
+  /** Of so many answers, where they are too few to judge: then it is well. Null: of enough, or of none. */
+  readonly few: number | null
   /** Over the range, at most 60 points. */
   readonly spark: readonly (number | null)[]
 }

@@ -250,7 +250,7 @@ describe('what is to blame', () => {
     const brief = first({ now: { judged: 62, good: 54 } })
     expect(brief.kind).toBe('missed')
     expect(textOf(brief.state)).toBe('13% of answers missed a goal, where 1% may: 8 of 62.')
-    expect(first({ now: { judged: 4, good: 0 } }).kind).toBe('well')
+    expect(first({ now: { judged: 4, good: 0 } }).kind).toBe('idle')
   })
 
   it('names the deployment that fails, and the tenant that is refused', () => {

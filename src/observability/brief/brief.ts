@@ -2,9 +2,11 @@
  * What a person should know at a glance: the state, its cause and the harm, by rules over what was measured. A cause is
  * named only where one part explains most of it; else the brief says that it is not clear, and shows the split. Pure.
  */
+import { MANY, MIN_ANSWERS } from '../../core/goals.ts'
 import type { Brief, Words } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import { causeOfDelay, causeOfSlowness, isAwaited, isItsOwn, PART_NAMES, whyHeld } from './causes.ts'
+import { tooFew } from './few.ts'
 import { areWorkersFull } from './line-causes.ts'
 import { silent } from './silent.ts'
 import type { Counted, Situation, Trouble, Waits } from './situation.ts'
@@ -13,10 +15,6 @@ import { duration, link, listed, percent, plural, say, strong } from './words.ts
 
 /** What a cause must explain. */
 export const EXPLAINS = 0.6
-/** Fewer answers than these prove nothing. */
-export const MIN_ANSWERS = 5
-/** Of all that ended, or were submitted: from this share on it is a trouble. */
-export const MANY = 0.05
 const STUCK_MS = 10_000
 
 /** The worst first; never empty. */
@@ -49,6 +47,8 @@ function calm(now: Situation): Brief {
     }
   const isIdle = period.firstTokens + period.done + period.failed + waiting.jobs + running === 0
   if (isIdle) return { ...base, kind: 'idle', state: [say('All is quiet: nothing runs, and nothing waits.')] }
+  const few = tooFew(period, goals)
+  if (few !== null) return { ...base, kind: 'idle', state: [say(`Too little happened to judge: ${few}.`)] }
   const ttft = period.ttftP95Ms
   const first =
     ttft === null ? '' : ` First tokens come within ${duration(ttft)} (p95, goal ${duration(goals.ttftMs)}).`
@@ -56,7 +56,7 @@ function calm(now: Situation): Brief {
 }
 
 /** No single trouble stands out, but too many answers miss a goal. */
-function missed({ now: { judged, good }, goals }: Situation): Brief | null {
+function missed({ now: { judged, good, failed, expired }, goals }: Situation): Brief | null {
   if (judged < MIN_ANSWERS || good / judged >= goals.good) return null
   const bad = judged - good
   return {
@@ -68,6 +68,7 @@ function missed({ now: { judged, good }, goals }: Situation): Brief | null {
       ),
     ],
     cause: [
+      say(failed + expired === 0 ? '' : `${failed + expired} of them failed. `),
       say(
         `A good answer begins within ${duration(goals.ttftMs)} and takes ${duration(goals.tpotMs)} a token, or less.`,
       ),
@@ -216,7 +217,7 @@ function late(now: Situation): Brief | null {
 function slow(now: Situation): Brief | null {
   const { now: period, goals } = now
   const p95 = period.tpotP95Ms
-  if (period.done < MIN_ANSWERS || p95 === null || p95 <= goals.tpotMs) return null
+  if (period.tpots < MIN_ANSWERS || p95 === null || p95 <= goals.tpotMs) return null
   const state = [
     say(
       `Tokens come slowly: p95 is ${duration(p95)} a token, the goal ${duration(goals.tpotMs)}.${forLong(now, 'slow')}`,

@@ -1,7 +1,9 @@
 /** How things were in a range of the past: what was measured, the worst first. The present has no part in it. */
+import { MANY, MIN_ANSWERS } from '../../core/goals.ts'
 import type { Brief, Goals, Words } from '../../core/live.ts'
-import { addedOf, EXPLAINS, MANY, MIN_ANSWERS } from './brief.ts'
+import { addedOf, EXPLAINS } from './brief.ts'
 import { PART_NAMES } from './causes.ts'
+import { tooFew } from './few.ts'
 import type { Situation } from './situation.ts'
 import { duration, listed, percent, plural, say, strong } from './words.ts'
 
@@ -42,8 +44,8 @@ function late({ now: { firstTokens, ttftP95Ms: p95, parts }, before }: Past, goa
   ])
 }
 
-function slow({ now: { done, tpotP95Ms: p95 } }: Past, goals: Goals): Brief | null {
-  if (done < MIN_ANSWERS || p95 === null || p95 <= goals.tpotMs) return null
+function slow({ now: { tpots, tpotP95Ms: p95 } }: Past, goals: Goals): Brief | null {
+  if (tpots < MIN_ANSWERS || p95 === null || p95 <= goals.tpotMs) return null
   return told('slow', `tokens came slowly: p95 was ${duration(p95)} a token, the goal ${duration(goals.tpotMs)}.`)
 }
 
@@ -59,8 +61,11 @@ function missed({ now: { judged, good } }: Past, goals: Goals): Brief | null {
   return told('missed', `${percent(bad / judged)} of answers missed a goal: ${bad} of ${judged}.`)
 }
 
-function calm({ now: { firstTokens, done, failed, expired, refused, ttftP95Ms } }: Past, goals: Goals): Brief {
+function calm({ now: period }: Past, goals: Goals): Brief {
+  const { firstTokens, done, failed, expired, refused, ttftP95Ms } = period
   if (firstTokens + done + failed + expired + refused === 0) return told('idle', 'nothing was measured.')
+  const few = tooFew(period, goals)
+  if (few !== null) return told('idle', `too little happened to judge: ${few}.`)
   const first =
     ttftP95Ms === null ? '' : ` First tokens came within ${duration(ttftP95Ms)} (p95, goal ${duration(goals.ttftMs)}).`
   return told('well', `all was well: ${plural(done, 'job')} done.${first}`)

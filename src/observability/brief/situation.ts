@@ -10,6 +10,8 @@ export interface Period {
   readonly firstTokens: number
   readonly parts: TtftParts | null
   readonly ttftP95Ms: number | null
+  /** Answers of which a time per token is known. */
+  readonly tpots: number
   readonly tpotP95Ms: number | null
   readonly tpotP50Ms: number | null
   readonly done: number

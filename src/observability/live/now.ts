@@ -1,9 +1,9 @@
 /** The figures of Now, and the situation that its brief is made of: read from the history when somebody looks. */
 import { healthOf } from '../../core/deployment-state.ts'
+import { MANY, MIN_ANSWERS } from '../../core/goals.ts'
 import type { DeploymentRow, Figure, Goals, Now, Range } from '../../core/live.ts'
 import type { TtftParts } from '../../core/measure.ts'
 import type { DeploymentStatus } from '../../core/ports/operations.ts'
-import { MANY } from '../brief/brief.ts'
 import type { Period, Situation, Trouble } from '../brief/situation.ts'
 import { type Span, spanOf, spark } from '../history/chart.ts'
 import { rounded } from '../history/deployments.ts'
@@ -31,6 +31,7 @@ export function periodOf(tier: TierView, first: number, last: number): Period {
         ? null
         : (Object.fromEntries(PARTS.map((part) => [part, total(part) / firstTokens])) as unknown as TtftParts),
     ttftP95Ms: tier.marks(first, last, 'ttft').quantile(0.95),
+    tpots: tpot.count,
     tpotP95Ms: tpot.quantile(0.95),
     tpotP50Ms: tpot.quantile(0.5),
     done: total('done'),
@@ -163,7 +164,7 @@ export function figuresOf(
   const waitingJobs = looks === 0 ? null : Math.round(tier.total(first, last, 'waiting') / looks)
   const spentNanoUsd = isLive ? beside.spentNanoUsd : tier.total(first, last, 'nanoUsd')
   const spendGoal = isLive ? beside.spendGoal : null
-  const judged = period.judged === 0 ? null : period.good / period.judged
+  const good = period.judged === 0 ? null : period.good / period.judged
   const quantile = (of: 'ttft' | 'tpot') => spark(span, (from, to) => rounded(tier.marks(from, to, of).quantile(0.95)))
   const ratio = (a: 'good' | 'tokensOut' | 'waiting', b: 'judged' | 'looks') =>
     spark(span, (from, to) => {
@@ -174,12 +175,13 @@ export function figuresOf(
   const forecast = isLive ? spendForecast(beside.spentNanoUsd, nowMs) : null
   return {
     period: { minutes, parts: period.parts && roundedParts(period.parts), tpotP50Ms: rounded(period.tpotP50Ms) },
-    ttftP95Ms: figure(rounded(period.ttftP95Ms), goals.ttftMs, quantile('ttft')),
-    tpotP95Ms: figure(rounded(period.tpotP95Ms), goals.tpotMs, quantile('tpot')),
+    ttftP95Ms: figure(period.firstTokens, rounded(period.ttftP95Ms), goals.ttftMs, quantile('ttft')),
+    tpotP95Ms: figure(period.tpots, rounded(period.tpotP95Ms), goals.tpotMs, quantile('tpot')),
     tokensPerSecond: {
       value: Math.round(perMs * 10_000) / 10,
       goal: null,
       isWell: true,
+      few: null,
       spark: spark(
         span,
         (from, to) => Math.round((tier.total(from, to, 'tokensOut') / ((to - from + 1) * tier.stepMs)) * 10_000) / 10,
@@ -189,19 +191,22 @@ export function figuresOf(
       value: isLive ? beside.waitingJobs : waitingJobs,
       goal: null,
       isWell: true,
+      few: null,
       spark: ratio('waiting', 'looks'),
     },
     waitingTokens: isLive ? beside.waitingTokens : 0,
     good: {
-      value: judged,
+      value: good,
       goal: goals.good,
-      isWell: judged === null || judged >= goals.good,
+      isWell: good === null || few(period.judged) !== null || good >= goals.good,
+      few: few(period.judged),
       spark: ratio('good', 'judged'),
     },
     spentNanoUsd: {
       value: spentNanoUsd,
       goal: spendGoal,
       isWell: spendGoal === null || Math.max(spentNanoUsd ?? 0, forecast ?? 0) <= spendGoal,
+      few: null,
       // As it grew over the range
       spark: spark(span, (from, to) => tier.total(from, to, 'nanoUsd')).map((n) => (spent += n ?? 0)),
     },
@@ -213,10 +218,14 @@ export function figuresOf(
 const roundedParts = (parts: TtftParts): TtftParts =>
   Object.fromEntries(PARTS.map((part) => [part, rounded(parts[part])])) as unknown as TtftParts
 
-const figure = (value: number | null, goal: number, points: Figure['spark']): Figure => ({
+/** As many answers, if they are too few to judge. */
+const few = (answers: number): number | null => (answers > 0 && answers < MIN_ANSWERS ? answers : null)
+
+const figure = (answers: number, value: number | null, goal: number, points: Figure['spark']): Figure => ({
   value,
   goal,
-  isWell: value === null || value <= goal,
+  isWell: value === null || few(answers) !== null || value <= goal,
+  few: few(answers),
   spark: points,
 })
 

@@ -222,14 +222,18 @@ export function TokenChart({ chart, changes }: ChartProps) {
 
 const MONTH_MS = 30 * 86_400_000
 
-export function GoodChart({ chart, changes, now, goals }: Omit<TimesProps, 'meaning'>) {
+type GoodProps = Omit<TimesProps, 'meaning'> & { readonly minAnswers: number }
+
+export function GoodChart({ chart, changes, now, goals, minAnswers }: GoodProps) {
   const axis = axisOf(chart)
   const shares = shareGood(chart)
   const known = shares.filter((share) => share !== null)
   const low = Math.min(100, ...known)
   const min = low >= 96.5 ? 96 : low >= 90 ? 90 : 0
   const burn = burnOf(chart, goals.good)
-  const isBad = burn !== null && burn > 1
+  const judged = chart.judged.reduce((sum, value) => sum + value, 0)
+  const isFew = judged < minAnswers
+  const isBad = burn !== null && burn > 1 && !isFew
   const good = now.good.value === null ? 'none judged' : percent(now.good.value)
   return (
     <Panel
@@ -258,6 +262,8 @@ export function GoodChart({ chart, changes, now, goals }: Omit<TimesProps, 'mean
           <span>
             {known.length === 0 ? 'No answer was judged in this range.' : 'All answers are to be good: none may miss.'}
           </span>
+        ) : isFew ? (
+          <span>Too few answers to judge: {count(judged)} in this range.</span>
         ) : isBad ? (
           <span>
             <Mark shape="warn" /> {count(Math.round(burn * 10) / 10)} × what the goal allows: a month’s budget lasts{' '}

@@ -22,6 +22,9 @@ interface FiguresProps {
 
 export function Figures({ now, goals, glossary, isPast }: FiguresProps) {
   const { ttftP95Ms, tpotP95Ms, tokensPerSecond, waitingJobs, waitingTokens, good, spentNanoUsd } = now
+  /** Of too few answers to judge, that instead of the goal. */
+  const noteOf = ({ few }: Now['good'], goal: string): string =>
+    few === null ? goal : `of ${few} answer${few === 1 ? '' : 's'}`
   const goalOf = (ms: number): string => {
     const { value, unit } = durationOf(ms)
     return `goal ${value} ${unit}`
@@ -31,7 +34,7 @@ export function Figures({ now, goals, glossary, isPast }: FiguresProps) {
       <Figure
         label="TTFT p95"
         meaning={glossary['ttft']}
-        note={goalOf(ttftP95Ms.goal ?? goals.ttftMs)}
+        note={noteOf(ttftP95Ms, goalOf(ttftP95Ms.goal ?? goals.ttftMs))}
         amount={durationOf(ttftP95Ms.value)}
         isWell={ttftP95Ms.isWell}
         spark={ttftP95Ms.spark}
@@ -41,7 +44,7 @@ export function Figures({ now, goals, glossary, isPast }: FiguresProps) {
       <Figure
         label="TPOT p95"
         meaning={glossary['tpot']}
-        note={goalOf(tpotP95Ms.goal ?? goals.tpotMs)}
+        note={noteOf(tpotP95Ms, goalOf(tpotP95Ms.goal ?? goals.tpotMs))}
         amount={durationOf(tpotP95Ms.value)}
         isWell={tpotP95Ms.isWell}
         spark={tpotP95Ms.spark}
@@ -67,7 +70,7 @@ export function Figures({ now, goals, glossary, isPast }: FiguresProps) {
       <Figure
         label="Good answers"
         meaning={glossary['goodput']}
-        note={`goal ${percent(good.goal ?? goals.good)}`}
+        note={noteOf(good, `goal ${percent(good.goal ?? goals.good)}`)}
         amount={percentOf(good.value)}
         isWell={good.isWell}
         spark={good.spark}

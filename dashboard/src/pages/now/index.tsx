@@ -1,7 +1,7 @@
 /** Is it well? If not: what, since when, why, who suffers? */
 import { computed } from '@preact/signals'
 import { useEffect, useState } from 'preact/hooks'
-import type { RowKind } from '../../../../src/core/live.ts'
+import type { DeploymentRow, RowKind } from '../../../../src/core/live.ts'
 import { sameRange } from '../../feed.ts'
 import { Head } from '../../parts/head.tsx'
 import { TheLine } from '../../parts/line/index.tsx'
@@ -63,6 +63,12 @@ const setRows = (rows: RowKind): void => setParams({ rows: rows === 'tenant' ? n
 const isPast = (): boolean => typeof rangeOf(address.value.params) !== 'string'
 const Middle = () => (line.value === null || isPast() ? null : <TheLine line={line.value} onRows={setRows} />)
 
+/** By the rule of the brief. */
+const isFailing = ({ attempts, failed }: DeploymentRow): boolean => {
+  const { minAnswers = 0, manyFailed = 1 } = hello.value ?? {}
+  return attempts >= minAnswers && attempts > 0 && failed / attempts >= manyFailed
+}
+
 function Lists() {
   const range = rangeOf(address.value.params)
   const told = changes.value
@@ -72,7 +78,7 @@ function Lists() {
   }
   return (
     <div class="columns now-lists">
-      <Deployments rows={now.value?.deployments ?? []} rangeMs={RANGE_MS[range]} />
+      <Deployments rows={now.value?.deployments ?? []} rangeMs={RANGE_MS[range]} isFailing={isFailing} />
       <WhatChanged changes={told} nowMs={serverNow()} empty="Nothing was changed since this Sluice was started." />
     </div>
   )
@@ -117,7 +123,7 @@ function Charts() {
       <div class="columns now-three">
         <OutcomeChart {...both} />
         <TokenChart {...both} />
-        <GoodChart {...timed} />
+        <GoodChart {...timed} minAnswers={told.minAnswers} />
       </div>
     </div>
   )

@@ -33,7 +33,13 @@ export const stateOfDeployment = (row: DeploymentRow) => {
   )
 }
 
-export function Deployments({ rows, rangeMs }: { readonly rows: readonly DeploymentRow[]; readonly rangeMs: number }) {
+interface DeploymentsProps {
+  readonly rows: readonly DeploymentRow[]
+  readonly rangeMs: number
+  readonly isFailing: (row: DeploymentRow) => boolean
+}
+
+export function Deployments({ rows, rangeMs, isFailing }: DeploymentsProps) {
   const most = Math.max(1, ...rows.flatMap(({ ttftSpark }) => ttftSpark.map((value) => value ?? 0)))
   const columns: readonly Column<DeploymentRow>[] = [
     { id: 'model', title: 'Model', cell: ({ model }) => model, from: 'phone' },
@@ -70,10 +76,8 @@ export function Deployments({ rows, rangeMs }: { readonly rows: readonly Deploym
       id: 'errors',
       title: 'Errors',
       align: 'right',
-      cell: ({ attempts, failed }) => (
-        <span class={attempts > 0 && failed / attempts >= 0.05 ? 'bad' : ''}>
-          {attempts === 0 ? '–' : percent(failed / attempts)}
-        </span>
+      cell: (row) => (
+        <span class={isFailing(row) ? 'bad' : ''}>{row.attempts === 0 ? '–' : percent(row.failed / row.attempts)}</span>
       ),
     },
     {

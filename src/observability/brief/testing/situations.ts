@@ -23,6 +23,7 @@ export const WELL: Period = {
   firstTokens: 60,
   parts: USUAL,
   ttftP95Ms: 420,
+  tpots: 60,
   tpotP95Ms: 24,
   tpotP50Ms: 18,
   done: 60,
