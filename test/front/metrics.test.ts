@@ -52,6 +52,34 @@ it('tells models apart by their configured names alone, and tenants where that i
   expect(body).toMatch(/sluice_deployment_calls\{deployment="any-\*@demo"\} 0\n/)
 })
 
+it('counts what can be no job as refused: by a fact, and by what was asked of the tenant', async () => {
+  const before = await scrape()
+  const count = (body: string, code: string): number =>
+    Number(
+      new RegExp(`sluice_submits_total{model="unknown",outcome="refused",code="${code}".* (\\d+)\n`).exec(body)?.[1] ??
+        0,
+    )
+  const post = (path: string, body: object): Promise<{ status: number }> =>
+    send(app.port, request('POST', path, { authorization: `Bearer ${app.key}` }, JSON.stringify(body)))
+  const messages = [{ role: 'user', content: 'Hi' }]
+  const statuses = await Promise.all([
+    ask('no-such-canary'),
+    post('/v1/jobs', { request: { model: 'no-such-canary', messages } }),
+    post('/v1/jobs', { jobs: [{ request: { model: 'no-such-canary', messages } }, { request: 7 }] }),
+    post('/v1/chat/completions', { model: 'demo', messages: 7 }),
+  ])
+  expect(statuses.map(({ status }) => status)).toEqual([404, 404, 202, 400])
+  const { body } = await scrape()
+  expect(count(body, 'model_not_found') - count(before.body, 'model_not_found')).toBe(3)
+  expect(count(body, 'invalid_request') - count(before.body, 'invalid_request')).toBe(2)
+  const { body: told } = await send(
+    app.adminPort,
+    request('GET', '/admin/tenants/default/refusals', { authorization: `Bearer ${ADMIN_KEY}` }),
+  )
+  expect(told).toContain('model_not_found')
+  expect(told).not.toContain('canary')
+})
+
 it('is open where the operator opens it', async () => {
   const open = await startTestApp({}, { telemetry: { open_metrics: true } })
   try {

@@ -23,7 +23,10 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
     const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
     checkLength(deps.limits(), call)
     const body = await readJson(call, options.maxBodyBytes, options)
-    const draft = dialectDraft(deps, call.caller, call.exchange.request.headers, body, { dialect, form }, !later, call)
+    const { headers: sent } = call.exchange.request
+    const draft = submits.drafted(call.caller, call, () =>
+      dialectDraft(deps, call.caller, sent, body, { dialect, form }, !later, call),
+    )
     const { stream } = draft
     if (later) {
       const taken = await submits.one(call.caller, draft)

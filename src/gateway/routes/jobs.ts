@@ -40,8 +40,10 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     if (body.value['jobs'] !== undefined) return submitMany(call, body)
     checkKeys(body.keys, options)
     checkUnique(body)
-    const request = memberBytes(body, 'request')
-    const draft = jobDraft(deps, call.caller, body.value, request, call.exchange.request.headers, call)
+    const draft = submits.drafted(call.caller, call, () => {
+      const request = memberBytes(body, 'request')
+      return jobDraft(deps, call.caller, body.value, request, call.exchange.request.headers, call)
+    })
     const taken = await submits.one(call.caller, draft)
     return json(taken.kind === 'joined' ? 200 : 202, await jobs.submitted(taken, call.caller), {
       location: eventsOf(taken.job.id),
@@ -85,12 +87,14 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
 
   function draftOrRefusal(call: KeyCall, bytes: Uint8Array, job: unknown, i: number): Draft | SluiceError {
     try {
-      if (!isRecord(job))
-        throw new SluiceError('invalid_request', { message: 'A job must be an object with a "request".' })
-      const members: Member[] = []
-      const keys = scan(bytes, options, members)
-      checkUnique({ bytes, value: job, keys })
-      return jobDraft(deps, call.caller, job, memberBytes({ bytes, members }, 'request'), null, call)
+      return submits.drafted(call.caller, call, () => {
+        if (!isRecord(job))
+          throw new SluiceError('invalid_request', { message: 'A job must be an object with a "request".' })
+        const members: Member[] = []
+        const keys = scan(bytes, options, members)
+        checkUnique({ bytes, value: job, keys })
+        return jobDraft(deps, call.caller, job, memberBytes({ bytes, members }, 'request'), null, call)
+      })
     } catch (thrown) {
       if (thrown instanceof SluiceError) return inItsPlace(thrown, i)
       throw thrown

@@ -14,7 +14,7 @@ import type { Ruling } from '../../core/ruling.ts'
 import type { Auth } from '../caller/auth.ts'
 import { type Caller, canSee, shareOf as sessionShareOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
-import type { Draft } from './draft.ts'
+import type { Draft, Origin } from './draft.ts'
 import { decide, edited } from './guarded.ts'
 import { priceNow, refusedUnpriced, whyUnpriced } from './price.ts'
 import { shareOf } from './sharing.ts'
@@ -34,6 +34,11 @@ export interface Started {
 }
 
 export interface Submits {
+  /**
+   * What `make` makes of what came. What can be no job (its model is not configured, its form is wrong) is refused,
+   * too: a fact tells that, without the model's name, which is its caller's text. Throws as `make`.
+   */
+  drafted(caller: Caller, origin: Pick<Origin, 'requestId' | 'trace' | 'startedMono'>, make: () => Draft): Draft
   /**
    * Resolves when all that is taken is durable; each result is in the place of its draft, or of the error that stands
    * for one. Throws invalid_api_key, invalid_token.
@@ -158,6 +163,16 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
   }
 
   return {
+    drafted({ key: { tenant, id: keyId } }, { requestId, trace, startedMono }, make) {
+      try {
+        return make()
+      } catch (thrown) {
+        const { code } = SluiceError.from(thrown)
+        const about = { tenant, keyId, model: null, requestId, trace }
+        emit({ ...about, type: 'job-refused', code, tookMs: clock.monoMs() - startedMono })
+        throw thrown
+      }
+    },
     all,
     one: async (caller, draft) => taken((await all(caller, [draft]))[0]),
     async begin(caller, draft) {

@@ -249,7 +249,7 @@ function refusing(now: Situation): Brief | null {
     cause = [say(`${byCode.count} of them: `), strong(codeText(byCode.code)), say('.')]
     if (OWN.test(byCode.code)) actions = []
   } else cause = [say('Cause not clear: '), ...split(refusals), say('.')]
-  const harm = [say('Whoever was refused was told when to come back.')]
+  const harm = [say('Whoever was refused was told why, and when to come back where that helps.')]
   return { kind: 'refusing', state, cause, harm, actions, sinceAtMs: sinceOf(now, 'refusing') }
 }
 
@@ -301,7 +301,7 @@ const split = (counted: readonly Counted[]): Words[] =>
 
 function noLoss({ waiting, now }: Situation): Words[] {
   if (waiting.jobs === 0)
-    return now.refused === 0 ? [strong('Nothing is lost:'), say(' nothing waits, and none was refused.')] : []
+    return now.refused === 0 ? [strong('Nothing is lost:'), say(' nothing waits, and no job was refused.')] : []
   const { most, jobs } = waiting
   // Who waits is counted at another moment than how many: more than all of them is not told
   const whose = most === null || most.jobs < 2 || most.jobs >= jobs ? '' : `, ${most.jobs} of them from ${most.tenant}`
@@ -353,6 +353,9 @@ const CODES: Readonly<Record<string, string>> = {
   provider_timeout: 'it does not answer in time',
   provider_auth: 'it rejects our key',
   provider_rejected: 'it refuses requests',
+  model_not_found: 'no such model is configured',
+  model_not_allowed: 'the key may not use the model',
+  invalid_request: 'what was sent is no valid request',
   queue_full: 'the queue is full',
   rate_limit_exceeded: 'a limit has no room',
   insufficient_quota: 'a budget is spent',

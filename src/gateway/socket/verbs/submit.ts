@@ -18,7 +18,9 @@ async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: Js
   if (refusal !== null) throw refusal
   const { t: _t, id: _id, follow: _follow, ...asked } = body.value
   const origin = { requestId: peer.id, startedMono: deps.clock.monoMs(), uploadMs: 0, trace: null }
-  const draft = jobDraft(deps, caller, asked, memberBytes(body, 'request'), null, origin)
+  const draft = submits.drafted(caller, origin, () =>
+    jobDraft(deps, caller, asked, memberBytes(body, 'request'), null, origin),
+  )
   const { kind, job, place, standing } = await submits.one(caller, draft)
   peer.send({
     t: 'accepted',
