@@ -15,6 +15,7 @@ import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
 import { peerCases } from './peers.ts'
 import { queueCases } from './queue.ts'
+import { routeCases } from './routes.ts'
 import { signInCases } from './sign-ins.ts'
 import { tenantCases } from './tenants.ts'
 import { timeCases } from './time.ts'
@@ -50,5 +51,6 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: time`, timeCases, cheap, gaps)
   conform(`${durability}: ledger`, ledgerCases, cheap, gaps)
   conform(`${durability}: limits`, limitCases, cheap, gaps)
+  conform(`${durability}: routes`, routeCases, cheap, gaps)
   conform(`${durability}: fleet`, fleetCases, cheap, gaps)
 }

@@ -11,6 +11,7 @@ import type { Happened } from '../../src/core/facts.ts'
 import type { Job, JobId } from '../../src/core/job.ts'
 import type { LimitSettings } from '../../src/core/limits.ts'
 import type { ConversationInfo, Turn } from '../../src/core/ports/conversations.ts'
+import type { PlanModel } from '../../src/core/ports/coordinator.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import type { Begun } from '../../src/core/ports/submissions.ts'
 import type { Attachment, Lease, Outcome, Worker } from '../../src/core/ports/work.ts'
@@ -34,6 +35,8 @@ export interface Settings {
   readonly usageSums?: number
   /** Absent: nothing is limited. */
   readonly limits?: LimitSettings
+  /** Absent: one deployment for any model, and room for all. */
+  readonly models?: readonly PlanModel[]
   /** Of all tenants. */
   readonly shares?: ShareRules
 }

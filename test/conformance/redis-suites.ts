@@ -17,6 +17,7 @@ import { logCases } from './log.ts'
 import { peerCases } from './peers.ts'
 import { queueCases } from './queue.ts'
 import { redis, type Store } from './redis.ts'
+import { routeCases } from './routes.ts'
 import { signInCases } from './sign-ins.ts'
 import { tenantCases } from './tenants.ts'
 import { timeCases } from './time.ts'
@@ -47,6 +48,7 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   time: timeCases,
   fleet: fleetCases,
   limits: limitCases,
+  routes: routeCases,
   ledger: ledgerCases,
 }
 

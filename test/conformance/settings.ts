@@ -19,7 +19,7 @@ export const ANY_MODEL = [model('*')]
 export const GRACE_MS = 15_000
 
 export const coordinatorOptions = (settings: Settings): CoordinatorOptions => ({
-  models: ANY_MODEL,
+  models: settings.models ?? ANY_MODEL,
   limits: () => settings.limits ?? NO_LIMITS,
   shares: () => settings.shares ?? null,
   leaseMs: settings.leaseMs ?? 3_600_000,

@@ -1,0 +1,83 @@
+/** Held by every engine: where jobs go, what their providers allow, and why, whatever dies meanwhile. */
+import { expect } from 'vitest'
+import type { PlanDeployment, PlanModel } from '../../src/core/ports/coordinator.ts'
+import type { RouteAsk } from '../../src/core/ports/operations.ts'
+import { type Case, DONE, submit, TestWorker } from './harness.ts'
+
+const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({
+  ...{ name, kinds: ['chat'], upstreamModel: null, concurrent: Infinity, order: 0, revision: '' },
+  ...more,
+})
+const models = (...deployments: PlanDeployment[]): readonly PlanModel[] => [{ name: 'm', deployments }]
+const ASK: RouteAsk = { model: 'm', kind: 'chat', promptTokens: 10, maxOutputTokens: 10, draw: 'x' }
+
+export const routeCases: readonly Case[] = [
+  {
+    name: 'what a provider allows in a minute is used, over a kill too, and comes back',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open({ models: models(deployment('d', { tokensPerMinute: 1_000 })) })
+      const first = await submit(opened.engine, { promptTokens: 600, maxOutputTokens: 100 })
+      const lease = await new TestWorker(opened.engine).one(first)
+      expect(lease.claim).toMatchObject({ deployment: 'd', quotaTokens: 700 })
+      const usage = { promptTokens: 600, completionTokens: 90, estimated: false }
+      await opened.engine.work.finish(lease, { ...DONE, usage })
+      const second = await submit(opened.engine, { promptTokens: 311, maxOutputTokens: 0 })
+      expect(await new TestWorker(opened.engine, 'w2').lease()).toEqual([])
+      opened = await opened.reopen('kill')
+      const worker = new TestWorker(opened.engine, 'w3')
+      expect(await worker.lease()).toEqual([])
+      opened.clock.leap(61_000)
+      await worker.one(second)
+    },
+  },
+  {
+    name: 'an attempt whose worker died is counted where it ran',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open({ models: models(deployment('d', { tokensPerMinute: 1_000 })), leaseMs: 1_000 })
+      const first = await submit(opened.engine, { promptTokens: 600, maxOutputTokens: 0 })
+      await new TestWorker(opened.engine).one(first)
+      opened = await opened.reopen('kill')
+      await submit(opened.engine, { promptTokens: 600, maxOutputTokens: 0 })
+      expect(await new TestWorker(opened.engine, 'w2').lease()).toEqual([])
+    },
+  },
+  {
+    name: 'what a job needs of a deployment outlives a kill',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open({ models: models(deployment('a'), deployment('b', { order: 1, tags: ['eu'] })) })
+      const needs = { can: [], tags: ['eu'] }
+      const job = await submit(opened.engine, { needs, affinity: 'begins so' })
+      opened = await opened.reopen('kill')
+      expect((await opened.engine.jobs.get(job.id))?.needs).toEqual(needs)
+      expect((await new TestWorker(opened.engine).one(job)).claim.deployment).toBe('b')
+    },
+  },
+  {
+    name: 'where a request would go, and why, is told, and takes nothing',
+    async run(open) {
+      const { engine } = await open({
+        models: models(deployment('a', { concurrent: 1 }), deployment('b', { order: 1 })),
+      })
+      const told = async (more: Partial<RouteAsk> = {}) => engine.operations.explain({ ...ASK, ...more })
+      expect(await told()).toMatchObject({
+        deployment: 'a',
+        outputTokens: 10,
+        steps: [{ model: 'm', policy: 'least-wait', unit: 'ms', chosen: 'a' }],
+      })
+      await new TestWorker(engine).one(await submit(engine))
+      const { deployment: at, steps } = await told()
+      expect([at, steps[0].deployments.map(({ deployment, out, active }) => [deployment, out, active])]).toEqual([
+        'b',
+        [
+          ['a', 'slots', 1],
+          ['b', null, 0],
+        ],
+      ])
+      expect(await told({ needs: { can: [], tags: ['us'] } })).toMatchObject({ deployment: null })
+      expect(await told({ model: 'nobody’s' })).toMatchObject({ deployment: null, steps: [] })
+    },
+  },
+]
