@@ -83,11 +83,15 @@ export class Exits {
     notes.failedAt = failedAt
     if (coolingMs !== null && coolingMs >= NOTICED_COOL_MS)
       this.#results.notice({ type: 'cooling', deployment, model: job.model, code, ms: coolingMs })
-    return verdictOn(outcome, {
+    const verdict = verdictOn(outcome, {
       hereInMs: this.#plan.coolsForMs(notes, now),
       elsewhereInMs: this.#plan.elsewhereInMs(notes, now),
       roomMs: job.deadlineMono - now,
     })
+    if (verdict.kind !== 'failed' || !verdict.retry) return verdict
+    const waitMs = Math.min(this.#plan.retriesInMs(notes, now), (job.deadlineMono - now) / 2)
+    const { error } = verdict
+    return waitMs > (error.retryAfterMs ?? 0) ? { ...verdict, error: error.with({ retryAfterMs: waitMs }) } : verdict
   }
 
   /** It is back in line. */

@@ -15,7 +15,7 @@ import type { AnswerGuards } from '../core/ports/admission.ts'
 import { NO_FALLBACKS } from '../core/ports/coordinator.ts'
 import type { LogPage } from '../core/ports/log.ts'
 import type { Deployment, ProviderCall, ProviderSink } from '../core/ports/provider.ts'
-import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
+import type { Claim, Finished, Lease, Outcome } from '../core/ports/work.ts'
 import type { Bytes } from '../core/record.ts'
 import type { UsageRecord } from '../core/usage-record.ts'
 import { Catalogue } from '../routing/catalogue.ts'
@@ -47,7 +47,11 @@ interface Stage {
   /** Takes its deployments out of the worker's catalogue. */
   remove(): void
   /** Begins the next attempt; its commit takes so long. */
-  attempt(more?: Partial<Job>, leasingMs?: number): Promise<{ readonly run: Run; readonly sink: ProviderSink }>
+  attempt(
+    more?: Partial<Job>,
+    leasingMs?: number,
+    claimed?: Partial<Claim>,
+  ): Promise<{ readonly run: Run; readonly sink: ProviderSink }>
 }
 
 interface Wire {
@@ -182,7 +186,7 @@ function setUp(
       onRun = begun.resolve
       return { run: begun.promise, now: held.resolve }
     },
-    async attempt(more = {}, leasingMs = 0) {
+    async attempt(more = {}, leasingMs = 0, claimed = {}) {
       coordinator.changes()
       coordinator.lease(clock.monoMs())
       const [leased] = coordinator.changes()
@@ -192,7 +196,15 @@ function setUp(
       const times = { sinceAcceptedMs: sinceAcceptedMs + leasingMs, queuedMs, leasingMs, ttftMs }
       const log = { epoch: 1, head: stored.length }
       const run = new Run(
-        { job: { ...job, ...more }, body: Buffer.from(body), attempt, crashes, claim, ...times, log },
+        {
+          job: { ...job, ...more },
+          body: Buffer.from(body),
+          attempt,
+          crashes,
+          claim: { ...claim, ...claimed },
+          ...times,
+          log,
+        },
         {
           deployment: (name) => catalogue.deployment(name),
           hasOther: (_job, name) => deployments.length > 1 && name !== 'none',
@@ -257,6 +269,29 @@ it('asks for a document where the job wants one, stores it as it is, and counts 
   await over(run)
   expect(stored.at(-1)).toBe(`@document ${DOCUMENT}`)
   expect(outcomes).toMatchObject([{ kind: 'done', usage: { promptTokens: 5, completionTokens: 2, estimated: false } }])
+})
+
+it('what answers in place of another model is asked for by its own name, and told what was left', async () => {
+  const models = [{ model: 'instead' }, { model: 'instead', upstreamModel: 'theirs' }, {}]
+  const asked: string[] = []
+  for (const { model, ...more } of models as ReadonlyArray<{ model?: string; upstreamModel?: string }>) {
+    const { calls, attempt } = setUp([more], {}, { body: '{"model":"m","messages":[]}' })
+    await attempt({}, 0, model === undefined ? {} : { model })
+    asked.push(Buffer.from(calls[0].body).toString())
+  }
+  // Where the deployment has a name for it, the provider puts that
+  expect(asked.map((body) => (JSON.parse(body) as { model: string }).model)).toEqual(['instead', 'm', 'm'])
+})
+
+it('tells the plan what the upstream said of its limits, and how long ago', async () => {
+  const { clock, outcomes, attempt } = setUp()
+  const { run, sink } = await attempt({})
+  clock.advance(10)
+  sink.events([CHUNK])
+  clock.advance(700)
+  sink.end({ kind: 'done', limits: { requests: { remaining: 3 } } })
+  await over(run)
+  expect(outcomes).toMatchObject([{ kind: 'done', quota: { agoMs: 700, requests: { remaining: 3 } } }])
 })
 
 it.each([

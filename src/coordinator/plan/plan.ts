@@ -296,6 +296,7 @@ export class Plan {
     state.active++
     state.work += work
     state.turn = ++route.turn
+    route.retries.called()
     if (job.affinity) this.#affinities.set(job.affinity, state.name)
     const claimed = { deployment: state.name }
     const isOwn = model === job.model
@@ -415,6 +416,11 @@ export class Plan {
   coolsForMs({ call }: Planned, now: number): number {
     const { state, model } = call as Call
     return Math.max(0, state.health.coolUntilMono(state.upstreamName(model)) - now)
+  }
+
+  /** It is to be tried again: how long until that is no storm, ms. */
+  retriesInMs({ job }: Planned, now: number): number {
+    return this.#index.find(job.model)?.retries.takes(now) ?? 0
   }
 
   /** How long until a deployment other than where it ran may be called for the job? Null: there is no other. */

@@ -5,6 +5,7 @@ import { NO_FALLBACKS } from '../../core/ports/coordinator.ts'
 import type { DeploymentState } from './deployment.ts'
 import { policyOf } from './policies/index.ts'
 import type { Policy } from './policies/policy.ts'
+import { RetryBudget } from './retry-budget.ts'
 
 /** Those that serve one kind of job. */
 export interface Group {
@@ -19,6 +20,7 @@ export interface Route extends Readonly<Record<JobKind, Group>> {
   readonly fallbacks: Fallbacks
   /** There is a choice, or a quota: what its answers come to matters. */
   readonly isWeighed: boolean
+  readonly retries: RetryBudget
   /** Calls so far. */
   turn: number
 }
@@ -29,6 +31,7 @@ export function routeOf({ name, policy, fallbacks = NO_FALLBACKS }: PlanModel, a
     policy: policyOf(policy),
     fallbacks,
     isWeighed: all.length > 1 || all.some(({ quota }) => quota.isLimited),
+    retries: new RetryBudget(),
     chat: groupOf(all, 'chat'),
     embedding: groupOf(all, 'embedding'),
     // What its deployments remember of turns goes on

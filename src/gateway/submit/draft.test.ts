@@ -32,7 +32,14 @@ const deps = {
   },
   models: {
     resolve: (name: string) =>
-      name === 'demo' ? { pool: 'text', kinds: ['chat', 'embedding'], upstreamModel: 'gpt-4o' } : null,
+      name === 'demo'
+        ? {
+            pool: 'text',
+            kinds: ['chat', 'embedding'],
+            upstreamModel: 'gpt-4o',
+            deployments: [{}, { tags: ['eu', 'fast'] }],
+          }
+        : null,
     list: () => [],
   },
   dialects: DIALECTS,
@@ -56,6 +63,22 @@ const text = (draft: JobDraft): string => Buffer.from(draft.body).toString()
 
 const MESSAGES = '"messages":[{"role":"user","content":"hello"}]'
 const BODY = `{"model":"demo",${MESSAGES}}`
+
+it('tags are of a deployment that there is; as a header they are one text', () => {
+  expect(plain(BODY).needs).toBeUndefined()
+  expect(plain(`{"sluice":{"tags":["eu"]},${BODY.slice(1)}`).needs).toEqual({ can: [], tags: ['eu'] })
+  expect(plain(BODY, { 'sluice-tags': 'fast, eu' }).needs?.tags).toEqual(['fast', 'eu'])
+  const refused = (tags: string) => () => plain(`{"sluice":{"tags":${tags}},${BODY.slice(1)}`)
+  expect(refused('["eh"]')).toThrow('No deployment of this model has the tag "eh". Did you mean "eu"?')
+  expect(refused('["a b"]')).toThrow('"tags" must be at most 8 tags')
+  expect(refused(JSON.stringify(Array.from({ length: 9 }, () => 'eu')))).toThrow('at most 8')
+  expect(refused('{}')).toThrow('at most 8')
+})
+
+it('what a chat begins with goes along where there is a choice; a conversation has it in its name', () => {
+  expect(plain(BODY).affinity).toMatch(/^[\w-]{16}$/)
+  expect(plain(`{"sluice":{"conversation":"c"},${BODY.slice(1)}`).affinity).toBeUndefined()
+})
 
 describe('the bytes that are kept', () => {
   it('are the very bytes of the client', () => {

@@ -1,0 +1,130 @@
+/** The plan among the other parts: fallbacks, quotas and retries from a job's submit to its end. */
+import { expect, it } from 'vitest'
+import { SluiceError } from '../core/errors.ts'
+import type { Found, PlanDeployment, PlanModel } from '../core/ports/coordinator.ts'
+import type { Outcome } from '../core/ports/work.ts'
+import { type CoordinatorOptions, createCoordinator } from './coordinator.ts'
+import { done, job, OPTIONS } from './scheduler/testing/jobs.ts'
+
+const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({
+  ...{ name, kinds: ['chat'], upstreamModel: null, concurrent: Infinity, order: 0, revision: '' },
+  ...more,
+})
+const refused = (upstreamCode: string, textShown = false): Outcome => ({
+  kind: 'failed',
+  error: new SluiceError('provider_rejected', { upstreamCode }),
+  retry: false,
+  textShown,
+})
+
+function setUp(models: readonly PlanModel[], more: Partial<CoordinatorOptions> = {}) {
+  const coordinator = createCoordinator({ ...OPTIONS, models, ...more })
+  coordinator.attach({ id: 'w', pools: [], slots: 500 }, 0)
+  return {
+    coordinator,
+    /** Leases, and tells what was leased, where to. */
+    lease(now = 0) {
+      coordinator.changes()
+      coordinator.lease(now)
+      return coordinator.changes().flatMap((change) => (change.type === 'leased' ? [change] : []))
+    },
+  }
+}
+
+const INSTEAD: PlanModel[] = [
+  {
+    name: 'chat',
+    deployments: [deployment('a')],
+    fallbacks: { general: [], contextWindow: ['long'], contentPolicy: ['frank'] },
+  },
+  { name: 'long', deployments: [deployment('l')] },
+  { name: 'frank', deployments: [deployment('f')] },
+]
+
+it.each([
+  ['context_length_exceeded', 'long', 'l'],
+  ['content_filter', 'frank', 'f'],
+])('what one model refuses (%s) another one answers, and the claim says which', (code, model, at) => {
+  const { coordinator, lease } = setUp(INSTEAD)
+  coordinator.submit(job('1'), 0)
+  expect(lease()[0].claim).toEqual({ deployment: 'a', reservation: null })
+  const again = coordinator.finish('1', 1, refused(code), 10)
+  expect(again.kind).toBe('again')
+  expect(lease(1_000)[0].claim).toEqual({ deployment: at, model, reservation: null })
+  expect(coordinator.finish('1', 2, done(), 1_001)).toEqual({ kind: 'ended', state: 'done' })
+})
+
+it('a refusal is final where no other model is named for it, or its text was seen', () => {
+  for (const outcome of [refused('invalid_image'), refused('content_filter', true)]) {
+    const { coordinator, lease } = setUp(INSTEAD)
+    coordinator.submit(job('1'), 0)
+    lease()
+    expect(coordinator.finish('1', 1, outcome, 10)).toEqual({ kind: 'ended', state: 'failed' })
+  }
+  const { coordinator, lease } = setUp(INSTEAD)
+  coordinator.submit(job('1'), 0)
+  lease()
+  coordinator.finish('1', 1, refused('content_filter'), 10)
+  lease(1_000)
+  expect(coordinator.finish('1', 2, refused('context_length_exceeded'), 10)).toEqual({ kind: 'ended', state: 'failed' })
+})
+
+const LIMITED: PlanModel[] = [{ name: 'chat', deployments: [deployment('a', { tokensPerMinute: 1_000 })] }]
+
+it('a job that its provider has no room for waits, and runs when there is some', () => {
+  const { coordinator, lease } = setUp(LIMITED)
+  for (const id of ['1', '2']) coordinator.submit(job(id, { promptTokens: 500, maxOutputTokens: 100 }), 0)
+  expect(lease().map(({ id }) => id)).toEqual(['1'])
+  coordinator.charge('1', 1, 60, 1)
+  coordinator.finish('1', 1, done(500, 60), 2)
+  expect(lease(3)).toEqual([])
+  expect(coordinator.state('2')).toBe('waiting')
+  coordinator.submit(job('3', { promptTokens: 440, maxOutputTokens: 0 }), 3)
+  expect(coordinator.nextAt()).toBe(60_500)
+  coordinator.tick(60_500)
+  expect(coordinator.leasable).toBe(true)
+  expect(lease(60_500).map(({ id }) => id)).toEqual(['2'])
+})
+
+it('a coordinator that takes over knows what was used, and what runs', () => {
+  const first = setUp(LIMITED)
+  first.coordinator.submit(job('1', { promptTokens: 300, maxOutputTokens: 100 }), 0)
+  const [{ claim }] = first.lease()
+  const levels = first.coordinator.takeLevels(0)
+  expect(levels).toMatchObject([{ kind: 'deployment', name: 'a', used: { rates: { tokens: 300, requests: 1 } } }])
+  const next = setUp(LIMITED)
+  next.coordinator.openLimits(levels, () => ({ index: 0, endsMono: Infinity }), 10)
+  const tally = { attempts: 1, fails: 0, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null }
+  const found: Found = { tally, failedAt: [], reservation: null, held: { worker: 'w', claim } }
+  next.coordinator.restore(job('1', { promptTokens: 300, maxOutputTokens: 100 }), found, 10)
+  for (const [id, promptTokens] of [
+    ['2', 601],
+    ['3', 600],
+  ] as const) {
+    next.coordinator.submit(job(id, { promptTokens, maxOutputTokens: 0, tenant: id }), 10)
+    const fits = next.lease(10).length === 1
+    expect(fits, id).toBe(id === '3')
+    if (!fits) next.coordinator.cancel(id, 10)
+  }
+})
+
+it('what fails everywhere is not tried again all at once', () => {
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments: [deployment('a'), deployment('b')] }])
+  const ids = Array.from({ length: 200 }, (_, i) => `${i}`)
+  for (const id of ids) coordinator.submit(job(id), 0)
+  for (let i = 0; i < 4; i++) lease()
+  const error = new SluiceError('provider_unreachable')
+  const waits = ids.map((id) => {
+    const again = coordinator.finish(id, 1, { kind: 'failed', error, retry: true }, 0)
+    return again.kind === 'again' ? again.notBeforeMono : 0
+  })
+  // 20 saved up, and a fifth of 200 calls
+  expect(waits.filter((ms) => ms <= OPTIONS.retryBaseMs).length).toBe(60)
+  expect(Math.max(...waits)).toBe(30_000)
+})
+
+it('tells where a request would go', () => {
+  const { coordinator } = setUp(LIMITED)
+  const ask = { model: 'chat', kind: 'chat', promptTokens: 10, maxOutputTokens: 20, draw: 'x' } as const
+  expect(coordinator.explain(ask, 0)).toMatchObject({ deployment: 'a', promptTokens: 10, outputTokens: 20 })
+})
