@@ -129,6 +129,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
   })
 
   const now = createNowPages({
+    clock,
     traces: fleet.traces,
     changes,
     operations,

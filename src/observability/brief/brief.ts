@@ -45,14 +45,15 @@ function calm(now: Situation): Brief {
       state: [say('Nothing was submitted yet.')],
       actions: [link('Try it', '/playground')],
     }
-  const isIdle = period.firstTokens + period.done + period.failed + waiting.jobs + running === 0
+  const isIdle = period.firstTokens + period.done + period.failed + waiting.jobs === 0 && running === 0
   if (isIdle) return { ...base, kind: 'idle', state: [say('All is quiet: nothing runs, and nothing waits.')] }
   const few = tooFew(period, goals)
   if (few !== null) return { ...base, kind: 'idle', state: [say(`Too little happened to judge: ${few}.`)] }
   const ttft = period.ttftP95Ms
   const first =
     ttft === null ? '' : ` First tokens come within ${duration(ttft)} (p95, goal ${duration(goals.ttftMs)}).`
-  return { ...base, kind: 'well', state: [say(`All is well: ${plural(running, 'job')} in flight.${first}`)] }
+  const inFlight = running === null ? '' : `: ${plural(running, 'job')} in flight`
+  return { ...base, kind: 'well', state: [say(`All is well${inFlight}.${first}`)] }
 }
 
 /** No single trouble stands out, but too many answers miss a goal. */
@@ -90,7 +91,10 @@ function closed(now: Situation): Brief | null {
     kind: 'stuck',
     state: [say(`The store takes nothing: new work is refused.${long}`)],
     cause: [strong(store.error.message)],
-    harm: [strong('Nothing that was accepted is lost:'), say(` ${plural(running, 'job')} in flight.`)],
+    harm:
+      running === null
+        ? [strong('Nothing that was accepted is lost.')]
+        : [strong('Nothing that was accepted is lost:'), say(` ${plural(running, 'job')} in flight.`)],
     actions: [link('Changes', '/changes')],
     sinceAtMs,
   }

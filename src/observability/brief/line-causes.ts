@@ -24,7 +24,8 @@ export function delayedModels(delays: Delays): readonly string[] {
 }
 
 /** Are the slots of all workers taken, so that a further worker would help? */
-export const areWorkersFull = ({ slots, running }: Situation): boolean => slots !== null && running >= FULL * slots
+export const areWorkersFull = ({ slots, running }: Situation): boolean =>
+  slots !== null && running !== null && running >= FULL * slots
 
 export function whyInLine(now: Situation): Why {
   const waited = delayedModels(now.delays.queue)

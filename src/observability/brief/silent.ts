@@ -9,7 +9,7 @@ import { duration, link, say, strong } from './words.ts'
 export function silent({ nowMs, silent: answers, deployments, running }: Situation): Brief | null {
   const [worst] = answers
     .map((each) => {
-      const active = deployments.find(({ deployment }) => deployment === each.deployment)?.active ?? running
+      const active = deployments.find(({ deployment }) => deployment === each.deployment)?.active ?? running ?? 0
       return { ...each, of: Math.max(each.answers, active) }
     })
     .filter((each) => each.forMs >= SILENT_MS && each.answers / each.of >= MOST)

@@ -79,7 +79,8 @@ export interface Situation {
   readonly slots: number | null
   /** The node whose event loop was held the most in the last minute, 0 to 1 of it; null: not known. */
   readonly loop: { readonly node: string; readonly share: number } | null
-  readonly running: number
+  /** Null: the store is away, and nobody knows. */
+  readonly running: number | null
   /** For how long jobs wait while none runs; 0: it is not so. */
   readonly stuckMs: number
   /** Models of which jobs wait while none runs, and for how long; the longest first. */

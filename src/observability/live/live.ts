@@ -124,7 +124,11 @@ export function createLive(parts: LiveParts): Live {
     parts.onLook()
     for (const page of pages) if (!page.isGreeted) once(`hello ${page.id}`, () => greet(page))
     once('foot', tellFoot)
-    for (const [page, ask] of watching('now')) once(`now ${page.id}`, () => tellNow(page, ask))
+    for (const [page, ask] of watching('now')) {
+      once(`now ${page.id}`, () => tellNow(page, ask))
+      // Not after it: what the store is asked for here must not keep the page from the word that it is away
+      once(`beside ${page.id}`, () => tellBeside(page, ask))
+    }
     for (const [page, ask] of watching('jobs')) once(`jobs ${page.id}`, () => tellJobs(page, ask, ask.filter))
   }
 
@@ -160,7 +164,10 @@ export function createLive(parts: LiveParts): Live {
     }
     const now = await parts.now.read(ask.range, nowMs, view)
     if (page.isAt(ask)) page.tell({ t: 'now', ...now })
-    if (page.isAt(ask)) await tellJobs(page, ask, {})
+  }
+
+  async function tellBeside(page: Page, ask: Ask<'now'>): Promise<void> {
+    await tellJobs(page, ask, {})
     if (page.isAt(ask)) await tellChanges(page)
   }
 

@@ -1,5 +1,6 @@
 /** What Now is told where its parts are away, wait, or are of the past. */
 import { describe, expect, it } from 'vitest'
+import { manualClock } from '../../../test/manual-clock.ts'
 import { SluiceError, type WireError } from '../../core/errors.ts'
 import type { Fact } from '../../core/facts.ts'
 import type { Brief, Line, Range } from '../../core/live.ts'
@@ -24,6 +25,8 @@ function setUp() {
     ms: START_MS,
     storeError: null as WireError | null,
     isAway: false,
+    /** It does not even fail. */
+    isMute: false,
     depth: { queued: 0, delayed: 0, waiting: 0, leased: 0 },
     backlog: [] as Backlog[],
     paused: [] as Selector[],
@@ -33,6 +36,7 @@ function setUp() {
     slots: null as number | null,
   }
   const asked = async <T>(value: T): Promise<T> => {
+    if (at.isMute) await new Promise(() => {})
     if (at.isAway) throw new SluiceError('storage_unavailable')
     return value
   }
@@ -45,7 +49,9 @@ function setUp() {
     paused: () => asked(at.paused),
   }
   const view = { key: '', history, tallies: [watchers.tallies] }
+  const clock = manualClock()
   const pages = createNowPages({
+    clock,
     traces,
     changes,
     operations,
@@ -79,6 +85,7 @@ function setUp() {
   }
   return {
     at,
+    clock,
     observe,
     read: async (range: Range = '15m') => pages.read(range, at.ms, view),
     brief: async (range: Range = '15m'): Promise<Brief> => (await pages.read(range, at.ms, view)).briefs[0],
@@ -105,6 +112,28 @@ describe('the brief', () => {
       expect((await brief()).kind).toBe('idle')
     },
   )
+
+  it('says so soon, and names no number of jobs, while the store is mute', async () => {
+    const { at, clock, observe, read } = setUp()
+    at.depth = { queued: 3, delayed: 0, waiting: 0, leased: 10 }
+    observe({ type: 'job-submitted', job: 'job_1' })
+    at.isMute = true
+    const asked = read()
+    const failed = expect(asked).rejects.toThrow('The store')
+    await new Promise((next) => setImmediate(next))
+    clock.advance(2_500)
+    await failed
+    at.storeError = new SluiceError('storage_unavailable').wire
+    at.ms += 1_000
+    const told = read()
+    for (let i = 0; i < 8; i++) {
+      clock.advance(250)
+      await new Promise((next) => setImmediate(next))
+    }
+    const { briefs, waitingJobs } = await told
+    expect(briefs[0]).toMatchObject({ kind: 'stuck', harm: [{ text: 'Nothing that was accepted is lost.' }] })
+    expect(waitingJobs.value).toBeNull()
+  })
 
   it('says that a model is paused, though others run', async () => {
     const { at, observe, brief } = setUp()

@@ -1,11 +1,12 @@
 /** The figures and briefs of Now, once a second for all pages that look at the same. */
+import type { Clock } from '../../core/clock.ts'
 import type { WireError } from '../../core/errors.ts'
 import type { JobId, Place } from '../../core/job.ts'
 import type { Goals, Now, Range } from '../../core/live.ts'
 import { ModelIndex } from '../../core/model-index.ts'
 import type { Audit } from '../../core/ports/audit.ts'
 import type { Jobs } from '../../core/ports/jobs.ts'
-import type { Operations, QueueDepth } from '../../core/ports/operations.ts'
+import type { Operations } from '../../core/ports/operations.ts'
 import { briefsOf } from '../brief/brief.ts'
 import { briefsOfPast } from '../brief/past.ts'
 import type { DeploymentNow, Situation } from '../brief/situation.ts'
@@ -14,6 +15,7 @@ import type { HistoryView } from '../history/sum.ts'
 import type { TraceBook } from '../traces/traces.ts'
 import type { Changes } from './changes.ts'
 import { beforeOf, type Deployed, deploymentRow, figuresOf, latelyOf, pastOf, sincesOf, stuckSince } from './now.ts'
+import { bounded } from './patience.ts'
 import { countsOf, type Tallies } from './watchers.ts'
 import { NO_WAITS, whoWaits } from './who-waits.ts'
 
@@ -22,6 +24,9 @@ const FRESH_MS = 500
 /** The ledger is asked for what was spent today this often; what comes meanwhile is in the next answer. */
 const SPENT_MS = 10_000
 const AUDIT_SHOWN = 100
+/** It is known by then that the store is away, and asked for little longer once that is known. */
+const STORE_MS = 2_500
+const AWAY_MS = 250
 const LIVE_RANGE = '15m'
 
 export interface Spent {
@@ -30,6 +35,7 @@ export interface Spent {
 }
 
 export interface NowParts {
+  readonly clock: Clock
   readonly traces: TraceBook
   readonly changes: Changes
   readonly operations: Pick<Operations, 'depth' | 'backlog' | 'deployments' | 'paused' | 'line'>
@@ -65,7 +71,7 @@ export interface NowPages {
 }
 
 export function createNowPages(parts: NowParts): NowPages {
-  const { traces, changes, operations, jobs, goals, deployed, store } = parts
+  const { clock, traces, changes, operations, jobs, goals, deployed, store } = parts
   let older: Promise<void> | null = null
   let spent: { readonly atMs: number; readonly value: Promise<Spent | null> } | null = null
   /** By the key of what is looked at. */
@@ -78,9 +84,9 @@ export function createNowPages(parts: NowParts): NowPages {
     return known.value
   }
 
-  /** A store that is away can't tell, which is the very thing to be told. */
-  const told = <T>(asked: Promise<T>, otherwise: T): Promise<T> =>
-    asked.catch((error: unknown) => {
+  /** A store that is away can't tell, which is the very thing to be told, and soon. */
+  const told = <T, U>(asked: Promise<T>, otherwise: U): Promise<T | U> =>
+    bounded(clock, store().error === null ? STORE_MS : AWAY_MS, asked).catch((error: unknown) => {
       if (store().error === null) throw error
       return otherwise
     })
@@ -101,14 +107,15 @@ export function createNowPages(parts: NowParts): NowPages {
 
   async function gather(nowMs: number, { history, tallies }: View): Promise<Situation> {
     const [depth, backlog, statuses, paused] = await Promise.all([
-      told(operations.depth(), NO_DEPTH),
+      told(operations.depth(), null),
       told(operations.backlog(), []),
       told(operations.deployments(), []),
       told(operations.paused(), []),
     ])
     const { period, minutes } = latelyOf(history, nowMs)
     const before = beforeOf(history, nowMs)
-    const stuckAtMs = depth.queued + depth.waiting > 0 && depth.leased === 0 ? stuckSince(history, nowMs) : null
+    const inQueue = depth === null ? 0 : depth.queued + depth.waiting
+    const stuckAtMs = inQueue > 0 && depth?.leased === 0 ? stuckSince(history, nowMs) : null
     const wanted = goals()
     const served = deployed()
     const models = new ModelIndex([...new Set(served.map(({ model }) => model))].map((name) => ({ name })))
@@ -124,8 +131,7 @@ export function createNowPages(parts: NowParts): NowPages {
     })
     // What is paused is not in the backlog
     for (const [model, { held }] of waits.models) inLine.set(model, Math.max(inLine.get(model) ?? 0, held))
-    const slots =
-      depth.queued + depth.waiting === 0 ? null : (await told(operations.line('model', NO_ROWS), null))?.slots
+    const slots = inQueue === 0 ? null : (await told(operations.line('model', NO_ROWS), null))?.slots
     const running = new Map<string, number>()
     for (const { deployment, model } of served) {
       const active = statuses.find((each) => each.deployment === deployment)?.active ?? 0
@@ -145,13 +151,14 @@ export function createNowPages(parts: NowParts): NowPages {
     })
     return {
       nowMs,
-      isNew: traces.version === 0 && store().error === null && (await jobs.list({ limit: 1 })).length === 0,
+      isNew:
+        traces.version === 0 && store().error === null && (await told(jobs.list({ limit: 1 }), null))?.length === 0,
       goals: wanted,
       now: period,
       before,
       since: { ...sincesOf(history, nowMs, wanted), ...(stuckAtMs !== null && { stuck: stuckAtMs }) },
       waiting: {
-        jobs: depth.queued + depth.waiting,
+        jobs: inQueue,
         tokens: backlog.reduce((sum, { tokens }) => sum + tokens, 0),
         models: [...inLine]
           .filter(([, jobs]) => jobs > 0)
@@ -161,7 +168,7 @@ export function createNowPages(parts: NowParts): NowPages {
       },
       slots: slots ?? null,
       loop: parts.loop(),
-      running: depth.leased,
+      running: depth?.leased ?? null,
       stuckMs: stuckAtMs === null ? 0 : nowMs - stuckAtMs,
       stuckModels: stuckModels(inLine, running, nowMs),
       ...counts,
@@ -175,7 +182,7 @@ export function createNowPages(parts: NowParts): NowPages {
 
   function spentToday(nowMs: number): Promise<Spent | null> {
     if (spent === null || Math.abs(nowMs - spent.atMs) >= SPENT_MS)
-      spent = { atMs: nowMs, value: parts.spent().catch(() => null) }
+      spent = { atMs: nowMs, value: told(parts.spent(), null).catch(() => null) }
     return spent.value
   }
 
@@ -190,7 +197,7 @@ export function createNowPages(parts: NowParts): NowPages {
         atMs: nowMs,
         briefs: isPast ? briefsOfPast(pastOf(history, range, nowMs), goals()) : briefsOf(now),
         ...figuresOf(history, range, nowMs, goals(), {
-          waitingJobs: now.waiting.jobs,
+          waitingJobs: now.running === null ? null : now.waiting.jobs,
           waitingTokens: now.waiting.tokens,
           spentNanoUsd: money?.nanoUsd ?? null,
           spendGoal: parts.spendGoal(nowMs),
@@ -224,7 +231,6 @@ export function createNowPages(parts: NowParts): NowPages {
 
 /** Of the line, its slots alone. */
 const NO_ROWS = { rows: 0, waits: 0, runs: 0 }
-const NO_DEPTH: QueueDepth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
 /** Of Now: the page of models has all. */
 const MAX_ROWS = 12
 /** As many points as a sparkline of a table shows. */

@@ -141,7 +141,8 @@ export function stuckSince({ tiers: [tier] }: HistoryView, nowMs: number): numbe
 // ---------------------------------------------------------------- figures
 
 export interface Beside {
-  readonly waitingJobs: number
+  /** Null: the store is away. */
+  readonly waitingJobs: number | null
   readonly waitingTokens: number
   readonly spentNanoUsd: number | null
   readonly spendGoal: number | null
