@@ -1,7 +1,7 @@
 /** What stands around every page: rail or tabs, foot, bars, toasts, dialogs. */
 import { Component, type ComponentChildren } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
-import type { Foot, NodeRow } from '../../src/core/live.ts'
+import type { Foot } from '../../src/core/live.ts'
 import { bytes, clock, counted, duration } from './format.ts'
 import { addKey, allKeys, lettersOn, setLetters, useKey } from './keys.ts'
 import { PAGES, pageAt } from './pages/index.ts'
@@ -14,6 +14,7 @@ import { Choice } from './parts/tabs.tsx'
 import { Toasts } from './parts/toast.tsx'
 import { address, go, hrefOf } from './router.ts'
 import { session, signOut } from './session.ts'
+import { isSilent } from './silent.ts'
 import { foot, hello, lost, pause, paused, serverNow, watch } from './socket.ts'
 import { choice, setTheme, type Choice as ThemeChoice } from './theme.ts'
 
@@ -151,7 +152,6 @@ function Health({ onHelp }: { readonly onHelp: () => void }) {
   )
 }
 
-const isSilent = ({ silentMs }: NodeRow): boolean => silentMs > 3_000
 const DURABLE = { memory: 'in memory only', process: 'crash-safe', power: 'power-safe' } as const
 
 function worst({ storeError, deployments, nodes }: Foot, engine: string): ComponentChildren {

@@ -49,6 +49,18 @@ export function verdictOf(run: BenchRun): string {
     : `imported from ${run.importedFrom}: its validity is not known`
 }
 
+/** What a list tells of a run: whether it counts, what it missed, its TTFT. */
+export function sentenceOf({ run, rounds, summary }: Findings): string {
+  const doesCount = run.validity.isValid && run.brokenOff === null
+  const missed = run.options.slo.filter((term) => isMet(term, rounds, summary) === false).map(({ text }) => text)
+  const { p50, p95 } = summary.ttft
+  return [
+    ...(doesCount ? [] : [`${verdictOf(run)}.`]),
+    ...(missed.length === 0 ? [] : [`Missed: ${missed.join(', ')}.`]),
+    ...(p50 === null ? [] : [`TTFT p50 ${milliseconds(p50)}, p95 ${milliseconds(p95)}.`]),
+  ].join(' ')
+}
+
 /** What spoils a run from the client's side has one remedy; null: it was something else, or nothing. */
 export function adviceOf({ validity }: BenchRun): string | null {
   const isClient = validity.checks.some(({ name, isMet, decides }) => decides && !isMet && CLIENTS.includes(name))

@@ -31,7 +31,7 @@ export const report: Command = {
     writeReport(path, reportOf(findings))
     if (args.has('json')) out.print(JSON.stringify({ ...findings.run, summary: findings.summary, folder: path }))
     else for (const line of consoleText(findings)) out.print(line)
-    const isKept = !args.has('post') || (await postRun(args, findings.run, findings.summary, out))
+    const isKept = !args.has('post') || (await postRun(args, findings, out))
     if (!findings.run.validity.isValid) return BENCH_EXIT.invalid
     return isKept ? BENCH_EXIT.ok : BENCH_EXIT.notKept
   },

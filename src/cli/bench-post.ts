@@ -1,11 +1,10 @@
 /** A run or a comparison, kept on the dashboard of a Sluice: `--post URL` of its admin listener. */
-import type { BenchRun } from '../bench/run.ts'
-import type { Summary } from '../bench/summary.ts'
+import { type Findings, sentenceOf } from '../bench/console.ts'
 import { adminClient } from './client.ts'
 import type { Args, Output } from './command.ts'
 
-export const postRun = (args: Args, run: BenchRun, summary: Summary, out: Output): Promise<boolean> =>
-  post(args, { ...run, summary }, out)
+export const postRun = (args: Args, findings: Findings, out: Output): Promise<boolean> =>
+  post(args, { ...findings.run, summary: findings.summary, sentence: sentenceOf(findings) }, out)
 
 /** Throws what a command tells: no server there, no key, or not the right one. Minutes of measuring come after it. */
 export const checkPost = async (args: Args): Promise<void> =>

@@ -164,7 +164,7 @@ async function runBench(args: Args, out: Output): Promise<number> {
   if (args.has('json')) out.print(JSON.stringify({ ...done.run, summary: findings.summary, folder: folder.path }))
   else for (const line of consoleText(findings)) out.print(line)
   if (!isQuiet) out.note(`\nrecords, run.json and report.html are in ${folder.path}`)
-  const isKept = !args.has('post') || (await postRun(args, done.run, findings.summary, out))
+  const isKept = !args.has('post') || (await postRun(args, findings, out))
   return exitOf(done.run, runOptions, findings) || (isKept ? BENCH_EXIT.ok : BENCH_EXIT.notKept)
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { findingsOf } from '../console.ts'
+import { findingsOf, sentenceOf } from '../console.ts'
 import { lineOf, readRecords } from '../record.ts'
 import { reportOf } from '../report/report.ts'
+import { readSlo } from '../slo.ts'
 import { e2e, tpot, ttft } from '../summary.ts'
 import { importResult, type Tool } from './imports.ts'
 
@@ -133,6 +134,9 @@ describe.each(Object.keys(FILES) as Tool[])('a result of %s', (tool) => {
     const { summary } = findingsOf(run, records)
     expect(summary.errorShare).toBe(0.5)
     expect(run.importedFrom).not.toBeNull()
+    expect(sentenceOf(findingsOf(run, records))).toBe('TTFT p50 200 ms, p95 200 ms.')
+    const missed = { ...run, options: { ...run.options, slo: readSlo('ttft.p95<100ms') }, brokenOff: 'by hand' }
+    expect(sentenceOf(findingsOf(missed, records))).toMatch(/^BROKEN OFF: by hand. Missed: ttft.p95<100ms. TTFT p50/)
     expect(run.validity.checks.length).toBeGreaterThan(0)
     expect(JSON.stringify([run, records])).not.toMatch(/a b c d e|Traceback/)
   })

@@ -260,7 +260,9 @@ export function GoodChart({ chart, changes, now, goals, minAnswers }: GoodProps)
       <p class="legend">
         {burn === null ? (
           <span>
-            {known.length === 0 ? 'No answer was judged in this range.' : 'All answers are to be good: none may miss.'}
+            {known.length === 0
+              ? 'Of no answer in this range it is known that it was judged.'
+              : 'All answers are to be good: none may miss.'}
           </span>
         ) : isFew ? (
           <span>Too few answers to judge: {count(judged)} in this range.</span>

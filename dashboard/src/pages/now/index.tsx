@@ -6,7 +6,8 @@ import { sameRange } from '../../feed.ts'
 import { Head } from '../../parts/head.tsx'
 import { TheLine } from '../../parts/line/index.tsx'
 import { address, RANGE_MS, RANGE_WORDS, rangeOf, setParams } from '../../router.ts'
-import { changes, chart, hello, jobs, line, liveError, now, serverNow, tick } from '../../socket.ts'
+import { withoutWords } from '../../silent.ts'
+import { changes, chart, foot, hello, jobs, line, liveError, now, serverNow, tick } from '../../socket.ts'
 import { First } from '../first/index.tsx'
 import { Brief } from './brief.tsx'
 import { GoodChart, OutcomeChart, TokenChart, TpotChart, TtftChart } from './charts.tsx'
@@ -107,6 +108,7 @@ function Charts() {
   if (told === null || drawn === null || latest === null)
     return <div class="skeleton skeleton-charts" aria-hidden="true" />
   const { goals, glossary } = told
+  const without = withoutWords(foot.value?.nodes ?? [])
   const both = { chart: drawn, changes: changes.value }
   const timed = { ...both, now: latest, goals }
   return (
@@ -116,6 +118,7 @@ function Charts() {
           loading {typeof range === 'string' ? RANGE_WORDS[range] : 'the range'}
         </p>
       )}
+      {without !== null && <p class="muted small">{without}</p>}
       <div class="columns now-two">
         <TtftChart {...timed} meaning={glossary['ttft']} />
         <TpotChart {...timed} meaning={glossary['tpot']} />
