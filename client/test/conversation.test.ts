@@ -70,7 +70,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', { concurrent: true }, (t
     expect([conversation.turns.length, conversation.name]).toEqual([0, null])
     // A first look asks for nothing that is not there
     expect(calls).toEqual([])
-    conversation.send('One. demo: tokens=300 delay=15 ttft=20')
+    conversation.send('One. demo: tokens=500 delay=20 ttft=20')
     conversation.send('Two. demo: tokens=10 delay=5')
     const states = (): string => conversation.turns.map(({ state }) => state).join()
     await until(conversation, () => conversation.turns[0].answer.length > 20 && states() !== 'answering,sending')
@@ -95,7 +95,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', { concurrent: true }, (t
     const id = fresh()
     const [{ sluice, net }, away] = [await tab(transport), await tab(transport)]
     const conversation = chat(sluice, id)
-    conversation.send('Long. demo: tokens=150 delay=15 ttft=20')
+    conversation.send('Long. demo: tokens=400 delay=20 ttft=20')
     await until(conversation, () => conversation.turns[0].answer.length > 50)
     net.cut()
     await until(conversation, () => conversation.turns[0].cuts.length === 1)

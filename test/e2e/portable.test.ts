@@ -260,8 +260,9 @@ describe.skipIf(!CAN_LIMIT)('on a disk that is full', () => {
   })
 
   it('a folder is restored whole, or not at all, wherever the disk is full', async () => {
-    const { url, admin, stop } = await started(freshFolder())
-    const filler = 'x'.repeat(20_000)
+    const { url, admin, stop } = await started(freshFolder(), { SLUICE_WORKERS_DRAIN_MS: '100' })
+    // None of them ends before its backup
+    const filler = `${'x'.repeat(20_000)} demo: tokens=9000 delay=100`
     for (let n = 0; n < 20; n++)
       await call(url, '/v1/jobs', {
         body: { request: { model: 'demo', messages: [{ role: 'user', content: `${n} ${filler}` }] }, lane: 'l' },
