@@ -53,8 +53,8 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
 }
 
 /**
- * All suites, or some, side by side, as most of them wait for a takeover, on one server or on a cluster of three; what
- * crashes the cluster comes after all else.
+ * All suites, or some, side by side, as most of them wait for a takeover, on one server or on a cluster of three; one
+ * after the other where they share a cluster with what crashes it.
  */
 export function conformRedis(
   name: string,
@@ -74,19 +74,18 @@ export function conformRedis(
     ...(durability !== 'power' && { power: 'not promised' }),
     ...(isShared && { cut: 'its processes know all nodes' }),
   }
+  const suites = options.suites ?? Object.keys(SUITES)
   const run = (openOne: Open, crash: boolean): void => {
-    for (const suite of options.suites ?? Object.keys(SUITES)) {
+    for (const suite of suites) {
       const cases = SUITES[suite].filter(({ needs }) => (needs === 'power') === crash)
       conform(`${name}: ${suite}`, cases, openOne, gaps)
     }
   }
-  describe.skipIf(NO_REDIS)(`Redis: ${name}`, () => {
+  const crashes = suites.some((suite) => SUITES[suite].some(({ needs }) => needs === 'power'))
+  describe.skipIf(NO_REDIS)(`Redis: ${name}`, { concurrent: !isShared || !crashes }, () => {
     afterAll(async () => (await started)?.remove())
-    describe('side by side', { concurrent: true }, () => {
-      run(open, false)
-      if (!isShared) run(openAlone, true)
-    })
-    if (isShared) run(open, true)
+    run(open, false)
+    run(isShared ? open : openAlone, true)
   })
 }
 

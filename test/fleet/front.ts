@@ -11,7 +11,7 @@ const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '
 const NGINX = folders.map((folder) => join(folder, 'nginx')).find((path) => existsSync(path))
 export const NO_NGINX = NGINX === undefined
 
-const START_MS = 10_000
+const START_MS = 60_000
 const NOTED_CHARS = 20_000
 const OPERATIONS = join(import.meta.dirname, '../../docs/operations.md')
 

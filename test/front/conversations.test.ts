@@ -28,7 +28,7 @@ async function call(method: string, path: string, body?: unknown, key: string | 
 async function say(conversation: string, content: string, key = app.key): Promise<string> {
   const messages = [{ role: 'user', content: `${content}\ndemo: tokens=1 delay=1 ttft=1` }]
   const { body } = await call('POST', '/v1/jobs', { conversation, request: { model: 'demo', messages } }, key)
-  expect((await call('GET', `/v1/jobs/${body.id}/result?wait_ms=5000`, undefined, key)).status).toBe(200)
+  expect((await call('GET', `/v1/jobs/${body.id}/result?wait_ms=50000`, undefined, key)).status).toBe(200)
   return body.id
 }
 
@@ -131,7 +131,7 @@ it('exists from its first submit on, and what is deleted while a job runs does n
   for (const id of [running, waiting]) expect((await call('GET', `/v1/jobs/${id}`)).status).toBe(404)
   expect((await call('GET', '/v1/conversations/begun')).status).toBe(404)
   const { id } = (await job('demo: echo=1 tokens=3 delay=1 ttft=1')).body
-  await call('GET', `/v1/jobs/${id}/result?wait_ms=5000`)
+  await call('GET', `/v1/jobs/${id}/result?wait_ms=50000`)
   const { body } = await call('GET', '/v1/conversations/begun')
   expect([body.turn_count, body.turns[0].job, JSON.stringify(body).includes('SECRET')]).toEqual([1, id, false])
 })

@@ -73,7 +73,7 @@ it('is answered whole, in its own words, as it was asked to be', async () => {
 
 it('is a job, whose result is in its dialect, and whose request is in OpenAI’s', async () => {
   const { id } = await read(call('/v1/jobs', { endpoint: '/v1/numbered', request: { ...ASK, quiet: true } }))
-  expect(await (await call(`/v1/jobs/${id}/result?wait_ms=5000`)).json()).toEqual({ said: null })
+  expect(await (await call(`/v1/jobs/${id}/result?wait_ms=50000`)).json()).toEqual({ said: null })
   expect(await (await call(`/v1/jobs/${id}/request`)).json()).toMatchObject({
     messages: [{ role: 'user', content: ASK.ask }],
   })
@@ -108,7 +108,7 @@ it('is among the names that a wrong one is answered with', async () => {
 
 it('is not spoken any more: its results can not be told, its events can', async () => {
   const { id } = await read(call('/v1/jobs', { endpoint: '/v1/numbered', request: ASK }))
-  expect((await call(`/v1/jobs/${id}/result?wait_ms=5000`)).status).toBe(200)
+  expect((await call(`/v1/jobs/${id}/result?wait_ms=50000`)).status).toBe(200)
   const spoken = DIALECTS.spoken as Dialect[]
   const gone = spoken.pop()!
   try {

@@ -200,7 +200,7 @@ it('answers at once to who asks for it, and waits no longer than asked', async (
     later.headers['sluice-job'],
     later.headers['preference-applied'],
   ]).toEqual([202, events, id, 'respond-async'])
-  const done = await ask('GET', `/v1/jobs/${id}/result?wait_ms=5000`)
+  const done = await ask('GET', `/v1/jobs/${id}/result?wait_ms=50000`)
   expect([done.status, (JSON.parse(done.body) as { object: string }).object]).toEqual([200, 'chat.completion'])
   const slow = JSON.parse(
     (await ask('POST', '/v1/jobs', { request: chat('demo: tokens=500 delay=20 ttft=1') })).body,

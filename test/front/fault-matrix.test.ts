@@ -287,7 +287,7 @@ async function ask(way: Way, model: string, key: string, deadline_ms: number): P
   }
   const { id } = (await (await http('/v1/jobs', key, { request: asked, ...options })).json()) as { id: string }
   const events = await (await http(`/v1/jobs/${id}/events`, key)).text()
-  const job = (await (await http(`/v1/jobs/${id}?wait_ms=10000`, key)).json()) as any
+  const job = (await (await http(`/v1/jobs/${id}?wait_ms=50000`, key)).json()) as any
   const reset = events.includes('event: reset')
   const since = reset ? events.slice(events.lastIndexOf('event: reset')) : events
   const text = job.state === 'done' ? textOf(dataOf(since)) : null

@@ -258,7 +258,7 @@ describe('personal data', () => {
   it('over the turns of a conversation', async () => {
     const say = (content: string) => post('hidden', { request: chat(content), conversation: 'c1' }, '/v1/jobs')
     const result = async (job: Answer): Promise<Answer> =>
-      get('hidden', `/v1/jobs/${(JSON.parse(job.body) as { id: string }).id}/result?wait_ms=10000`)
+      get('hidden', `/v1/jobs/${(JSON.parse(job.body) as { id: string }).id}/result?wait_ms=50000`)
     expect(contentOf(await result(await say('I am joe@example.com')))).toBe('I am joe@example.com')
     expect(contentOf(await result(await say('Is ann@example.com not joe@example.com?')))).toContain('joe@example.com')
     const { messages } = JSON.parse(got[1]) as { messages: Array<{ content: string }> }
@@ -286,7 +286,7 @@ describe('answers', () => {
     expect(streamed(await post('redacted', chat('key?', { stream: true })))).toBe(wanted)
     expect(contentOf(await post('redacted', chat('key?')))).toBe(wanted)
     const { id } = JSON.parse((await post('redacted', { request: chat('key?') }, '/v1/jobs')).body) as { id: string }
-    expect(contentOf(await get('redacted', `/v1/jobs/${id}/result?wait_ms=10000`))).toBe(wanted)
+    expect(contentOf(await get('redacted', `/v1/jobs/${id}/result?wait_ms=50000`))).toBe(wanted)
     const all = events(await get('redacted', `/v1/jobs/${id}/events`)).join('\n')
     expect(all).toContain(MARKER)
     expect(all).not.toContain(SECRET.slice(0, 8))

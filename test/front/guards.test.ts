@@ -116,7 +116,7 @@ it('a reload changes them; a job that was taken before is not redriven against t
   await app.admin('/admin/pause', { tenant: 'changing' })
   const made = await post('/v1/jobs', { request: chat(SHORT, 'other'), deadline_ms: 1 }, {}, key)
   const { id } = JSON.parse(made.body) as { id: string }
-  const ended = request('GET', `/v1/jobs/${id}/result?wait_ms=5000`, { authorization: `Bearer ${key}` })
+  const ended = request('GET', `/v1/jobs/${id}/result?wait_ms=50000`, { authorization: `Bearer ${key}` })
   expect((await send(app.port, ended)).code).toBe('deadline_exceeded')
   await app.reload(tenant(GUARDS))
   expect(errorOf(await post(`/v1/jobs/${id}/redrive`, {}, {}, key))).toEqual([403, 'model_not_allowed', 'model'])

@@ -75,7 +75,7 @@ async function say(conversation: string, messages: readonly Said[], state = 'don
   })
   const { id } = (await post.json()) as { id: string }
   const job = (await (
-    await fetch(`http://127.0.0.1:${app.port}/v1/jobs/${id}?wait_ms=10000`, { headers })
+    await fetch(`http://127.0.0.1:${app.port}/v1/jobs/${id}?wait_ms=50000`, { headers })
   ).json()) as Said
   expect([job['state'], job['error']?.message], JSON.stringify(job['error'])).toEqual([
     state,

@@ -128,14 +128,14 @@ describe('a job of its own', () => {
   it('to read a failed job again changes nothing', async () => {
     script = answer(500, { message: 'boom' })
     const made = await post(hello, { prefer: 'respond-async' })
-    const got = await read(made, 'result?wait_ms=5000')
+    const got = await read(made, 'result?wait_ms=50000')
     expect([got.status, ...retry(got)]).toEqual([502, ...NEVER])
   })
 
   it('to read an expired job again changes nothing, though to submit it again may', async () => {
     script = answer(429, { message: 'slow down' }, { 'retry-after': '1' })
     const made = await post({ ...hello, sluice: { deadline_ms: 100 } }, { prefer: 'respond-async' })
-    for (const what of ['result?wait_ms=5000', 'events?dialect=chat']) {
+    for (const what of ['result?wait_ms=50000', 'events?dialect=chat']) {
       const got = await read(made, what)
       expect([429, 504]).toContain(got.status)
       expect(retry(got), what).toEqual(NEVER)

@@ -40,7 +40,7 @@ beforeAll(async () => {
       id: string
     }
   ).id
-  expect((await ask('GET', `/v1/jobs/${jobId}/result?wait_ms=5000`, app.key)).status).toBe(200)
+  expect((await ask('GET', `/v1/jobs/${jobId}/result?wait_ms=50000`, app.key)).status).toBe(200)
 })
 afterAll(() => app?.stop())
 

@@ -64,7 +64,7 @@ const cacheOf = (answer: Answer): string | undefined => answer.headers['x-sluice
 const calls = (): number => upstream.stats.requests
 const view = async (id: string): Promise<Record<string, unknown>> =>
   JSON.parse(
-    (await send(app.port, request('GET', `/v1/jobs/${id}?wait_ms=5000`, { authorization: `Bearer ${app.key}` }))).body,
+    (await send(app.port, request('GET', `/v1/jobs/${id}?wait_ms=50000`, { authorization: `Bearer ${app.key}` }))).body,
   ) as Record<string, unknown>
 
 describe('the cache of a tenant', () => {

@@ -33,7 +33,7 @@ export function beforeAllThat(): void {
       JSON.stringify({ request: chat('demo: tokens=40 delay=2 ttft=2'), idempotency_key: 'once' }),
     )
     jobId = (JSON.parse(made.body) as { id: string }).id
-    await ask('GET', `/v1/jobs/${jobId}/result?wait_ms=5000`)
+    await ask('GET', `/v1/jobs/${jobId}/result?wait_ms=50000`)
   })
   afterAll(() => app?.stop())
   let loop: ReturnType<typeof watchLoop>

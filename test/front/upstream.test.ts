@@ -85,7 +85,7 @@ const http = (path: string, body?: object, headers: Record<string, string> = {})
   })
 const chat = (body: object, headers: Record<string, string> = {}) => http('/v1/chat/completions', body, headers)
 const job = async (id: string): Promise<Record<string, any>> =>
-  (await (await http(`/v1/jobs/${id}?wait_ms=10000`)).json()) as never
+  (await (await http(`/v1/jobs/${id}?wait_ms=50000`)).json()) as never
 const submit = async (request: object): Promise<Record<string, any>> =>
   job(((await (await http('/v1/jobs', { request })).json()) as { id: string }).id)
 const dataOf = (text: string): string[] => [...text.matchAll(/^data: (.*)$/gm)].map((m) => m[1])

@@ -5,7 +5,7 @@ import { FaultProxy } from './proxy.ts'
 import { type RedisOptions, RedisServer } from './server.ts'
 
 const SLOTS = 16_384
-const READY_MS = 30_000
+const READY_MS = 60_000
 
 export class RedisCluster {
   readonly nodes: readonly RedisServer[]

@@ -30,7 +30,7 @@ export interface RedisOptions {
 }
 
 const START_TRIES = 20
-const START_MS = 20_000
+const START_MS = 60_000
 const READY = 'Ready to accept connections'
 
 const running = new Set<ChildProcess>()
