@@ -138,6 +138,8 @@ type JobFact = AboutJob &
         readonly deployment: string
         /** In line so far, over all its waits. */
         readonly queuedMs: number
+        /** With the attempts before this one, and what no server ran for. Absent: as long as it was in line. */
+        readonly sinceAcceptedMs?: number
       }
     /** Back in line: handed back, lost by its worker, or due for a retry. */
     | { readonly type: 'job-returned'; readonly attempt: number; readonly delayMs: number }
@@ -181,6 +183,8 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
         readonly mode: 'first' | 'continue' | 'restart'
         /** On another deployment than the attempt before it. */
         readonly isFallback: boolean
+        /** Tokens that attempts before it left in the answer, as `attempt-progressed` counts them. */
+        readonly fromTokens?: number
       }
     /**
      * The first text of the answer arrived, so long after the job was accepted. `parts.delivery` is still 0. `isWhole`:

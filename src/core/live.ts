@@ -308,7 +308,8 @@ export interface JobTrace {
 }
 
 export interface Span {
-  readonly part: 'admission' | 'queue' | 'routing' | 'connect' | 'upstream' | 'tokens' | 'pause'
+  /** `unknown`: nobody who could tell is there any more. */
+  readonly part: 'admission' | 'queue' | 'routing' | 'connect' | 'upstream' | 'tokens' | 'pause' | 'unknown'
   readonly fromMs: number
   /** Null: it goes on. */
   readonly toMs: number | null
@@ -316,6 +317,7 @@ export interface Span {
 
 export interface AttemptSpan {
   readonly attempt: number
+  /** Empty: not known any more. */
   readonly deployment: string
   readonly mode: 'first' | 'continue' | 'restart'
   readonly spans: readonly Span[]

@@ -168,7 +168,7 @@ export class Run implements ProviderSink {
     this.#writer!.append(opening, 0, false)
     const isFallback = this.#before !== null && this.#before !== deployment.name
     const about = { ...aboutJob(job), attempt, deployment: claim.deployment }
-    emit({ ...about, type: 'attempt-started', mode: begin.mode, isFallback })
+    emit({ ...about, type: 'attempt-started', mode: begin.mode, isFallback, fromTokens: this.#meter.tokens })
     const prefix = begin.mode === 'continue' ? begin.prefix : undefined
     this.#isContinued = prefix !== undefined
     const body = prompt(this.lease, deployment)

@@ -200,7 +200,9 @@ export class Dispatch {
     if (!log.held) all.dropBody(live)
     live.attempts = attempt
     live.leasing = 0
-    emit({ ...aboutJob(job), type: 'job-leased', attempt, deployment: claim.deployment, queuedMs })
+    const sinceMs = Math.max(queuedMs, sinceAcceptedMs - admittingMs)
+    const { deployment } = claim
+    emit({ ...aboutJob(job), type: 'job-leased', attempt, deployment, queuedMs, sinceAcceptedMs: sinceMs })
     return {
       job,
       body,
@@ -208,7 +210,7 @@ export class Dispatch {
       attempt,
       crashes,
       claim,
-      sinceAcceptedMs: Math.max(queuedMs, sinceAcceptedMs - admittingMs) + tookMs,
+      sinceAcceptedMs: sinceMs + tookMs,
       queuedMs,
       leasingMs: tookMs,
       ttftMs,

@@ -11,7 +11,7 @@ export const lostFact = (
   type: 'attempt-ended',
   attempt,
   deployment: deployment ?? 'unknown',
-  ...failureOf(new SluiceError('worker_lost')),
+  ...failureOf(new SluiceError('worker_lost', { message: 'Its worker died, or was lost.' })),
   usage,
   cost: { nanoDollars, priceVersion },
 })

@@ -174,6 +174,11 @@ export class Copy {
     }
   }
 
+  /** Of a node that is gone: the attempts that it was at. */
+  inherit({ jobs }: Copy): void {
+    for (const trace of jobs.values()) if (trace.attempts.some(({ endedAtMs }) => endedAtMs === null)) this.#job(trace)
+  }
+
   #job(trace: PackedTrace): void {
     // The one that was changed last is the last
     this.jobs.delete(trace.job)

@@ -69,13 +69,15 @@ export class Fleet implements Nodes {
   readonly #parts: FleetParts
   readonly #nodes = new Map<string, Node>()
   readonly #asked = new Map<JobId, AskedJob>()
+  /** What nodes had told of attempts that they didn't end, and are gone: nobody else knows of it. */
+  readonly #left = new Copy()
   #isLooked = false
   #nothing: History | null = null
 
   constructor(parts: FleetParts) {
     const { peers, about, own, isAlone } = parts
     this.#parts = parts
-    this.#fleetTraces = new FleetTraces(own.traces, () => [...this.#nodes.values()].map(({ copy }) => copy))
+    this.#fleetTraces = new FleetTraces(own.traces, () => [...this.#copies()])
     this.traces = isAlone ? own.traces : this.#fleetTraces
     peers.join({
       about,
@@ -102,6 +104,7 @@ export class Fleet implements Nodes {
   end(): void {
     this.#isLooked = false
     this.#nodes.clear()
+    this.#left.jobs.clear()
   }
 
   /** Asks all others what has changed. */
@@ -129,7 +132,10 @@ export class Fleet implements Nodes {
       this.#asked.delete(job)
       if (waits.size > 0) this.#fleetTraces.touch(job)
       const own = this.#parts.own.traces.get(job)
-      return mergeTraces(own === null ? parts : [packTrace(own, true), ...parts]) ?? this.traces.get(job)
+      const silent = [...this.#nodes.values()].filter((node) => this.#isSilent(node)).map(({ copy }) => copy)
+      const untold = [...silent, this.#left].flatMap(({ jobs }) => jobs.get(job) ?? [])
+      const told = own === null ? parts : [packTrace(own, true), ...parts]
+      return mergeTraces([...told, ...untold]) ?? this.traces.get(job)
     })
     this.#asked.set(job, { waits, parts, done, trace })
     return trace
@@ -227,7 +233,16 @@ export class Fleet implements Nodes {
       node.absentMs = absentMs ?? 0
     }
     const there = new Set(peers.map(({ id }) => id))
-    for (const [id, node] of this.#nodes) if (!there.has(id) && this.#silentMs(node) > LEFT_MS) this.#nodes.delete(id)
+    for (const [id, node] of this.#nodes)
+      if (!there.has(id) && this.#silentMs(node) > LEFT_MS) {
+        this.#nodes.delete(id)
+        this.#left.inherit(node.copy)
+      }
+  }
+
+  *#copies(): Iterable<Copy> {
+    for (const { copy } of this.#nodes.values()) yield copy
+    yield this.#left
   }
 
   #add(id: string, name: string, role: NodeRow['role']): Node {

@@ -37,6 +37,7 @@ export function shifted(trace: PackedTrace, ms: number): PackedTrace {
       leasedAtMs: at(each.leasedAtMs),
       calledAtMs: at(each.calledAtMs),
       firstTokenAtMs: at(each.firstTokenAtMs),
+      lastTokenAtMs: at(each.lastTokenAtMs ?? null),
       endedAtMs: at(each.endedAtMs),
       stalls: each.stalls.map((stall) => ({ ...stall, atMs: at(stall.atMs) })),
     })),
@@ -104,7 +105,8 @@ function attemptsOf(parts: readonly PackedTrace[]): { readonly attempts: Attempt
   const attempts = [...byNumber.values()].sort((a, b) => a.attempt - b.attempt)
   let tokens = 0
   for (const attempt of attempts) {
-    attempt.fromTokens = tokens
+    // Of the attempts before it, nobody may know any more
+    tokens = attempt.fromTokens = Math.max(tokens, attempt.fromTokens)
     tokens += attempt.tokens
   }
   return { attempts, tokens }
@@ -116,12 +118,18 @@ const attemptOf = (a: AttemptMarks, b: AttemptMarks): AttemptMarks => ({
   leasedAtMs: Math.min(a.leasedAtMs, b.leasedAtMs),
   calledAtMs: a.calledAtMs ?? b.calledAtMs,
   firstTokenAtMs: a.firstTokenAtMs ?? b.firstTokenAtMs,
+  lastTokenAtMs: later(a.lastTokenAtMs, b.lastTokenAtMs),
   connectMs: Math.max(a.connectMs, b.connectMs),
   endedAtMs: a.endedAtMs ?? b.endedAtMs,
+  fromTokens: Math.max(a.fromTokens, b.fromTokens),
   tokens: Math.max(a.tokens, b.tokens),
   error: a.error ?? b.error,
   stalls: a.stalls.length > 0 ? a.stalls : b.stalls,
 })
+
+/** An older version tells none. */
+const later = (a: number | null | undefined, b: number | null | undefined): number | null =>
+  a == null || b == null ? (a ?? b ?? null) : Math.max(a, b)
 
 /** Each process counts its own: numbered anew. */
 const readersOf = (parts: readonly PackedTrace[]): ReaderMarks[] =>

@@ -32,6 +32,8 @@ export interface AttemptMarks {
   readonly leasedAtMs: number
   calledAtMs: number | null
   firstTokenAtMs: number | null
+  /** As far as is known while it runs: to half a second. */
+  lastTokenAtMs: number | null
   /** Of its call, until its first token. */
   connectMs: number
   endedAtMs: number | null
@@ -111,7 +113,7 @@ export class Trace {
 
 /** As far as the first fact of a job tells it. */
 function sinceAccepted(fact: Fact): number {
-  if (fact.type === 'job-leased') return fact.queuedMs
+  if (fact.type === 'job-leased') return fact.sinceAcceptedMs ?? fact.queuedMs
   return fact.type === 'job-ended' ? (fact.timing?.totalMs ?? 0) : 0
 }
 
@@ -304,6 +306,9 @@ function mark(trace: Trace, fact: OfJob): void {
       change(trace, fact.attempt, (attempt) => {
         attempt.mode = fact.mode
         attempt.calledAtMs = atMs
+        // Of earlier attempts, this process may know nothing
+        if (fact.mode === 'continue') attempt.fromTokens = fact.fromTokens ?? attempt.fromTokens
+        trace.tokens = Math.max(trace.tokens, attempt.fromTokens)
       })
       return
     case 'first-token-received':
@@ -313,13 +318,14 @@ function mark(trace: Trace, fact: OfJob): void {
       }
       trace.stored.add(sinceMs, trace.tokens)
       change(trace, fact.attempt, (attempt) => {
-        attempt.firstTokenAtMs = atMs
+        attempt.firstTokenAtMs = attempt.lastTokenAtMs = atMs
         attempt.connectMs = fact.parts.connect
       })
       return
     case 'attempt-progressed':
       change(trace, fact.attempt, (attempt) => {
         attempt.firstTokenAtMs ??= atMs
+        if (fact.tokens > attempt.tokens) attempt.lastTokenAtMs = atMs
         attempt.tokens = fact.tokens
         trace.tokens = attempt.fromTokens + fact.tokens
       })
@@ -340,9 +346,18 @@ function mark(trace: Trace, fact: OfJob): void {
       change(trace, fact.attempt, (attempt) => {
         attempt.endedAtMs = atMs
         attempt.error = fact.code
+        const { firstTokenMs, lastTokenMs } = fact.marks ?? {}
+        if (attempt.calledAtMs !== null && firstTokenMs !== undefined) {
+          const isUntold = attempt.firstTokenAtMs === null
+          attempt.firstTokenAtMs ??= attempt.calledAtMs + firstTokenMs
+          if (isUntold) trace.stored.add(attempt.firstTokenAtMs - trace.acceptedAtMs, attempt.fromTokens)
+          attempt.lastTokenAtMs = Math.min(atMs, attempt.calledAtMs + (lastTokenMs ?? firstTokenMs))
+        }
         if (fact.usage === undefined) return
         attempt.tokens = fact.usage.completionTokens
         trace.tokens = Math.max(trace.tokens, attempt.fromTokens + attempt.tokens)
+        if (attempt.lastTokenAtMs !== null && trace.stored.size > 0)
+          trace.stored.add(attempt.lastTokenAtMs - trace.acceptedAtMs, trace.tokens)
       })
       return
     case 'job-ended':
@@ -389,6 +404,7 @@ function begin(trace: Trace, fact: Extract<OfJob, { type: 'job-leased' | 'attemp
     leasedAtMs: fact.atMs,
     calledAtMs: null,
     firstTokenAtMs: null,
+    lastTokenAtMs: null,
     connectMs: 0,
     endedAtMs: null,
     fromTokens: trace.tokens,

@@ -100,13 +100,15 @@ export const rowOfStored = (job: Job, { place, words, error }: Pick<Beside, 'pla
 export function traceOf(trace: Trace, beside: Beside & { readonly stored: Job | null }): JobTrace {
   const { acceptedAtMs } = trace
   const at = (ms: number): number => Math.max(0, Math.round(ms - acceptedAtMs))
+  const seen = trace.shown.pairs(tokensPerRecord(trace))
+  const stored = storedOf(trace, seen)
   return {
     row: rowOf(trace, beside),
     spans: trace.isWhole ? spansOf(trace, at) : null,
-    attempts: trace.attempts.map((attempt) => attemptSpan(attempt, at)),
+    attempts: [...untold(trace, at), ...trace.attempts.map((attempt) => attemptSpan(attempt, at, seen))],
     readers: trace.readers.map((reader) => readerSpan(reader, at)),
-    stored: trace.stored.pairs(),
-    shown: shownOf(trace),
+    stored,
+    shown: shownOf(seen, stored),
     counts: countsOf(trace),
     place: placeOf(beside.place),
     facts: factsOf(trace, beside),
@@ -165,32 +167,67 @@ function spansOf({ parts, attempts, state, endedAtMs }: Trace, at: (ms: number) 
   return spans
 }
 
-function attemptSpan(marks: AttemptMarks, at: (ms: number) => number): AttemptSpan {
-  const { leasedAtMs, calledAtMs, firstTokenAtMs, connectMs, endedAtMs, stalls } = marks
+/** The attempt before the first one that is known here: of before a restart, or of before anybody looked. */
+function untold({ attempts: [first] }: Trace, at: (ms: number) => number): AttemptSpan[] {
+  if (first === undefined || first.attempt < 2) return []
+  const spans: Span[] = [{ part: 'unknown', fromMs: 0, toMs: at(first.leasedAtMs) }]
+  const tokens = first.mode === 'continue' ? first.fromTokens : 0
+  return [{ attempt: first.attempt - 1, deployment: '', mode: 'first', spans, tokens, error: null }]
+}
+
+type Points = ReadonlyArray<readonly [ms: number, tokens: number]>
+
+/** Its worker is gone, and with it the marks: what a reader has got meanwhile, it has made. */
+function seenOf(marks: AttemptMarks, at: (ms: number) => number, seen: Points): AttemptMarks {
+  const { error, endedAtMs, leasedAtMs, lastTokenAtMs } = marks
+  if (error !== 'worker_lost' || endedAtMs === null) return marks
+  const from = seen.findIndex(([ms]) => ms >= at(leasedAtMs))
+  // Flat: it came to nothing more
+  const grew = seen.filter(([ms, tokens], i) => i >= from && ms <= at(endedAtMs) && tokens > (seen[i - 1]?.[1] ?? 0))
+  if (from === -1 || grew.length === 0) return marks
+  const wall = (ms: number): number => leasedAtMs + ms - at(leasedAtMs)
+  return {
+    ...marks,
+    firstTokenAtMs: marks.firstTokenAtMs ?? wall(grew[0][0]),
+    lastTokenAtMs: Math.max(lastTokenAtMs ?? 0, wall(grew.at(-1)![0])),
+  }
+}
+
+function attemptSpan(known: AttemptMarks, at: (ms: number) => number, seen: Points): AttemptSpan {
+  const marks = seenOf(known, at, seen)
+  const { leasedAtMs, calledAtMs, firstTokenAtMs, lastTokenAtMs, connectMs, endedAtMs, stalls } = marks
   const end = endedAtMs === null ? null : at(endedAtMs)
   const leased = at(leasedAtMs)
+  const isLost = marks.error === 'worker_lost'
+  /** It made some, or may have: where nobody knows when, that is no wait for a provider, nor routing. */
+  const isUntold = firstTokenAtMs === null && end !== null && (isLost || marks.tokens > 0)
   const spans: Span[] = []
   const add = (part: Span['part'], fromMs: number, toMs: number | null): void => {
     if (toMs === null || toMs > fromMs) spans.push({ part, fromMs, toMs })
   }
-  const called = calledAtMs === null ? end : at(calledAtMs)
-  add('routing', leased, called)
-  if (calledAtMs !== null) {
+  const first = firstTokenAtMs === null ? end : at(firstTokenAtMs)
+  if (calledAtMs === null) add(isUntold || firstTokenAtMs !== null ? 'unknown' : 'routing', leased, first)
+  else {
     const connected = at(calledAtMs) + connectMs
+    add('routing', leased, at(calledAtMs))
     if (connectMs > 0) add('connect', at(calledAtMs), connected)
-    const first = firstTokenAtMs === null ? end : at(firstTokenAtMs)
-    add('upstream', connected, first)
-    if (firstTokenAtMs !== null) {
-      let fromMs: number | null = at(firstTokenAtMs)
-      for (const stall of stalls) {
-        if (fromMs === null) break
-        const stallFrom = Math.max(fromMs, at(stall.atMs))
-        add('tokens', fromMs, stallFrom)
-        const stallTo = stall.ms === null ? end : at(stall.atMs + Math.max(stall.ms, STALL_MS))
-        add('pause', stallFrom, stallTo)
-        fromMs = stallTo
-      }
-      if (fromMs !== null) add('tokens', fromMs, end)
+    add(isUntold ? 'unknown' : 'upstream', connected, first)
+  }
+  if (firstTokenAtMs !== null) {
+    const last = end === null || lastTokenAtMs == null ? end : Math.min(end, at(lastTokenAtMs))
+    let fromMs: number | null = at(firstTokenAtMs)
+    for (const stall of stalls) {
+      if (fromMs === null) break
+      const stallFrom = Math.max(fromMs, at(stall.atMs))
+      add('tokens', fromMs, stallFrom)
+      const stallTo = stall.ms === null ? end : at(stall.atMs + Math.max(stall.ms, STALL_MS))
+      add('pause', stallFrom, stallTo)
+      fromMs = stallTo
+    }
+    if (fromMs !== null) {
+      add('tokens', fromMs, last)
+      // When its worker died is not known: only when that was noticed
+      if (isLost && last !== null) add('unknown', Math.max(fromMs, last), end)
     }
   }
   const { attempt, deployment, mode, tokens, error } = marks
@@ -216,11 +253,18 @@ function tokensPerRecord({ tokens, shown, readers }: Trace): number {
   return readers.some(({ complete }) => complete) ? tokens / records : Math.min(1, tokens / records)
 }
 
-/** No more than what was stored by then: the records of a beginning are no tokens. */
-function shownOf(trace: Trace): Array<readonly [number, number]> {
+/** Of what a worker made that is gone, the least that is known: what readers had got. */
+function storedOf(trace: Trace, seen: Points): Points {
   const stored = trace.stored.pairs()
+  if (stored.length === 0 || stored[0][1] < 2) return stored
+  const [[fromMs, most]] = stored
+  return [...seen.filter(([ms, tokens]) => ms < fromMs && tokens <= most), ...stored]
+}
+
+/** No more than what was stored by then: the records of a beginning are no tokens. */
+function shownOf(seen: Points, stored: Points): Points {
   let [at, most] = [0, 0]
-  return trace.shown.pairs(tokensPerRecord(trace)).flatMap(([ms, tokens]) => {
+  return seen.flatMap(([ms, tokens]) => {
     // What is stored between two marks is not known: the later one bounds it
     while (at < stored.length && stored[at][0] <= ms) most = stored[at++][1]
     const bound = at < stored.length && at > 0 ? stored[at][1] : most

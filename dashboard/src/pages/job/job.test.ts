@@ -151,6 +151,26 @@ describe('a job in words', () => {
     )
   })
 
+  it('counts the wait for a lost worker from its last token on, not from when it was missed', () => {
+    const [one, two] = TRACE.attempts
+    const lost = {
+      ...one,
+      error: 'worker_lost',
+      spans: [...one.spans, { part: 'unknown', fromMs: 7_860, toMs: 8_500 }],
+    }
+    const { detail } = tell({ ...TRACE, attempts: [lost as typeof one, two] }, 0)
+    expect(detail).toMatch(/^vllm-b stopped after token 412 \(worker_lost\); vllm-a went on at 413, 690 ms later\./)
+  })
+
+  it('tells what is not known of a job that outlived a restart', () => {
+    const [, two] = TRACE.attempts
+    const spans = [{ part: 'unknown', fromMs: 0, toMs: 8_500 }] as const
+    const one = { ...TRACE.attempts[0], deployment: '', error: null, spans }
+    expect(tell({ ...TRACE, attempts: [one, two], readers: [] }, 0).detail).toBe(
+      'What happened in its first 8.5 s is not known any more; 412 tokens were stored by then.',
+    )
+  })
+
   it('claims no loss and no safety where nobody knows', () => {
     const { title } = tell({ ...TRACE, counts: { stored: 1_204, shown: null, lost: null, shownTwice: null } }, 0)
     expect(title).not.toMatch(/lost/)

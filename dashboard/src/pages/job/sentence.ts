@@ -94,6 +94,7 @@ function story(trace: JobTrace): string {
   for (const [at, attempt] of trace.attempts.entries()) {
     if (attempt.error === null) {
       before += attempt.tokens
+      if (attempt.deployment === '') told.push(untold(attempt))
       continue
     }
     const next = trace.attempts[at + 1]
@@ -114,9 +115,15 @@ function story(trace: JobTrace): string {
   return told.join(' ')
 }
 
+function untold({ spans, tokens }: AttemptSpan): string {
+  const by = tokens === 0 ? '' : `; ${counted(tokens, 'token')} ${tokens === 1 ? 'was' : 'were'} stored by then`
+  return `What happened in its first ${duration(spans.at(-1)?.toMs ?? 0)} is not known any more${by}.`
+}
+
 function went(failed: AttemptSpan, next: AttemptSpan | undefined, stopped: number): string {
   if (next === undefined) return ''
-  const endMs = failed.spans.at(-1)?.toMs
+  // From the last token on, whoever reads waits
+  const endMs = (failed.spans.findLast(({ part }) => part === 'tokens') ?? failed.spans.at(-1))?.toMs
   const began = next.spans[0]
   const wrote = next.spans.find(({ part }) => part === 'tokens') ?? next.spans.at(-1)
   const first = next.mode !== 'restart' && failed.tokens === 0 ? began : wrote

@@ -13,6 +13,7 @@ const TONES: Readonly<Record<Span['part'], string>> = {
   upstream: 'blue',
   tokens: 'water',
   pause: 'pause',
+  unknown: 'unknown',
 }
 const WORDS: Readonly<Record<Span['part'], string>> = {
   admission: 'admission',
@@ -22,6 +23,7 @@ const WORDS: Readonly<Record<Span['part'], string>> = {
   upstream: 'upstream wait',
   tokens: 'tokens',
   pause: 'pause before it',
+  unknown: 'not known',
 }
 /** A bar that is at least so long has room for words. */
 const ROOMY = 0.17
@@ -73,7 +75,7 @@ export function Waterfall({ trace, nowMs }: { readonly trace: JobTrace; readonly
             <Row
               key={attempt.attempt}
               name={`Attempt ${attempt.attempt}`}
-              note={`${attempt.deployment}${GOES[attempt.mode]}`}
+              note={attempt.deployment === '' ? 'not known any more' : `${attempt.deployment}${GOES[attempt.mode]}`}
               value={counted(attempt.tokens, 'token')}
             >
               <Attempt attempt={attempt} axis={axis} />

@@ -71,7 +71,8 @@ function leased(term: Term, job: HeldJob, change: Of<'leased'>): void {
   const { draft } = journal
   draft.run(id, job.run())
   const note = noteOf(term, job, { crashes, sinceAcceptedMs, queuedMs, ttftMs })
-  const fact = { ...job.about(), type: 'job-leased', attempt, deployment: claim.deployment, queuedMs } as const
+  const { deployment } = claim
+  const fact = { ...job.about(), type: 'job-leased', attempt, deployment, queuedMs, sinceAcceptedMs } as const
   draft.lease(processOf(worker), note, () => emit(fact))
 }
 
