@@ -4,6 +4,7 @@
  *
  *   route        a model's deployments, and which of them can serve a job at all
  *   choice       who is left out now, and who comes first; policies/, how one of the rest is picked
+ *   deciding     its own model, or one that answers in its place
  *   deployment   what is known of one: its calls, and
  *     health     is it left alone, because it is busy or because it fails
  *     quota      what its provider allows it in a minute
@@ -22,14 +23,13 @@ import { OutputLengths } from '../limits/output-lengths.ts'
 import type { HeadroomRefusal, Notes } from '../scheduler/port.ts'
 import { Timers } from '../scheduler/timers.ts'
 import { Affinities } from './affinity.ts'
-import { type Asked, bestUnitMs, Choice, pick } from './choice.ts'
+import { Choice } from './choice.ts'
+import { Deciding } from './deciding.ts'
 import { DeploymentState } from './deployment.ts'
-import { drawOf } from './draw.ts'
 import { neverThere, refusedFor, withFailure } from './failed-at.ts'
 import type { Cooling, Waiting } from './health.ts'
-import type { Ask } from './policies/policy.ts'
 import type { QuotaHold } from './quota.ts'
-import { fitFor, isTooLong, type Route, routeOf } from './route.ts'
+import { fitFor, type Route, routeOf } from './route.ts'
 import { workOf } from './speed.ts'
 import { type Traced, traceOf } from './trace.ts'
 
@@ -53,13 +53,6 @@ interface Call {
   /** Units of work beside it when it began. */
   readonly beside: number
   readonly hold: QuotaHold | null
-}
-
-interface Chosen {
-  readonly state: DeploymentState
-  readonly route: Route
-  /** That is asked for. */
-  readonly model: string
 }
 
 /** A job, as far as the plan goes. */
@@ -99,6 +92,7 @@ export class Plan {
   readonly #lengths = new OutputLengths()
   readonly #affinities = new Affinities()
   readonly #choice: Choice
+  readonly #deciding: Deciding
   readonly #isDrained: (deployment: string) => boolean
   #roomCame = false
   /** Jobs passed over at one time. */
@@ -111,6 +105,7 @@ export class Plan {
   constructor(models: readonly PlanModel[], isDrained: (deployment: string) => boolean = () => false) {
     this.#isDrained = isDrained
     this.#choice = new Choice(isDrained)
+    this.#deciding = new Deciding(this.#choice, this.#affinities, (model) => this.#index.find(model))
     this.configure(models)
   }
 
@@ -159,7 +154,7 @@ export class Plan {
     if (lone.length === 1 && failedAt.length === 0 && job.needs === undefined && !route.isWeighed)
       return this.#isOpen(lone[0], job.model, now) ? this.#begin(notes, lone[0], route, job.model, 0, now) : FULL
     let refusal: HeadroomRefusal | null = null
-    const chosen = this.#decide(route, job, failedAt, outputTokens, now, (step) => {
+    const chosen = this.#deciding.decide(route, job, failedAt, outputTokens, now, (step) => {
       if (step.chosen === null) refusal ??= this.#refusal(step, job, now)
     })
     return chosen === null
@@ -183,82 +178,6 @@ export class Plan {
   #await(quota: DeploymentState['quota'], waitMs: number, now: number): void {
     quota.isAwaited = true
     if (waitMs < Infinity && (quota.heapAt < 0 || now + waitMs < quota.due)) this.#cooling.set(quota, now + waitMs)
-  }
-
-  /** The job's own model, or one that answers in its place. `each`: what was looked at, in turn. */
-  #decide(
-    route: Route,
-    job: ScheduledJob,
-    failedAt: FailedAt,
-    outputTokens: number,
-    now: number,
-    each: (step: Traced) => void,
-  ): Chosen | null {
-    const reason = refusedFor(failedAt) ?? (isTooLong(route[job.kind], job) ? 'contextWindow' : null)
-    const { fallbacks } = route
-    const isRefused = reason !== null && fallbacks[reason].length > 0
-    if (!isRefused) {
-      const own = this.#look(route, job.model, job, failedAt, outputTokens, now, false)
-      const isLast = own.chosen !== null && !this.#choice.isWhereItFailed
-      if (isLast || fallbacks.general.length === 0 || !this.#isOut(own, job, now)) {
-        each(own)
-        return own.chosen === null ? null : { state: own.chosen, route, model: job.model }
-      }
-      const candidates = [...own.candidates]
-      each({ ...own, candidates, chosen: null })
-      const other = this.#instead(fallbacks.general, job, failedAt, outputTokens, now, each)
-      if (other !== null || own.chosen === null) return other
-      each({ ...own, candidates })
-      return { state: own.chosen, route, model: job.model }
-    }
-    return this.#instead(fallbacks[reason], job, failedAt, outputTokens, now, each)
-  }
-
-  #instead(
-    models: readonly string[],
-    job: ScheduledJob,
-    failedAt: FailedAt,
-    outputTokens: number,
-    now: number,
-    each: (step: Traced) => void,
-  ): Chosen | null {
-    for (const model of models) {
-      const route = this.#index.find(model)
-      if (route === null || isTooLong(route[job.kind], job)) continue
-      const step = this.#look(route, model, job, failedAt, outputTokens, now, true)
-      each(step)
-      if (step.chosen !== null) return { state: step.chosen, route, model }
-    }
-    return null
-  }
-
-  #look(
-    route: Route,
-    model: string,
-    job: ScheduledJob,
-    failedAt: FailedAt,
-    outputTokens: number,
-    now: number,
-    isFallback: boolean,
-  ): Traced {
-    const group = route[job.kind]
-    const { promptTokens } = job
-    const cachedAt = job.affinity && route.policy.followsCache ? this.#affinities.get(job.affinity) : null
-    const asked: Asked = { model, failedAt, tokens: promptTokens + outputTokens, cachedAt, isFallback }
-    const candidates = this.#choice.candidates(fitFor(group, job), asked, now)
-    const work = workOf(promptTokens, outputTokens)
-    const best = bestUnitMs(candidates)
-    const ask: Ask = { draw: drawOf(job.id), promptTokens, outputTokens, work, now, turn: route.turn, bestUnitMs: best }
-    const chosen = candidates.length === 0 ? null : pick(candidates, route.policy, ask, cachedAt)
-    return { route, asked, ask, candidates, chosen }
-  }
-
-  /** Nothing of its model works for the job: that it is busy would be a reason to wait. */
-  #isOut({ route, asked }: Traced, job: ScheduledJob, now: number): boolean {
-    return fitFor(route[job.kind], job).every((one) => {
-      const why = this.#choice.why(one, asked, now)
-      return why === 'failed_here' || why === 'drained' || why === 'broken' || neverThere(asked.failedAt, one.name)
-    })
   }
 
   /** Nothing is open to the job: who else has to wait for that, and until when. */
@@ -315,7 +234,7 @@ export class Plan {
     const route = this.#index.find(job.model)
     const steps: Traced[] = []
     if (route !== null)
-      this.#decide(route, job, [], this.#expected(job), now, (step) =>
+      this.#deciding.decide(route, job, [], this.#expected(job), now, (step) =>
         steps.push({ ...step, candidates: [...step.candidates] }),
       )
     return traceOf(job, steps, this.#choice, now)
