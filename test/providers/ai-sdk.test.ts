@@ -217,7 +217,6 @@ describe('a hostile upstream', () => {
     ['JSON of another kind', json('200 OK', { hello: 1 })],
     ['broken JSON in a stream', events('event: message_start\ndata: {"type":"mess\n\n')],
     ['an event of no known shape', events('event: message_start\ndata: {"type":"message_start","message":7}\n\n')],
-    ['deep JSON', events(`data: {"a":${'['.repeat(200_000)}${']'.repeat(200_000)}}\n\n`)],
   ])('%s is no answer', async (_, bytes) => {
     expect(codeAndRetry(await told(bytes)).code).toBe('provider_garbage')
   })
@@ -228,6 +227,11 @@ describe('a hostile upstream', () => {
     ['a document without its reason', json('200 OK', DOCUMENT.replace('"end_turn"', 'null'))],
   ])('%s that is no answer', async (_, bytes) => {
     expect(['provider_garbage', 'provider_cut']).toContain(codeAndRetry(await told(bytes, false)).code)
+  })
+
+  test('deep JSON is not parsed', async () => {
+    const { error } = failure(await told(events(`data: {"a":${'['.repeat(200_000)}${']'.repeat(200_000)}}\n\n`)))
+    expect([error.code, error.message]).toEqual(['provider_garbage', expect.stringContaining('nested deeper')])
   })
 
   test('an error where the status was good is one', async () => {
@@ -274,7 +278,9 @@ describe('a hostile upstream', () => {
       }
       more()
     }
-    expect(codeAndRetry(await ask(provider, HELLO))).toEqual({ code: 'result_too_large', retry: false })
+    const { error, retry } = failure(await ask(provider, HELLO))
+    // The event's bound, and not that of the whole answer
+    expect([error.code, retry, error.message]).toEqual(['result_too_large', false, expect.stringMatching(/^One event/)])
   })
 
   test('abort closes the connection at once', async () => {
@@ -325,6 +331,22 @@ describe('google', () => {
   beforeEach(async () => {
     provider.close()
     provider = await at('google')
+  })
+
+  test('results of calls that were made at once go back at once', async () => {
+    const call = (id: string) => ({ id, type: 'function', function: { name: 'look', arguments: '{}' } })
+    const result = (id: string) => ({ role: 'tool', tool_call_id: id, content: id })
+    upstream.says(json('500 X', {}))
+    await ask(provider, {
+      model: 'gemini-2.5-pro',
+      messages: [
+        { role: 'user', content: 'Look.' },
+        { role: 'assistant', content: null, tool_calls: [call('a'), call('b')] },
+        ...[result('a'), result('b')],
+      ],
+    })
+    const { contents } = upstream.bodies[0] as { contents: ReadonlyArray<{ parts: readonly unknown[] }> }
+    expect(contents.map(({ parts }) => parts.length)).toEqual([1, 2, 2])
   })
 
   test('a key that it does not know is ours, and not the request’s', async () => {
