@@ -4,6 +4,7 @@
  */
 import { vocabulary } from './app/data.ts'
 import { openEngine } from './app/engine.ts'
+import { followDeployments } from './app/follow-deployments.ts'
 import { isOneOfMany, LAST_WORDS_MS, startGateway } from './app/gateway.ts'
 import { judging } from './app/goals.ts'
 import { Settings } from './app/in-force.ts'
@@ -97,7 +98,6 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   otlp?.observers.forEach(runtime.observe)
   const judged = { ...runtime, emit: judging(goalsOf, runtime.emit) }
   const engine = await closingOnError([settings], () => openEngine(settings, judged, advises))
-  followStored(settings, engine)
   // The engine has made the folder that it is kept in
   const opened = closingOnError([engine, settings], () => Promise.all([adminKey(config, ids), words]))
   const [ownKey, tokens] = await opened
@@ -113,8 +113,13 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
       log.error({ tenant, provider, reason }, 'the own provider key of a tenant could not be used'),
   })
   const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, { catalogue, ownKeys }, runtime)
+  const served = { catalogue, engine, worker }
+  const following = followDeployments(settings, { tenants: engine.tenants, parts: served, log })
+  followStored(settings, engine, following.look)
+  following.look()
+  await closingOnError([engine, settings], () => following.settled())
   const loop = watchLoop()
-  const reload = reloader(settings, { catalogue, engine, worker }, { ...options, advises })
+  const reload = reloader(settings, served, { ...options, advises })
   const kill = async (job: JobId): Promise<Killed> => {
     if (siblings === undefined || !worker.runs(job)) return worker.breakCall(job) ? 'call' : null
     siblings.die()
@@ -135,6 +140,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     catalogue,
     vocabulary: tokens,
     adminKey: ownKey,
+    following,
     ownKeys,
     isSeeded,
     live,

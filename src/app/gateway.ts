@@ -18,6 +18,7 @@ import { createGateway } from '../gateway/gateway.ts'
 import { createReports } from '../ledger/reports.ts'
 import { createBenchmarks } from '../observability/benchmarks/benchmarks.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
+import type { Follower } from './follow-deployments.ts'
 import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
 import { limitRules } from './limit-rules.ts'
@@ -41,6 +42,7 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'r
   readonly vocabulary: Vocabulary
   readonly adminKey: string
   readonly ownKeys: OwnKeys
+  readonly following: Pick<Follower, 'settled'>
   readonly live: Live
   readonly observed: Observed
   readonly beginSpan: BeginSpan | null
@@ -106,6 +108,10 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       resolve: (model) => catalogue.resolve(model),
       list: () => catalogue.models.map(({ name: id }) => ({ id, created, ownedBy: 'sluice' })),
       probe: (deployment) => catalogue.deployment(deployment)?.provider.check() ?? null,
+      added: () => settings.added,
+      saysWeight: (deployment) => settings.saysWeight(deployment),
+      checkAdded: (entry) => void settings.checkAdded(entry),
+      settled: parts.following.settled,
       served: () => servedModels(settings, catalogue, prices, clock.wallMs()),
     },
     live,

@@ -2,13 +2,16 @@
 import { isDeepStrictEqual } from 'node:util'
 import { LEAVES } from '../config/leaves.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
+import type { JsonRecord } from '../core/json.ts'
 import type { LimitSettings } from '../core/limits.ts'
 import type { PlanModel } from '../core/ports/coordinator.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Provider } from '../core/ports/provider.ts'
+import type { TenantRecord } from '../core/ports/tenants.ts'
 import type { Catalogue, ModelRoute } from '../routing/catalogue.ts'
 import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
 import type { WorkerPool } from '../worker/pool.ts'
+import { addedModel, type WithAdded, withAdded } from './added.ts'
 import { changedSettings, isSame } from './changed-settings.ts'
 import { limitsOf } from './limits.ts'
 import {
@@ -69,6 +72,12 @@ export class Settings {
   providers: readonly NamedProvider[]
   /** Limits and switches that the store has. */
   stored: StoredLimits = NOTHING_STORED
+  /** Of deployments, by their names. */
+  #added: WithAdded
+  #file: Config
+  #records: readonly TenantRecord[] = []
+  /** One change after the other. */
+  #last: Promise<unknown> = Promise.resolve()
   readonly #gather: GatherGauge
   readonly #deps: ProcessDeps
   #adapters: Adapters
@@ -88,6 +97,8 @@ export class Settings {
     { clock, ids, wheel }: Pick<Runtime, 'clock' | 'ids' | 'wheel'>,
   ) {
     this.config = config
+    this.#file = config
+    this.#added = withAdded(config, [])
     this.#gather = gatherGauge(config.stream, clock)
     this.#deps = { clock, ids, wheel, gatherMs: this.#gather.gatherMs }
     this.#adapters = adapters
@@ -111,7 +122,12 @@ export class Settings {
   }
 
   routes() {
-    return toRoutes(this.config, this.providers, planPrices(this.config, this.#deps.clock.wallMs()))
+    return toRoutes(
+      this.config,
+      this.providers,
+      planPrices(this.config, this.#deps.clock.wallMs()),
+      this.#added.weights,
+    )
   }
 
   /** The models as the coordinator plans with them: plain data. */
@@ -136,13 +152,49 @@ export class Settings {
     return this.#gather.metrics
   }
 
+  /** Does the file say what share this deployment has? */
+  saysWeight(deployment: string): boolean {
+    return (this.providers.find(({ name }) => name === deployment)?.model.weight ?? null) !== null
+  }
+
+  /** Deployments that are there although the file does not name them. */
+  get added(): ReadonlySet<string> {
+    return this.#added.added
+  }
+
+  /** Would it be accepted? Throws invalid_request. */
+  checkAdded(entry: JsonRecord): ModelConfig {
+    return addedModel(entry, this.config)
+  }
+
   /** Throws config_invalid; then nothing has changed. */
-  async reload(next: Config, { catalogue, engine, worker }: ServedBy): Promise<Reloaded> {
+  reload(next: Config, parts: ServedBy): Promise<Reloaded> {
+    return this.#inTurn(() => this.#put(next, parts))
+  }
+
+  /** What the store has of deployments is put in force. Resolves with those that can't be, and why. */
+  async follow(records: readonly TenantRecord[], parts: ServedBy): Promise<ReadonlyMap<string, string>> {
+    this.#records = records
+    await this.#inTurn(() => this.#put(this.#file, parts))
+    return this.#added.left
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#last.then(work)
+    this.#last = next.catch(() => {})
+    return next
+  }
+
+  async #put(file: Config, { catalogue, engine, worker }: ServedBy): Promise<Reloaded> {
+    const all = withAdded(file, this.#records)
+    const next = all.config
     const adapters = await loadAdapters(next)
     const before = { config: this.config, providers: this.providers }
     const providers = createProviders(next, adapters, this.#deps, this.providers)
     const kept = new Set(providers.map(({ provider }) => provider))
     this.#retired.push(...this.providers.map(({ provider }) => provider).filter((provider) => !kept.has(provider)))
+    this.#file = file
+    this.#added = all
     this.config = next
     this.#adapters = adapters
     this.providers = providers

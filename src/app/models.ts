@@ -91,6 +91,9 @@ export function originOf(model: ModelConfig): string | null {
   return 'apiKey' in model && URL.canParse(`https://${place}`) ? new URL(`https://${place}`).origin : null
 }
 
+/** Their names, in the order of the entries and their keys. */
+export const deploymentsOf = (models: readonly ModelConfig[]): readonly string[] => namesOf(models.flatMap(byKey))
+
 /** For `sluice doctor`: the providers, or why there can't be any. */
 export async function openForCheck(config: Config): Promise<{
   readonly providers: readonly NamedProvider[]
@@ -183,7 +186,12 @@ const namesAny = (fallbacks: ModelConfig['fallbacks']): boolean =>
 export type PriceOf = (model: ModelConfig) => TokenPrice | null
 
 /** Models of the same name are one group. */
-export function toRoutes(config: Config, providers: readonly NamedProvider[], price?: PriceOf): ModelRoute[] {
+export function toRoutes(
+  config: Config,
+  providers: readonly NamedProvider[],
+  price?: PriceOf,
+  weights?: ReadonlyMap<string, number>,
+): ModelRoute[] {
   const groups = Map.groupBy(providers, (p) => p.model.name)
   return [...groups].map(([name, members]) => ({
     name,
@@ -203,7 +211,7 @@ export function toRoutes(config: Config, providers: readonly NamedProvider[], pr
         provider,
         kinds: model.kinds,
         order: model.order,
-        weight: model.weight,
+        weight: model.weight ?? weights?.get(name) ?? 1,
         requestsPerMinute: model.limits.requestsPerMinute,
         tokensPerMinute: model.limits.tokensPerMinute,
         contextTokens: model.contextTokens,

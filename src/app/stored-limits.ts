@@ -147,6 +147,7 @@ function areSame(a: object, b: object): boolean {
 export function followStored(
   settings: { stored: StoredLimits },
   engine: Pick<Engine, 'keys' | 'tenants' | 'adjust'>,
+  also: () => void = () => {},
 ): void {
   const look = (): void => {
     const stored = storedLimits(engine.keys, engine.tenants)
@@ -155,6 +156,9 @@ export function followStored(
     engine.adjust({ stored })
   }
   engine.keys.onChange(look)
-  engine.tenants.onChange(look)
+  engine.tenants.onChange(() => {
+    look()
+    also()
+  })
   look()
 }

@@ -26,6 +26,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   tenants: { about: 'list, set and disable tenants, and what was changed', load: () => import('./tenants.ts') },
   'provider-keys': { about: "set and remove tenants' own provider keys", load: () => import('./provider-keys.ts') },
   models: { about: 'disable and enable models', load: () => import('./models.ts') },
+  deployments: { about: 'add, remove, weigh and drain deployments', load: () => import('./deployments.ts') },
   route: { about: 'explain where a request would go', load: () => import('./route.ts') },
   dashboard: { about: 'print a link into the dashboard', load: () => import('./dashboard.ts') },
   top: { about: 'show what a running server does now', load: () => import('./top.ts') },

@@ -121,6 +121,16 @@ describe('a reload', () => {
     ])
   })
 
+  it('what was added while it ran is there after a crash, beside what the file says then', async () => {
+    let server = await start(`models:\n${demo('a')}`)
+    const entry = { name: 'added', provider: 'demo', deployment: 'extra' }
+    expect((await server.post('/admin/deployments', entry)).status).toBe(201)
+    server.child.kill('SIGKILL')
+    server = await start(`models:\n${demo('b')}`, server.folder)
+    expect(await modelsOf(server)).toEqual(['b', 'added'])
+    expect((await server.post('/v1/jobs', request('added', 'demo: tokens=1'))).status).toBe(202)
+  })
+
   it('jobs in line for a model that is gone wait for it, which is told, over a restart too', async () => {
     const both = `models:\n${demo('a', ', limits: { concurrent: 1 }')}${demo('b')}`
     let server = await start(both)

@@ -155,7 +155,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
   if (otel.note !== null && result.data.telemetry.otlp.endpoint === null) warnings.push(otel.note)
   if (isSameSecret(result.data.key, result.data.admin.key))
     warnings.push('key and admin.key are the same: every client with that key can act as an operator.')
-  const config: Config = freeze(camelised(result.data, isKept))
+  const config: Config = freeze(inCode(result.data))
   return {
     config,
     settings: freeze(result.data),
@@ -309,6 +309,9 @@ function unknownNames(env: Environment): string[] {
     .filter((name) => name.startsWith('SLUICE_') && !name.startsWith('SLUICE_TEST_') && !known.includes(name))
     .map((name) => `${name} in the environment is not a known setting.${didYouMean(name, known)}`)
 }
+
+/** Settings by the names of code. */
+export const inCode = <T>(settings: T) => camelised(settings, isKept)
 
 /** The keys of a map are the user's own. */
 const isKept = (value: object, name: string): boolean => value instanceof Secret || MAPS.has(name)

@@ -39,8 +39,12 @@ const common = {
     .prefault(0)
     .describe('Lower values are tried first; higher ones are used when those are full or failing.'),
   weight: count({ max: 1_000_000 })
-    .prefault(1)
-    .describe('Its share of the requests under the policy `weighted`. 0: none while another one works.'),
+    .nullable()
+    .prefault(null)
+    .describe(
+      'Its share of the requests under the policy `weighted`. 0: none while another one works. Null: 1, or what was ' +
+        'set while the server ran (`sluice deployments`).',
+    ),
   policy: policy()
     .nullable()
     .prefault(null)

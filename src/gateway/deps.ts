@@ -52,6 +52,14 @@ export interface Models {
   /** By the public name; null when there is none. */
   resolve(name: string): PublicRoute | null
   list(): readonly PublicModel[]
+  /** Deployments that the file does not name: they were added while the server ran. */
+  added(): ReadonlySet<string>
+  /** Does the file say which share it has? */
+  saysWeight(deployment: string): boolean
+  /** Could this entry be added? Throws invalid_request. */
+  checkAdded(entry: JsonRecord): void
+  /** Resolves when what the store has of deployments is in force. */
+  settled(): Promise<void>
   /** For the operator. */
   served(): readonly ServedModel[]
   /** Can it be called, and does it take our key? Asked now. Null: there is no such deployment. */

@@ -1,6 +1,5 @@
 /** A LiteLLM configuration as one of Sluice, and what of it has no counterpart. Pure. */
-import { modelAsGiven } from '../../config/models.ts'
-import { describeIssue, dotted } from '../../config/problems.ts'
+import { checkedModel } from '../../config/model-problem.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { listOf, type Note, Notes, recordOf, Secrets, shown, textOf, variablesIn } from './given.ts'
 import { keyCommands } from './keys.ts'
@@ -120,9 +119,8 @@ function existing(own: Fallbacks, name: string, names: ReadonlySet<unknown>, not
 
 /** By the very rules that the file will be read with: what they refuse is told, and left out. */
 function isValid({ from, settings }: Entry, notes: Notes): boolean {
-  const result = modelAsGiven.safeParse(structuredClone(settings), { reportInput: true })
-  if (result.success) return true
-  const [{ path, problem }] = result.error.issues.flatMap(describeIssue)
-  notes.add(from, `${dotted(path)} ${problem}: the entry is left out`, 'Write it by hand.')
+  const checked = checkedModel(settings)
+  if ('settings' in checked) return true
+  notes.add(from, `${checked.setting} ${checked.problem}: the entry is left out`, 'Write it by hand.')
   return false
 }

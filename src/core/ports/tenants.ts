@@ -38,6 +38,12 @@ export interface TenantRecord {
   readonly disabled: Disabled | null
   /** Of a tenant, by the provider's name in the configuration. Absent: it has none. */
   readonly providerKeys?: Readonly<Record<string, ProviderKey>>
+  /** Of a deployment: what the file does not say of it. Absent: nothing is set. */
+  readonly deployment?: {
+    /** It is not in the file: its entry, as in `models`. */
+    readonly added?: JsonRecord
+    readonly weight?: number
+  }
   readonly createdAtMs: number
   readonly changedAtMs: number
 }

@@ -12,6 +12,7 @@ export const RECORD: Shape = {
   models: maybe(Array.isArray),
   limits: maybe(object),
   providerKeys: maybe(record(members({ sealed: text, origin: text, last4: text, setAtMs: number }))),
+  deployment: maybe(members({ added: maybe(object), weight: maybe(number) })),
   disabled: maybe(members({ running: text, queued: text, reason: text, atMs: number })),
   createdAtMs: number,
   changedAtMs: number,

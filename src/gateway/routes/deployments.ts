@@ -1,15 +1,23 @@
 /** Takes a deployment out, puts it back, and asks whether it can be reached: PROTOCOL.md section 8. */
 import { SluiceError } from '../../core/errors.ts'
+import { bad, checkNames } from '../../core/fields.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
+import type { TenantRecord } from '../../core/ports/tenants.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { type Answer, json } from '../http/answer.ts'
+import { type Answer, empty, json } from '../http/answer.ts'
+import { readJson } from '../http/body.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { deploymentView } from '../read/views.ts'
 import { MAX_NAME_CHARS, tellChange } from './changes.ts'
 
 const PROBE_MS = 10_000
+const MAX_ENTRY_BYTES = 65_536
+const MAX_WEIGHT = 1_000_000
+
+/** What is set of one. */
+type Set = NonNullable<TenantRecord['deployment']>
 
 interface Probed {
   readonly ok: boolean
@@ -19,7 +27,7 @@ interface Probed {
 const GONE: Probed = { ok: false, detail: 'it is no longer configured' }
 
 export function deploymentRoutes(deps: GatewayDeps): readonly Route[] {
-  const { models, operations, tenants, clock } = deps
+  const { models, operations, tenants, clock, options } = deps
 
   const configured = (): readonly string[] => models.served().flatMap((one) => one.deployments.map(({ name }) => name))
 
@@ -62,6 +70,85 @@ export function deploymentRoutes(deps: GatewayDeps): readonly Route[] {
     return json(200, deploymentView({ ...is, unwell, isDrained: drained }))
   }
 
+  const recordOf = (id: string, known: TenantRecord | null): TenantRecord => {
+    const now = clock.wallMs()
+    const fresh = {
+      kind: 'deployment',
+      id,
+      label: '',
+      models: null,
+      limits: null,
+      disabled: null,
+      createdAtMs: now,
+    } as const
+    return { ...(known ?? fresh), changedAtMs: now }
+  }
+
+  const viewOf = (id: string): JsonRecord => ({
+    object: 'deployment',
+    deployment: id,
+    source: models.added().has(id) ? 'api' : 'config',
+    ...tenants.get('deployment', id)?.deployment,
+  })
+
+  /** Stores what `to` makes of it, and waits until that is in force here. */
+  async function change(call: Call, id: string, action: string, to: (of: Set) => Set): Promise<void> {
+    let before: Set = {}
+    let after: Set = {}
+    await tenants.change('deployment', id, (known) => {
+      before = known?.deployment ?? {}
+      after = to(before)
+      const { deployment: _, ...rest } = recordOf(id, known)
+      return Object.keys(after).length === 0 ? rest : { ...rest, deployment: after }
+    })
+    await models.settled()
+    const view = ({ added, weight }: Set): JsonRecord => ({ ...added, ...(weight !== undefined && { weight }) })
+    await tellChange(deps, call, {
+      action,
+      target: `deployment ${id}`,
+      tenant: null,
+      before: view(before),
+      after: view(after),
+    })
+  }
+
+  async function add(call: Call): Promise<Answer> {
+    const { value: entry } = await readJson(call, MAX_ENTRY_BYTES, options)
+    models.checkAdded(entry)
+    const id = entry['deployment'] as string
+    await change(call, id, 'deployment-added', () => ({ added: entry }))
+    return json(201, viewOf(id))
+  }
+
+  async function set(call: Call): Promise<Answer> {
+    const id = nameIn(call)
+    const { value } = await readJson(call, MAX_ENTRY_BYTES, options)
+    checkNames(value, ['weight'])
+    const { weight } = value
+    const isCount = typeof weight === 'number' && Number.isSafeInteger(weight) && weight >= 0 && weight <= MAX_WEIGHT
+    if (weight !== null && !isCount) throw bad('weight', `"weight" must be null, or 0 to ${MAX_WEIGHT}.`)
+    if (models.saysWeight(id))
+      throw new SluiceError('managed_by_config', {
+        param: 'weight',
+        message: `The entry of "${id}" sets its weight: change it there.`,
+      })
+    await change(call, id, 'deployment-changed', ({ weight: _, ...rest }) =>
+      weight === null ? rest : { ...rest, weight: weight as number },
+    )
+    return json(200, viewOf(id))
+  }
+
+  async function remove(call: Call): Promise<Answer> {
+    const id = nameIn(call)
+    if (tenants.get('deployment', id)?.deployment?.added === undefined)
+      throw new SluiceError('managed_by_config', {
+        param: 'name',
+        message: `The configuration has the deployment "${id}": remove it there, and reload; or drain it.`,
+      })
+    await change(call, id, 'deployment-removed', () => ({}))
+    return empty(204)
+  }
+
   /** Bounded: a provider's own check may wait for longer. */
   async function probe(call: Call): Promise<Answer> {
     const name = nameIn(call)
@@ -83,6 +170,9 @@ export function deploymentRoutes(deps: GatewayDeps): readonly Route[] {
   }
 
   return [
+    { method: 'POST', path: '/admin/deployments', auth: 'operator', run: add },
+    { method: 'PATCH', path: '/admin/deployments/:name', auth: 'operator', run: set },
+    { method: 'DELETE', path: '/admin/deployments/:name', auth: 'operator', run: remove },
     { method: 'POST', path: '/admin/deployments/:name/drain', auth: 'operator', run: (call) => turn(call, true) },
     { method: 'POST', path: '/admin/deployments/:name/resume', auth: 'operator', run: (call) => turn(call, false) },
     { method: 'POST', path: '/admin/deployments/:name/probe', auth: 'operator', run: probe },

@@ -27,6 +27,7 @@ export function servedRoutes({ models, limitRules, tenants, operations, observed
       upstream_model: upstreamModel,
       concurrent: Number.isFinite(concurrent) ? concurrent : null,
       order,
+      source: models.added().has(name) ? 'api' : 'config',
       weight: more.weight,
       tags: more.tags,
       region: more.region,
