@@ -1,5 +1,6 @@
 /** The lines of `sluice top`. Pure. */
 import type { Foot, Hello, Line, Now, Words } from '../core/live.ts'
+import { moneyText } from '../core/money.ts'
 import { columns } from './table.ts'
 
 export interface TopView {
@@ -58,7 +59,7 @@ function figures(now: Now): string[] {
       waitingTokens > 0 ? `${count(waitingTokens)} tokens` : '',
     ],
     ['Good answers', of(good.value, share), goal(good.goal, share)],
-    ['Spent today', of(spentNanoUsd.value, money), isSpentEstimated ? 'partly estimated' : ''],
+    ['Spent today', of(spentNanoUsd.value, moneyText), isSpentEstimated ? 'partly estimated' : ''],
   ]
   return columns(rows).map((text) => `  ${text}`)
 }
@@ -100,11 +101,4 @@ const textOf = (words: readonly Words[]): string => words.map(({ text }) => text
 const of = (value: number | null, text: (n: number) => string): string => (value === null ? NONE : text(value))
 const ms = (n: number): string =>
   n < 1_000 ? `${n < 100 ? Math.round(n * 10) / 10 : Math.round(n)} ms` : `${(n / 1_000).toFixed(1)} s`
-/** As the dashboard has it. */
-function money(nanoUsd: number): string {
-  const dollars = nanoUsd / 1e9
-  if (dollars === 0) return '$0'
-  if (dollars < 0.000_05) return '<$0.0001'
-  return `$${dollars.toFixed(dollars < 0.01 ? 4 : 2)}`
-}
 const count = (n: number): string => Math.round(n).toLocaleString('en-US')

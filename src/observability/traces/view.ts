@@ -3,6 +3,7 @@ import { ttftOfParts } from '../../core/goals.ts'
 import { isTerminal, type Job, type Place } from '../../core/job.ts'
 import type { AttemptSpan, JobRow, JobTrace, ReaderSpan, Span } from '../../core/live.ts'
 import { STALL_MS, type TtftParts } from '../../core/measure.ts'
+import { moneyText } from '../../core/money.ts'
 import { traceIdOf } from '../../core/trace.ts'
 import { coverageOf } from './coverage.ts'
 import type { AttemptMarks, ReaderMarks, Trace } from './traces.ts'
@@ -344,9 +345,4 @@ export function msText(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`
   if (ms < 120_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 2 : 1)} s`
   return `${Math.round(ms / 60_000)} min`
-}
-
-export function moneyText(nanoUsd: number): string {
-  const dollars = nanoUsd / 1e9
-  return dollars !== 0 && dollars < 0.01 ? `$${dollars.toPrecision(2)}` : `$${dollars.toFixed(2)}`
 }
