@@ -70,7 +70,7 @@ describe.each(['websocket', 'sse'] as const)('over %s', { concurrent: true }, (t
     expect([conversation.turns.length, conversation.name]).toEqual([0, null])
     // A first look asks for nothing that is not there
     expect(calls).toEqual([])
-    conversation.send('One. demo: tokens=500 delay=20 ttft=20')
+    conversation.send('One. demo: tokens=500 delay=40 ttft=20')
     conversation.send('Two. demo: tokens=10 delay=5')
     const states = (): string => conversation.turns.map(({ state }) => state).join()
     await until(conversation, () => conversation.turns[0].answer.length > 20 && states() !== 'answering,sending')
