@@ -219,6 +219,8 @@ export interface Line {
   readonly running: number
   /** Of all workers; null: no limit. */
   readonly slots: number | null
+  /** Of the deployments that most of what waits is held up by: all are taken. Absent: it is not held up so. */
+  readonly full?: { readonly slots: number }
   /** The row that goes next. */
   readonly next: string | null
 }

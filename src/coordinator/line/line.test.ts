@@ -87,6 +87,19 @@ it('tells what waits and what runs, with the tokens of each job: prompt, made, a
   expect(look('tenant', 70_000)).toMatchObject({ top: [], others: { idle: 1 } })
 })
 
+it('tells the slots that hold up most of what waits, not those of all workers', () => {
+  const { submit, start, look } = setUp({
+    models: [
+      { name: 'chat', deployments: [{ ...deployment('a'), concurrent: 2 }] },
+      { name: 'two', deployments: [deployment('b')] },
+    ],
+  })
+  for (const id of ['1', '2', '3', '4', '5']) submit(id)
+  expect(look().full).toBeUndefined()
+  expect(start(100)).toHaveLength(2)
+  expect(look()).toMatchObject({ running: 2, slots: 100, full: { slots: 2 } })
+})
+
 it('an answer longer than its bound makes its block wider, never negative', () => {
   const { coordinator, submit, start, look } = setUp()
   submit('1', { maxOutputTokens: 5 })

@@ -61,6 +61,7 @@ export class LineView {
     const top = this.#top(by, rows, weightOf, most.rows, now)
     const rest = all.filter((row) => !top.includes(row))
     const slots = this.#of.slots()
+    const full = this.#full(view)
     return {
       atMs,
       rows: by,
@@ -85,6 +86,7 @@ export class LineView {
       waiting,
       running,
       slots: Number.isFinite(slots) ? slots : null,
+      ...(full !== null && { full }),
       next: view.next === null ? null : this.#nameOf(by, view.next.job.tenant, view.next.job.model),
     }
   }
@@ -143,6 +145,21 @@ export class LineView {
     return by === 'tenant' ? tenant : by === 'model' ? model : this.#of.plan.only(model)
   }
 
+  /** Null: most of what waits is of models that have room, or no limit. */
+  #full(view: View): { readonly slots: number } | null {
+    const waits = new Map<string, number>()
+    for (const { model, jobs } of view.crowds) if (jobs > 0) waits.set(model, (waits.get(model) ?? 0) + jobs)
+    let [all, held, slots] = [0, 0, 0]
+    for (const [model, jobs] of waits) {
+      all += jobs
+      const full = this.#of.plan.fullSlots(model)
+      if (full === null) continue
+      held += jobs
+      slots += full
+    }
+    return held > 0 && held >= all / 2 ? { slots } : null
+  }
+
   #known(by: RowKind, view: View): number {
     const { models, deployments } = this.#of.plan.size
     return by === 'tenant' ? view.tenants : by === 'model' ? models : deployments
@@ -152,7 +169,8 @@ export class LineView {
     const first = firstOf(row.crowds, Math.max(1, most), view)
     const place = first.length === 0 ? null : this.#of.scheduler.place(first[0].job.id, now)
     return {
-      waiting: { jobs: row.jobs, tokens: row.tokens, nextInMs: place?.etaMs ?? null },
+      // 0: its turn is next, and nobody knows when a slot is free
+      waiting: { jobs: row.jobs, tokens: row.tokens, nextInMs: place?.etaMs || null },
       waits: first.slice(0, most).map(({ job, bound }) => blockOf(job.id, job.promptTokens, 0, bound)),
     }
   }

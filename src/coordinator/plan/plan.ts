@@ -424,6 +424,19 @@ export class Plan {
     return names.size === 1 ? [...names][0] : null
   }
 
+  /** Slots of this model's deployments, where all of them are taken; null: there is room, or no limit. */
+  fullSlots(model: string): number | null {
+    const route = this.#index.find(model)
+    if (route === null) return null
+    const states = new Set(KINDS.flatMap((kind) => route[kind].all))
+    let slots = 0
+    for (const { active, settings } of states) {
+      if (active < (settings?.concurrent ?? 0)) return null
+      slots += settings?.concurrent ?? 0
+    }
+    return slots > 0 ? slots : null
+  }
+
   status(now: number): readonly DeploymentStatus[] {
     return [...this.#states.values()].map(({ name, settings, active, health }) => ({
       deployment: name,

@@ -43,7 +43,7 @@ export function TheLine({ line, onRows }: TheLineProps) {
   const rows = ordered(line.top, order.current)
   const [isTable, setTable] = useState(false)
   const [told, setTold] = useState('')
-  const { waiting, running, slots, others } = line
+  const { waiting, running, slots, full, others } = line
 
   return (
     <Panel
@@ -94,7 +94,9 @@ export function TheLine({ line, onRows }: TheLineProps) {
             </span>
             <span class="line-right">
               <b>{count(running)} in flight</b>
-              {slots !== null && ` · ${count(running)} of ${count(slots)} slots`}
+              {full !== undefined
+                ? ` · all ${count(full.slots)} slots for what waits are taken`
+                : slots !== null && ` · ${count(running)} of ${count(slots)} slots`}
             </span>
           </span>
           <span class="line-share">

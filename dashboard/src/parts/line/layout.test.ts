@@ -83,6 +83,7 @@ it('the gate is amber only when slots are full and someone waits', () => {
   expect(isFull({ ...told, slots: 24, running: 24 })).toBe(true)
   expect(isFull({ ...told, slots: 24, running: 23 })).toBe(false)
   expect(isFull({ ...told, slots: null })).toBe(false)
+  expect(isFull({ ...told, slots: 4_096, running: 2, full: { slots: 2 } })).toBe(true)
   expect(isFull({ ...told, slots: 24, running: 24, waiting: { jobs: 0, tokens: 0 } })).toBe(false)
 })
 

@@ -142,5 +142,5 @@ export const ordered = (top: readonly LineRow[], { names }: Order): readonly Lin
   names.flatMap((name) => top.find((row) => row.name === name) ?? [])
 
 /** All slots are taken, and somebody waits. */
-export const isFull = ({ slots, running, waiting }: Line): boolean =>
-  slots !== null && running >= slots && waiting.jobs > 0
+export const isFull = ({ slots, full, running, waiting }: Line): boolean =>
+  waiting.jobs > 0 && (full !== undefined || (slots !== null && running >= slots))
