@@ -178,7 +178,7 @@ describe('a whole configuration', () => {
     ['temperature', 'requests are passed on as clients send them'],
     ['made_up', 'has no counterpart'],
     ['model_list[4].litellm_params.max_retries', 'queue.max_attempts'],
-    ['model_list[8]', 'nothing here speaks to "anthropic"'],
+    ['model_list[8]', 'are passed on as they are'],
     ['model_list[9]', 'models of the mode "image_generation" are not served'],
     ['model_list[10]', 'nothing here speaks to "strange_cloud"'],
     ['fallbacks: chat', 'there is no model "gone"'],
