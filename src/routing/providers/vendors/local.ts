@@ -1,5 +1,4 @@
 /** An Ollama on this machine: which models it has. */
-import { get } from 'node:http'
 import { systemClock } from '../../../core/clock.ts'
 
 const MAX_BYTES = 1024 * 1024
@@ -23,6 +22,8 @@ export function ollamaUrl(host: string | null): string | null {
 
 /** Names as Ollama has them. None where nobody answers within `withinMs`, or something else does. */
 export function ollamaModels(url: string, withinMs: number): Promise<readonly string[]> {
+  // Not by name: an import reads every export of a built-in module, undici among them
+  const { get } = process.getBuiltinModule('node:http')
   return new Promise((resolve) => {
     const none = (): void => resolve([])
     const request = get(`${url}/api/tags`, { agent: false }, (response) => {
