@@ -75,7 +75,7 @@ it('tells of a job and its request, of a refusal, and nothing twice', async () =
     requests_refused: 1,
     jobs_submitted: 1,
     jobs_joined: 0,
-    jobs_refused: 0,
+    jobs_refused: 1,
     jobs_done: 1,
     attempts: 1,
     attempts_failed: 0,
