@@ -88,7 +88,7 @@ it('holds in this tree, all of which was read', () => {
   const { modules, violations, folders } = checkArchitecture(root)
   expect(violations).toEqual([])
   const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter(
-    (path) => path.endsWith('.ts') && !path.endsWith('.test.ts') && !path.includes('/testing/'),
+    (path) => path.endsWith('.ts') && !/\.(?:test|d)\.ts$/.test(path) && !path.includes('/testing/'),
   )
   expect(modules).toBe(sources.length)
   expect(modules).toBeGreaterThan(60)

@@ -29,6 +29,8 @@ export interface Running {
 const SAME_SIGNAL_MS = 1_000
 /** A stop that takes longer than this is stuck. */
 const STUCK_AFTER_MS = 5_000
+/** One that meets a start: all that is loaded must be first, which a busy machine takes seconds for. */
+const STUCK_STARTING_MS = 12_000
 
 export class Lifecycle {
   /** Resolves when the server has stopped. */
@@ -72,7 +74,7 @@ export class Lifecycle {
       this.#stopAskedMono = now
       this.#log.info({ signal }, 'stopping: running jobs may finish; send the signal again to hand them back now')
       this.#abort.abort()
-      if (this.#running === null) this.#endWithin(STUCK_AFTER_MS)
+      if (this.#running === null) this.#endWithin(STUCK_STARTING_MS)
       else this.#stop(this.#running)
     } else if (now - this.#stopAskedMono >= SAME_SIGNAL_MS) this.#running?.hurry()
   }

@@ -100,7 +100,7 @@ it('of a refused request is in its line', async () => {
   const answer = await post('/v1/chat/completions', { ...CHAT, model: 'none' }, { traceparent: trace })
   expect(answer.status).toBe(404)
   expect(answer.headers['traceparent']).toBe(trace)
-  await expect.poll(() => toldOf(trace)).toEqual([expect.stringContaining('request refused')])
+  await expect.poll(() => toldOf(trace)).toEqual(['job-refused', expect.stringContaining('request refused')])
 })
 
 it.each([

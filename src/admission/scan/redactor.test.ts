@@ -287,10 +287,14 @@ describe('takes time in proportion to the text', () => {
         return user / 1_000
       }
       took(size / 8)
-      const small = Math.min(took(size / 8), took(size / 8), took(size / 8))
-      const large = Math.min(took(size), took(size))
-      // Eight times as much; sixty-four times were it quadratic
-      expect(large / Math.max(small, 1)).toBeLessThan(32)
+      let [small, large] = [Infinity, Infinity]
+      // Eight times as much; sixty-four times were it quadratic. A busy machine spoils a single reading
+      const isLinear = (): boolean => large / Math.max(small, 1) < 32
+      for (let tries = 0; tries < 6 && !isLinear(); tries++) {
+        small = Math.min(small, took(size / 8), took(size / 8), took(size / 8))
+        large = Math.min(large, took(size), took(size))
+      }
+      expect(isLinear(), `${large} ms of ${small} ms`).toBe(true)
     }
   })
 })

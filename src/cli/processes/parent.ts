@@ -21,7 +21,7 @@ const STEADY_MS = 60_000
 /** Each child's answer; a reload reads files. */
 const ANSWER_MS = 5_000
 /** A child's own stop is bounded; one that is stuck all the same is killed after this. */
-const STUCK_AFTER_MS = 7_000
+const STUCK_AFTER_MS = 14_000
 
 interface Sibling {
   /** Its number, which one that follows it has too. */
