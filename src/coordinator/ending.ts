@@ -13,6 +13,8 @@ export interface Ending {
   readonly usage: Usage | undefined
   /** Absent: nobody computed it. */
   readonly cost: Cost | undefined
+  /** As its outcome tells. */
+  readonly sentAgoMs?: number
 }
 
 /** As the scheduler gets it. */
@@ -27,7 +29,9 @@ export const UNTOLD: Ending = { end: 'released', usage: undefined, cost: undefin
 export function endingOf(outcome: Outcome): Ending {
   const usage = outcome.kind === 'done' ? (outcome.attemptUsage ?? outcome.usage) : outcome.attemptUsage
   const end = outcome.kind === 'done' && outcome.cut !== undefined ? 'cut' : outcome.kind
-  return { end, usage, cost: outcome.cost }
+  const ending: Ending = { end, usage, cost: outcome.cost }
+  const isTold = (outcome.kind === 'done' || outcome.kind === 'failed') && outcome.sentAgoMs !== undefined
+  return isTold ? { ...ending, sentAgoMs: outcome.sentAgoMs } : ending
 }
 
 /** Its worker is lost: the call was made, and what came of it is what was streamed. */

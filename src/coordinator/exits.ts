@@ -118,7 +118,10 @@ export class Exits {
   /** Its lease is over. */
   settle(notes: Notes, worker: string, now: number): void {
     const ending = this.#ending ?? lostOf(notes.job, notes.streamed)
-    if (notes.call !== null) this.#plan.release(notes, cameTo(ending), now)
+    if (notes.call !== null) {
+      const { sentAgoMs } = ending
+      this.#plan.release(notes, cameTo(ending), now, sentAgoMs === undefined ? null : now - sentAgoMs)
+    }
     this.#spending.settle(notes, ending, now)
     notes.claim = null
     this.#leasing.giveBack(worker)

@@ -80,10 +80,10 @@ it('a job that its provider has no room for waits, and runs when there is some',
   expect(lease(3)).toEqual([])
   expect(coordinator.state('2')).toBe('waiting')
   coordinator.submit(job('3', { promptTokens: 440, maxOutputTokens: 0 }), 3)
-  expect(coordinator.nextAt()).toBe(60_500)
-  coordinator.tick(60_500)
+  expect(coordinator.nextAt()).toBe(62_000)
+  coordinator.tick(62_000)
   expect(coordinator.leasable).toBe(true)
-  expect(lease(60_500).map(({ id }) => id)).toEqual(['2'])
+  expect(lease(62_000).map(({ id }) => id)).toEqual(['2'])
 })
 
 it('a coordinator that takes over knows what was used, and what runs', () => {

@@ -513,10 +513,18 @@ export class Run implements ProviderSink {
   #finish(outcome: Outcome): void {
     try {
       this.#tellEnd(outcome)
-      this.#deps.finish(this.lease, this.#withQuota(outcome)).then(this.#finished, this.#unfinished)
+      this.#deps.finish(this.lease, this.#withQuota(this.#withSent(outcome))).then(this.#finished, this.#unfinished)
     } catch (thrown) {
       this.#unfinished(thrown)
     }
+  }
+
+  /** With when its provider counted it, where that is of interest. */
+  #withSent(outcome: Outcome): Outcome {
+    const sentMono = this.#call?.sentMono ?? null
+    if (sentMono === null || this.#deployment === null || !isLimited(this.#deployment)) return outcome
+    if (outcome.kind !== 'done' && outcome.kind !== 'failed') return outcome
+    return { ...outcome, sentAgoMs: Math.max(0, Math.round(this.#deps.clock.monoMs() - sentMono)) }
   }
 
   /** With what the upstream told of its limits: it was true when its head came. */
@@ -669,6 +677,9 @@ interface Spent {
 
 /** No outcome: nothing may be stored of it. */
 const LOST = null
+
+const isLimited = ({ requestsPerMinute, tokensPerMinute }: Deployment): boolean =>
+  requestsPerMinute != null || tokensPerMinute != null
 
 const asksForStream = ({ stream }: Deployment, job: Job): boolean =>
   stream === 'always' || (stream === 'as_asked' && job.document !== true)

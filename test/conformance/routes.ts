@@ -27,7 +27,7 @@ export const routeCases: readonly Case[] = [
       opened = await opened.reopen('kill')
       const worker = new TestWorker(opened.engine, 'w3')
       expect(await worker.lease()).toEqual([])
-      opened.clock.leap(61_000)
+      opened.clock.leap(63_000)
       await worker.one(second)
     },
   },

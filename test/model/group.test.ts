@@ -89,22 +89,22 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('two llama.cpp servers
   it('lose nothing when one of them is killed in the middle of its answers', async () => {
     const request = (i: number) => ({
       model: 'cached',
-      max_tokens: 150,
+      max_tokens: 450,
       temperature: 0.7,
       seed: i,
       ignore_eos: true,
       messages: [{ role: 'user', content: `Chapter ${i}. And the king said unto` }],
     })
     const made = await Promise.all(
-      Array.from({ length: 12 }, async (_, i) => (await http('/v1/jobs', { request: request(i) })).id as string),
+      Array.from({ length: 24 }, async (_, i) => (await http('/v1/jobs', { request: request(i) })).id as string),
     )
     const stateOf = (id: string): Promise<any> => http(`/v1/jobs/${id}`)
     const running = async (): Promise<number> => {
       const list = await (
         await fetch(`${server.adminUrl}/admin/deployments`, { headers: { authorization: `Bearer ${server.adminKey}` } })
       ).json()
-      const { data } = list as { data: ReadonlyArray<{ name: string; active: number }> }
-      return data.find(({ name }) => name === 'cached-0')?.active ?? 0
+      const { data } = list as { data: ReadonlyArray<{ deployment: string; active: number }> }
+      return data.find(({ deployment }) => deployment === 'cached-0')?.active ?? 0
     }
     await expect.poll(running, { timeout: 20_000 }).toBeGreaterThan(0)
     engines[0].kill('SIGKILL')

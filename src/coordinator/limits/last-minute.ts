@@ -1,13 +1,16 @@
 /**
- * What was used in the last 60 s, as providers count it. Not a leaking bucket: whatever its burst and its rate, one
- * that lets a minute's worth in at once lets twice as much in within a minute, and one that never does leaves a share
- * of the minute unused, or refuses requests that are heavier than that share. Half a second counts as one, until all of
- * it is 60 s ago. Pure.
+ * What was used in the last 60 s, as providers count it, and a little before: a call is counted when it is decided on,
+ * and at its provider when it arrives, which on a busy machine is later for some than for others. Not a leaking bucket:
+ * whatever its burst and its rate, one that lets a minute's worth in at once lets twice as much in within a minute, and
+ * one that never does leaves a share of the minute unused, or refuses requests that are heavier than that share. Half a
+ * second counts as one. Pure.
  */
 const SLOT_MS = 500
 const WINDOW_MS = 60_000
+/** So much later than others may a call arrive: a fortieth of what could be used is not. */
+const ARRIVAL_MS = 1_500
 /** The present one included. */
-const SLOTS = WINDOW_MS / SLOT_MS + 1
+const SLOTS = (WINDOW_MS + ARRIVAL_MS) / SLOT_MS + 1
 
 export class LastMinute {
   readonly #slots = new Float64Array(SLOTS)

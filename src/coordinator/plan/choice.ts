@@ -31,6 +31,9 @@ const CACHE_LOAD = 1.5
 const CACHE_CALLS = 4
 const CACHE_PACE = 1.5
 
+/** A deployment that asked to be left alone for longer is not waited for by a job that failed at the others. */
+const SOON_MS = 10_000
+
 /** Tiers: what comes first, then what was ejected with too many others, then where the job has failed. */
 const READMITTED = 1e12
 const FAILED_HERE = 2e12
@@ -59,7 +62,20 @@ export class Choice {
       else this.#add(one, asked, 0, now)
     }
     if (this.#broken.length > 0) this.#readmit(fit, asked, now)
+    if (this.isWhereItFailed && this.#isElsewhereSoon(fit, asked, now)) this.#candidates.length = 0
     return this.#candidates
+  }
+
+  /** One where it has not failed works, and only has no room: its attempts are not to be used up where it failed. */
+  #isElsewhereSoon(fit: readonly DeploymentState[], asked: Asked, now: number): boolean {
+    return fit.some((one) => {
+      if (failedThere(asked.failedAt, one.name)) return false
+      const upstream = one.upstreamName(asked.model)
+      if (one.health.brokenSince(upstream, now) !== null) return false
+      const out = this.#out(one, asked, now)
+      if (out === 'cooling') return one.health.coolUntilMono(upstream) - now <= SOON_MS
+      return out === 'slots' || out === 'quota'
+    })
   }
 
   /** Of those that a job could go to no more than half are ejected: those that broke last. */
@@ -85,7 +101,7 @@ export class Choice {
 
   /** Has the job failed wherever it could go now? */
   get isWhereItFailed(): boolean {
-    return this.#rank >= FAILED_HERE
+    return this.#rank >= FAILED_HERE && this.#rank < Infinity
   }
 
   /** Why no call of the job starts there now, beside that it failed there or is broken; null: one may. */

@@ -141,6 +141,24 @@ it('takes a job that failed somewhere to another deployment, and back only when 
   expect(take('1')).toBe('a')
 })
 
+it('waits for one that only has no room rather than use its attempts up where it failed', () => {
+  const stage = setUp(model('chat', deployment('a'), deployment('b', { order: 1, concurrent: 1 })))
+  const { ask, take, release } = stage
+  expect(take('1')).toBe('a')
+  release('1', failure('provider_unreachable'))
+  stage.failedAt.set('blocker', [{ deployment: 'a', never: false }])
+  expect(take('blocker')).toBe('b')
+  // Others are not in its way, nor it in theirs
+  expect(ask('1')).toEqual({ scope: 'job' })
+  expect(take('another')).toBe('a')
+  release('blocker', null)
+  expect(take('1')).toBe('b')
+  // Where the other one is away for long, or out, it goes back
+  release('1', failure('provider_rate_limited', 60_000))
+  stage.failedAt.set('2', [{ deployment: 'a', never: false }])
+  expect(take('2')).toBe('a')
+})
+
 it('passes by a deployment that fails again and again, while there is another', () => {
   const { ask, take, release } = setUp(model('chat', deployment('a'), deployment('b', { order: 1 })))
   for (let i = 0; i < 5; i++) {

@@ -26,7 +26,7 @@ import { Affinities } from './affinity.ts'
 import { Choice } from './choice.ts'
 import { Deciding } from './deciding.ts'
 import { DeploymentState } from './deployment.ts'
-import { neverThere, refusedFor, withFailure } from './failed-at.ts'
+import { failedThere, neverThere, refusedFor, withFailure } from './failed-at.ts'
 import type { Cooling, Waiting } from './health.ts'
 import type { QuotaHold } from './quota.ts'
 import { fitFor, type Route, routeOf } from './route.ts'
@@ -186,7 +186,7 @@ export class Plan {
     const fit = fitFor(route[job.kind], job)
     let isOpenToOthers = fit.length < all.length
     for (const one of all) {
-      if (neverThere(asked.failedAt, one.name)) isOpenToOthers = true
+      if (failedThere(asked.failedAt, one.name)) isOpenToOthers = true
       else if (fit.includes(one)) this.#fits(one, asked.tokens, now)
     }
     if (!isOpenToOthers) return FULL
@@ -260,14 +260,19 @@ export class Plan {
     if (hold !== null) state.quota.streamed(hold, tokens, now)
   }
 
-  /** `used`: what it came to there; null: nothing. */
-  release(notes: Planned, used: Pick<Usage, 'promptTokens' | 'completionTokens'> | null, now: number): void {
+  /** `used`: what it came to there; null: nothing. `sentMono`: when it was sent there; null: not known. */
+  release(
+    notes: Planned,
+    used: Pick<Usage, 'promptTokens' | 'completionTokens'> | null,
+    now: number,
+    sentMono: number | null = null,
+  ): void {
     const { state, model, work, hold } = notes.call as Call
     state.calls.delete(notes.call as Call)
     notes.call = null
     if (hold !== null) {
       const amounts = used && { promptTokens: used.promptTokens, outputTokens: used.completionTokens }
-      state.quota.settle(hold, amounts, now)
+      state.quota.settle(hold, amounts, now, sentMono)
     }
     state.work = Math.max(0, state.work - work)
     if (!state.health.isWell) state.health.ends(state.upstreamName(model), notes.job.id)

@@ -10,8 +10,8 @@ import type { Waiting } from './health.ts'
 
 /** What a call holds. */
 export interface QuotaHold {
-  /** Of its claim. */
-  readonly slot: number
+  /** Where it is counted: that of its claim, until it is known when it reached the provider. */
+  slot: number
   /** Counted since; 0: they were counted by a coordinator before this one. */
   readonly promptTokens: number
   readonly requests: number
@@ -135,7 +135,21 @@ export class Quota implements Waiting {
     return { slot: slotOf(now), promptTokens: 0, requests: 0, left: outputTokens, streamed: 0 }
   }
 
+  /** Its provider has counted it at about that time, which may be long after the claim. */
+  #arrived(hold: QuotaHold, slot: number, now: number): void {
+    if (slot === hold.slot) return
+    for (const [{ minute }, amount] of [
+      [this.#requests, hold.requests],
+      [this.#tokens, hold.promptTokens],
+    ] as const) {
+      minute.add(-amount, now, hold.slot)
+      minute.add(amount, now, slot)
+    }
+    hold.slot = slot
+  }
+
   streamed(hold: QuotaHold, tokens: number, now: number): void {
+    if (hold.streamed === 0) this.#arrived(hold, slotOf(now), now)
     const held = Math.min(hold.left, tokens)
     hold.left -= held
     hold.streamed += tokens
@@ -144,11 +158,12 @@ export class Quota implements Waiting {
     this.isChanged = true
   }
 
-  /** Its call is over. Null: it came to nothing there, or was never made. */
+  /** Its call is over. `used` null: it came to nothing there, or was never made. `sentMono`: when it was, if known. */
   settle(
     hold: QuotaHold,
     used: { readonly promptTokens: number; readonly outputTokens: number } | null,
     now: number,
+    sentMono: number | null,
   ): void {
     this.isChanged = true
     this.#tokens.held -= hold.left
@@ -158,6 +173,8 @@ export class Quota implements Waiting {
       this.#tokens.minute.add(-hold.promptTokens, now, hold.slot)
       return
     }
+    if (sentMono !== null) this.#arrived(hold, slotOf(sentMono), now)
+    else if (hold.streamed === 0) this.#arrived(hold, slotOf(now), now)
     // Of one that was adopted nobody knows how much was counted before
     const more = hold.requests === 0 ? 0 : used.promptTokens - hold.promptTokens
     this.#tokens.minute.add(more, now, more < 0 ? hold.slot : slotOf(now))

@@ -78,6 +78,8 @@ export type Outcome =
   | {
       readonly kind: 'done'
       readonly quota?: Quota
+      /** Since its request was on its way to the provider, ms; absent: not known, or of no interest there. */
+      readonly sentAgoMs?: number
       /** Of the whole job, over its attempts. */
       readonly usage: Usage
       /** What this attempt came to; absent = the same. */
@@ -97,6 +99,8 @@ export type Outcome =
   | {
       readonly kind: 'failed'
       readonly quota?: Quota
+      /** Since its request was on its way to the provider, ms; absent: not known, or of no interest there. */
+      readonly sentAgoMs?: number
       readonly error: SluiceError
       readonly retry: boolean | 'elsewhere'
       /** Readers have seen text of this job, so it can't wait in line as if nothing had happened. Absent: no. */

@@ -349,7 +349,8 @@ function mark(trace: Trace, fact: OfJob): void {
         const { firstTokenMs, lastTokenMs } = fact.marks ?? {}
         if (attempt.calledAtMs !== null && firstTokenMs !== undefined) {
           const isUntold = attempt.firstTokenAtMs === null
-          attempt.firstTokenAtMs ??= attempt.calledAtMs + firstTokenMs
+          // Both by the call's own clock: what another node tells is moved by a guess at the difference, which changes
+          attempt.firstTokenAtMs = attempt.calledAtMs + firstTokenMs
           if (isUntold) trace.stored.add(attempt.firstTokenAtMs - trace.acceptedAtMs, attempt.fromTokens)
           attempt.lastTokenAtMs = Math.min(atMs, attempt.calledAtMs + (lastTokenMs ?? firstTokenMs))
         }
