@@ -1,6 +1,6 @@
 /** Keys without a modifier. In fields they write; they can be switched off, as WCAG 2.1.4 wants. */
 import { signal } from '@preact/signals'
-import { useEffect, useRef } from 'preact/hooks'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 
 export interface Key {
   /** As KeyboardEvent.key: "j", "/", " ", "Escape". After g: "g n". */
@@ -36,11 +36,14 @@ export function addKey(key: Key): () => void {
   }
 }
 
-/** While the component is there. `run` may change with each render. */
+/** While the component is there, from the moment that it is drawn. `run` may change with each render. */
 export function useKey(key: string, what: string, run: (event: KeyboardEvent) => void, isOn = true): void {
   const latest = useRef(run)
   latest.current = run
-  useEffect(() => (isOn ? addKey({ key, what, run: (event) => latest.current(event) }) : undefined), [key, what, isOn])
+  useLayoutEffect(
+    () => (isOn ? addKey({ key, what, run: (event) => latest.current(event) }) : undefined),
+    [key, what, isOn],
+  )
 }
 
 const isField = (target: EventTarget | null): boolean =>

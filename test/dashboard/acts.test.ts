@@ -3,7 +3,7 @@ import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { Role } from '../../src/core/live.ts'
 import { startTestApp, type TestApp } from '../front/app.ts'
-import { launch, NO_CHROMIUM, numberAt, settled, signIn, siteOf, type Visitor, visit } from './browser.ts'
+import { launch, NO_CHROMIUM, numberAt, opens, settled, signIn, siteOf, type Visitor, visit } from './browser.ts'
 
 describe.skipIf(NO_CHROMIUM)('in the dashboard', () => {
   let browser: Browser
@@ -68,7 +68,7 @@ describe.skipIf(NO_CHROMIUM)('in the dashboard', () => {
     await press(page, /^Cancel/)
     await press(dialog(page), 'Leave it')
     expect(await stateOf(id)).toBe('leased')
-    await page.keyboard.press('c')
+    await opens(page, 'c')
     await press(dialog(page), 'Cancel the job')
     await page.locator('.job-state', { hasText: 'canceled' }).waitFor()
     expect(await stateOf(id)).toBe('canceled')

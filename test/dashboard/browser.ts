@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { AxeResults } from 'axe-core'
 import { type Browser, type BrowserContext, chromium, type Locator, type Page } from 'playwright-core'
+import { expect } from 'vitest'
 import type { Role } from '../../src/core/live.ts'
 import type { TestApp } from '../front/app.ts'
 
@@ -136,3 +137,14 @@ const MISFITS = `(() => {
 })()`
 
 export const misfits = (page: Page): Promise<readonly string[]> => page.evaluate(MISFITS)
+
+/** A key that opens a dialog, pressed until it is open: a page may still be loading what the key needs. */
+export async function opens(page: Page, key: string): Promise<void> {
+  const dialogs = page.locator('dialog[open]')
+  await expect
+    .poll(async () => {
+      if ((await dialogs.count()) === 0) await page.keyboard.press(key)
+      return dialogs.count()
+    })
+    .toBeGreaterThan(0)
+}

@@ -2,7 +2,7 @@
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestApp, type TestApp } from '../front/app.ts'
-import { launch, NO_CHROMIUM, settled, signIn, siteOf, type Visitor, visit } from './browser.ts'
+import { launch, NO_CHROMIUM, opens, settled, signIn, siteOf, type Visitor, visit } from './browser.ts'
 
 /** In the page: what has the focus, as a path, and what is wrong with how it looks. */
 const FOCUSED = `(() => {
@@ -89,7 +89,7 @@ describe.skipIf(NO_CHROMIUM)('by the keyboard alone', () => {
     }
     await page.keyboard.press('Tab')
     const before = await focused(page)
-    await page.keyboard.press('?')
+    await opens(page, '?')
     const help = page.locator('dialog[open]')
     await help.getByText('all keys').waitFor()
     for (const what of ['Jobs', 'Tenants', 'close']) await help.getByText(what, { exact: true }).first().waitFor()
@@ -111,26 +111,31 @@ describe.skipIf(NO_CHROMIUM)('by the keyboard alone', () => {
     expect(await page.locator('h1').textContent()).toBe('Jobs')
     await page.keyboard.press('Escape')
     await go('/jobs')
-    await page.keyboard.press('?')
+    await opens(page, '?')
     await page.getByLabel('Letters are keys').uncheck()
     await page.keyboard.press('Escape')
+    // While it is open, keys are its own
+    await page.locator('dialog[open]').waitFor({ state: 'detached' })
     await page.keyboard.press('g')
     await page.keyboard.press('t')
-    await page.keyboard.press('?')
+    await opens(page, '?')
     await page.getByLabel('Letters are keys').check()
     // Where it was: a page that had changed would have done so before the help was there
     expect(await page.locator('h1').textContent()).toBe('Jobs')
     await page.keyboard.press('Escape')
+    await page.locator('dialog[open]').waitFor({ state: 'detached' })
   })
 
   it('a job is found by j, opened by Enter', async () => {
     const { page, go } = visitor
     await go('/jobs')
     await page.locator('tr[data-key]').first().waitFor()
-    await page.keyboard.press('j')
-    await page.keyboard.press('j')
     const chosen = (): Promise<string> => page.evaluate('document.activeElement.dataset.key ?? ""')
-    await expect.poll(chosen).toMatch(/^job_/)
+    const pressed = async (): Promise<string> => {
+      await page.keyboard.press('j')
+      return chosen()
+    }
+    await expect.poll(pressed).toMatch(/^job_/)
     const id = await chosen()
     await page.keyboard.press('Enter')
     await page.waitForURL(`**/jobs/${id}`)

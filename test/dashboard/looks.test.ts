@@ -2,7 +2,7 @@
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { startTestApp, type TestApp } from '../front/app.ts'
-import { barriers, launch, misfits, NO_CHROMIUM, shot, signIn, siteOf, type Visitor, visit } from './browser.ts'
+import { barriers, launch, misfits, NO_CHROMIUM, opens, shot, signIn, siteOf, type Visitor, visit } from './browser.ts'
 import { type Loaded, startLoaded } from './loaded.ts'
 
 const WIDTHS = [
@@ -82,9 +82,9 @@ describe.skipIf(NO_CHROMIUM)('the dashboard', () => {
   )
 
   const DIALOGS: ReadonlyArray<readonly [name: string, path: string, open: (page: Page) => Promise<void>]> = [
-    ['keys', '/', (page) => page.keyboard.press('?')],
-    ['limits', '/tenants/acme', (page) => page.keyboard.press('l')],
-    ['new-key', '/tenants/acme', (page) => page.keyboard.press('n')],
+    ['keys', '/', (page) => opens(page, '?')],
+    ['limits', '/tenants/acme', (page) => opens(page, 'l')],
+    ['new-key', '/tenants/acme', (page) => opens(page, 'n')],
     ['new-tenant', '/tenants', (page) => page.getByRole('button', { name: 'New tenant' }).click()],
     ['rotate', '/tenants/acme', (page) => page.getByRole('button', { name: 'Rotate' }).first().click()],
     ['revoke', '/tenants/acme', (page) => page.getByRole('button', { name: 'Revoke' }).first().click()],
@@ -102,6 +102,7 @@ describe.skipIf(NO_CHROMIUM)('the dashboard', () => {
     ['a job that is not there', '/jobs/job_none'],
     ['a tenant that is not there', '/tenants/nobody'],
     ['a model that is not there', '/models/nothing'],
+    ['a deployment', '/models/vllm-a'],
     ['a range of the past', '/?from=1760000000000&to=1760000900000'],
     ['a search without a hit', '/jobs?q=nothing-like-it'],
   ])('%s: a sentence, and no barrier', async (name, path) => {

@@ -54,6 +54,25 @@ it('has the last jobs of before a look, as if somebody had looked then: attempts
   expect(known()).toEqual(['j'])
 })
 
+it('has one attempt, whichever is told first: that it is leased, or that it began', () => {
+  for (const isLeasedFirst of [true, false]) {
+    const { traces } = setUp()
+    const tell = (atMs: number, fact: object): void => traces.observe({ ...about, job: 'j', ...fact, atMs } as Fact)
+    const attempt = { attempt: 1, deployment: 'd' }
+    traces.looked(0)
+    traces.observe(submitted('j', 0))
+    const both = [
+      { type: 'job-leased', ...attempt, queuedMs: 2 },
+      { type: 'attempt-started', ...attempt, mode: 'first', isFallback: false },
+    ]
+    for (const fact of isLeasedFirst ? both : both.reverse()) tell(3, fact)
+    tell(600, { type: 'attempt-ended', ...attempt, code: null, marks: { firstTokenMs: 200, lastTokenMs: 580 } })
+    expect(traces.get('j')!.attempts).toMatchObject([
+      { calledAtMs: 3, firstTokenAtMs: 203, lastTokenAtMs: 583, endedAtMs: 600 },
+    ])
+  }
+})
+
 it('keeps a bounded number of facts, the last ones', () => {
   const { traces, known } = setUp()
   for (let i = 0; i < 5_000; i++) traces.observe(submitted(`j${i}`, i))

@@ -302,7 +302,7 @@ function mark(trace: Trace, fact: OfJob): void {
       trace.stateAtMs = atMs
       return
     case 'attempt-started':
-      if (!trace.attempts.some(({ attempt }) => attempt === fact.attempt)) begin(trace, fact)
+      begin(trace, fact)
       change(trace, fact.attempt, (attempt) => {
         attempt.mode = fact.mode
         attempt.calledAtMs = atMs
@@ -396,7 +396,9 @@ function mark(trace: Trace, fact: OfJob): void {
 }
 
 /** Where another process coordinates, its lease is not told here. */
+/** Where one process decides and runs, its worker may tell of the attempt before the lease is told. */
 function begin(trace: Trace, fact: Extract<OfJob, { type: 'job-leased' | 'attempt-started' }>): void {
+  if (trace.attempts.some(({ attempt }) => attempt === fact.attempt)) return
   if (trace.attempts.length === MAX_ATTEMPTS) trace.attempts.pop()
   trace.attempts.push({
     attempt: fact.attempt,

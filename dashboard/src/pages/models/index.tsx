@@ -109,6 +109,7 @@ function One(props: {
   const { model, chosen, reload } = props
   const { id, deployments, price, disabled, kinds } = model
   const path = `/jobs?model=${encodeURIComponent(id)}`
+  const own = deployments.find(({ name }) => name === chosen)
   return (
     <Panel
       title={id}
@@ -158,7 +159,33 @@ function One(props: {
           ))}
         </tbody>
       </table>
+      {own !== undefined && <Facts of={own} />}
     </Panel>
+  )
+}
+
+/** What a narrow table leaves out, on the deployment's own page. */
+function Facts({ of: { active, concurrent, measured, quota } }: { readonly of: Deployment }) {
+  const range = (p50: number | null, p95: number | null): string => `${duration(p50)} / ${duration(p95)}`
+  return (
+    <dl class="deployment-facts">
+      <dt>In flight</dt>
+      <dd>
+        {count(active)}
+        {concurrent !== null && ` of ${count(concurrent)}`}
+      </dd>
+      <dt>TTFT p50 / p95, last five minutes</dt>
+      <dd>{range(measured.ttft_p50_ms, measured.ttft_p95_ms)}</dd>
+      <dt>TPOT p50 / p95</dt>
+      <dd>{range(measured.tpot_p50_ms, measured.tpot_p95_ms)}</dd>
+      <dt>Errors</dt>
+      <dd>
+        {errorsOf(measured)}
+        {measured.last_error !== null && <span class="muted">, last: {measured.last_error}</span>}
+      </dd>
+      <dt>Quota left</dt>
+      <dd>{quota === null ? '–' : <QuotaLeft quota={quota} />}</dd>
+    </dl>
   )
 }
 
@@ -214,7 +241,9 @@ function Row(props: {
     <tr class={isChosen ? 'is-chosen' : ''}>
       <td>
         <span class="deployment-name">
-          <strong>{name}</strong>
+          <a href={hrefOf(`/models/${encodeURIComponent(name)}`)}>
+            <strong>{name}</strong>
+          </a>
           <span class="faint small">
             {one.provider}
             {one.upstream_model !== null && one.upstream_model !== model && `, ${one.upstream_model}`}
