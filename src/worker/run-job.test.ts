@@ -1202,6 +1202,29 @@ describe('min_speed', () => {
     expect(stored.at(-1)).toBe(`@document ${DOCUMENT}`)
   })
 
+  it('shows nothing of a call that was given up, though its time comes before its end', async () => {
+    const { clock, stored, outcomes, attempt } = setUp([{ minSpeed }, {}])
+    const { run, sink } = await attempt()
+    sink.events([CHUNK.replace('Hi', 'Hi and a lot of other words that come in one piece, as some upstreams do it')])
+    run.breakCall()
+    clock.advance(1_000)
+    await over(run)
+    expect(stored.filter((record) => record.includes('one piece'))).toEqual([])
+    expect(outcomes).toMatchObject([{ kind: 'failed', retry: true }])
+  })
+
+  it('what throws when its time is up ends the attempt, and no more', async () => {
+    const { clock, outcomes, faults, attempt } = setUp([{ minSpeed }, {}])
+    const { run, sink } = await attempt()
+    sink.events([CHUNK])
+    // Not looked at as it came: it is scanned, not parsed
+    sink.events([CHUNK.slice(0, -1)])
+    expect(() => clock.advance(1_000)).not.toThrow()
+    await over(run)
+    expect(outcomes).toMatchObject([{ kind: 'failed' }])
+    expect(faults.length).toBeLessThanOrEqual(1)
+  })
+
   it('a canceled one is over at once, and nothing of it is judged later', async () => {
     const { clock, stored, outcomes, attempt } = setUp([{ minSpeed }, {}])
     const { run, sink } = await attempt()

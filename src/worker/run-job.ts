@@ -260,8 +260,9 @@ export class Run implements ProviderSink {
     return new Trial(speed, this.#deps.clock, {
       passed: (records, tokens) => {
         this.#trial = null
-        this.#append(records, tokens)
+        if (!this.#isOver) this.#append(records, tokens)
       },
+      threw: (thrown) => this.#giveUp(thrown),
       failed: (error) => {
         if (this.#isOver) return
         this.#fault = { error, retry: 'elsewhere' }

@@ -16,6 +16,8 @@ export interface TrialEnds {
   /** What was held back goes on; later records are not held. `tokens`: chunks with text among them. */
   readonly passed: (records: readonly Bytes[], tokens: number) => void
   readonly failed: (error: SluiceError) => void
+  /** When its time was up: nobody above a timer would catch it. */
+  readonly threw: (thrown: unknown) => void
 }
 
 export class Trial {
@@ -44,7 +46,7 @@ export class Trial {
     this.#tokens += tokens
     // A chunk may be many tokens: its text is weighed when the time is up
     if (this.#tokens >= this.#enough || this.#bytes > MOST_BYTES) this.pass()
-    else if (this.#tokens > 0) this.#stopTimer ??= this.#clock.after(this.#speed.overMs, () => this.#judge())
+    else if (this.#tokens > 0) this.#stopTimer ??= this.#clock.after(this.#speed.overMs, this.#timeIsUp)
   }
 
   /** It is fast enough, or at its end. */
@@ -58,6 +60,15 @@ export class Trial {
   stop(): void {
     this.#isOver = true
     this.#stopTimer?.()
+  }
+
+  readonly #timeIsUp = (): void => {
+    try {
+      this.#judge()
+    } catch (thrown) {
+      this.stop()
+      this.#ends.threw(thrown)
+    }
   }
 
   #judge(): void {
