@@ -8,7 +8,7 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 
 /** Both halves. */
 const ENOUGH_BYTES = 32 << 20
-/** Looking takes some microseconds. */
+/** Looking takes some microseconds, so it is done at each request only where two doublings more would be too many. */
 const REQUESTS_A_LOOK = 8
 
 /** An operator's own setting holds. */
@@ -25,17 +25,19 @@ const isSet = (args: readonly string[]): boolean =>
 export function boundYoungGeneration(args: readonly string[]): void {
   if (isSet(args)) return
   let grows = true
+  let isNear = false
   let requests = 0
   const look = (): void => {
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
     // Doubled it must not exceed it: it is no power of two where V8 has shrunk it
     const isSmall = young !== undefined && 2 * young.space_size <= ENOUGH_BYTES
+    isNear = young !== undefined && 4 * young.space_size > ENOUGH_BYTES / 2
     if (isSmall === grows) return
     grows = isSmall
     setFlagsFromString(`--semi-space-growth-factor=${grows ? 2 : 1}`)
   }
   new PerformanceObserver(look).observe({ entryTypes: ['gc'] })
   subscribe('http.server.request.start', () => {
-    if (grows && ++requests % REQUESTS_A_LOOK === 0) look()
+    if (grows && (isNear || ++requests % REQUESTS_A_LOOK === 0)) look()
   })
 }
