@@ -62,7 +62,7 @@ const KINDS: ReadonlyArray<{ readonly folder: string; readonly shared: readonly 
   // The others are forms of OpenAI's, or fail as it does
   { folder: 'src/routing/providers/', shared: ['http', 'openai'] },
   { folder: 'src/engines/', shared: ['shared'] },
-  { folder: 'src/coordinator/intakes/', shared: [] },
+  { folder: 'src/intakes/', shared: [] },
 ]
 
 /** Decisions and renderings: the same input gives the same output, so that they can be simulated and replayed. */

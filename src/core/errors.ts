@@ -163,6 +163,9 @@ export const ERRORS = {
   storage_unavailable: row(503, 'The store (Redis, or the coordinator of the fleet) cannot be reached; retry.', {
     close: 1013,
   }),
+  intake_unavailable: row(503, 'The broker in front of the queue (RabbitMQ, Kafka) cannot be reached; retry.', {
+    close: 1013,
+  }),
   // How a job can end
   deadline_exceeded: row(504, "The job's deadline passed before it could start."),
   job_canceled: row(499, 'The job was canceled.', { close: 1011 }),

@@ -1,0 +1,4 @@
+import { MemoryBroker } from '../intakes/memory.ts'
+import { conformIntake } from './intake.ts'
+
+conformIntake(async () => new MemoryBroker())
