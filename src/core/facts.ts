@@ -90,6 +90,8 @@ interface RequestFact extends Asker {
   readonly status: number
   /** The error's code; null: it was not answered with an error. */
   readonly code: ErrorCode | null
+  /** Of the job's error, where its answer tells one, be it at the end of a stream whose status was 200. */
+  readonly jobCode?: ErrorCode
   /** The whole answer was handed to the operating system. */
   readonly complete: boolean
   /** From the request's head to the end of the answer. */

@@ -110,9 +110,12 @@ export class EventReader implements Outlet {
     if (isFailure && failure !== null) {
       const reply = failure(ended)
       // Reading an ended job again changes nothing; submitting it again may
-      sink.reply(submits ? reply : { ...reply, headers: ENDED })
+      sink.reply(submits ? reply : { ...reply, headers: ENDED }, ended.error)
     } else if (!sink.started && events === '' && cursor !== null) sink.reply(NOTHING_LEFT)
-    else sink.end(ended?.timing === undefined ? events : withTiming(events, ended.timing, form.wire ?? SSE))
+    else {
+      const last = ended?.timing === undefined ? events : withTiming(events, ended.timing, form.wire ?? SSE)
+      sink.end(last, ended?.error)
+    }
     this.#finish(true)
   }
 
@@ -135,7 +138,7 @@ export class EventReader implements Outlet {
     const { form, sink } = this.#request
     const error = SluiceError.from(thrown)
     if (!sink.started) sink.fail(error)
-    else if (form.error !== null) sink.end(form.error(error))
+    else if (form.error !== null) sink.end(form.error(error), error.wire)
     else sink.cut()
     this.#finish(false)
   }

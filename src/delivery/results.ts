@@ -80,7 +80,8 @@ export class Results {
     const answer = dialect.whole(job)
     answer.take(seen.records)
     const { parts } = seen
-    return parts === null ? withTiming(answer.reply(), seen.records) : withParts(answer.reply(), parts)
+    const reply = answer.reply()
+    return parts === null || reply.status >= 400 ? withEnd(reply, seen.records) : withParts(reply, parts)
   }
 
   async #ofLog(job: Asked, dialect: Pick<Dialect, 'name' | 'whole'>): Promise<Reply> {
@@ -89,7 +90,7 @@ export class Results {
     const answer = dialect.whole(job)
     if (first.records.length < first.head) return this.#long(job, dialect.name, first, answer)
     answer.take(first.records)
-    return withTiming(answer.reply(), first.records)
+    return withEnd(answer.reply(), first.records)
   }
 
   #long(job: Asked, dialect: string, first: LogPage, answer: WholeAnswer): Promise<Reply> {
@@ -127,7 +128,7 @@ export class Results {
       await new Promise<void>((next) => this.#clock.soon(next))
       answer.take(page.records)
       seq += page.records.length
-      if (seq >= first.head) return answer.reply()
+      if (seq >= first.head) return withEnd(answer.reply(), page.records)
       page = await this.#read(job, seq)
       if (page.records.length === 0) throw new SluiceError('job_gone')
     }
@@ -142,10 +143,10 @@ export class Results {
   }
 }
 
-/** Where its time went, as its end tells. */
-function withTiming(reply: Reply, records: readonly Bytes[]): Reply {
-  const { timing } = parseEnd(records[records.length - 1])
-  return timing === undefined ? reply : { ...reply, timing }
+/** Where its time went, and what became of it, as its end tells. */
+function withEnd(reply: Reply, records: readonly Bytes[]): Reply {
+  const { timing, error } = parseEnd(records[records.length - 1])
+  return { ...reply, ...(timing !== undefined && { timing }), ...(error !== undefined && { error }) }
 }
 
 /** Of nearly every call: member by member, as a spread would allocate four times as much. */

@@ -106,7 +106,7 @@ function headersOf(thrown: unknown, { request }: Exchange, router: Router): Head
 }
 
 function tellEnd(exchange: Exchange, emit: Emit): void {
-  const { caller, request, response, requestId, trace, parentSpan, route, failure, tookMs } = exchange
+  const { caller, request, response, requestId, trace, parentSpan, route, failure, jobCode, tookMs } = exchange
   emit({
     type: 'request-ended',
     tenant: caller?.key.tenant ?? null,
@@ -120,6 +120,7 @@ function tellEnd(exchange: Exchange, emit: Emit): void {
     code: failure?.code ?? null,
     complete: response.writableFinished,
     tookMs,
+    ...(jobCode !== undefined && { jobCode }),
     ...(parentSpan !== undefined && { parentSpan }),
   })
 }

@@ -174,6 +174,37 @@ it('an answer that breaks off amid its text is a call that failed', async () => 
   expect(call.events.map(({ name }) => name)).toContain('last_token')
 })
 
+it('a job that failed makes its request an error: in a stream whose status was sent before, and in one piece', async () => {
+  for (const [model, stream, status, code] of [
+    ['mock-n9-k3', true, 200, 'provider_cut'],
+    ['mock-e500', true, 502, 'provider_error'],
+    ['mock-e500', false, 502, 'provider_error'],
+  ] as const) {
+    const trace = newTrace()
+    await post(chat(model, { stream }), { traceparent: trace })
+    await expect.poll(() => named(trace)).toContain('POST /v1/chat/completions')
+    expect(span(trace, 'POST /v1/chat/completions')).toMatchObject({
+      isError: true,
+      attributes: { 'error.type': code, 'http.response.status_code': status },
+    })
+  }
+})
+
+it('a job that its client has canceled makes its stream no error of the server', async () => {
+  const trace = newTrace()
+  const made = await post({ request: chat('mock-n500-d20') }, {}, '/v1/jobs')
+  const { id } = JSON.parse(made.body) as { id: string }
+  const stream = send(
+    app.port,
+    request('GET', `/v1/jobs/${id}/events`, { authorization: `Bearer ${app.key}`, traceparent: trace }),
+  )
+  await expect.poll(async () => (await get(`/v1/jobs/${id}`))['state']).toBe('leased')
+  await post({}, {}, `/v1/jobs/${id}/cancel`)
+  await stream
+  await expect.poll(() => named(trace)).toContain('GET /v1/jobs/:id/events')
+  expect(span(trace, 'GET /v1/jobs/:id/events').isError).toBe(false)
+})
+
 it('a job that is canceled while it runs says so, and is no error of its provider', async () => {
   const trace = newTrace()
   const made = await post({ request: chat('mock-n500-d20') }, { traceparent: trace }, '/v1/jobs')

@@ -1,5 +1,5 @@
 /** From the log to readers: replay, then live. */
-import type { SluiceError } from '../errors.ts'
+import type { SluiceError, WireError } from '../errors.ts'
 import type { Job, JobId } from '../job.ts'
 import type { TtftParts } from '../measure.ts'
 import type { Bytes, Cursor } from '../record.ts'
@@ -16,12 +16,12 @@ export interface EventSink {
   start(): void
   /** Whole events only. Starts the stream. */
   write(events: Bytes): void
-  /** The last events, and the end. */
-  end(events: Bytes): void
+  /** The last events, and the end. `error`: they tell that the job has not ended well. */
+  end(events: Bytes, error?: WireError): void
   /** Ends a stream so that its client cannot take it for complete. */
   cut(): void
   /** Instead of a stream. */
-  reply(reply: Reply): void
+  reply(reply: Reply, error?: WireError): void
   fail(error: SluiceError): void
 }
 

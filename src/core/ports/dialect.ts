@@ -98,6 +98,8 @@ export interface Reply {
   /** Of the job, where it is known; or of it where the time to its first text went. */
   readonly timing?: Timing
   readonly parts?: TtftParts
+  /** Of a job that has not ended well. */
+  readonly error?: WireError
 }
 
 /** An answer in one piece, made of a log. */

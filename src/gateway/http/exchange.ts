@@ -1,7 +1,7 @@
 /** One HTTP request and its response, from the first byte to the last: how it is answered, and what becomes of it. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
-import { retryHeaders, SluiceError } from '../../core/errors.ts'
+import { codeOf, type ErrorCode, retryHeaders, SluiceError, type WireError } from '../../core/errors.ts'
 import type { Role } from '../../core/live.ts'
 import type { Dialect } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
@@ -57,6 +57,8 @@ export class Exchange {
   peerEndedMono = Infinity
   /** What it was answered with, or cut off for. */
   failure: SluiceError | null = null
+  /** Of the job, where its answer tells that it has not ended well; absent: it does not. */
+  jobCode?: ErrorCode
   /** Once they are known; null if it was refused before. */
   route: {
     readonly method: string
@@ -131,6 +133,11 @@ export class Exchange {
     const upload = this.uploadMs < 1 ? '' : `upload;dur=${msText(this.uploadMs)}, `
     const total = `${upload}total;dur=${msText(this.tookMs)}`
     return known === '' ? total : `${known}, ${total}`
+  }
+
+  /** Its answer is of a job that has ended so; absent: well, or not at all. */
+  told(error: WireError | undefined): void {
+    if (error !== undefined) this.jobCode = codeOf(error)
   }
 
   /** `more`, and those that every answer carries. */

@@ -105,8 +105,9 @@ export function createAnswers(deps: GatewayDeps): Answers {
           resolve(null)
         })
         // The end is power-safe before it is told, and so is the job
-        delivery.result(job, dialect).then(({ status, headers, body, type, timing, parts }) => {
+        delivery.result(job, dialect).then(({ status, headers, body, type, timing, parts, error }) => {
           over(true)
+          exchange.told(error)
           exchange.timing = new OfAnswer(parts, timing)
           const all = {
             location: resultOf(job.id),

@@ -3,7 +3,7 @@
  * kept meanwhile. Which process tells a fact does not matter: a job's trace has the span of its request as parent, and
  * ids of its attempts are made of their names.
  */
-import type { ErrorCode } from '../../core/errors.ts'
+import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import type { Fact } from '../../core/facts.ts'
 import type { JobId, JobKind } from '../../core/job.ts'
 import { Table } from '../../core/table.ts'
@@ -107,7 +107,7 @@ export class Spans {
   // ---------------------------------------------------------------- spans
 
   #request(fact: Of<'request-ended'>, trace: Traceparent): void {
-    const { parentSpan, method, route, status, code, complete, requestId, tenant, tookMs } = fact
+    const { parentSpan, method, route, status, jobCode, complete, requestId, tenant, tookMs } = fact
     if (parentSpan === undefined) return
     const id = parentOf(trace)
     const atMs = this.#nowMs()
@@ -122,8 +122,10 @@ export class Spans {
     if (requestId !== null) this.#text('sluice.request.id', requestId)
     if (submitted !== undefined) this.#about(submitted)
     if (!complete) this.#flag('sluice.client.left', true)
-    // A client's mistake is no error of the server's
-    this.#end(from, code, status >= 500)
+    // A client's mistake is no error of the server's; an answer that broke off is, whatever status it began with
+    const code = fact.code ?? jobCode ?? null
+    const worst = jobCode === undefined ? status : Math.max(status, (ERRORS[jobCode] ?? ERRORS.internal).status)
+    this.#end(from, code, worst >= 500)
   }
 
   #about({ job, model }: Submitted): void {
