@@ -12,6 +12,7 @@ import {
   UsageError,
   wholeNumber,
 } from './command.ts'
+import { short } from './limits-text.ts'
 import { SHOWN } from './switches.ts'
 import { columns } from './table.ts'
 
@@ -22,6 +23,13 @@ interface ModelInfo {
     readonly provider: string
     readonly upstream_model: string | null
     readonly state: string
+    readonly cools_for_ms: number
+    readonly broken_for_ms: number
+    readonly broken_by: string | null
+    readonly requests_per_minute: number | null
+    readonly tokens_per_minute: number | null
+    /** Of the last minute; null: not limited. */
+    readonly used: { readonly requests: number; readonly tokens: number } | null
     readonly active: number
     readonly concurrent: number | null
     readonly order: number
@@ -47,7 +55,8 @@ export const command: Group = {
   commands: {
     list: {
       usage: 'deployments list',
-      about: 'Lists deployments by their models, with their state and their calls now.',
+      about:
+        'Lists deployments by their models, with their state, their calls now, and what they have used of their limits.',
       options: ADMIN_OPTIONS,
       takesSettings: SHOWN,
       run: list,
@@ -71,6 +80,22 @@ export const command: Group = {
   },
 }
 
+type Listed = ModelInfo['deployments'][number]
+
+/** With how long it is left alone, and what its breaker opened for. */
+function stateOf({ state, cools_for_ms: cools, broken_for_ms: broken, broken_by: by }: Listed): string {
+  const forMs = state === 'failing' ? broken : state === 'cooling' ? cools : 0
+  const more = [state === 'failing' && by, forMs > 0 && `${Math.ceil(forMs / 1_000)} s`].filter(Boolean)
+  return more.length === 0 ? state : `${state} (${more.join(', ')})`
+}
+
+function usedOf({ used, requests_per_minute: requests, tokens_per_minute: tokens }: Listed): string {
+  if (used === null) return '-'
+  const of = (n: number, limit: number | null, what: string): string | false =>
+    limit !== null && `${short(n)}/${short(limit)} ${what}`
+  return [of(used.requests, requests, 'requests'), of(used.tokens, tokens, 'tokens')].filter(Boolean).join(', ')
+}
+
 const pathOf = (name: string): string => `/admin/deployments/${encodeURIComponent(name)}`
 
 async function list(args: Args, out: Output): Promise<number> {
@@ -84,13 +109,14 @@ async function list(args: Args, out: Output): Promise<number> {
     each.name,
     each.model,
     each.provider,
-    each.state,
+    stateOf(each),
     `${each.active}${each.concurrent === null ? '' : ` of ${each.concurrent}`}`,
     String(each.order),
     String(each.weight),
+    usedOf(each),
     each.source,
   ])
-  const head = ['DEPLOYMENT', 'MODEL', 'PROVIDER', 'STATE', 'CALLS', 'ORDER', 'WEIGHT', 'SOURCE']
+  const head = ['DEPLOYMENT', 'MODEL', 'PROVIDER', 'STATE', 'CALLS', 'ORDER', 'WEIGHT', 'LAST MINUTE', 'SOURCE']
   for (const line of columns([head, ...rows])) out.print(line)
   return EXIT.ok
 }

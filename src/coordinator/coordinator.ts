@@ -366,7 +366,8 @@ class PureCoordinator implements Coordinator {
   }
 
   explain(ask: RouteAsk, now: number): RouteTrace {
-    return this.#plan.explain(asJob(ask, now), now)
+    const notes = ask.job === undefined ? null : this.#scheduler.notes(ask.job)
+    return this.#plan.explain(notes?.job ?? asJob(ask, now), now, notes?.failedAt)
   }
 
   // ------------------------------------------------------------ results
@@ -410,7 +411,7 @@ class PureCoordinator implements Coordinator {
 }
 
 /** As if it were submitted now. */
-const asJob = ({ draw, ...ask }: RouteAsk, now: number): ScheduledJob => ({
+const asJob = ({ draw, job: _, ...ask }: RouteAsk, now: number): ScheduledJob => ({
   ...{ id: draw, tenant: '', lane: null, session: null, pool: '', priority: 'normal', bodyBytes: 0, keyId: '' },
   ...{ user: null, run: null, route: '', price: null, policy: 'wait', acceptedMono: now, notBeforeMono: now },
   ...{ deadlineMono: Infinity, joinKey: null },

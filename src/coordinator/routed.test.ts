@@ -128,3 +128,15 @@ it('tells where a request would go', () => {
   const ask = { model: 'chat', kind: 'chat', promptTokens: 10, maxOutputTokens: 20, draw: 'x' } as const
   expect(coordinator.explain(ask, 0)).toMatchObject({ deployment: 'a', promptTokens: 10, outputTokens: 20 })
 })
+
+it('and a job: where it has failed it is not sent again', () => {
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments: [deployment('a'), deployment('b')] }])
+  coordinator.submit(job('1'), 0)
+  lease()
+  coordinator.finish('1', 1, { kind: 'failed', error: new SluiceError('provider_error'), retry: true }, 0)
+  const ask = { model: 'chat', kind: 'chat', promptTokens: 10, maxOutputTokens: 20, draw: '1' } as const
+  const outs = (job: string) => coordinator.explain({ ...ask, job }, 0).steps[0].deployments.map(({ out }) => out)
+  expect([...outs('1')].sort()).toEqual(['failed_here', null])
+  // Not one like it, as of a job that has ended
+  expect(outs('gone')).not.toContain('failed_here')
+})

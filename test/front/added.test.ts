@@ -154,7 +154,7 @@ it('one whose name the file takes is not in force; drained, it stays so when its
 
 it('the command adds, lists and removes', async () => {
   const file = join(tmpdir(), `sluice-added-${process.pid}.yaml`)
-  writeFileSync(file, JSON.stringify(ENTRY()))
+  writeFileSync(file, JSON.stringify({ ...ENTRY(), limits: { requests_per_minute: 600 } }))
   const before = process.env
   process.env = { ...before, SLUICE_ADMIN_URL: `http://127.0.0.1:${app.adminPort}`, SLUICE_ADMIN_KEY: ADMIN_KEY }
   const out: string[] = []
@@ -172,6 +172,6 @@ it('the command adds, lists and removes', async () => {
   } finally {
     process.env = before
   }
-  expect(out.join('\n')).toMatch(/own-gpu +new +openai-compatible +up +0 +0 +4 +api/)
+  expect(out.join('\n')).toMatch(/own-gpu +new +openai-compatible +up +0 +0 +4 +0\/600 requests +api/)
   expect(await find('own-gpu')).toBeUndefined()
 })

@@ -44,6 +44,10 @@ beforeAll(async () => {
         { name: 'twin', provider: 'demo' },
         { name: 'twin', provider: 'demo' },
         { ...model, name: 'told', deployment: 'told', model: 'm3' },
+        {
+          ...{ ...model, name: 'paced', deployment: 'paced', model: 'm4' },
+          limits: { requests_per_minute: 600, tokens_per_minute: 60_000 },
+        },
       ],
       queue: { max_attempts: 1 },
     },
@@ -67,15 +71,18 @@ async function deployments(): Promise<ReadonlyArray<Record<string, unknown>>> {
   return (JSON.parse(body) as { data: ReadonlyArray<Record<string, unknown>> }).data
 }
 
+const WELL = { object: 'deployment', active: 0, drained: false, used: null, unwell: [] }
+
 it('those that are well have their calls and no more; only the operator may ask', async () => {
   expect(await deployments()).toEqual([
-    { deployment: 'busy', object: 'deployment', active: 0, concurrent: 2, drained: false, unwell: [] },
-    { deployment: 'broken', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
-    { deployment: 'demo', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
-    { deployment: 'team/slashed@demo', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
-    { deployment: 'twin@demo', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
-    { deployment: 'twin@demo#2', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
-    { deployment: 'told', object: 'deployment', active: 0, concurrent: null, drained: false, unwell: [] },
+    { ...WELL, deployment: 'busy', concurrent: 2 },
+    { ...WELL, deployment: 'broken', concurrent: null },
+    { ...WELL, deployment: 'demo', concurrent: null },
+    { ...WELL, deployment: 'team/slashed@demo', concurrent: null },
+    { ...WELL, deployment: 'twin@demo', concurrent: null },
+    { ...WELL, deployment: 'twin@demo#2', concurrent: null },
+    { ...WELL, deployment: 'told', concurrent: null },
+    { ...WELL, deployment: 'paced', concurrent: null, used: { requests: 0, tokens: 0, held_tokens: 0 } },
   ])
   const refused = await send(app.adminPort, request('GET', '/admin/deployments', {}))
   expect(refused.status).toBe(401)
@@ -88,7 +95,9 @@ it('one that is too busy says until when it is left alone, one that fails how of
   status = 500
   for (let i = 0; i < 3; i++) await ask('broken')
   const [busy, broken, demo] = await deployments()
-  expect(busy['unwell']).toEqual([{ model: 'm1', cools_for_ms: expect.any(Number), failures_in_row: 0 }])
+  expect(busy['unwell']).toEqual([
+    { model: 'm1', cools_for_ms: expect.any(Number), failures_in_row: 0, broken_for_ms: 0, broken_by: null },
+  ])
   const [{ cools_for_ms: ms }] = busy['unwell'] as Array<{ cools_for_ms: number }>
   expect(ms).toBeGreaterThan(50_000)
   expect(ms).toBeLessThanOrEqual(100_000)
@@ -131,6 +140,26 @@ it('tells what was measured of late, and what is left of the quota as its provid
   })
   expect(quota.age_ms).toBeLessThan(10_000)
   status = 500
+})
+
+it('a breaker that opened tells why, and until when; what is used of a limit is counted', async () => {
+  const of = async (name: string): Promise<Record<string, any>> => {
+    const headers = { authorization: `Bearer ${ADMIN_KEY}` }
+    const { data } = JSON.parse((await send(app.adminPort, request('GET', '/admin/models', headers))).body)
+    return data.find((one: { readonly id: string }) => one.id === name).deployments[0]
+  }
+  expect(await of('demo')).toMatchObject({ state: 'up', broken_for_ms: 0, broken_by: null, used: null })
+  status = 200
+  expect((await ask('paced')).status).toBe(200)
+  expect(await of('paced')).toMatchObject({ used: { requests: 1, tokens: 4, held_tokens: 0 } })
+  status = 500
+  for (let i = 0; i < 5; i++) await ask('paced')
+  const { broken_for_ms: ms, ...broken } = await of('paced')
+  expect(broken).toMatchObject({ state: 'failing', broken_by: 'provider_error', failures_in_row: 5 })
+  expect(ms).toBeGreaterThan(0)
+  expect(ms).toBeLessThanOrEqual(5_000)
+  const told = (await deployments()).find(({ deployment }) => deployment === 'paced')!
+  expect(told['unwell']).toMatchObject([{ model: 'm4', broken_by: 'provider_error' }])
 })
 
 describe('taking one out', () => {

@@ -41,6 +41,23 @@ it('tells the choice, and of each other one why it is none', async () => {
   expect([images['deployment'], outs(images)['blind']]).toEqual(['second', 'abilities'])
 })
 
+it('tells it of a job, by what that one needs', async () => {
+  const body = { model: 'chat', messages: [{ role: 'user', content: 'word '.repeat(9_000) }] }
+  const key = { authorization: `Bearer ${app.key}` }
+  const made = await send(app.port, request('POST', '/v1/jobs', key, JSON.stringify({ request: body })))
+  const { id } = JSON.parse(made.body) as { id: string }
+  const of = async (job: string) => {
+    const headers = { authorization: `Bearer ${ADMIN_KEY}` }
+    return JSON.parse((await send(app.adminPort, request('GET', `/admin/jobs/${job}/route`, headers))).body)
+  }
+  const route = await of(id)
+  expect(route).toMatchObject({ object: 'route_trace', refused: null, own_key: false })
+  expect(route.prompt_tokens).toBeGreaterThan(5_000)
+  expect(outs(route)['first']).toBe('context')
+  expect(['second', 'blind']).toContain(route.deployment)
+  expect(await of('job_00000000000000000000000000')).toMatchObject({ error: { code: 'job_not_found' } })
+})
+
 it('tells what keeps a tenant from it', async () => {
   await app.admin('/admin/disable', { tenant: 'narrow' })
   const { json } = await explain({ model: 'chat', tenant: 'narrow' })

@@ -50,6 +50,8 @@ class Health implements Waiting {
   opens = 0
   openedMono = 0
   openUntilMono = 0
+  /** What opened it; null: it never was. */
+  openedBy: ErrorCode | null = null
   /** The job that tries whether it works again. */
   probe: JobId | null = null
   // Timed: when it may be called again
@@ -136,13 +138,14 @@ export class HealthOf {
     else this.#opened()
   }
 
-  failed(model: string, fromMono: number, now: number): void {
+  failed(model: string, code: ErrorCode, fromMono: number, now: number): void {
     const health = this.#of(model)
     health.count(1, now)
     const isNews = health.opens === 0 || (now >= health.openUntilMono && fromMono >= health.openedMono)
     if (!isNews || (health.opens === 0 && !health.isBroken)) return
     const ms = Math.min(MAX_OPEN_MS, MIN_OPEN_MS * 2 ** Math.min(health.opens, 10))
     health.opens++
+    health.openedBy = code
     health.openedMono = now
     health.openUntilMono = now + ms
     this.#cooling.set(health, health.nextMono(now))
@@ -175,13 +178,15 @@ export class HealthOf {
     coolsForMs: number
     failuresInRow: number
     brokenForMs: number
+    brokenBy?: ErrorCode
   }> {
     return [...this.#unwell]
-      .map(([model, { coolUntilMono, failures, opens, openUntilMono }]) => ({
+      .map(([model, { coolUntilMono, failures, opens, openUntilMono, openedBy }]) => ({
         model,
         coolsForMs: Math.max(0, coolUntilMono - now),
         failuresInRow: failures,
         brokenForMs: opens === 0 ? 0 : Math.max(1, openUntilMono - now),
+        ...(opens > 0 && openedBy !== null && { brokenBy: openedBy }),
       }))
       .filter(({ coolsForMs, failuresInRow, brokenForMs }) => coolsForMs + failuresInRow + brokenForMs > 0)
   }

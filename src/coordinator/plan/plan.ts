@@ -230,11 +230,11 @@ export class Plan {
   }
 
   /** Where a job like this one would go now, and why. Nothing is taken. */
-  explain(job: ScheduledJob, now: number): RouteTrace {
+  explain(job: ScheduledJob, now: number, failedAt: FailedAt = []): RouteTrace {
     const route = this.#index.find(job.model)
     const steps: Traced[] = []
     if (route !== null)
-      this.#deciding.decide(route, job, [], this.#expected(job), now, (step) =>
+      this.#deciding.decide(route, job, failedAt, this.#expected(job), now, (step) =>
         steps.push({ ...step, candidates: [...step.candidates] }),
       )
     return traceOf(job, steps, this.#choice, now)
@@ -322,7 +322,7 @@ export class Plan {
       if (code === 'provider_rate_limited' || (retryAfterMs !== undefined && isUpstreams(code)))
         coolingMs = state.health.cool(upstream, job.id, code, retryAfterMs ?? 0, now)
       if (isBlamed) {
-        state.health.failed(upstream, fromMono, now)
+        state.health.failed(upstream, code, fromMono, now)
         state.speed.failed(now)
       }
     }
@@ -443,12 +443,13 @@ export class Plan {
   }
 
   status(now: number): readonly DeploymentStatus[] {
-    return [...this.#states.values()].map(({ name, settings, active, health }) => ({
+    return [...this.#states.values()].map(({ name, settings, active, health, quota }) => ({
       deployment: name,
       active,
       concurrent: settings?.concurrent ?? 0,
       isDrained: this.#isDrained(name),
       unwell: health.status(now),
+      ...(quota.isLimited && { used: quota.used(now) }),
     }))
   }
 }

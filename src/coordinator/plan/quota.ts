@@ -4,6 +4,7 @@
  * is never later than a provider counts, be it as it is asked or as it answers. Pure.
  */
 import type { LevelUse } from '../../core/limits.ts'
+import type { DeploymentUse } from '../../core/ports/operations.ts'
 import type { LimitState, UpstreamLimits } from '../../core/upstream-limits.ts'
 import { LastMinute, slotOf } from '../limits/last-minute.ts'
 import type { Waiting } from './health.ts'
@@ -108,6 +109,12 @@ export class Quota implements Waiting {
 
   get isLimited(): boolean {
     return this.#requests.limit < Infinity || this.#tokens.limit < Infinity
+  }
+
+  /** In the last minute, and what running calls hold besides. */
+  used(now: number): DeploymentUse {
+    const { minute, held } = this.#tokens
+    return { requests: this.#requests.minute.used(now), tokens: minute.used(now), heldTokens: held }
   }
 
   /** Shares of what there is that are left, 0 to 1: of requests, or of tokens, whichever is smaller. */

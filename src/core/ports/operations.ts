@@ -1,5 +1,6 @@
 /** What only an operator may do to queued work. */
-import type { JobKind, Needs, TenantId } from '../job.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { JobId, JobKind, Needs, TenantId } from '../job.ts'
 import type { TenantStanding } from '../limits.ts'
 import type { Line, RowKind } from '../live.ts'
 import type { PolicyName } from '../policies.ts'
@@ -54,7 +55,19 @@ export interface DeploymentStatus {
     readonly failuresInRow: number
     /** Its breaker lets none through for this long, then one at a time. Absent, 0: it is closed. */
     readonly brokenForMs?: number
+    /** Of the failure that opened it last; absent: it is closed. */
+    readonly brokenBy?: ErrorCode
   }>
+  /** Absent: its requests and tokens are not limited, and so not counted. */
+  readonly used?: DeploymentUse
+}
+
+/** Of the last 60 s, as its provider counts them. */
+export interface DeploymentUse {
+  readonly requests: number
+  readonly tokens: number
+  /** Of answers that are being written: expected, and not yet used. */
+  readonly heldTokens: number
 }
 
 /** A request, to ask where it would go. */
@@ -68,6 +81,8 @@ export interface RouteAsk {
   readonly needs?: Needs
   /** Draws among equals go by it: another text may go elsewhere. */
   readonly draw: string
+  /** That this one is like: in line or running, where it has failed and what it begins with count as well. */
+  readonly job?: JobId
 }
 
 /** Where a request would go now, and why. Nothing is taken. */

@@ -6,7 +6,7 @@ import type { JsonRecord } from '../../core/json.ts'
 import { type Standing, type WireRoom, wireLimit, wireRoom } from '../../core/limits.ts'
 import type { ConversationInfo } from '../../core/ports/conversations.ts'
 import { type ApiKey, SCOPES } from '../../core/ports/keys.ts'
-import type { Backlog, DeploymentStatus } from '../../core/ports/operations.ts'
+import type { Backlog, DeploymentStatus, DeploymentUse } from '../../core/ports/operations.ts'
 import type { Disabled } from '../../core/ports/tenants.ts'
 import { formatCursor } from '../../core/record.ts'
 import { wireTiming, wireUsage } from '../../core/wire.ts'
@@ -71,18 +71,32 @@ export const backlogView = ({ pool, model, jobs, tokens, waitMs }: Backlog): obj
   expected_wait_ms: waitMs,
 })
 
-export const deploymentView = ({ deployment, active, concurrent, isDrained, unwell }: DeploymentStatus): object => ({
+export const deploymentView = ({
+  deployment,
+  active,
+  concurrent,
+  isDrained,
+  unwell,
+  used,
+}: DeploymentStatus): object => ({
   deployment,
   object: 'deployment',
   active,
   concurrent: Number.isFinite(concurrent) ? concurrent : null,
   drained: isDrained,
-  unwell: unwell.map(({ model, coolsForMs, failuresInRow }) => ({
+  used: useView(used),
+  unwell: unwell.map(({ model, coolsForMs, failuresInRow, brokenForMs = 0, brokenBy }) => ({
     model,
     cools_for_ms: Math.ceil(coolsForMs),
     failures_in_row: failuresInRow,
+    broken_for_ms: Math.ceil(brokenForMs),
+    broken_by: brokenBy ?? null,
   })),
 })
+
+/** Null: it is not limited. */
+export const useView = (used: DeploymentUse | undefined): JsonRecord | null =>
+  used === undefined ? null : { requests: used.requests, tokens: used.tokens, held_tokens: Math.round(used.heldTokens) }
 
 export const disabledView = (disabled: Disabled | null): JsonRecord | null =>
   disabled === null

@@ -1,4 +1,7 @@
-/** `POST /admin/route/explain`: where a request would go now, and why. Nothing is submitted: PROTOCOL.md section 8. */
+/**
+ * `POST /admin/route/explain`: where a request would go now, and why; `GET /admin/jobs/:id/route`: and a job. Nothing is
+ * submitted: PROTOCOL.md section 8.
+ */
 
 import { SluiceError } from '../../core/errors.ts'
 import { bad, checkMembers, checkNames, text, whole } from '../../core/fields.ts'
@@ -42,6 +45,19 @@ export function explainRoutes(deps: GatewayDeps): readonly Route[] {
       ...(tags.length + can.length > 0 && { needs: { tags, can: can as readonly Ability[] } }),
       draw: (value['draw'] as string | null | undefined) ?? deps.ids.name('draw', 8),
     })
+    return answerOf(tenant, model, trace)
+  }
+
+  /** Of a job as it is: what it needs, how long it is, where it has failed. */
+  async function ofJob(call: Call) {
+    const job = await deps.jobs.get(call.params['id'])
+    if (job === null) throw new SluiceError('job_not_found')
+    const { id, tenant, model, kind, promptTokens, maxOutputTokens = null, needs } = job
+    const asked = { model, kind, promptTokens, maxOutputTokens, ...(needs !== undefined && { needs }) }
+    return answerOf(tenant, model, await deps.operations.explain({ ...asked, draw: id, job: id }))
+  }
+
+  function answerOf(tenant: string | null, model: string, trace: RouteTrace) {
     const refusal = tenant === null ? null : refusalOf(tenant, model)
     return json(200, {
       object: 'route_trace',
@@ -55,7 +71,10 @@ export function explainRoutes(deps: GatewayDeps): readonly Route[] {
       ? new SluiceError('access_disabled')
       : (modelRefusal(deps, { id: '', tenant }, model) ?? deps.ownKeys.refusal(tenant, model))
 
-  return [{ method: 'POST', path: '/admin/route/explain', auth: 'operator', run: explain }]
+  return [
+    { method: 'POST', path: '/admin/route/explain', auth: 'operator', run: explain },
+    { method: 'GET', path: '/admin/jobs/:id/route', auth: 'operator', run: ofJob },
+  ]
 }
 
 function textsOf(name: string, value: unknown): readonly string[] {

@@ -8,7 +8,7 @@ import type { GatewayDeps, ServedModel } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
-import { disabledView } from '../read/views.ts'
+import { disabledView, useView } from '../read/views.ts'
 import { oneOf } from './changes.ts'
 
 export function servedRoutes({ models, limitRules, tenants, operations, observed }: GatewayDeps): readonly Route[] {
@@ -90,6 +90,19 @@ const quotaView = ({ limit, remaining, resetMs }: LimitState): JsonRecord => ({
 /** Of a deployment that was just configured nothing is known yet. */
 function stateView(status: DeploymentStatus | undefined): JsonRecord {
   const { active = 0, concurrent = Infinity, isDrained = false, unwell = [] } = status ?? {}
-  const { state, coolsForMs, failuresInRow } = healthOf({ active, concurrent, isDrained, unwell })
-  return { state, active, cools_for_ms: coolsForMs, failures_in_row: failuresInRow }
+  const { state, coolsForMs, failuresInRow, brokenForMs, brokenBy } = healthOf({
+    active,
+    concurrent,
+    isDrained,
+    unwell,
+  })
+  return {
+    state,
+    active,
+    cools_for_ms: coolsForMs,
+    failures_in_row: failuresInRow,
+    broken_for_ms: brokenForMs,
+    broken_by: brokenBy,
+    used: useView(status?.used),
+  }
 }
