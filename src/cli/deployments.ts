@@ -56,7 +56,7 @@ export const command: Group = {
     list: {
       usage: 'deployments list',
       about:
-        'Lists deployments by their models, with their state, their calls now, and what they have used of their limits.',
+        'Lists deployments by their models, with their state, their calls now, and what they use of their limits.',
       options: ADMIN_OPTIONS,
       takesSettings: SHOWN,
       run: list,

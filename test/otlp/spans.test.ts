@@ -174,7 +174,7 @@ it('an answer that breaks off amid its text is a call that failed', async () => 
   expect(call.events.map(({ name }) => name)).toContain('last_token')
 })
 
-it('a job that failed makes its request an error: in a stream whose status was sent before, and in one piece', async () => {
+it('a job that failed makes its request an error, also in a stream whose status was sent before', async () => {
   for (const [model, stream, status, code] of [
     ['mock-n9-k3', true, 200, 'provider_cut'],
     ['mock-e500', true, 502, 'provider_error'],

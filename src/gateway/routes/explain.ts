@@ -1,6 +1,6 @@
 /**
- * `POST /admin/route/explain`: where a request would go now, and why; `GET /admin/jobs/:id/route`: and a job. Nothing is
- * submitted: PROTOCOL.md section 8.
+ * `POST /admin/route/explain`: where a request would go now, and why; `GET /admin/jobs/:id/route`: and a job. Nothing
+ * is submitted: PROTOCOL.md section 8.
  */
 
 import { SluiceError } from '../../core/errors.ts'
