@@ -55,8 +55,7 @@ export const command: Group = {
   commands: {
     list: {
       usage: 'deployments list',
-      about:
-        'Lists deployments by their models, with their state, their calls now, and what they use of their limits.',
+      about: 'Lists deployments by their models, with their state, their calls now, and what they use of their limits.',
       options: ADMIN_OPTIONS,
       takesSettings: SHOWN,
       run: list,
