@@ -1,0 +1,104 @@
+/**
+ * Takes deliveries of a pool's queue. Their order is the broker's work: a queue has one active consumer, and
+ * what it holds without a verdict when its channel ends goes back to its place. So a stop never cancels a consumer, for
+ * the next one would begin while the first one still holds some: it takes nothing more, then ends the channel.
+ */
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
+import { type Clock, sleep } from '../../core/clock.ts'
+import type { Delivery, Take, Verdict } from '../../core/ports/intake.ts'
+
+export interface ConsumerOptions {
+  readonly clock: Clock
+  readonly pool: string
+  readonly queue: string
+  readonly window: number
+  /** Resolves when the dead letter is confirmed; rejects where that is to be tried again. */
+  readonly bury: (message: ConsumeMessage, delivery: Delivery, verdict: Verdict & { kind: 'dead' }) => Promise<void>
+}
+
+const BURY_AGAIN_MS = 500
+
+export class Consumer {
+  readonly #options: ConsumerOptions
+  readonly #take: Take
+  #channel: Channel | null = null
+  #isDraining = false
+  #held = 0
+  #empty: () => void = () => {}
+
+  constructor(take: Take, options: ConsumerOptions) {
+    this.#take = take
+    this.#options = options
+  }
+
+  async open(
+    connection: ChannelModel,
+    broken: (why: unknown) => void,
+    declare: (channel: Channel) => Promise<void>,
+  ): Promise<void> {
+    const channel = await connection.createChannel()
+    channel.on('error', broken)
+    const gone = (why: unknown): void => {
+      if (this.#channel === channel) {
+        this.#channel = null
+        this.#held = 0
+        this.#empty()
+      }
+      broken(why)
+    }
+    channel.on('close', () => gone(new Error('the channel was closed')))
+    connection.on('close', () => gone(new Error('the connection was closed')))
+    await declare(channel)
+    await channel.prefetch(this.#options.window)
+    this.#channel = channel
+    await channel.consume(this.#options.queue, (message) => {
+      // Its queue was deleted, or its node left
+      if (message === null) broken(new Error('the consumer was canceled'))
+      else if (!this.#isDraining) void this.#hand(channel, message)
+    })
+  }
+
+  async #hand(channel: Channel, message: ConsumeMessage): Promise<void> {
+    const { messageId } = message.properties as { readonly messageId?: unknown }
+    const id = typeof messageId === 'string' && messageId !== '' ? messageId : null
+    const delivery = { pool: this.#options.pool, id, payload: message.content }
+    this.#held++
+    try {
+      const verdict = await this.#take(delivery)
+      if (verdict.kind === 'dead') await this.#bury(channel, message, delivery, verdict)
+      if (this.#channel === channel) channel.ack(message)
+    } catch {
+      // It stays with the broker
+      return
+    } finally {
+      if (this.#channel === channel && --this.#held === 0) this.#empty()
+    }
+  }
+
+  async #bury(
+    channel: Channel,
+    message: ConsumeMessage,
+    delivery: Delivery,
+    verdict: Verdict & { kind: 'dead' },
+  ): Promise<void> {
+    while (this.#channel === channel)
+      try {
+        return await this.#options.bury(message, delivery, verdict)
+      } catch {
+        await sleep(this.#options.clock, BURY_AGAIN_MS)
+      }
+    throw new Error('the session has ended')
+  }
+
+  /** Takes no more, and waits for the verdicts of what it has. */
+  async drain(withinMs: number): Promise<void> {
+    this.#isDraining = true
+    if (this.#held === 0 || withinMs <= 0) return
+    await Promise.race([
+      new Promise<void>((done) => {
+        this.#empty = done
+      }),
+      sleep(this.#options.clock, withinMs),
+    ])
+  }
+}
