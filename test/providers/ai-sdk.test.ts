@@ -1,7 +1,13 @@
 /** Providers through the AI SDK: what is asked of them, and what they make of hostile upstreams. */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Provider, ProviderEnd } from '../../src/core/ports/provider.ts'
 import { RawUpstream } from '../../src/routing/providers/testing/upstream.ts'
+import { BIN } from '../e2e/serve.ts'
+import { bareEnvironment } from '../environment.ts'
 import { anthropic } from './dialects/anthropic.ts'
 import { ask, type Outcome, PATIENT, providerOf, SECRET, whole } from './rig.ts'
 
@@ -379,8 +385,21 @@ describe('google', () => {
   })
 })
 
-test('a package that is not there: the start says what to install', async () => {
-  const { isInstalled, PACKAGES } = await import('../../src/routing/providers/ai-sdk/settings.ts')
-  if (isInstalled(PACKAGES.cohere)) return
-  await expect(at('cohere')).rejects.toThrow('npm install "@ai-sdk/cohere@^4.0.0"')
+test('a package that is not there: the start says what to install', () => {
+  const hook = `import { registerHooks } from 'node:module'
+    registerHooks({ resolve(name, context, next) {
+      if (name === '@ai-sdk/cohere') throw Object.assign(new Error('none'), { code: 'ERR_MODULE_NOT_FOUND' })
+      return next(name, context)
+    } })`
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-missing-'))
+  const file = join(dir, 'sluice.yaml')
+  writeFileSync(file, JSON.stringify({ port: 0, models: [{ name: 'c', provider: 'cohere', api_key: { env: 'KEY' } }] }))
+  const run = spawnSync(
+    process.execPath,
+    ['--import', `data:text/javascript,${encodeURIComponent(hook)}`, BIN, 'serve', '--config', file],
+    { env: { ...bareEnvironment(), SLUICE_DATA_DIR: dir, KEY: SECRET }, encoding: 'utf8' },
+  )
+  rmSync(dir, { recursive: true })
+  expect(JSON.parse(run.stderr).msg).toContain('which is not installed: npm install "@ai-sdk/cohere@^4.0.0"')
+  expect(run.status).toBe(2)
 })

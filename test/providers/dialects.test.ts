@@ -5,23 +5,29 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
+import { isStepCount, streamText, tool } from 'ai'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type App, startApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { isInstalled, PACKAGES } from '../../src/routing/providers/ai-sdk/settings.ts'
 import { RawUpstream } from '../../src/routing/providers/testing/upstream.ts'
+import { aiSdk, WEATHER } from '../sdk-clients.ts'
 import { anthropic } from './dialects/anthropic.ts'
+import { bedrock } from './dialects/bedrock.ts'
+import { cohere } from './dialects/cohere.ts'
 import type { Fixture } from './dialects/fixture.ts'
 import { google } from './dialects/google.ts'
 import { vendors } from './dialects/openai.ts'
+import { vertex } from './dialects/vertex.ts'
 import { ask, providerOf, SECRET, whole } from './rig.ts'
 
 const isThere = ({ provider }: Fixture): boolean => {
   const wanted = (PACKAGES as Readonly<Record<string, (typeof PACKAGES)[keyof typeof PACKAGES]>>)[provider]
   return wanted === undefined || isInstalled(wanted)
 }
-const all = [...anthropic, ...google, ...vendors]
+const all = [...anthropic, ...bedrock, ...cohere, ...google, ...vertex, ...vendors]
 const FIXTURES = all.filter(isThere).map((fixture) => [fixture.name, fixture] as const)
 for (const { name } of all.filter((each) => !isThere(each)))
   test.skip(`${name} (its package is not installed)`, () => {})
@@ -31,15 +37,26 @@ const upstream = new RawUpstream()
 beforeAll(() => upstream.listen())
 afterAll(() => upstream.stop())
 
-const says = ({ status = 200, isDocument = false, body, headers = '' }: Fixture): void =>
-  upstream.says(whole(`${status} X`, isDocument ? 'application/json' : 'text/event-stream', body, headers))
+const responseOf = ({ status = 200, isDocument = false, body, headers = '', type, isBytes }: Fixture) =>
+  whole(`${status} X`, type ?? (isDocument ? 'application/json' : 'text/event-stream'), body, headers, isBytes)
+const says = (fixture: Fixture): void => upstream.says(responseOf(fixture))
 
-const base = (provider: string): string => `${upstream.url}${provider === 'google' ? '/v1beta' : '/v1'}`
+const PATHS: Readonly<Record<string, string>> = {
+  ...{ google: '/v1beta', bedrock: '', cohere: '/v2', vertex: '/v1/publishers/google' },
+}
+const settingsOf = (provider: string) => ({
+  provider,
+  base_url: `${upstream.url}${PATHS[provider] ?? '/v1'}`,
+  api_key: { env: 'KEY' },
+  ...(provider === 'bedrock' && { region: 'us-east-1' }),
+})
 
 /** What differs from run to run. */
 const steady = (text: string): unknown => {
   const value = JSON.parse(text) as Record<string, unknown>
   if (typeof value['created'] === 'number') value['created'] = 0
+  // Bedrock's answers have no ids
+  if (String(value['id']).startsWith('chatcmpl_')) value['id'] = 'made'
   const { choices = [] } = value as { choices?: ReadonlyArray<{ delta?: WithCalls; message?: WithCalls }> }
   // Google's calls have no ids: the package makes them up
   for (const { delta, message } of choices)
@@ -64,7 +81,7 @@ function expectAs(name: string, seen: object): void {
 describe('the adapter', () => {
   test.each(FIXTURES)('%s', async (name, fixture) => {
     const { provider: kind, request, isDocument = false } = fixture
-    const provider = await providerOf({ provider: kind, base_url: base(kind), api_key: { env: 'KEY' } })
+    const provider = await providerOf(settingsOf(kind))
     says(fixture)
     const { events, document, end } = await ask(provider, request, { stream: !isDocument })
     provider.close()
@@ -83,7 +100,7 @@ describe('the adapter', () => {
   })
 })
 
-describe('the openai SDK, through Sluice', () => {
+describe('through Sluice', () => {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-dialects-'))
   let app: App
   const KINDS = [...new Set(FIXTURES.map(([, { provider }]) => provider))]
@@ -91,9 +108,13 @@ describe('the openai SDK, through Sluice', () => {
   beforeAll(async () => {
     const file = join(dir, 'sluice.yaml')
     const models = KINDS.map((provider) => ({
-      ...{ name: `${provider}-model`, provider, model: 'x', base_url: base(provider), api_key: { env: 'KEY' } },
+      ...{ name: `${provider}-model`, model: 'x', ...settingsOf(provider) },
     }))
-    writeFileSync(file, JSON.stringify({ port: 0, admin: { port: 0 }, data_dir: dir, durability: 'memory', models }))
+    const queue = { max_attempts: 1 }
+    writeFileSync(
+      file,
+      JSON.stringify({ port: 0, admin: { port: 0 }, data_dir: dir, durability: 'memory', queue, models }),
+    )
     const { config } = loadConfig({ file, flags: {}, env: { KEY: SECRET } })
     const nothing = (): void => {}
     const log = { writes: () => false, debug: nothing, info: nothing, warn: nothing, error: nothing }
@@ -104,7 +125,9 @@ describe('the openai SDK, through Sluice', () => {
     rmSync(dir, { recursive: true })
   })
 
-  test.each(FIXTURES)('%s', async (name, fixture) => {
+  const answered = FIXTURES.filter(([, { isLimit }]) => isLimit !== true)
+
+  test.each(answered)('the openai SDK: %s', async (name, fixture) => {
     const openai = new OpenAI({ baseURL: `${app.publicUrl}/v1`, apiKey: CLIENT_KEY, maxRetries: 0 })
     const { end, events, document } = JSON.parse(readFileSync(expectedFile(name), 'utf8'))
     const request = { ...fixture.request, model: `${fixture.provider}-model` } as never
@@ -139,18 +162,66 @@ describe('the openai SDK, through Sluice', () => {
     )
     expect(told.usage ?? null).toEqual(whole.usage)
   })
+
+  test.each(answered)('the AI SDK: %s', async (name, fixture) => {
+    const library = aiSdk(() => ({
+      ...{ url: `${app.publicUrl}/v1`, key: CLIENT_KEY, model: `${fixture.provider}-model` },
+    }))
+    const { end, events, document } = JSON.parse(readFileSync(expectedFile(name), 'utf8'))
+    const stream = fixture.isDocument !== true
+    const asked = fixture.request as {
+      readonly tools?: ReadonlyArray<{ readonly function: { readonly name: string } }>
+    }
+    const tools = asked.tools?.map((tool) => tool.function.name)
+    says(fixture)
+    if (end.kind === 'failed') {
+      expect((await library.failure(stream)).message).not.toBe('')
+      return
+    }
+    const told = await library.ask(stream, { ...(tools && { tools }) })
+    const whole = document === undefined ? folded(events) : foldedDocument(document)
+    expect(told).toMatchObject({
+      ...{ text: whole.text, reasoning: whole.reasoning, reason: whole.reason },
+      calls: whole.calls.map((text) => ({ input: JSON.parse(text) })),
+    })
+    const usage = fixture.sdk?.usage === null ? null : whole.usage
+    const { prompt_tokens: input, completion_tokens: output } = (usage ?? {}) as Record<string, unknown>
+    expect([told.usage[0], told.usage[2]]).toEqual([input, output])
+  })
+
+  test.each(['google', 'vertex'])('the AI SDK hands the signature of a call back: %s', async (provider) => {
+    const byName = (name: string) => all.find((fixture) => fixture.name === `${provider}-${name}`)!
+    upstream.says(...['tools', 'text'].map((name) => responseOf(byName(name))))
+    const asked = byName('tools').request as { readonly tools: ReadonlyArray<{ readonly function: { name: string } }> }
+    const sluice = createOpenAICompatible({ name: 'sluice', baseURL: `${app.publicUrl}/v1`, apiKey: CLIENT_KEY })
+    const result = streamText({
+      model: sluice(`${provider}-model`),
+      prompt: 'Hello',
+      tools: { [asked.tools[0].function.name]: tool({ ...WEATHER, execute: () => 'done' }) },
+      stopWhen: isStepCount(2),
+    })
+    expect(await result.text).not.toBe('')
+    const { contents } = upstream.bodies.at(-1) as { contents: ReadonlyArray<{ parts: readonly unknown[] }> }
+    expect(contents[1].parts).toMatchObject([{ functionCall: {}, thoughtSignature: 'CiQBcsjafGvXtXs' }])
+  })
 })
 
 interface Folded {
   readonly text: string
+  readonly reasoning: string
   readonly calls: readonly string[]
   readonly reason: unknown
   readonly usage: unknown
 }
 
+interface Thinking {
+  readonly reasoning_content?: string
+  readonly reasoning?: string
+}
+
 interface AnyChunk {
   readonly choices: ReadonlyArray<{
-    readonly delta: { readonly content?: unknown; readonly tool_calls?: ReadonlyArray<Call> | null }
+    readonly delta: Thinking & { readonly content?: unknown; readonly tool_calls?: ReadonlyArray<Call> | null }
     readonly finish_reason: unknown
   }>
   readonly usage?: unknown
@@ -164,26 +235,34 @@ interface Call {
 /** By hand, so that it shares nothing with what is tested. */
 function folded(events: readonly AnyChunk[]): Folded {
   const calls: string[] = []
-  let [text, reason, usage]: [string, unknown, unknown] = ['', null, null]
+  let [text, reasoning, reason, usage]: [string, string, unknown, unknown] = ['', '', null, null]
   for (const { choices, usage: reported, x_groq } of events) {
     for (const { delta, finish_reason } of choices) {
       if (typeof delta.content === 'string') text += delta.content
+      // Mistral's way
+      if (Array.isArray(delta.content))
+        reasoning += delta.content
+          .flatMap(({ thinking }) => thinking.map(({ text }: { text: string }) => text))
+          .join('')
+      reasoning += delta.reasoning_content ?? delta.reasoning ?? ''
       for (const call of delta.tool_calls ?? [])
         calls[call.index] = (calls[call.index] ?? '') + (call.function?.arguments ?? '')
       reason = finish_reason ?? reason
     }
     usage = reported ?? x_groq?.usage ?? usage
   }
-  return { text, calls, reason, usage }
+  return { text, reasoning, calls, reason, usage }
 }
 
 function foldedDocument(document: {
   readonly choices: ReadonlyArray<{
-    readonly message: { readonly content: string | null }
+    readonly message: Thinking & { readonly content: string | null; readonly tool_calls?: readonly Call[] }
     readonly finish_reason: string
   }>
   readonly usage?: unknown
 }): Folded {
   const [{ message, finish_reason }] = document.choices
-  return { text: message.content ?? '', calls: [], reason: finish_reason, usage: document.usage ?? null }
+  const calls = (message.tool_calls ?? []).map((call) => call.function?.arguments ?? '')
+  const reasoning = message.reasoning_content ?? message.reasoning ?? ''
+  return { text: message.content ?? '', reasoning, calls, reason: finish_reason, usage: document.usage ?? null }
 }

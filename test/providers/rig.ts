@@ -62,8 +62,8 @@ export function ask(
   })
 }
 
-/** A response with its length. */
-export function whole(status: string, type: string, body: string, headers = ''): Bytes {
-  const bytes = toBytes(body)
+/** A response with its length. `isBytes`: the body has a character for each byte. */
+export function whole(status: string, type: string, body: string, headers = '', isBytes = false): Bytes {
+  const bytes = isBytes ? (body as Bytes) : toBytes(body)
   return `HTTP/1.1 ${status}\r\ncontent-type: ${type}\r\n${headers}content-length: ${bytes.length}\r\n\r\n${bytes}`
 }

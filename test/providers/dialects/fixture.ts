@@ -6,9 +6,15 @@ export interface Fixture {
   readonly request: Readonly<Record<string, unknown>>
   /** Of the upstream's response. */
   readonly body: string
+  /** Its media type, where it is another than that of a stream or of a document. */
+  readonly type?: string
+  /** `body` has a character for each byte, and is no text. */
+  readonly isBytes?: boolean
   readonly isDocument?: boolean
   readonly status?: number
   readonly headers?: string
+  /** The provider limits us: a server waits, and gives no answer to read (test/front/fault-matrix.test.ts). */
+  readonly isLimit?: boolean
   /** What the `openai` SDK makes of it that is another thing, at the vendor itself too. */
   readonly sdk?: { readonly text?: string; readonly usage?: null }
 }

@@ -61,10 +61,10 @@ function toldOf(warnings: readonly Warning[]): object {
   return { sluice: { warnings: texts.slice(0, MAX_WARNINGS).map((text) => text.slice(0, MAX_WARNING_CHARS)) } }
 }
 
-/** The dialect has no room for two of them: a name of Google's own door, and one of OpenRouter's. */
-function signatureOf(metadata: Options | undefined): object {
+/** The dialect has no room for two of them: a name of Google's own door, and one of OpenRouter's. Null: not signed. */
+function signatureOf(metadata: Options | undefined): object | null {
   const signature = metadata?.['google']?.['thoughtSignature'] ?? metadata?.['vertex']?.['thoughtSignature']
-  return typeof signature === 'string' ? { extra_content: { google: { thought_signature: signature } } } : {}
+  return typeof signature === 'string' ? { extra_content: { google: { thought_signature: signature } } } : null
 }
 
 /** What must come back with a tool's result, where the provider signs what it thought. Null: it is not signed. */
@@ -89,7 +89,9 @@ const citationOf = (url: string, title: string | undefined): object => ({
 
 interface OpenCall {
   readonly index: number
+  /** Of its arguments. */
   told: string
+  isSigned: boolean
 }
 
 export class TooManyCalls extends Error {}
@@ -132,7 +134,7 @@ export class Chunks {
       case 'reasoning-end':
         return this.#thoughtEnd(part.id, part.providerMetadata)
       case 'tool-input-start':
-        return part.providerExecuted === true ? [] : [this.#begin(part.id, part.toolName)]
+        return part.providerExecuted === true ? [] : [this.#begin(part.id, part.toolName, part.providerMetadata)]
       case 'tool-input-delta':
         return this.#arguments(part.id, part.delta)
       case 'tool-call':
@@ -186,11 +188,15 @@ export class Chunks {
     return detail === null ? [] : [this.#chunk({ reasoning_details: [{ index: this.#details++, ...detail }] })]
   }
 
-  #begin(id: string, name: string): string {
+  /** Signed at once where it can be: the AI SDK reads a signature in a call's first delta alone. */
+  #begin(id: string, name: string, metadata: Options | undefined): string {
     const index = this.#calls.size
     if (index >= MAX_TOOL_CALLS) throw new TooManyCalls()
-    this.#calls.set(id, { index, told: '' })
-    return this.#chunk({ tool_calls: [{ index, id, type: 'function', function: { name, arguments: '' } }] })
+    const extra = signatureOf(metadata)
+    this.#calls.set(id, { index, told: '', isSigned: extra !== null })
+    return this.#chunk({
+      tool_calls: [{ index, id, type: 'function', function: { name, arguments: '' }, ...extra }],
+    })
   }
 
   #arguments(id: string, delta: string): readonly string[] {
@@ -204,12 +210,13 @@ export class Chunks {
   #call(call: ToolCall & { readonly providerMetadata?: Options | undefined }): readonly string[] {
     const { toolCallId: id, toolName, input, providerExecuted, providerMetadata } = call
     if (providerExecuted === true) return []
-    const begun = this.#calls.has(id) ? [] : [this.#begin(id, toolName)]
-    const { told, index } = this.#calls.get(id)!
+    const begun = this.#calls.has(id) ? [] : [this.#begin(id, toolName, providerMetadata)]
+    const { told, index, isSigned } = this.#calls.get(id)!
     const rest = input.startsWith(told) ? this.#arguments(id, input.slice(told.length)) : []
-    const extra = signatureOf(providerMetadata)
-    const signature = Object.keys(extra).length === 0 ? [] : [this.#chunk({ tool_calls: [{ index, ...extra }] })]
-    return [...begun, ...rest, ...signature]
+    const extra = isSigned ? null : signatureOf(providerMetadata)
+    if (extra === null) return [...begun, ...rest]
+    // With a function: libraries refuse the delta of a call that has none
+    return [...begun, ...rest, this.#chunk({ tool_calls: [{ index, function: { arguments: '' }, ...extra }] })]
   }
 }
 
