@@ -1,0 +1,266 @@
+/**
+ * Messages on their way to the brokers: one batch at a time, so that order is kept whatever fails, and what comes while
+ * one is under way shares the next. A batch that failed is sent again as it was; a message may then be there twice, which
+ * whoever reads it tells by its id.
+ */
+import type { Producer } from '@platformatic/kafka'
+import type { Clock } from '../../core/clock.ts'
+import { counter, gauge, histogram, type NumberSource } from '../../core/numbers.ts'
+import { clientOptions, hasError, inTime, type Kafka, type KafkaAddress, REQUEST_MS, reasonOf } from './connection.ts'
+
+export interface Message {
+  readonly topic: string
+  /** Messages with the same key keep their order. Null: anywhere. */
+  readonly key: string | null
+  readonly value: Uint8Array
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** Why a message is not, or perhaps not, stored. */
+export class PublishError extends Error {
+  /**
+   * `too_large`: the brokers don't take one of that size. `full`: too much waits. `unconfirmed`: no confirm came in
+   * time; it may be stored, or may yet be. `refused`: the brokers refuse it, and would again. `closed`: not sent.
+   */
+  readonly kind: 'too_large' | 'full' | 'unconfirmed' | 'refused' | 'closed'
+
+  constructor(kind: PublishError['kind'], message: string) {
+    super(message)
+    this.kind = kind
+  }
+}
+
+export interface PublisherOptions {
+  readonly kafka: Kafka
+  readonly address: KafkaAddress
+  readonly clock: Clock
+  readonly jitter: () => number
+  /** A message that is not confirmed by then is given up. */
+  readonly confirmMs: number
+  /** Of all that waits. */
+  readonly maxWaitingBytes: number
+  /** The largest message that the brokers take; also the size of a batch. */
+  readonly maxMessageBytes: number
+  /** The brokers take nothing (false), and again do (true). */
+  readonly onTurn: (works: boolean, reason: string) => void
+}
+
+interface Waiting {
+  readonly message: Message
+  readonly bytes: number
+  readonly sinceMono: number
+  settle: ((error: PublishError | null) => void) | null
+}
+
+const MAX_BATCH = 1_000
+/** Of a message beside its value and key: headers' names, lengths. */
+const OVERHEAD_BYTES = 200
+const FIRST_RETRY_MS = 50
+const MAX_RETRY_MS = 2_000
+/** A try that takes longer is the client's fault: it is made anew. */
+const MAX_TRY_MS = 3 * REQUEST_MS
+const CLOSE_MS = 1_000
+
+/** The brokers mean it. */
+const FINAL = [
+  'MESSAGE_TOO_LARGE',
+  'RECORD_LIST_TOO_LARGE',
+  'INVALID_RECORD',
+  'TOPIC_AUTHORIZATION_FAILED',
+  'CLUSTER_AUTHORIZATION_FAILED',
+  'INVALID_TOPIC_EXCEPTION',
+  'POLICY_VIOLATION',
+]
+
+export class Publisher implements NumberSource {
+  readonly #options: PublisherOptions
+  readonly #waiting: Waiting[] = []
+  #bytes = 0
+  #producer: Producer<Buffer, Buffer, Buffer, Buffer> | null = null
+  #isSending = false
+  #failures = 0
+  #turn = 0
+  /** So many of those that wait are sent each alone: one of them is refused. */
+  #alone = 0
+  #isClosed = false
+  #onIdle: (() => void) | null = null
+  readonly #published = counter('intake_published', 'Messages that the broker has confirmed')
+  readonly #failed = counter('intake_unconfirmed', 'Messages that the broker refused, or did not confirm in time')
+  readonly #confirm = histogram('intake_confirm_ms', "Until the broker's confirm of a message")
+  readonly metrics
+
+  constructor(options: PublisherOptions) {
+    this.#options = options
+    this.metrics = [
+      this.#published,
+      this.#failed,
+      this.#confirm,
+      gauge('intake_publishing', 'Messages that wait for the confirm of the broker', () => this.#waiting.length),
+    ]
+  }
+
+  /** Resolves when all replicas in sync have it. Rejects with a PublishError. */
+  publish(message: Message): Promise<void> {
+    const { clock, confirmMs, maxWaitingBytes, maxMessageBytes } = this.#options
+    const bytes = sizeOf(message)
+    const refuse = (kind: PublishError['kind'], why: string): Promise<void> =>
+      Promise.reject(new PublishError(kind, why))
+    if (this.#isClosed) return refuse('closed', 'the publisher is closed')
+    if (bytes > maxMessageBytes)
+      return refuse('too_large', `${bytes} bytes are more than a message may have (${maxMessageBytes})`)
+    if (this.#bytes + bytes > maxWaitingBytes) return refuse('full', 'too much waits for the broker already')
+    return new Promise((done, fail) => {
+      const sinceMono = clock.monoMs()
+      const cancel = clock.after(confirmMs, () =>
+        waiting.settle?.(new PublishError('unconfirmed', `the broker did not confirm within ${confirmMs} ms`)),
+      )
+      const waiting: Waiting = {
+        message,
+        bytes,
+        sinceMono,
+        settle: (error) => {
+          waiting.settle = null
+          cancel()
+          if (error === null) {
+            this.#published.add()
+            this.#confirm.record(clock.monoMs() - sinceMono)
+            return done()
+          }
+          this.#failed.add()
+          fail(error)
+        },
+      }
+      this.#waiting.push(waiting)
+      this.#bytes += bytes
+      if (!this.#isSending) {
+        this.#isSending = true
+        // What comes in this turn shares the batch
+        clock.soon(() => void this.#sendAll())
+      }
+    })
+  }
+
+  async #sendAll(): Promise<void> {
+    for (;;) {
+      this.#dropSettled()
+      if (this.#waiting.length === 0) break
+      const batch = this.#next()
+      const error = await this.#send(batch)
+      if (error === null) {
+        for (const each of batch) each.settle?.(null)
+        this.#worked()
+        continue
+      }
+      const isFinal = FINAL.some((id) => hasError(error, 'apiId', id))
+      if (isFinal && batch.length === 1) batch[0].settle?.(new PublishError('refused', reasonOf(error)))
+      else if (isFinal) this.#alone = batch.length
+      else await this.#failedOnce(error)
+    }
+    this.#isSending = false
+    this.#onIdle?.()
+  }
+
+  /** Those that are confirmed, and those that nobody waits for any more. */
+  #dropSettled(): void {
+    let kept = 0
+    let bytes = 0
+    for (const each of this.#waiting) {
+      if (each.settle === null) continue
+      this.#waiting[kept++] = each
+      bytes += each.bytes
+    }
+    this.#waiting.length = kept
+    this.#bytes = bytes
+  }
+
+  #next(): readonly Waiting[] {
+    const { maxMessageBytes } = this.#options
+    const most = this.#alone > 0 ? 1 : MAX_BATCH
+    this.#alone = Math.max(0, this.#alone - 1)
+    let [count, bytes] = [0, 0]
+    while (count < this.#waiting.length && count < most) {
+      bytes += this.#waiting[count].bytes
+      if (count > 0 && bytes > maxMessageBytes) break
+      count++
+    }
+    return this.#waiting.slice(0, count)
+  }
+
+  /** The error; null: all are stored. */
+  async #send(batch: readonly Waiting[]): Promise<unknown> {
+    const { clock } = this.#options
+    try {
+      this.#producer ??= this.#connected()
+      await inTime(clock, MAX_TRY_MS, this.#producer.send({ messages: batch.map(({ message }) => recordOf(message)) }))
+      return null
+    } catch (error) {
+      return error
+    }
+  }
+
+  #connected(): Producer<Buffer, Buffer, Buffer, Buffer> {
+    const { kafka, address } = this.#options
+    const producer = new kafka.Producer<Buffer, Buffer, Buffer, Buffer>({
+      ...clientOptions(address),
+      idempotent: true,
+      acks: kafka.ProduceAcks.ALL,
+      // As the Java client and most others place a key; without one each is placed in turn
+      partitioner: (message, key) => (key === undefined ? this.#turn++ : kafka.compatibilityPartitioner(message, key)),
+    })
+    // Each send tells its own
+    producer.on('error', () => {})
+    return producer
+  }
+
+  async #failedOnce(error: unknown): Promise<void> {
+    const { clock, jitter, onTurn } = this.#options
+    if (this.#failures++ === 0) onTurn(false, reasonOf(error))
+    // What it knows of the cluster, and its place in each partition's sequence, is learnt anew
+    this.#dropProducer()
+    const ms = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10)) * (0.5 + jitter() / 2)
+    await new Promise<void>((next) => clock.after(ms, next))
+  }
+
+  #worked(): void {
+    if (this.#failures === 0) return
+    this.#failures = 0
+    this.#options.onTurn(true, '')
+  }
+
+  #dropProducer(): void {
+    const producer = this.#producer
+    this.#producer = null
+    producer?.close().catch(() => {})
+  }
+
+  /** Sends what waits, by then at the latest; what is left is given up. Safe to repeat. */
+  async close(withinMs: number): Promise<void> {
+    const { clock } = this.#options
+    this.#isClosed = true
+    if (this.#isSending)
+      await new Promise<void>((done) => {
+        this.#onIdle = done
+        clock.after(withinMs, done)
+      })
+    for (const each of this.#waiting) each.settle?.(new PublishError('unconfirmed', 'the server stops'))
+    const producer = this.#producer
+    this.#producer = null
+    if (producer === null) return
+    await inTime(clock, CLOSE_MS, producer.close()).catch(() => {})
+  }
+}
+
+function sizeOf({ key, value, headers }: Message): number {
+  let bytes = value.length + OVERHEAD_BYTES + 3 * (key?.length ?? 0)
+  for (const [name, text] of Object.entries(headers)) bytes += name.length + 3 * text.length
+  return bytes
+}
+
+function recordOf({ topic, key, value, headers }: Message) {
+  return {
+    topic,
+    value: Buffer.from(value.buffer, value.byteOffset, value.length),
+    ...(key !== null && { key: Buffer.from(key) }),
+    headers: new Map(Object.entries(headers).map(([name, text]) => [Buffer.from(name), Buffer.from(text)])),
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * A real Kafka broker for tests: one process (KRaft: broker and controller) on ports of its own, in a folder of its own.
+ * Suites that need one are `describe.skipIf(NO_KAFKA)`: they run where SLUICE_TEST_KAFKA names a file that holds the
+ * class path of a broker (jars.sh writes one) and there is a `java`.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { freePort } from '../free-port.ts'
+
+const onPath = (name: string): boolean =>
+  (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, name)))
+
+function findClassPath(): string | null {
+  const file = process.env['SLUICE_TEST_KAFKA'] ?? ''
+  if (file === '' || !onPath('java')) return null
+  return readFileSync(file, 'utf8').trim()
+}
+
+const CLASS_PATH = findClassPath()
+export const NO_KAFKA = CLASS_PATH === null
+
+/** Small, and quick to start rather than quick in the end. */
+const JAVA = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto']
+const START_TRIES = 10
+const START_MS = 90_000
+
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+export interface KafkaOptions {
+  /** The port that clients are sent to, where it is not the broker's own: of a link that a test can cut. */
+  readonly advertisedPort?: number
+  /** More lines of server.properties. */
+  readonly config?: Readonly<Record<string, string>>
+}
+
+export class KafkaServer {
+  readonly port: number
+  readonly dir: string
+  readonly #controllerPort: number
+  readonly #options: KafkaOptions
+  #child: ChildProcess | null = null
+  #closed: Promise<void> = Promise.resolve()
+  #printed = ''
+
+  private constructor(port: number, controllerPort: number, options: KafkaOptions) {
+    this.port = port
+    this.#controllerPort = controllerPort
+    this.#options = options
+    this.dir = mkdtempSync(join(tmpdir(), 'sluice-kafka-'))
+  }
+
+  static async start(options: KafkaOptions = {}): Promise<KafkaServer> {
+    for (let tries = 1; ; tries++) {
+      const server = new KafkaServer(await freePort(), await freePort(), options)
+      try {
+        await server.#format()
+        await server.restart()
+        return server
+      } catch (error) {
+        await server.remove()
+        // Another process may have taken a port meanwhile
+        if (tries === START_TRIES || !server.#printed.includes('Address already in use')) throw error
+      }
+    }
+  }
+
+  get broker(): string {
+    return `127.0.0.1:${this.port}`
+  }
+
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
+  get #file(): string {
+    return join(this.dir, 'server.properties')
+  }
+
+  async #format(): Promise<void> {
+    if (CLASS_PATH === null) throw new Error('no Kafka broker here')
+    writeFileSync(this.#file, this.#properties())
+    // A first character that its command line takes for no switch
+    const id = `A${randomBytes(16).toString('base64url').slice(1)}`
+    const format = ['kafka.tools.StorageTool', 'format', '-t', id, '-c', this.#file]
+    await promisify(execFile)('java', [...JAVA, '-cp', CLASS_PATH, ...format], { timeout: START_MS })
+  }
+
+  /** Starts it again after `kill` or `shutdown`, on what is stored. Resolves when it accepts connections. */
+  async restart(): Promise<void> {
+    if (CLASS_PATH === null) throw new Error('no Kafka broker here')
+    this.#printed = ''
+    const child = spawn('java', [...JAVA, '-cp', CLASS_PATH, 'kafka.Kafka', this.#file], {
+      cwd: this.dir,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#child = child
+    running.add(child)
+    let hasEnded = false
+    this.#closed = new Promise((closed) =>
+      child.once('close', () => {
+        hasEnded = true
+        running.delete(child)
+        closed()
+      }),
+    )
+    const hear = (text: Buffer): void => {
+      this.#printed = (this.#printed + text.toString()).slice(-4_000)
+    }
+    child.stdout.on('data', hear)
+    child.stderr.on('data', hear)
+    const until = performance.now() + START_MS
+    while (!(await accepts(this.port))) {
+      if (hasEnded) throw new Error(`Kafka has ended: ${this.#printed}`)
+      if (performance.now() > until) throw new Error(`Kafka does not start: ${this.#printed}`)
+      await sleep(100)
+    }
+  }
+
+  #properties(): string {
+    const [own, controller] = [`127.0.0.1:${this.port}`, `127.0.0.1:${this.#controllerPort}`]
+    const lines: Record<string, string> = {
+      'process.roles': 'broker,controller',
+      'node.id': '1',
+      'controller.quorum.voters': `1@${controller}`,
+      listeners: `PLAINTEXT://${own},CONTROLLER://${controller}`,
+      'advertised.listeners': `PLAINTEXT://127.0.0.1:${this.#options.advertisedPort ?? this.port}`,
+      'controller.listener.names': 'CONTROLLER',
+      'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+      'log.dirs': join(this.dir, 'data'),
+      'auto.create.topics.enable': 'false',
+      'group.initial.rebalance.delay.ms': '0',
+      // After a kill it is let back in when its old session is over
+      'broker.session.timeout.ms': '3000',
+      'broker.heartbeat.interval.ms': '500',
+      // One node, and little memory
+      ...Object.fromEntries(
+        ['offsets.topic', 'transaction.state.log', 'share.coordinator.state.topic'].flatMap((topic) => [
+          [`${topic}.replication.factor`, '1'],
+          [`${topic}.num.partitions`, '1'],
+        ]),
+      ),
+      'transaction.state.log.min.isr': '1',
+      'share.coordinator.state.topic.min.isr': '1',
+      'log.cleaner.dedupe.buffer.size': '4194304',
+      'num.io.threads': '2',
+      'num.network.threads': '2',
+      'background.threads': '2',
+      ...this.#options.config,
+    }
+    return Object.entries(lines)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join('')
+  }
+
+  /** kill -9. What was written and not synced is still in the kernel: only a lost machine loses that. */
+  kill(): Promise<void> {
+    return this.#end('SIGKILL')
+  }
+
+  /** An orderly stop. */
+  shutdown(): Promise<void> {
+    return this.#end('SIGTERM')
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child
+    if (child === null) return
+    this.#child = null
+    child.kill(signal)
+    if (signal === 'SIGKILL') child.kill('SIGCONT')
+    // It may have ended by itself
+    await this.#closed
+  }
+
+  /** It stops answering, and keeps its connections, until `resume`. */
+  stop(): void {
+    this.#child!.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#child!.kill('SIGCONT')
+  }
+
+  /** Ends it and deletes its folder. Safe to repeat. */
+  async remove(): Promise<void> {
+    await this.kill()
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => {
+      socket.destroy()
+      done(true)
+    })
+    socket.once('error', () => done(false))
+  })
+}
