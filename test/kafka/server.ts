@@ -12,6 +12,7 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { freePort } from '../free-port.ts'
+import { FaultProxy } from '../redis/proxy.ts'
 
 const onPath = (name: string): boolean =>
   (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, name)))
@@ -36,31 +37,43 @@ process.on('exit', () => {
 })
 
 export interface KafkaOptions {
-  /** The port that clients are sent to, where it is not the broker's own: of a link that a test can cut. */
-  readonly advertisedPort?: number
+  /** So many more ways to it, each of which a test can cut. */
+  readonly links?: number
   /** More lines of server.properties. */
   readonly config?: Readonly<Record<string, string>>
 }
 
 export class KafkaServer {
   readonly port: number
+  /** Who is connected through one of these stays on it. */
+  readonly links: readonly FaultProxy[]
   readonly dir: string
   readonly #controllerPort: number
+  readonly #linkPorts: readonly number[]
   readonly #options: KafkaOptions
   #child: ChildProcess | null = null
   #closed: Promise<void> = Promise.resolve()
   #printed = ''
 
-  private constructor(port: number, controllerPort: number, options: KafkaOptions) {
+  private constructor(
+    [port, controllerPort, ...linkPorts]: readonly number[],
+    links: readonly FaultProxy[],
+    options: KafkaOptions,
+  ) {
     this.port = port
+    this.links = links
     this.#controllerPort = controllerPort
+    this.#linkPorts = linkPorts
     this.#options = options
     this.dir = mkdtempSync(join(tmpdir(), 'sluice-kafka-'))
   }
 
   static async start(options: KafkaOptions = {}): Promise<KafkaServer> {
     for (let tries = 1; ; tries++) {
-      const server = new KafkaServer(await freePort(), await freePort(), options)
+      const ports: number[] = []
+      for (let more = 2 + (options.links ?? 0); more > 0; more--) ports.push(await freePort())
+      const links = await Promise.all(ports.slice(2).map((port) => FaultProxy.start(port)))
+      const server = new KafkaServer(ports, links, options)
       try {
         await server.#format()
         await server.restart()
@@ -127,17 +140,23 @@ export class KafkaServer {
 
   #properties(): string {
     const [own, controller] = [`127.0.0.1:${this.port}`, `127.0.0.1:${this.#controllerPort}`]
+    const links = this.#linkPorts.map((port, i) => `,LINK${i}://127.0.0.1:${port}`)
+    const told = this.links.map(({ port }, i) => `,LINK${i}://127.0.0.1:${port}`)
+    const kinds = links.map((_, i) => `,LINK${i}:PLAINTEXT`)
     const lines: Record<string, string> = {
       'process.roles': 'broker,controller',
       'node.id': '1',
       'controller.quorum.voters': `1@${controller}`,
-      listeners: `PLAINTEXT://${own},CONTROLLER://${controller}`,
-      'advertised.listeners': `PLAINTEXT://127.0.0.1:${this.#options.advertisedPort ?? this.port}`,
+      listeners: `PLAINTEXT://${own},CONTROLLER://${controller}${links.join('')}`,
+      'advertised.listeners': `PLAINTEXT://${own}${told.join('')}`,
+      'inter.broker.listener.name': 'PLAINTEXT',
       'controller.listener.names': 'CONTROLLER',
-      'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+      'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT${kinds.join('')}`,
       'log.dirs': join(this.dir, 'data'),
       'auto.create.topics.enable': 'false',
       'group.initial.rebalance.delay.ms': '0',
+      // For members that are killed
+      'group.min.session.timeout.ms': '1000',
       // After a kill it is let back in when its old session is over
       'broker.session.timeout.ms': '3000',
       'broker.heartbeat.interval.ms': '500',
@@ -193,6 +212,7 @@ export class KafkaServer {
   /** Ends it and deletes its folder. Safe to repeat. */
   async remove(): Promise<void> {
     await this.kill()
+    for (const link of this.links) await link.close()
     rmSync(this.dir, { recursive: true, force: true })
   }
 }

@@ -5,7 +5,6 @@
  */
 import type { Producer } from '@platformatic/kafka'
 import type { Clock } from '../../core/clock.ts'
-import { counter, gauge, histogram, type NumberSource } from '../../core/numbers.ts'
 import { clientOptions, hasError, inTime, type Kafka, type KafkaAddress, REQUEST_MS, reasonOf } from './connection.ts'
 
 export interface Message {
@@ -19,10 +18,11 @@ export interface Message {
 /** Why a message is not, or perhaps not, stored. */
 export class PublishError extends Error {
   /**
-   * `too_large`: the brokers don't take one of that size. `full`: too much waits. `unconfirmed`: no confirm came in
-   * time; it may be stored, or may yet be. `refused`: the brokers refuse it, and would again. `closed`: not sent.
+   * `too_large`: the brokers don't take one of that size. `full`: too much waits. `away`: the brokers are.
+   * `unconfirmed`: no confirm came in time; it may be stored, or may yet be. `refused`: the brokers refuse it, and would
+   * again. `closed`: not sent.
    */
-  readonly kind: 'too_large' | 'full' | 'unconfirmed' | 'refused' | 'closed'
+  readonly kind: 'too_large' | 'full' | 'away' | 'unconfirmed' | 'refused' | 'closed'
 
   constructor(kind: PublishError['kind'], message: string) {
     super(message)
@@ -41,14 +41,13 @@ export interface PublisherOptions {
   readonly maxWaitingBytes: number
   /** The largest message that the brokers take; also the size of a batch. */
   readonly maxMessageBytes: number
-  /** The brokers take nothing (false), and again do (true). */
-  readonly onTurn: (works: boolean, reason: string) => void
+  /** Why the brokers take nothing; null: they do again. Told when it changes. */
+  readonly onTurn: (error: unknown) => void
 }
 
 interface Waiting {
   readonly message: Message
   readonly bytes: number
-  readonly sinceMono: number
   settle: ((error: PublishError | null) => void) | null
 }
 
@@ -57,6 +56,8 @@ const MAX_BATCH = 1_000
 const OVERHEAD_BYTES = 200
 const FIRST_RETRY_MS = 50
 const MAX_RETRY_MS = 2_000
+/** After so many tries in a row that failed nothing more is taken until one works. */
+const AWAY_AFTER = 2
 /** A try that takes longer is the client's fault: it is made anew. */
 const MAX_TRY_MS = 3 * REQUEST_MS
 const CLOSE_MS = 1_000
@@ -72,7 +73,7 @@ const FINAL = [
   'POLICY_VIOLATION',
 ]
 
-export class Publisher implements NumberSource {
+export class Publisher {
   readonly #options: PublisherOptions
   readonly #waiting: Waiting[] = []
   #bytes = 0
@@ -83,20 +84,26 @@ export class Publisher implements NumberSource {
   /** So many of those that wait are sent each alone: one of them is refused. */
   #alone = 0
   #isClosed = false
+  #isGone = false
   #onIdle: (() => void) | null = null
-  readonly #published = counter('intake_published', 'Messages that the broker has confirmed')
-  readonly #failed = counter('intake_unconfirmed', 'Messages that the broker refused, or did not confirm in time')
-  readonly #confirm = histogram('intake_confirm_ms', "Until the broker's confirm of a message")
-  readonly metrics
+  #onTried: (() => void) | null = null
+  /** A connection was lost since the brokers last answered. */
+  #isCut = false
+  #hasServed = false
+  /** Connections after the first one. */
+  reconnects = 0
 
   constructor(options: PublisherOptions) {
     this.#options = options
-    this.metrics = [
-      this.#published,
-      this.#failed,
-      this.#confirm,
-      gauge('intake_publishing', 'Messages that wait for the confirm of the broker', () => this.#waiting.length),
-    ]
+  }
+
+  /** Resolves when the brokers have answered, or have failed to: that they are away is told, and goes on being tried. */
+  async open(): Promise<void> {
+    const tried = new Promise<void>((done) => {
+      this.#onTried = done
+    })
+    this.#begin()
+    await tried
   }
 
   /** Resolves when all replicas in sync have it. Rejects with a PublishError. */
@@ -106,54 +113,56 @@ export class Publisher implements NumberSource {
     const refuse = (kind: PublishError['kind'], why: string): Promise<void> =>
       Promise.reject(new PublishError(kind, why))
     if (this.#isClosed) return refuse('closed', 'the publisher is closed')
+    if (this.#failures >= AWAY_AFTER) return refuse('away', 'the brokers are away')
     if (bytes > maxMessageBytes)
       return refuse('too_large', `${bytes} bytes are more than a message may have (${maxMessageBytes})`)
     if (this.#bytes + bytes > maxWaitingBytes) return refuse('full', 'too much waits for the broker already')
     return new Promise((done, fail) => {
-      const sinceMono = clock.monoMs()
       const cancel = clock.after(confirmMs, () =>
         waiting.settle?.(new PublishError('unconfirmed', `the broker did not confirm within ${confirmMs} ms`)),
       )
       const waiting: Waiting = {
         message,
         bytes,
-        sinceMono,
         settle: (error) => {
           waiting.settle = null
           cancel()
-          if (error === null) {
-            this.#published.add()
-            this.#confirm.record(clock.monoMs() - sinceMono)
-            return done()
-          }
-          this.#failed.add()
-          fail(error)
+          if (error === null) done()
+          else fail(error)
         },
       }
       this.#waiting.push(waiting)
       this.#bytes += bytes
-      if (!this.#isSending) {
-        this.#isSending = true
-        // What comes in this turn shares the batch
-        clock.soon(() => void this.#sendAll())
-      }
+      this.#begin()
     })
   }
 
+  #begin(): void {
+    if (this.#isSending) return
+    this.#isSending = true
+    // What comes in this turn shares the batch
+    this.#options.clock.soon(() => void this.#sendAll())
+  }
+
   async #sendAll(): Promise<void> {
-    for (;;) {
+    let isFirst = this.#onTried !== null
+    while (!this.#isGone) {
       this.#dropSettled()
-      if (this.#waiting.length === 0) break
-      const batch = this.#next()
+      const isProbe = isFirst || ((this.#failures > 0 || this.#isCut) && this.#waiting.length === 0)
+      if (this.#waiting.length === 0 && (!isProbe || this.#isClosed)) break
+      isFirst = false
+      const batch = isProbe ? [] : this.#next()
       const error = await this.#send(batch)
       if (error === null) {
         for (const each of batch) each.settle?.(null)
         this.#worked()
         continue
       }
-      const isFinal = FINAL.some((id) => hasError(error, 'apiId', id))
-      if (isFinal && batch.length === 1) batch[0].settle?.(new PublishError('refused', reasonOf(error)))
-      else if (isFinal) this.#alone = batch.length
+      const isMissing = /^Unknown topic /.test((error as Error).message)
+      const isFinal = isMissing || FINAL.some((id) => hasError(error, 'apiId', id))
+      if (isFinal && batch.length === 1)
+        batch[0].settle?.(new PublishError(isMissing ? 'away' : 'refused', reasonOf(error)))
+      else if (isFinal && batch.length > 1) this.#alone = batch.length
       else await this.#failedOnce(error)
     }
     this.#isSending = false
@@ -186,12 +195,17 @@ export class Publisher implements NumberSource {
     return this.#waiting.slice(0, count)
   }
 
-  /** The error; null: all are stored. */
+  /** The error; null: all are stored. None: are the brokers there? */
   async #send(batch: readonly Waiting[]): Promise<unknown> {
     const { clock } = this.#options
     try {
-      this.#producer ??= this.#connected()
-      await inTime(clock, MAX_TRY_MS, this.#producer.send({ messages: batch.map(({ message }) => recordOf(message)) }))
+      const producer = this.#producer ?? this.#connected()
+      this.#producer = producer
+      const answer =
+        batch.length === 0
+          ? producer.initIdempotentProducer({})
+          : producer.send({ messages: batch.map(({ message }) => recordOf(message)) })
+      await inTime<unknown>(clock, MAX_TRY_MS, answer)
       return null
     } catch (error) {
       return error
@@ -209,12 +223,19 @@ export class Publisher implements NumberSource {
     })
     // Each send tells its own
     producer.on('error', () => {})
+    producer.on('client:broker:disconnect', () => {
+      if (this.#producer !== producer) return
+      this.#isCut = true
+      this.#begin()
+    })
     return producer
   }
 
   async #failedOnce(error: unknown): Promise<void> {
     const { clock, jitter, onTurn } = this.#options
-    if (this.#failures++ === 0) onTurn(false, reasonOf(error))
+    if (this.#failures++ === 0) onTurn(error)
+    this.#isCut = true
+    this.#tried()
     // What it knows of the cluster, and its place in each partition's sequence, is learnt anew
     this.#dropProducer()
     const ms = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10)) * (0.5 + jitter() / 2)
@@ -222,9 +243,18 @@ export class Publisher implements NumberSource {
   }
 
   #worked(): void {
-    if (this.#failures === 0) return
+    if (this.#isCut && this.#hasServed) this.reconnects++
+    const wasAway = this.#failures > 0 || !this.#hasServed
+    this.#isCut = false
+    this.#hasServed = true
     this.#failures = 0
-    this.#options.onTurn(true, '')
+    if (wasAway) this.#options.onTurn(null)
+    this.#tried()
+  }
+
+  #tried(): void {
+    this.#onTried?.()
+    this.#onTried = null
   }
 
   #dropProducer(): void {
@@ -242,6 +272,7 @@ export class Publisher implements NumberSource {
         this.#onIdle = done
         clock.after(withinMs, done)
       })
+    this.#isGone = true
     for (const each of this.#waiting) each.settle?.(new PublishError('unconfirmed', 'the server stops'))
     const producer = this.#producer
     this.#producer = null

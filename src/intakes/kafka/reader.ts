@@ -1,13 +1,14 @@
 /**
- * One member of a consumer group: hands on what the topics have, in the order of each partition, and commits how far it
- * got once that is somebody else's. What is handed on twice (after a kill, a rebalance, a commit that was lost) is for
- * the receiver to tell by its id: each member reads a partition in order from what was committed, so that the first
- * time a message is handed on, all before it have been.
+ * One member of a consumer group, of one topic: hands on what is there in the order of each partition, and commits how
+ * far all of it has a verdict. What comes again (after a kill, a rebalance, a commit that was lost) is told by its id by
+ * who takes it: each member reads a partition in order from what was committed, so that when a message is handed on for
+ * the first time, all before it have been.
  */
-import type { Consumer, MessagesStream, Message as Record } from '@platformatic/kafka'
+import type { Consumer, Message as Got, MessagesStream } from '@platformatic/kafka'
 import type { Clock } from '../../core/clock.ts'
-import { counter, gauge, type NumberSource } from '../../core/numbers.ts'
-import { clientOptions, inTime, type Kafka, type KafkaAddress, REQUEST_MS, reasonOf } from './connection.ts'
+import { clientOptions, inTime, type Kafka, type KafkaAddress, REQUEST_MS } from './connection.ts'
+import { type Place, Progress } from './progress.ts'
+import { until, within } from './until.ts'
 
 /** A message as it was read. */
 export interface Read {
@@ -27,53 +28,69 @@ export interface ReaderOptions {
   readonly address: KafkaAddress
   readonly clock: Clock
   readonly jitter: () => number
-  readonly topics: readonly string[]
+  readonly topic: string
   readonly group: string
-  /** How many messages, and how many bytes of them, are handed on at once. */
+  /** How many messages are without a verdict at most. */
   readonly window: number
-  readonly windowBytes: number
+  /** Of one fetch; a larger message comes alone. */
+  readonly fetchBytes: number
   /** A member that is not heard of for so long has lost its partitions. */
   readonly sessionMs: number
-  /**
-   * Resolves when all of them are somebody else's: they may be committed. Waits as long as that takes; rejects once
-   * `signal` is aborted, and then nothing is committed.
-   */
-  readonly take: (messages: readonly Read[], signal: AbortSignal) => Promise<void>
-  readonly onTurn: (works: boolean, reason: string) => void
+  /** Called in order, without waiting. Resolves at its verdict: it may be committed. Rejects: it is to come again. */
+  readonly take: (message: Read) => Promise<void>
+  /** Why nothing is read; null: it is again. Told when it changes. */
+  readonly onTurn: (error: unknown) => void
 }
 
 type Bytes = Consumer<Buffer, Buffer, Buffer, Buffer>
 type Stream = MessagesStream<Buffer, Buffer, Buffer, Buffer>
-type Got = Record<Buffer, Buffer, Buffer, Buffer>
+type Message = Got<Buffer, Buffer, Buffer, Buffer>
+
+/** One membership, until it fails. */
+interface Session {
+  readonly consumer: Bytes
+  readonly progress: Progress
+  readonly signal: AbortSignal
+  readonly fail: (error: unknown) => void
+  committing: Promise<void> | null
+}
 
 const FIRST_RETRY_MS = 100
-const MAX_RETRY_MS = 5_000
+const MAX_RETRY_MS = 3_000
 const HEARTBEATS = 5
 /** How long a fetch waits at the broker where there is nothing. */
 const FETCH_WAIT_MS = 1_000
 const JOIN_MS = 90_000
+/** Beyond the time that joining a group may take. */
 const JOINING_MS = 5_000
 const CLOSE_MS = 2_000
 const COMMIT_MS = 3 * REQUEST_MS
 
-export class Reader implements NumberSource {
+export class Reader {
   readonly #options: ReaderOptions
   readonly #stop = new AbortController()
-  #consumer: Bytes | null = null
+  /** No more is handed on. */
+  readonly #drain = new AbortController()
+  /** By place: without a verdict, also those of a membership that is over. */
+  readonly #held = new Map<string, { readonly publishedAtMs: number; readonly verdict: Promise<void> }>()
+  #session: Session | null = null
+  #sessions = 0
   #failures = 0
-  #held = 0
+  #isAway = true
   #running: Promise<void> | null = null
-  readonly #rejoined = counter('intake_rebalances', 'Times that this process was given its partitions')
-  readonly #reconnects = counter('intake_reconnects', 'Times that reading began anew after a failure')
-  readonly metrics
+  #freed = (): void => {}
 
   constructor(options: ReaderOptions) {
     this.#options = options
-    this.metrics = [
-      this.#rejoined,
-      this.#reconnects,
-      gauge('intake_held', 'Messages that were read, and are not yet jobs', () => this.#held),
-    ]
+  }
+
+  get isUp(): boolean {
+    return !this.#isAway
+  }
+
+  /** Memberships after the first one. */
+  get reconnects(): number {
+    return Math.max(0, this.#sessions - 1)
   }
 
   /** Begins to read, and does until `close`. */
@@ -82,149 +99,169 @@ export class Reader implements NumberSource {
   }
 
   async #run(): Promise<void> {
-    const { clock, jitter, onTurn } = this.#options
+    const { clock, jitter } = this.#options
     const { signal } = this.#stop
     while (!signal.aborted) {
-      try {
-        await this.#read()
-      } catch (error) {
-        if (!signal.aborted && this.#failures === 0) onTurn(false, reasonOf(error))
-      }
-      await this.#leave()
+      const why = await this.#read().catch((error: unknown) => error)
       if (signal.aborted) break
-      this.#reconnects.add()
+      this.#turn(why)
       const ms = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures++, 10))
       await until(signal, (done) => clock.after(ms * (0.5 + jitter() / 2), done))
     }
   }
 
-  /** One membership, until it fails. */
-  async #read(): Promise<void> {
-    const { kafka, address, clock, topics, group, window, windowBytes, sessionMs } = this.#options
+  #turn(error: unknown): void {
+    if (this.#isAway === (error !== null) && this.#failures > 0) return
+    this.#isAway = error !== null
+    this.#options.onTurn(error)
+  }
+
+  /** One membership. Resolves with why it is over. */
+  async #read(): Promise<unknown> {
+    const { kafka, address, clock, group, topic, window, fetchBytes, sessionMs } = this.#options
     const consumer: Bytes = new kafka.Consumer({
       ...clientOptions(address),
       groupId: group,
       autocommit: false,
+      // Who comes or goes moves as few partitions as it can
+      protocols: [{ name: 'cooperative-sticky', version: 1 }],
       sessionTimeout: sessionMs,
       rebalanceTimeout: sessionMs,
-      // To join may take as long as that
       requestTimeout: sessionMs + JOINING_MS,
       heartbeatInterval: Math.floor(sessionMs / HEARTBEATS),
     })
-    this.#consumer = consumer
-    consumer.on('consumer:group:join', () => this.#rejoined.add())
     const end = new AbortController()
     let failed: unknown = null
     const fail = (error: unknown): void => {
       failed ??= error
       end.abort()
     }
+    const stop = (): void => end.abort()
+    this.#stop.signal.addEventListener('abort', stop)
     consumer.on('error', fail)
     consumer.on('consumer:heartbeat:stalled', () => fail(new Error('no heartbeat reaches the group')))
-    const opened = consumer.consume({
-      topics: [...topics],
-      mode: 'committed',
-      fallbackMode: 'earliest',
-      highWaterMark: window,
-      maxBytes: windowBytes,
-      maxBytesPerPartition: windowBytes,
-      maxWaitTime: FETCH_WAIT_MS,
-    })
-    const stream = await inTime(clock, JOIN_MS, unlessAborted(opened, this.#stop.signal))
-    const over = (): void => end.abort()
-    this.#stop.signal.addEventListener('abort', over, { once: true })
-    stream.on('error', fail)
-    stream.once('close', over)
+    let stream: Stream | null = null
+    const session: Session = { consumer, progress: new Progress(), signal: end.signal, fail, committing: null }
     try {
-      if (this.#failures > 0) this.#options.onTurn(true, '')
-      while (!end.signal.aborted) {
-        const got = await this.#some(stream, end.signal)
-        if (got.length > 0) await this.#handOn(consumer, got, end.signal)
-      }
-      if (failed !== null) throw failed
-      if (!this.#stop.signal.aborted) throw new Error('the stream of messages has ended')
-    } finally {
-      this.#stop.signal.removeEventListener('abort', over)
-      stream.destroy()
-    }
-  }
-
-  /** What is there, up to the window; none once the signal is aborted. Waits for the first. */
-  async #some(stream: Stream, signal: AbortSignal): Promise<readonly Got[]> {
-    const { window, windowBytes } = this.#options
-    const got: Got[] = []
-    let bytes = 0
-    while (!signal.aborted) {
-      const next = stream.read() as Got | null
-      if (next !== null) {
-        got.push(next)
-        bytes += next.value?.length ?? 0
-        if (got.length < window && bytes < windowBytes) continue
-      }
-      if (got.length > 0) return got
-      await until(signal, (done) => {
-        stream.on('readable', done)
-        return () => stream.off('readable', done)
+      const opened = consumer.consume({
+        topics: [topic],
+        mode: 'committed',
+        fallbackMode: 'earliest',
+        highWaterMark: window,
+        maxBytes: fetchBytes,
+        maxBytesPerPartition: fetchBytes,
+        maxWaitTime: FETCH_WAIT_MS,
       })
+      stream = await inTime(clock, JOIN_MS, within(opened, this.#stop.signal))
+      stream.on('error', fail)
+      stream.once('close', () => fail(new Error('the stream of messages has ended')))
+      this.#session = session
+      this.#sessions++
+      this.#turn(null)
+      await this.#handOn(stream, session)
+    } catch (error) {
+      fail(error)
+    } finally {
+      this.#session = null
+      this.#stop.signal.removeEventListener('abort', stop)
+      await inTime(clock, CLOSE_MS, session.committing ?? Promise.resolve()).catch(() => {})
+      stream?.destroy()
+      await inTime(clock, CLOSE_MS, consumer.close(true)).catch(() => {})
     }
-    return []
+    return failed
   }
 
-  async #handOn(consumer: Bytes, got: readonly Got[], signal: AbortSignal): Promise<void> {
-    const { take, clock } = this.#options
-    this.#held = got.length
-    try {
-      await take(got.map(readOf), signal)
-      this.#failures = 0
-      const last = new Map<string, Got>()
-      for (const each of got) last.set(`${each.topic}/${each.partition}`, each)
-      const offsets = [...last.values()].map(({ topic, partition, offset, leaderEpoch }) => ({
+  async #handOn(stream: Stream, session: Session): Promise<void> {
+    const { signal } = session
+    let wake = (): void => {}
+    // For good: without a listener the stream would no longer fetch
+    stream.on('readable', () => wake())
+    this.#freed = () => wake()
+    while (!signal.aborted && !this.#drain.signal.aborted) {
+      const hasRoom = this.#held.size < this.#options.window
+      const message = hasRoom ? (stream.read() as Message | null) : null
+      if (message !== null) this.#hold(message, session)
+      else
+        await until(signal, (done) => {
+          wake = done
+          return () => {}
+        })
+    }
+    await until(signal, () => () => {})
+  }
+
+  #hold(message: Message, session: Session): void {
+    const done = session.progress.begin(message)
+    if (done === null) return
+    const place = `${message.topic}/${message.partition}/${message.offset}`
+    const publishedAtMs = Number(message.timestamp)
+    const before = this.#held.get(place)
+    const verdict = before?.publishedAtMs === publishedAtMs ? before.verdict : this.#options.take(readOf(message))
+    if (before?.verdict !== verdict) {
+      const held = { publishedAtMs, verdict }
+      this.#held.set(place, held)
+      const free = (): void => {
+        if (this.#held.get(place) === held) this.#held.delete(place)
+        this.#freed()
+      }
+      verdict.then(free, free)
+    }
+    verdict.then(
+      () => {
+        done()
+        this.#failures = 0
+        if (this.#session === session) this.#commit(session)
+      },
+      // It comes again, to another membership
+      (error: unknown) => {
+        if (!this.#drain.signal.aborted) session.fail(error)
+      },
+    )
+  }
+
+  #commit(session: Session): void {
+    if (session.committing !== null) return
+    session.committing = this.#commitAll(session).finally(() => {
+      session.committing = null
+    })
+  }
+
+  async #commitAll({ consumer, progress, fail }: Session): Promise<void> {
+    const { clock } = this.#options
+    // Verdicts of this turn share a commit
+    await new Promise<void>((next) => clock.soon(next))
+    for (let due = progress.due(); due.length > 0; due = progress.due()) {
+      const offsets = due.map(({ topic, partition, offset, leaderEpoch }: Place) => ({
         topic,
         partition,
         offset: offset + 1n,
         leaderEpoch,
       }))
-      await inTime(clock, COMMIT_MS, consumer.commit({ offsets }))
-    } finally {
-      this.#held = 0
+      try {
+        await inTime(clock, COMMIT_MS, consumer.commit({ offsets }))
+      } catch (error) {
+        return fail(error)
+      }
     }
   }
 
-  async #leave(): Promise<void> {
-    const consumer = this.#consumer
-    this.#consumer = null
-    if (consumer !== null) await inTime(this.#options.clock, CLOSE_MS, consumer.close(true)).catch(() => {})
+  /** Hands on nothing more, and waits for the verdicts of what is held. */
+  async drain(withinMs: number): Promise<void> {
+    this.#drain.abort()
+    this.#freed()
+    const { clock } = this.#options
+    const all = Promise.allSettled([...this.#held.values()].map(({ verdict }) => verdict))
+    await inTime(clock, withinMs, all).catch(() => {})
   }
 
-  /** Leaves the group; what was not yet taken is another's. In bounded time, if `take` ends at its signal. */
+  /** Commits what has its verdict, and leaves the group: the rest is another's. In bounded time. Safe to repeat. */
   async close(): Promise<void> {
+    this.#drain.abort()
+    // What has its verdict is about to be committed
+    await new Promise<void>((next) => this.#options.clock.soon(next))
     this.#stop.abort()
     await this.#running
   }
-}
-
-/** As the promise; rejects at the signal's abort. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  await until(signal, (done) => {
-    promise.then(done, done)
-    return () => {}
-  })
-  signal.throwIfAborted()
-  return promise
-}
-
-/** Waits for `done` of what `begin` began, or the signal's abort; then what was begun is canceled. */
-function until(signal: AbortSignal, begin: (done: () => void) => () => void): Promise<void> {
-  return new Promise((done) => {
-    const over = (): void => {
-      signal.removeEventListener('abort', over)
-      cancel()
-      done()
-    }
-    const cancel = begin(over)
-    signal.addEventListener('abort', over)
-    if (signal.aborted) over()
-  })
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
@@ -239,7 +276,7 @@ function textOf(bytes: Uint8Array | null | undefined): string | null {
 
 const NOTHING = new Uint8Array(0)
 
-function readOf({ topic, partition, offset, timestamp, key, value, headers }: Got): Read {
+export function readOf({ topic, partition, offset, timestamp, key, value, headers }: Message): Read {
   const texts = new Map<string, string>()
   for (const [name, text] of headers) texts.set(textOf(name) ?? '', textOf(text) ?? '')
   return {
