@@ -3,4 +3,4 @@
 #   test/kafka/jars.sh /tmp/kafka.classpath && SLUICE_TEST_KAFKA=/tmp/kafka.classpath npm test
 set -euo pipefail
 pom=$(dirname "${BASH_SOURCE[0]}")/pom.xml
-timeout "${SLUICE_JARS_SECONDS:-300}" mvn -q -B -f "$pom" dependency:build-classpath -Dmdep.outputFile="$(realpath -m "$1")"
+timeout 300 mvn -q -B -f "$pom" dependency:build-classpath -Dmdep.outputFile="$(realpath -m "$1")"

@@ -1,7 +1,7 @@
 /**
- * A real Kafka broker for tests: one process (KRaft: broker and controller) on ports of its own, in a folder of its own.
- * Suites that need one are `describe.skipIf(NO_KAFKA)`: they run where SLUICE_TEST_KAFKA names a file that holds the
- * class path of a broker (jars.sh writes one) and there is a `java`.
+ * A real Kafka broker for tests: one process (broker and controller: KRaft) on ports of its own, in a folder of its
+ * own. Suites that need one are `describe.skipIf(NO_KAFKA)`: they run where there is a `java`, and SLUICE_TEST_KAFKA
+ * names a file with the class path of a broker (jars.sh writes one).
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'

@@ -1,7 +1,7 @@
 /**
  * Messages on their way to the brokers: one batch at a time, so that order is kept whatever fails, and what comes while
- * one is under way shares the next. A batch that failed is sent again as it was; a message may then be there twice, which
- * whoever reads it tells by its id.
+ * one is under way shares the next. A batch that failed is sent again as it was; a message may then be there twice,
+ * which whoever reads it tells by its id.
  */
 import type { Producer } from '@platformatic/kafka'
 import type { Clock } from '../../core/clock.ts'
@@ -19,8 +19,8 @@ export interface Message {
 export class PublishError extends Error {
   /**
    * `too_large`: the brokers don't take one of that size. `full`: too much waits. `away`: the brokers are.
-   * `unconfirmed`: no confirm came in time; it may be stored, or may yet be. `refused`: the brokers refuse it, and would
-   * again. `closed`: not sent.
+   * `unconfirmed`: no confirm came in time; it may be stored, or may yet be. `refused`: the brokers refuse it, and
+   * would again. `closed`: not sent.
    */
   readonly kind: 'too_large' | 'full' | 'away' | 'unconfirmed' | 'refused' | 'closed'
 
@@ -97,7 +97,7 @@ export class Publisher {
     this.#options = options
   }
 
-  /** Resolves when the brokers have answered, or have failed to: that they are away is told, and goes on being tried. */
+  /** Resolves when the brokers have answered, or have failed to: then it goes on trying. */
   async open(): Promise<void> {
     const tried = new Promise<void>((done) => {
       this.#onTried = done

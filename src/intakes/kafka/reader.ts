@@ -1,8 +1,8 @@
 /**
  * One member of a consumer group, of one topic: hands on what is there in the order of each partition, and commits how
- * far all of it has a verdict. What comes again (after a kill, a rebalance, a commit that was lost) is told by its id by
- * who takes it: each member reads a partition in order from what was committed, so that when a message is handed on for
- * the first time, all before it have been.
+ * far all of it has a verdict. What comes again (after a kill, a rebalance, a commit that was lost) is for its taker to
+ * tell by its id: each member reads a partition in order from what was committed, so that when a message is handed on
+ * for the first time, all before it have been.
  */
 import type { Consumer, Message as Got, MessagesStream } from '@platformatic/kafka'
 import type { Clock } from '../../core/clock.ts'

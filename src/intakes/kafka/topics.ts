@@ -36,7 +36,9 @@ export async function ensureTopics(
       if (there.has(name)) continue
       if (!creates)
         throw new SluiceError('config_invalid', {
-          message: `Kafka has no topic "${name}": make it, with ${partitions} partitions or as many as you need, or set create_topics`,
+          message:
+            `Kafka has no topic "${name}": make it, with ${partitions} partitions or as many as you need, or set ` +
+            'create_topics',
         })
       const made = admin.createTopics({ topics: [name], partitions, replicas: replicas ?? -1 })
       await inTime(clock, ALL_MS, made).catch((error: unknown) => {
