@@ -7,12 +7,15 @@ export class ApiError extends Error {
   readonly status: number
   readonly code: string
   readonly requestId: string | null
+  /** The member of what was sent that is to blame. */
+  readonly param: string | null
 
-  constructor(status: number, code: string, message: string, requestId: string | null) {
+  constructor(status: number, code: string, message: string, requestId: string | null, param: string | null = null) {
     super(message)
     this.status = status
     this.code = code
     this.requestId = requestId
+    this.param = param
   }
 }
 
@@ -42,12 +45,14 @@ export async function call<T = unknown>(
   const told = parsed(text)
   if (response.ok) return told as T
   if (response.status === 401) lostSession()
-  const { code, message } = ((told as { error?: Partial<WireError> } | undefined)?.error ?? {}) as Partial<WireError>
+  const { code, message, param } = ((told as { error?: Partial<WireError> } | undefined)?.error ??
+    {}) as Partial<WireError>
   throw new ApiError(
     response.status,
     code ?? 'unknown',
     message ?? `Sluice answered ${response.status}, without a reason.`,
     response.headers.get('x-request-id'),
+    param,
   )
 }
 

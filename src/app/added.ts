@@ -46,7 +46,8 @@ export function addedModel(given: JsonRecord, { models }: Pick<Config, 'models'>
   if (models.length >= MOST_ADDED * 2)
     throw refused('model', `There are ${models.length} models, and no room for more.`)
   const checked = checkedModel(given)
-  if ('problem' in checked) throw refused(checked.setting, `${checked.setting}: ${checked.problem}.`)
+  if ('problem' in checked)
+    throw refused(checked.setting, `${checked.setting}: ${checked.problem.replace(/(?<![.?])$/, '.')}`)
   const model = withSecrets(inCode(checked.settings) as ModelConfig, models)
   const { name, deployment, pool } = model
   if (deployment === null) throw refused('deployment', '"deployment" is required: a name of its own.')

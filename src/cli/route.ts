@@ -8,7 +8,8 @@ interface Candidate {
   readonly deployment: string
   readonly order: number
   readonly active: number
-  readonly out: string | null
+  /** Why it is no candidate; null: it is one. */
+  readonly why: string | null
   readonly score: number | null
   readonly expected_ms: number | null
   readonly ttft_ms: number | null
@@ -32,18 +33,6 @@ interface Trace {
   }>
 }
 
-const WHY: Readonly<Record<string, string>> = {
-  tags: 'lacks a tag that is asked for',
-  abilities: 'can not do what is asked for',
-  context: 'the prompt is too long for it',
-  drained: 'is drained',
-  cooling: 'is left alone for a while: it was too busy',
-  broken: 'its breaker is open: it failed too often',
-  slots: 'all its calls are taken',
-  quota: 'its requests or tokens a minute are used up',
-  failed_here: 'the job has failed there',
-  order: 'another one comes first',
-}
 const MOST_TOKENS = 1e9
 
 export const command: Group = {
@@ -103,7 +92,7 @@ function* explained({ refused, own_key: ownKey, steps, deployment, ...tokens }: 
       number(one.ttft_ms),
       `${Math.round(one.error_rate * 100)} %`,
       `${Math.round(one.headroom * 100)} %`,
-      one.out === null ? (one.deployment === cachedAt ? 'had this beginning last' : '') : (WHY[one.out] ?? one.out),
+      one.why ?? (one.deployment === cachedAt ? 'had this beginning last' : ''),
     ])
     yield* columns([['', 'DEPLOYMENT', 'ORDER', 'CALLS', 'SCORE', 'TTFT MS', 'ERRORS', 'ROOM', 'WHY NOT'], ...rows])
   }

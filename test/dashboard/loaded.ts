@@ -6,7 +6,7 @@ const MODELS = [
     name: 'chat',
     provider: 'demo',
     deployment: 'vllm-a',
-    limits: { concurrent: 24 },
+    limits: { concurrent: 24, requests_per_minute: 6_000, tokens_per_minute: 2_000_000 },
     demo: { ttft_ms: 120, token_ms: 9 },
     price: { input: 0.4, output: 1.6 },
   },

@@ -34,6 +34,7 @@ it('tells the choice, and of each other one why it is none', async () => {
   const { status, json } = await explain({ model: 'chat' })
   expect([status, json['deployment'], json['refused']]).toEqual([200, 'first', null])
   expect(outs(json)).toEqual({ first: null, second: 'order', blind: 'order' })
+  expect(json['steps'][0].deployments.map(({ why }: any) => why)).toContain('another one comes first')
   const long = (await explain({ model: 'chat', prompt_tokens: 9_000, tags: ['eu'] })).json
   expect(long['deployment']).toBe('second')
   expect(outs(long)['first']).toMatch(/tags|context/)

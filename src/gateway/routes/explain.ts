@@ -7,7 +7,7 @@ import { SluiceError } from '../../core/errors.ts'
 import { bad, checkMembers, checkNames, text, whole } from '../../core/fields.ts'
 import { ABILITIES, type Ability } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
-import type { RouteCandidate, RouteTrace } from '../../core/ports/operations.ts'
+import type { RouteCandidate, RouteOut, RouteTrace } from '../../core/ports/operations.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
@@ -98,11 +98,26 @@ const traceView = ({ promptTokens, outputTokens, deployment, steps }: RouteTrace
   })),
 })
 
+/** For people. */
+const OUT_WORDS: Readonly<Record<RouteOut, string>> = {
+  tags: 'lacks a tag that is asked for',
+  abilities: 'can not do what is asked for',
+  context: 'the prompt is too long for it',
+  drained: 'is drained',
+  cooling: 'is left alone for a while: it was too busy',
+  broken: 'its breaker is open: it failed too often',
+  slots: 'all its calls are taken',
+  quota: 'its requests or tokens a minute are used up',
+  failed_here: 'the job has failed there',
+  order: 'another one comes first',
+}
+
 const candidateView = (one: RouteCandidate): JsonRecord => ({
   deployment: one.deployment,
   order: one.order,
   active: one.active,
   out: one.out,
+  why: one.out && OUT_WORDS[one.out],
   score: rounded(one.score),
   expected_ms: rounded(one.expectedMs),
   ttft_ms: rounded(one.ttftMs),

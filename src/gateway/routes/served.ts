@@ -12,6 +12,13 @@ import { disabledView, useView } from '../read/views.ts'
 import { oneOf } from './changes.ts'
 
 export function servedRoutes({ models, limitRules, tenants, operations, observed }: GatewayDeps): readonly Route[] {
+  const weightSource = (deployment: string): 'config' | 'api' | 'default' =>
+    models.saysWeight(deployment)
+      ? 'config'
+      : tenants.get('deployment', deployment)?.deployment?.weight === undefined
+        ? 'default'
+        : 'api'
+
   const view = (
     { name, pool, kinds, deployments, price }: ServedModel,
     statuses: ReadonlyMap<string, DeploymentStatus>,
@@ -29,6 +36,7 @@ export function servedRoutes({ models, limitRules, tenants, operations, observed
       order,
       source: models.added().has(name) ? 'api' : 'config',
       weight: more.weight,
+      weight_source: weightSource(name),
       tags: more.tags,
       region: more.region,
       requests_per_minute: more.requestsPerMinute,

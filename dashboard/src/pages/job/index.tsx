@@ -19,6 +19,7 @@ import { canRunAgain, hasEnded, STATES, shortId } from '../jobs/rows.ts'
 import { Answer } from './answer.tsx'
 import { curlOf } from './curl.ts'
 import './job.css'
+import { Routing } from './routing.tsx'
 import { tell } from './sentence.ts'
 import { Waterfall } from './waterfall.tsx'
 
@@ -148,6 +149,7 @@ function Known({ trace }: { readonly trace: JobTrace }) {
         <Answer trace={trace} />
         <Facts trace={trace} />
         <Records trace={trace} />
+        <Routing trace={trace} />
         {row.error !== null && row.state === 'failed' && <OwnWords trace={trace} />}
         <Request job={row.job} />
       </div>

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { JobTrace } from '../../../../src/core/live.ts'
 import { axisOf, cutsOf, heightAt, pathOf, shareOf, stepped, ticksOf } from './axis.ts'
 import { curlOf } from './curl.ts'
+import { leadOf, rowsOf } from './route.ts'
 import { extended, piecesOf } from './seams.ts'
 import { tell } from './sentence.ts'
 
@@ -234,5 +235,50 @@ describe('the answer', () => {
 
   it('goes into a shell as it was', () => {
     expect(curlOf({ endpoint: '/v1/chat/completions', request: `{"a":"it's"}` }, null)).toContain(`'{"a":"it'\\''s"}'`)
+  })
+})
+
+describe('the route of a job', () => {
+  const candidate = { active: 0, why: null, score: null }
+  const step = {
+    model: 'chat',
+    policy: 'least-wait',
+    unit: 'ms',
+    cached_at: null,
+    chosen: 'b',
+    deployments: [
+      { ...candidate, deployment: 'a', why: 'its breaker is open' },
+      { ...candidate, deployment: 'b', active: 3, score: 1_240 },
+      { ...candidate, deployment: 'c', active: 1, score: 2_400 },
+    ],
+  } as const
+  const route = { deployment: 'b', refused: null, own_key: false, steps: [step] }
+
+  it('tells where it went, where one like it would go now, and why', () => {
+    expect(leadOf(route, ['a', 'b'], true)).toBe(
+      'It went to a, then b. One like it would go to b now: least-wait picks where the answer is expected soonest.',
+    )
+    expect(leadOf(route, [], false)).toMatch(/^It would go to b now/)
+    expect(leadOf({ ...route, steps: [{ ...step, cached_at: 'b' }] }, [], false)).toBe(
+      'It would go to b now: it has read this beginning last.',
+    )
+    const alone = { ...step, deployments: step.deployments.slice(0, 2) }
+    expect(leadOf({ ...route, steps: [alone] }, [], false)).toBe('It would go to b now: no other is open to it.')
+    expect(leadOf({ ...route, deployment: null, own_key: true }, [], false)).toBe(
+      'It would wait now: no deployment is open to it. With the tenant’s own key.',
+    )
+    expect(leadOf({ ...route, refused: { message: 'The tenant is stopped.' } }, ['a'], true)).toBe(
+      'It went to a. One like it would be refused now: The tenant is stopped.',
+    )
+  })
+
+  it('tells of each deployment why it was left out, or what is expected there', () => {
+    expect(rowsOf(step)).toEqual([
+      { deployment: 'a', is: 'out', words: 'its breaker is open' },
+      { deployment: 'b', is: 'chosen', words: 'chosen: 1.2 s expected, 3 calls there' },
+      { deployment: 'c', is: 'open', words: 'could take it: 2.4 s expected, 1 call there' },
+    ])
+    expect(rowsOf({ ...step, unit: 'nano_dollars' })[1].words).toBe('chosen: <$0.0001 expected, 3 calls there')
+    expect(rowsOf({ ...step, unit: 'turn' })[1].words).toBe('chosen: 3 calls there')
   })
 })

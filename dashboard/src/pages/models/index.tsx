@@ -1,5 +1,6 @@
+import { useState } from 'preact/hooks'
 import { call } from '../../api.ts'
-import { count, counted, duration, money, short } from '../../format.ts'
+import { count, counted, duration, money } from '../../format.ts'
 import { Trouble, useLoad } from '../../load.tsx'
 import { Bullet } from '../../parts/bars.tsx'
 import { Button } from '../../parts/button.tsx'
@@ -10,54 +11,10 @@ import { Sparkline } from '../../parts/sparkline.tsx'
 import { attempt, toast } from '../../parts/toast.tsx'
 import { hrefOf } from '../../router.ts'
 import type { PageProps } from '../index.ts'
+import { Add } from './add.tsx'
+import { brokenWords, errorsOf, Minute, Own } from './deployment.tsx'
 import './models.css'
-
-interface Deployment {
-  readonly name: string
-  readonly provider: string
-  readonly upstream_model: string | null
-  readonly concurrent: number | null
-  readonly state: 'up' | 'full' | 'failing' | 'cooling' | 'draining'
-  readonly active: number
-  readonly cools_for_ms: number
-  readonly failures_in_row: number
-  /** Of the last five minutes, by the node that is asked. */
-  readonly measured: {
-    readonly ttft_p50_ms: number | null
-    readonly ttft_p95_ms: number | null
-    readonly tpot_p50_ms: number | null
-    readonly tpot_p95_ms: number | null
-    readonly attempts: number
-    readonly failed: number
-    readonly nano_dollars: number
-    readonly last_error: string | null
-    readonly recent?: {
-      readonly ttft_p95_ms: readonly (number | null)[]
-      readonly tpot_p50_ms: readonly (number | null)[]
-    }
-  }
-  /** As its provider's headers last told. */
-  readonly quota: { readonly age_ms: number; readonly requests: Quota | null; readonly tokens: Quota | null } | null
-}
-
-interface Quota {
-  readonly limit: number | null
-  readonly remaining: number | null
-  readonly reset_ms: number | null
-}
-
-interface Model {
-  readonly id: string
-  readonly pool: string
-  readonly kinds: readonly string[]
-  readonly deployments: readonly Deployment[]
-  readonly price: {
-    readonly source: string
-    readonly dollars_per_million_input_tokens: number | null
-    readonly dollars_per_million_output_tokens: number | null
-  } | null
-  readonly disabled: { readonly reason: string } | null
-}
+import type { Deployment, Model } from './types.ts'
 
 const AGAIN_MS = 2_000
 
@@ -65,17 +22,20 @@ export function Models({ params }: PageProps) {
   const models = useLoad<{ data: readonly Model[] }>('/admin/models?recent=true', AGAIN_MS)
   const name = params['name']
   const all = models.data?.data ?? []
+  const [isNew, setNew] = useState(false)
   const shown =
     name === undefined
       ? all
       : all.filter(({ id, deployments }) => id === name || deployments.some((one) => one.name === name))
   return (
     <>
-      <Head
-        title={name ?? 'Models'}
-        {...(name !== undefined && { of: { title: 'Models', to: '/models' } })}
-        hasSearch
-      />
+      <Head title={name ?? 'Models'} {...(name !== undefined && { of: { title: 'Models', to: '/models' } })} hasSearch>
+        {name === undefined && (
+          <Button needs="admin" onClick={() => setNew(true)}>
+            Add a deployment
+          </Button>
+        )}
+      </Head>
       {models.error !== null && <Trouble error={models.error} />}
       <p class="models-more muted">
         Also: <a href={hrefOf('/benchmarks')}>Benchmarks</a> · <a href={hrefOf('/changes')}>Changes</a>
@@ -89,6 +49,7 @@ export function Models({ params }: PageProps) {
       {shown.map((model) => (
         <One key={model.id} model={model} chosen={name} reload={models.reload} />
       ))}
+      {isNew && <Add onClose={() => setNew(false)} reload={models.reload} />}
     </>
   )
 }
@@ -146,7 +107,7 @@ function One(props: {
               Errors
             </th>
             <th scope="col" class="right from-desk">
-              Quota left
+              A minute
             </th>
             <th>
               <span class="for-readers">Actions</span>
@@ -159,33 +120,8 @@ function One(props: {
           ))}
         </tbody>
       </table>
-      {own !== undefined && <Facts of={own} />}
+      {own !== undefined && <Own of={own} reload={reload} />}
     </Panel>
-  )
-}
-
-/** What a narrow table leaves out, on the deployment's own page. */
-function Facts({ of: { active, concurrent, measured, quota } }: { readonly of: Deployment }) {
-  const range = (p50: number | null, p95: number | null): string => `${duration(p50)} / ${duration(p95)}`
-  return (
-    <dl class="deployment-facts">
-      <dt>In flight</dt>
-      <dd>
-        {count(active)}
-        {concurrent !== null && ` of ${count(concurrent)}`}
-      </dd>
-      <dt>TTFT p50 / p95, last five minutes</dt>
-      <dd>{range(measured.ttft_p50_ms, measured.ttft_p95_ms)}</dd>
-      <dt>TPOT p50 / p95</dt>
-      <dd>{range(measured.tpot_p50_ms, measured.tpot_p95_ms)}</dd>
-      <dt>Errors</dt>
-      <dd>
-        {errorsOf(measured)}
-        {measured.last_error !== null && <span class="muted">, last: {measured.last_error}</span>}
-      </dd>
-      <dt>Quota left</dt>
-      <dd>{quota === null ? '–' : <QuotaLeft quota={quota} />}</dd>
-    </dl>
   )
 }
 
@@ -205,7 +141,7 @@ function Row(props: {
 }) {
   const { model, of: one, isChosen, reload } = props
   const { name, state, active, concurrent, cools_for_ms: coolsForMs, failures_in_row: failures } = one
-  const { measured, quota } = one
+  const { measured, broken_for_ms: brokenForMs } = one
   const act = (verb: 'drain' | 'resume'): Promise<unknown> =>
     call('POST', `/admin/deployments/${encodeURIComponent(name)}/${verb}`)
   const turn = (verb: 'drain' | 'resume'): void =>
@@ -259,7 +195,11 @@ function Row(props: {
           {STATES[state].word}
           {coolsForMs > 0 && ` for ${duration(coolsForMs)}`}
         </span>
-        {failures > 0 && <span class="deployment-note small muted">{counted(failures, 'failure')} in a row</span>}
+        {brokenForMs > 0 ? (
+          <span class="deployment-note small muted">{brokenWords(one)}</span>
+        ) : (
+          failures > 0 && <span class="deployment-note small muted">{counted(failures, 'failure')} in a row</span>
+        )}
       </td>
       <td class="from-phone">
         <span class="deployment-slots">
@@ -279,7 +219,9 @@ function Row(props: {
         <Measured values={measured.recent?.tpot_p50_ms} p50={measured.tpot_p50_ms} p95={measured.tpot_p95_ms} />
       </td>
       <td class="right from-desk">{errorsOf(measured)}</td>
-      <td class="right from-desk">{quota === null ? <span class="faint">–</span> : <QuotaLeft quota={quota} />}</td>
+      <td class="right from-desk">
+        <Minute of={one} />
+      </td>
       <td class="right deployment-actions">
         {state === 'draining' ? (
           <Button isSmall needs="operator" onClick={() => turn('resume')}>
@@ -313,27 +255,3 @@ const Measured = ({ values, p50, p95 }: MeasuredProps) => (
     </span>
   </span>
 )
-
-/** What is left of what its provider allows, and how old that is. */
-function QuotaLeft({
-  quota: { age_ms: ageMs, requests, tokens },
-}: {
-  readonly quota: NonNullable<Deployment['quota']>
-}) {
-  const left = (of: Quota | null, what: string): string | null =>
-    of === null || of.remaining === null
-      ? null
-      : `${short(of.remaining)}${of.limit === null ? '' : ` of ${short(of.limit)}`} ${what}`
-  const words = [left(tokens, 'tokens'), left(requests, 'requests')].filter((one) => one !== null)
-  return (
-    <span title={`${words.join(', ')}, as its provider told ${duration(ageMs)} ago`}>
-      {words[0] ?? '–'}
-      <span class="faint small deployment-note">{duration(ageMs)} ago</span>
-    </span>
-  )
-}
-
-function errorsOf(measured: { readonly attempts: number; readonly failed: number }): string {
-  if (measured.attempts === 0) return '–'
-  return `${((measured.failed / measured.attempts) * 100).toFixed(1).replace(/\.0$/, '')}%`
-}
