@@ -89,9 +89,15 @@ export class Exits {
       roomMs: job.deadlineMono - now,
     })
     if (verdict.kind !== 'failed' || !verdict.retry) return verdict
-    const waitMs = Math.min(this.#plan.retriesInMs(notes, now), (job.deadlineMono - now) / 2)
+    const untried = this.#plan.untried(notes, now)
+    const isUntried = untried !== null && told.textShown !== true
+    // Where something works it is no storm on what fails
+    const budgetMs = untried?.works === true ? 0 : this.#plan.retriesInMs(notes, now)
+    const waitMs = Math.min(budgetMs, (job.deadlineMono - now) / 2)
     const { error } = verdict
-    return waitMs > (error.retryAfterMs ?? 0) ? { ...verdict, error: error.with({ retryAfterMs: waitMs }) } : verdict
+    return waitMs > (error.retryAfterMs ?? 0)
+      ? { ...verdict, isUntried, error: error.with({ retryAfterMs: waitMs }) }
+      : { ...verdict, isUntried }
   }
 
   /** It is back in line. */

@@ -118,8 +118,8 @@ it('what fails everywhere is not tried again all at once', () => {
     const again = coordinator.finish(id, 1, { kind: 'failed', error, retry: true }, 0)
     return again.kind === 'again' ? again.notBeforeMono : 0
   })
-  // 20 saved up, and a fifth of 200 calls
-  expect(waits.filter((ms) => ms <= OPTIONS.retryBaseMs).length).toBe(60)
+  // 20 saved up, a fifth of 200 calls, and the first one: the other deployment works, as far as is known
+  expect(waits.filter((ms) => ms <= OPTIONS.retryBaseMs).length).toBe(61)
   expect(Math.max(...waits)).toBe(30_000)
 })
 
@@ -139,4 +139,77 @@ it('and a job: where it has failed it is not sent again', () => {
   expect([...outs('1')].sort()).toEqual(['failed_here', null])
   // Not one like it, as of a job that has ended
   expect(outs('gone')).not.toContain('failed_here')
+})
+
+const unreachable = (): Outcome => ({ kind: 'failed', error: new SluiceError('provider_unreachable'), retry: true })
+
+it('tries each deployment where a job has not failed, and then the fallback, whatever number of attempts it has', () => {
+  const deployments = ['a', 'b', 'c', 'd'].map((name, order) => deployment(name, { order }))
+  const models = [
+    { name: 'chat', deployments, fallbacks: { general: ['small'], contextWindow: [], contentPolicy: [] } },
+    { name: 'small', deployments: [deployment('s')] },
+  ]
+  const { coordinator, lease } = setUp(models, { maxAttempts: 3 })
+  coordinator.submit(job('1'), 0)
+  const tried: string[] = []
+  for (let attempt = 1; attempt <= 4; attempt++) {
+    tried.push(lease()[0].claim.deployment)
+    // At once, as something works
+    expect(coordinator.finish('1', attempt, unreachable(), 0)).toEqual({ kind: 'again', notBeforeMono: 0 })
+  }
+  expect(tried).toEqual(['a', 'b', 'c', 'd'])
+  expect(lease()[0].claim).toMatchObject({ deployment: 's', model: 'small' })
+})
+
+it('a request that fails everywhere ends, however many deployments there are', () => {
+  const deployments = Array.from({ length: 50 }, (_, i) => deployment(`d${i}`))
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments }], { maxAttempts: 3 })
+  coordinator.submit(job('1'), 0)
+  let attempt = 0
+  for (;;) {
+    lease()
+    if (coordinator.finish('1', ++attempt, unreachable(), 0).kind === 'ended') break
+  }
+  expect(attempt).toBe(16)
+})
+
+it('what was shown is not begun anew at each deployment', () => {
+  const deployments = ['a', 'b', 'c', 'd', 'e'].map((name) => deployment(name))
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments }], { maxAttempts: 3 })
+  coordinator.submit(job('1'), 0)
+  const shown = { ...unreachable(), textShown: true } as Outcome
+  for (let attempt = 1, at = 0; attempt <= 3; attempt++, at += 10_000) {
+    lease(at)
+    expect(coordinator.finish('1', attempt, shown, at).kind).toBe(attempt < 3 ? 'again' : 'ended')
+  }
+})
+
+it('what a deployment had in flight when it died goes at once to one that works', () => {
+  const deployments = [deployment('a'), deployment('b', { order: 1 })]
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments }])
+  const ids = Array.from({ length: 200 }, (_, i) => `${i}`)
+  for (const id of ids) coordinator.submit(job(id), 0)
+  for (let i = 0; i < 4; i++) lease()
+  for (const id of ids) expect(coordinator.finish(id, 1, unreachable(), 5)).toEqual({ kind: 'again', notBeforeMono: 5 })
+})
+
+it('a lone deployment that fails is left alone where a fallback works, and tried again in time', () => {
+  const models = [
+    { ...INSTEAD[0], fallbacks: { general: ['long'], contextWindow: [], contentPolicy: [] } },
+    ...INSTEAD.slice(1),
+  ]
+  const { coordinator, lease } = setUp(models)
+  const calls: string[] = []
+  for (let i = 0, now = 0; i < 100; i++, now += 100) {
+    coordinator.submit(job(`${i}`), now)
+    let attempt = 0
+    for (;;) {
+      const at = lease(now)[0].claim.deployment
+      calls.push(at)
+      if (coordinator.finish(`${i}`, ++attempt, at === 'a' ? unreachable() : done(), now).kind === 'ended') break
+    }
+  }
+  expect(calls.filter((at) => at === 'l').length).toBe(100)
+  // Five, then one after 5 s
+  expect(calls.filter((at) => at === 'a').length).toBe(6)
 })

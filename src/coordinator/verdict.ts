@@ -32,7 +32,9 @@ export function refusedBy({ code, upstreamCode }: SluiceError): Refused | null {
 
 export type Verdict =
   /** Back in line, without using up an attempt. */
-  { readonly kind: 'released' } | (Omit<Failed, 'retry'> & { readonly retry: boolean })
+  | { readonly kind: 'released' }
+  /** `isUntried`: it is tried where it has not failed, so that it may be tried once more. */
+  | (Omit<Failed, 'retry'> & { readonly retry: boolean; readonly isUntried?: boolean })
 
 export function verdictOn(outcome: Failed, { hereInMs, elsewhereInMs, roomMs }: Chances): Verdict {
   const { error, retry: asked, textShown } = outcome

@@ -24,6 +24,8 @@ export interface Asked {
   readonly cachedAt: string | null
   /** No longer where it failed, even if there is no other. */
   readonly isFallback: boolean
+  /** Another model works that may answer in its place: all that is broken may be ejected. */
+  readonly isReplaceable: boolean
 }
 
 /** How much more than the least busy one a deployment may do, and still be asked for what is in its cache. */
@@ -80,7 +82,8 @@ export class Choice {
 
   /** Of those that a job could go to no more than half are ejected: those that broke last. */
   #readmit(fit: readonly DeploymentState[], asked: Asked, now: number): void {
-    const { model, failedAt } = asked
+    const { model, failedAt, isReplaceable } = asked
+    if (isReplaceable) return
     const group = failedAt.length === 0 ? fit : fit.filter(({ name }) => !failedThere(failedAt, name))
     const since = (one: DeploymentState): number => one.health.brokenSince(one.upstreamName(model), now) ?? -Infinity
     const all = group.filter((one) => since(one) > -Infinity).sort((a, b) => since(b) - since(a))
@@ -113,11 +116,20 @@ export class Choice {
     return quota.waitMs(tokens, now) > 0 ? 'quota' : null
   }
 
+  /** Its last call ended well, as far as is known, and it may be called, when it has room. */
+  works(one: DeploymentState, model: string, now: number): boolean {
+    if (this.#isDrained(one.name)) return false
+    const { health } = one
+    if (health.isWell) return true
+    const upstream = one.upstreamName(model)
+    return !health.isFailing(upstream) && health.coolUntilMono(upstream) <= now
+  }
+
   /** Why it is not among the candidates, for people and for who decides what comes then. */
   why(one: DeploymentState, asked: Asked, now: number): Out | null {
+    if (one.health.brokenSince(one.upstreamName(asked.model), now) !== null) return 'broken'
     const out = this.#out(one, asked, now)
     if (out !== null) return out
-    if (one.health.brokenSince(one.upstreamName(asked.model), now) !== null) return 'broken'
     return failedThere(asked.failedAt, one.name) ? 'failed_here' : null
   }
 }

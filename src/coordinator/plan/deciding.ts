@@ -4,7 +4,7 @@ import type { Affinities } from './affinity.ts'
 import { type Asked, bestUnitMs, type Choice, pick } from './choice.ts'
 import type { DeploymentState } from './deployment.ts'
 import { drawOf } from './draw.ts'
-import { neverThere, refusedFor } from './failed-at.ts'
+import { failedThere, neverThere, refusedFor } from './failed-at.ts'
 import type { Ask } from './policies/policy.ts'
 import { fitFor, isTooLong, type Route } from './route.ts'
 import { workOf } from './speed.ts'
@@ -41,7 +41,8 @@ export class Deciding {
     const { fallbacks } = route
     const isRefused = reason !== null && fallbacks[reason].length > 0
     if (!isRefused) {
-      const own = this.#look(route, job.model, job, failedAt, outputTokens, now, false)
+      const isReplaceable = !isWell(route[job.kind].all) && this.#isReplaced(fallbacks.general, job, failedAt, now)
+      const own = this.#look(route, job.model, job, failedAt, outputTokens, now, false, isReplaceable)
       const isLast = own.chosen !== null && !this.#choice.isWhereItFailed
       if (isLast || fallbacks.general.length === 0 || !this.#isOut(own, job, now)) {
         each(own)
@@ -57,6 +58,15 @@ export class Deciding {
     return this.#instead(fallbacks[reason], job, failedAt, outputTokens, now, each)
   }
 
+  /** Does one of these models work? That it is busy doesn't matter: it is waited for. */
+  #isReplaced(models: readonly string[], job: ScheduledJob, failedAt: FailedAt, now: number): boolean {
+    return models.some((model) => {
+      const group = this.#find(model)?.[job.kind]
+      if (group === undefined || isTooLong(group, job)) return false
+      return fitFor(group, job).some((one) => !failedThere(failedAt, one.name) && this.#choice.works(one, model, now))
+    })
+  }
+
   #instead(
     models: readonly string[],
     job: ScheduledJob,
@@ -68,7 +78,7 @@ export class Deciding {
     for (const model of models) {
       const route = this.#find(model)
       if (route === null || isTooLong(route[job.kind], job)) continue
-      const step = this.#look(route, model, job, failedAt, outputTokens, now, true)
+      const step = this.#look(route, model, job, failedAt, outputTokens, now, true, false)
       each(step)
       if (step.chosen !== null) return { state: step.chosen, route, model }
     }
@@ -83,11 +93,12 @@ export class Deciding {
     outputTokens: number,
     now: number,
     isFallback: boolean,
+    isReplaceable: boolean,
   ): Traced {
     const group = route[job.kind]
     const { promptTokens } = job
     const cachedAt = job.affinity && route.policy.followsCache ? this.#affinities.get(job.affinity) : null
-    const asked: Asked = { model, failedAt, tokens: promptTokens + outputTokens, cachedAt, isFallback }
+    const asked: Asked = { model, failedAt, tokens: promptTokens + outputTokens, cachedAt, isFallback, isReplaceable }
     const candidates = this.#choice.candidates(fitFor(group, job), asked, now)
     const work = workOf(promptTokens, outputTokens)
     const best = bestUnitMs(candidates)
@@ -104,3 +115,5 @@ export class Deciding {
     })
   }
 }
+
+const isWell = (states: readonly DeploymentState[]): boolean => states.every(({ health }) => health.isWell)

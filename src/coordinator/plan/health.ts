@@ -105,6 +105,11 @@ export class HealthOf {
     return this.#unwell.get(model)?.coolUntilMono ?? 0
   }
 
+  /** Did the last call that ended there fail? */
+  isFailing(model: string): boolean {
+    return (this.#unwell.get(model)?.failures ?? 0) > 0
+  }
+
   /** When the breaker opened, where it lets no call through; null: it does. */
   brokenSince(model: string, now: number): number | null {
     const health = this.#unwell.get(model)

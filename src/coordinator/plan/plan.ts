@@ -29,7 +29,7 @@ import { DeploymentState } from './deployment.ts'
 import { failedThere, neverThere, refusedFor, withFailure } from './failed-at.ts'
 import type { Cooling, Waiting } from './health.ts'
 import type { QuotaHold } from './quota.ts'
-import { fitFor, type Route, routeOf } from './route.ts'
+import { fitFor, isTooLong, type Route, routeOf } from './route.ts'
 import { workOf } from './speed.ts'
 import { type Traced, traceOf } from './trace.ts'
 
@@ -53,6 +53,12 @@ interface Call {
   /** Units of work beside it when it began. */
   readonly beside: number
   readonly hold: QuotaHold | null
+}
+
+/** Where a job that failed has not been yet. */
+export interface Untried {
+  /** One of them works. */
+  readonly works: boolean
 }
 
 /** A job, as far as the plan goes. */
@@ -151,7 +157,13 @@ export class Plan {
     const outputTokens = route.isWeighed ? this.#expected(job) : 0
     const lone = route[job.kind].all
     // Of most models there is one deployment, and no choice
-    if (lone.length === 1 && failedAt.length === 0 && job.needs === undefined && !route.isWeighed)
+    if (
+      lone.length === 1 &&
+      failedAt.length === 0 &&
+      job.needs === undefined &&
+      !route.isWeighed &&
+      !route.isReplaceable
+    )
       return this.#isOpen(lone[0], job.model, now) ? this.#begin(notes, lone[0], route, job.model, 0, now) : FULL
     let refusal: HeadroomRefusal | null = null
     const chosen = this.#deciding.decide(route, job, failedAt, outputTokens, now, (step) => {
@@ -348,22 +360,38 @@ export class Plan {
   }
 
   /** How long until a deployment other than where it ran may be called for the job? Null: there is no other. */
-  elsewhereInMs({ job, failedAt, call }: Planned, now: number): number | null {
+  elsewhereInMs(notes: Planned, now: number): number | null {
+    let least: number | null = null
+    for (const { state, model } of this.#elsewhere(notes)) {
+      const inMs = Math.max(0, state.health.coolUntilMono(state.upstreamName(model)) - now)
+      least = Math.min(least ?? Infinity, inMs)
+    }
+    return least
+  }
+
+  /** Is there a deployment where the job has not failed, and does one such work? */
+  untried(notes: Planned, now: number): Untried | null {
+    const untried = this.#elsewhere(notes).filter(({ state }) => !failedThere(notes.failedAt, state.name))
+    if (untried.length === 0) return null
+    return { works: untried.some(({ state, model }) => this.#choice.works(state, model, now)) }
+  }
+
+  /** Those that may be called for the job, when they have room, beside the one where it ran. */
+  #elsewhere({ job, failedAt, call }: Planned): ReadonlyArray<{ state: DeploymentState; model: string }> {
     const here = (call as Call).state
     const route = this.#index.find(job.model)
-    if (route === null) return null
+    if (route === null) return []
     const reason = refusedFor(failedAt)
     const { fallbacks } = route
     const isRefused = reason !== null && fallbacks[reason].length > 0
     const models = [...(isRefused ? [] : [job.model]), ...fallbacks[isRefused ? reason : 'general']]
-    let least: number | null = null
-    for (const model of models)
-      for (const state of this.#index.find(model)?.[job.kind].all ?? []) {
-        if (state === here || neverThere(failedAt, state.name) || this.#isDrained(state.name)) continue
-        const inMs = Math.max(0, state.health.coolUntilMono(state.upstreamName(model)) - now)
-        least = Math.min(least ?? Infinity, inMs)
-      }
-    return least
+    return models.flatMap((model) => {
+      const group = this.#index.find(model)?.[job.kind]
+      if (group === undefined || (model !== job.model && isTooLong(group, job))) return []
+      return fitFor(group, job)
+        .filter((one) => one !== here && !neverThere(failedAt, one.name) && !this.#isDrained(one.name))
+        .map((state) => ({ state, model }))
+    })
   }
 
   // ------------------------------------------------------------ the store

@@ -20,6 +20,8 @@ export interface Route extends Readonly<Record<JobKind, Group>> {
   readonly fallbacks: Fallbacks
   /** There is a choice, or a quota: what its answers come to matters. */
   readonly isWeighed: boolean
+  /** Another model may answer in its place. */
+  readonly isReplaceable: boolean
   readonly retries: RetryBudget
   /** Calls so far. */
   turn: number
@@ -30,6 +32,7 @@ export function routeOf({ name, policy, fallbacks = NO_FALLBACKS }: PlanModel, a
     name,
     policy: policyOf(policy),
     fallbacks,
+    isReplaceable: Object.values(fallbacks).some((models) => models.length > 0),
     isWeighed: all.length > 1 || all.some(({ quota }) => quota.isLimited),
     retries: new RetryBudget(),
     chat: groupOf(all, 'chat'),

@@ -61,6 +61,11 @@ export interface InLine {
   after(notes: Notes): Notes | null
 }
 
+/** How an attempt ended. `isUntried`: where it failed, there is a deployment where the job has not failed yet. */
+export type Ended =
+  | Exclude<Outcome, { kind: 'failed' }>
+  | (Extract<Outcome, { kind: 'failed' }> & { readonly isUntried?: boolean })
+
 /** What the coordinator keeps with a job; the scheduler doesn't look at it. */
 export interface Notes {
   readonly job: ScheduledJob
@@ -205,7 +210,7 @@ export interface Scheduler {
   limitsChanged(now: number): void
   /** Output tokens as they stream; moves the tenant's virtual counter. */
   charge(id: JobId, attempt: number, tokens: number, now?: number): void
-  finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished
+  finish(id: JobId, attempt: number, outcome: Ended, now: number): Finished
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
   /** Worker gone: its leases are lost now. */
   lose(worker: string, now: number): void

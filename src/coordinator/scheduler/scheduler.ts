@@ -11,7 +11,7 @@ import { SluiceError } from '../../core/errors.ts'
 import type { JobId, JobState, Place } from '../../core/job.ts'
 import type { ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
 import type { Backlog, QueueDepth, Selector } from '../../core/ports/operations.ts'
-import { FENCED, type Finished, type Outcome } from '../../core/ports/work.ts'
+import { FENCED, type Finished } from '../../core/ports/work.ts'
 import { Table } from '../../core/table.ts'
 import type { Hold } from '../limits/limits.ts'
 import { refusal } from './caps.ts'
@@ -27,6 +27,7 @@ import { LineUp } from './line-up.ts'
 import { matches, Pauses } from './pauses.ts'
 import type {
   Admit,
+  Ended,
   Headroom,
   HeadroomRefusal,
   Notes,
@@ -36,7 +37,7 @@ import type {
   SchedulerSubmit,
   View,
 } from './port.ts'
-import { retryDelayMs } from './retry.ts'
+import { mostFails, retryDelayMs } from './retry.ts'
 import { Shares } from './shares.ts'
 import { Timers } from './timers.ts'
 
@@ -219,7 +220,7 @@ class PureScheduler implements Scheduler {
     if (entry !== undefined && entry.lease !== null && entry.attempt === attempt) this.#serve(entry.lease, 0, tokens)
   }
 
-  finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished {
+  finish(id: JobId, attempt: number, outcome: Ended, now: number): Finished {
     this.#now = now
     const entry = this.#entries.get(id)
     if (entry === undefined || entry.lease === null || entry.attempt !== attempt) return FENCED
@@ -249,11 +250,12 @@ class PureScheduler implements Scheduler {
       return { kind: 'again', notBeforeMono: now }
     }
     entry.fails++
-    if (!outcome.retry || entry.fails >= this.#options.maxAttempts) {
+    if (!outcome.retry || entry.fails >= mostFails(this.#options, outcome.isUntried)) {
       this.#end(entry, now)
       return ended('failed')
     }
-    const notBeforeMono = now + retryDelayMs(this.#options, entry.fails, outcome.error.retryAfterMs)
+    const { retryAfterMs } = outcome.error
+    const notBeforeMono = now + retryDelayMs(this.#options, entry.fails, retryAfterMs, outcome.isUntried)
     this.#giveBack(lease, notBeforeMono, false, now)
     return { kind: 'again', notBeforeMono }
   }

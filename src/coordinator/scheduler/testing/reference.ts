@@ -6,8 +6,8 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { JobState } from '../../../core/job.ts'
 import type { ScheduledJob, Tally } from '../../../core/ports/coordinator.ts'
 import type { Backlog, QueueDepth, Selector } from '../../../core/ports/operations.ts'
-import type { Finished, Outcome } from '../../../core/ports/work.ts'
-import type { Headroom, Notes, SchedulerEvent, SchedulerOptions, SchedulerSubmit } from '../port.ts'
+import type { Finished } from '../../../core/ports/work.ts'
+import type { Ended, Headroom, Notes, SchedulerEvent, SchedulerOptions, SchedulerSubmit } from '../port.ts'
 
 /** It keeps none. */
 const NO_NOTES = null as unknown as Notes
@@ -279,7 +279,7 @@ export class Reference {
     if (found?.state === 'leased' && found.attempt === attempt) this.#charge(found, 0, tokens)
   }
 
-  finish(id: string, attempt: number, outcome: Outcome, now: number): Finished {
+  finish(id: string, attempt: number, outcome: Ended, now: number): Finished {
     const found = this.#find(id)
     if (found?.state !== 'leased' || found.attempt !== attempt) return { kind: 'fenced' }
     const usage = outcome.kind === 'released' ? undefined : outcome.usage
@@ -300,14 +300,15 @@ export class Reference {
     }
     found.fails++
     const { maxAttempts, retryBaseMs, retryCapMs, jitter } = this.#options
-    if (!outcome.retry || found.fails >= maxAttempts) {
+    const isUntried = outcome.isUntried === true
+    if (!outcome.retry || found.fails >= (isUntried ? 16 : maxAttempts)) {
       this.#end(found)
       return { kind: 'ended', state: 'failed' }
     }
     const notBeforeMono =
       now +
       Math.max(
-        jitter() * Math.min(retryCapMs, retryBaseMs * 2 ** (found.fails - 1)),
+        isUntried ? 0 : jitter() * Math.min(retryCapMs, retryBaseMs * 2 ** (found.fails - 1)),
         Math.min(300_000, outcome.error.retryAfterMs ?? 0),
       )
     this.#giveBack(found, notBeforeMono, false, now)

@@ -7,8 +7,7 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { JobId } from '../../../core/job.ts'
 import type { ScheduledJob } from '../../../core/ports/coordinator.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
-import type { Outcome } from '../../../core/ports/work.ts'
-import type { Headroom, Scheduler, SchedulerOptions } from '../port.ts'
+import type { Ended, Headroom, Scheduler, SchedulerOptions } from '../port.ts'
 import { job } from './jobs.ts'
 
 export const WALK_OPTIONS: SchedulerOptions = {
@@ -205,7 +204,7 @@ export class Walker {
   }
 }
 
-function outcome(m: number): Outcome {
+function outcome(m: number): Ended {
   const usage = m % 3 === 0 ? undefined : { promptTokens: m % 250, completionTokens: m % 170, estimated: false }
   const timing = { queuedMs: 0, totalMs: 0, attempts: 1 }
   switch (m % 8) {
@@ -219,6 +218,7 @@ function outcome(m: number): Outcome {
         kind: 'failed',
         error: new SluiceError('provider_error', m % 16 < 8 ? {} : { retryAfterMs: m % 90 }),
         retry: true,
+        isUntried: m % 5 === 0,
         ...(usage && { usage }),
       }
     case 5:
