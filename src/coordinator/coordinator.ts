@@ -169,12 +169,13 @@ class PureCoordinator implements Coordinator {
     this.#collect()
   }
 
-  restore(job: ScheduledJob, { tally, failedAt, reservation, held }: Found, now: number): void {
+  restore(job: ScheduledJob, found: Found, now: number): void {
+    const { tally, failedAt, held } = found
     this.#now = now
     const source = held?.claim.source ?? null
     const repeats = held === null ? isRepeat(this.#sharing.find(job, now)) : source !== null
-    const amounts = held === null ? reservation : held.claim.reservation
-    const hold = this.#spending.adopt(job, repeats, amounts, held !== null, now)
+    const claim = held?.claim ?? null
+    const hold = this.#spending.adopt(job, repeats, { reservation: (claim ?? found).reservation, claim }, now)
     this.#scheduler.restore(job, tally, now, repeats, hold)
     if (held === null) this.#sharing.take(job, now)
     else this.#sharing.adopt(job, source)
@@ -367,7 +368,7 @@ class PureCoordinator implements Coordinator {
 
   explain(ask: RouteAsk, now: number): RouteTrace {
     const notes = ask.job === undefined ? null : this.#scheduler.notes(ask.job)
-    return this.#plan.explain(notes?.job ?? asJob(ask, now), now, notes?.failedAt)
+    return this.#plan.explain(asJob(ask, now), now, notes)
   }
 
   // ------------------------------------------------------------ results

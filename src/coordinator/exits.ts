@@ -2,7 +2,7 @@
  * How jobs leave: an attempt's end teaches the plan, becomes a verdict, and is told. Whatever ends a lease (finished,
  * handed back, lost, given up), the scheduler calls `settle`, the one place where a claim is given back.
  */
-import type { JobId } from '../core/job.ts'
+import type { Instead, JobId } from '../core/job.ts'
 import { type Claim, FENCED, type Finished, type Outcome } from '../core/ports/work.ts'
 import {
   cameTo,
@@ -83,13 +83,14 @@ export class Exits {
     notes.failedAt = failedAt
     if (coolingMs !== null && coolingMs >= NOTICED_COOL_MS)
       this.#results.notice({ type: 'cooling', deployment, model: job.model, code, ms: coolingMs })
+    const may = (instead: Instead) => (this.#spending.isHopeless(job, instead, now) ? 'never' : 'later')
     const verdict = verdictOn(outcome, {
       hereInMs: this.#plan.coolsForMs(notes, now),
-      elsewhereInMs: this.#plan.elsewhereInMs(notes, now),
+      elsewhereInMs: this.#plan.elsewhereInMs(notes, now, may),
       roomMs: job.deadlineMono - now,
     })
     if (verdict.kind !== 'failed' || !verdict.retry) return verdict
-    const untried = this.#plan.untried(notes, now)
+    const untried = this.#plan.untried(notes, now, may)
     const isUntried = untried !== null && told.textShown !== true
     // Where something works it is no storm on what fails
     const budgetMs = untried?.works === true ? 0 : this.#plan.retriesInMs(notes, now)

@@ -124,13 +124,19 @@ export class Leasing {
   }
 
   #generate(job: ScheduledJob, notes: Notes, now: number): HeadroomRefusal | null {
-    const before = notes.hold
+    const wasHeld = notes.hold !== null
     const short = this.#spending.start(notes, now)
     if (short !== null) return short
-    const found = this.#plan.claim(notes, now)
+    let unpaid: HeadroomRefusal | null = null
+    const found = this.#plan.claim(notes, now, (instead) => {
+      if (this.#spending.isHopeless(job, instead, now)) return 'never'
+      const lack = this.#spending.replace(notes, instead, now)
+      unpaid ??= lack
+      return lack === null ? 'yes' : 'later'
+    })
     if ('scope' in found) {
-      this.#spending.unstart(notes, before, now)
-      return found
+      this.#spending.unstart(notes, wasHeld, now)
+      return unpaid ?? found
     }
     this.#sharing.starts(job)
     notes.claim = { ...found, reservation: amountsOf(notes.hold) }

@@ -1,15 +1,19 @@
 /** The plan among the other parts: fallbacks, quotas and retries from a job's submit to its end. */
 import { expect, it } from 'vitest'
 import { SluiceError } from '../core/errors.ts'
-import type { Found, PlanDeployment, PlanModel } from '../core/ports/coordinator.ts'
+import type { Found, PlanDeployment, PlanModel, ScheduledJob } from '../core/ports/coordinator.ts'
 import type { Outcome } from '../core/ports/work.ts'
 import { type CoordinatorOptions, createCoordinator } from './coordinator.ts'
-import { done, job, OPTIONS } from './scheduler/testing/jobs.ts'
+import { done, OPTIONS, job as scheduled } from './scheduler/testing/jobs.ts'
 
 const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({
   ...{ name, kinds: ['chat'], upstreamModel: null, concurrent: Infinity, order: 0, revision: '' },
   ...more,
 })
+/** Its caller may use all models. */
+const job = (id: string, more: Partial<ScheduledJob> = {}): ScheduledJob =>
+  scheduled(id, { instead: ['long', 'frank', 'small'].map((model) => ({ model })), ...more })
+
 const refused = (upstreamCode: string, textShown = false): Outcome => ({
   kind: 'failed',
   error: new SluiceError('provider_rejected', { upstreamCode }),

@@ -3,7 +3,7 @@
  * settled, and where usage is recorded.
  */
 import type { SluiceError } from '../core/errors.ts'
-import type { Awaited, TenantId, Usage } from '../core/job.ts'
+import type { Awaited, Instead, TenantId, Usage } from '../core/job.ts'
 import type {
   Amounts,
   Calendar,
@@ -14,6 +14,7 @@ import type {
   TenantStanding,
 } from '../core/limits.ts'
 import type { ScheduledJob } from '../core/ports/coordinator.ts'
+import type { Claim } from '../core/ports/work.ts'
 import type { AttemptEnd, Cost, UsageRecord } from '../core/usage-record.ts'
 import { blockOf, placesOf, roomAt } from './blocked.ts'
 import { type Ending, ofRepeat, seenOf } from './ending.ts'
@@ -29,6 +30,12 @@ export interface SpendingOptions {
   readonly results: Results
   /** Something was given back; who waits for one of these accounts may try again. */
   readonly gaveBack: (accounts: readonly string[]) => void
+}
+
+/** `claim`: of one that runs; null: it waits. */
+export interface Adopted {
+  readonly reservation: Amounts | null
+  readonly claim: Claim | null
 }
 
 /** See 0045. */
@@ -89,18 +96,17 @@ export class Spending {
     const held = holds ? this.#limits.reserve(weighed, false, now) : this.#limits.lacks(weighed, false, now)
     if (held === null || 'amounts' in held) return held
     // It waits, unless there will be no room for it in time, or only more money helps
-    const { waitMs, unit } = held
-    const isHopeless = waitMs === null || unit === 'nano_dollars' || now + waitMs > job.deadlineMono
-    return job.policy === 'wait' && !isHopeless ? null : refusalOf(held, job.model, this.#jitter())
+    return job.policy === 'wait' && !isHopeless(held, job, now) ? null : refusalOf(held, job.model, this.#jitter())
   }
 
   /** What it held before a restart. */
-  adopt(job: ScheduledJob, repeats: boolean, amounts: Amounts | null, isRunning: boolean, now: number): Hold | null {
+  adopt(asked: ScheduledJob, repeats: boolean, { reservation: amounts, claim }: Adopted, now: number): Hold | null {
+    const job = claim === null ? asked : asClaimed(asked, claim)
     // It was to repeat an answer that is not there any more: it weighs more now, and holds that when it is leased
     const isTooLittle = !repeats && job.share !== undefined && amounts?.inputTokens === 0
     return amounts === null || isTooLittle
       ? null
-      : this.#limits.adopt(repeats ? asRepeat(job) : job, amounts, isRunning, now)
+      : this.#limits.adopt(repeats ? asRepeat(job) : job, amounts, claim !== null, now)
   }
 
   /** The accounts that may block it alone. */
@@ -166,13 +172,38 @@ export class Spending {
     return block
   }
 
-  /** It could not start after all: it holds what it held before. */
-  unstart(notes: Notes, before: Hold | null, now: number): void {
-    if (before !== null) this.#limits.unstart(before)
-    else if (notes.hold !== null) {
-      this.#limits.settle(notes.hold, null, now)
-      notes.hold = null
+  /** Is there no room for another model's answer in its place, and will there be none that is worth waiting for? */
+  isHopeless(job: ScheduledJob, instead: Instead, now: number): boolean {
+    const short = this.#limits.lacks(replaced(job, instead), false, now)
+    return short !== null && isHopeless(short, job, now)
+  }
+
+  /**
+   * Another model is to answer in its place: what it holds is held by that one's limits and price. Where there is no
+   * room for that, it holds what it held.
+   */
+  replace(notes: Notes, instead: Instead, now: number): HeadroomRefusal | null {
+    const { job, hold: before } = notes
+    const amounts = amountsOf(before)
+    if (before !== null) this.#limits.settle(before, null, now)
+    const as = replaced(job, instead)
+    const held = this.#limits.reserve(as, true, now)
+    if (held === null || 'amounts' in held) {
+      notes.hold = held
+      if (before !== null) this.#free(before)
+      return null
     }
+    notes.hold = amounts && this.#limits.adopt(job, amounts, true, now)
+    return blockOf(held, this.#limits.await(held, as, now), before !== null, now)
+  }
+
+  /** It could not start after all: `wasHeld`, it goes on holding what it weighs. */
+  unstart(notes: Notes, wasHeld: boolean, now: number): void {
+    const { hold } = notes
+    if (hold === null) return
+    if (wasHeld) return this.#limits.unstart(hold)
+    this.#limits.settle(hold, null, now)
+    notes.hold = null
   }
 
   /** Output tokens as they stream. What ran out, where that is to end the answer. */
@@ -183,9 +214,10 @@ export class Spending {
 
   /** Its lease is over. */
   settle(notes: Notes, ended: Ending, now: number): void {
-    const { job, attempt, hold, claim } = notes
+    const { attempt, hold, claim } = notes
     const { deployment, source } = claim!
     const isRepeat = source !== undefined
+    const job = asClaimed(notes.job, claim!)
     const { end, usage, cost = guessOf(job, usage) } = isRepeat ? ofRepeat(ended) : ended
     if (hold !== null) {
       notes.hold = null
@@ -196,7 +228,7 @@ export class Spending {
       this.#free(hold)
     }
     if (usage === undefined) return
-    this.#record(job, attempt, isRepeat ? { deployment: null, source } : { deployment }, end, usage, cost)
+    this.#record(notes.job, attempt, isRepeat ? { deployment: null, source } : { deployment }, end, usage, cost)
   }
 
   /** Its worker's process died, and with it what it held. */
@@ -238,6 +270,22 @@ export const amountsOf = (hold: Hold | null): Amounts | null => hold?.amounts ??
 
 /** As limits weigh what repeats another's answer: a request, and no tokens. */
 const asRepeat = (job: ScheduledJob): ScheduledJob => ({ ...job, promptTokens: 0, maxOutputTokens: 0, price: null })
+
+/** As limits weigh what another model answers. */
+const replaced = (job: ScheduledJob, { model, price }: Instead): ScheduledJob => ({
+  ...job,
+  model,
+  price: price ?? null,
+})
+
+/** The job as it runs: by the model that answers it. */
+function asClaimed(job: ScheduledJob, { model }: Pick<Claim, 'model'>): ScheduledJob {
+  if (model === undefined) return job
+  return replaced(job, job.instead?.find((one) => one.model === model) ?? { model })
+}
+
+const isHopeless = ({ waitMs, unit }: Shortfall, { deadlineMono }: ScheduledJob, now: number): boolean =>
+  waitMs === null || unit === 'nano_dollars' || now + waitMs > deadlineMono
 
 /** Nobody knows when one that runs will end. */
 const awaitedOf = ({ level, unit, window, waitMs }: Shortfall): Awaited => ({

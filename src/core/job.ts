@@ -58,6 +58,13 @@ export interface Needs {
   readonly tags: readonly string[]
 }
 
+/** A model that may answer in place of the one that a request names. */
+export interface Instead {
+  readonly model: string
+  /** Nano-dollars a token; absent: nobody knows. */
+  readonly price?: TokenPrice
+}
+
 /** Jobs of the same key asked the same, of the same tenant (and user): one may be answered with another's answer. */
 export interface Share {
   readonly key: string
@@ -108,6 +115,8 @@ export interface JobDraft {
   readonly run?: string
   /** Nano-dollars a token when it was accepted; absent: nobody knows. */
   readonly price?: TokenPrice
+  /** Of its model's fallbacks, when it was accepted, those that its caller may use. Absent: none. */
+  readonly instead?: readonly Instead[]
   /** With which requests it may share an answer; absent: with none. */
   readonly share?: Share
   /** Absent: any deployment of its model will do. */

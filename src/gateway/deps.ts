@@ -12,6 +12,7 @@ import type { Admission } from '../core/ports/admission.ts'
 import type { Audit } from '../core/ports/audit.ts'
 import type { Benchmarks } from '../core/ports/benchmarks.ts'
 import type { Conversations } from '../core/ports/conversations.ts'
+import type { Fallbacks } from '../core/ports/coordinator.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
 import type { Dialects } from '../core/ports/dialect.ts'
 import type { Engine } from '../core/ports/engine.ts'
@@ -44,6 +45,8 @@ export interface PublicRoute {
   readonly kinds: readonly JobKind[]
   /** The provider's name for the model: how it counts tokens. Null: as clients call it. */
   readonly upstreamModel: string | null
+  /** Models that answer in its place; absent: none. */
+  readonly fallbacks?: Fallbacks
   /** Several: which one answers is chosen. */
   readonly deployments?: ReadonlyArray<{ readonly tags?: readonly string[] }>
 }

@@ -205,8 +205,9 @@ export const controlCases: readonly Case[] = [
       const good = await runJob(engine, worker)
       expect(await engine.submissions.redrive(good.id, null)).toBeNull()
       const price = { input: 1.5, output: 2 }
-      const job = accepted((await engine.submissions.redrive(bad.id, null, price))!)
-      expect((await engine.jobs.get(job.id))?.price).toEqual(price)
+      const instead = [{ model: 'b', price }, { model: 'c' }]
+      const job = accepted((await engine.submissions.redrive(bad.id, null, { price, instead }))!)
+      expect(await engine.jobs.get(job.id)).toMatchObject({ price, instead })
       expect(job).toMatchObject({ redriveOf: bad.id, metadata: { a: 'b' }, options: { lane: 'l' } })
       expect(job.id).not.toBe(bad.id)
       const lease = await worker.one(job)

@@ -13,6 +13,9 @@ const model = (name: string, deployments: PlanDeployment[], more: Partial<PlanMo
 })
 const BROKEN: Failure = { code: 'provider_error', retryAfterMs: undefined, elsewhere: false }
 
+/** The caller may use any of them. */
+const ALL = ['other', 'long', 'frank'].map((name) => ({ model: name }))
+
 class Stage {
   readonly plan: Plan
   now = 0
@@ -25,7 +28,7 @@ class Stage {
   claim(more: Partial<ScheduledJob> = {}, failedAt: FailedAt = []): Planned & { readonly at: string | null } {
     const id = `j${++this.#made}`
     const notes: Planned = {
-      job: job(id, { acceptedMono: this.now, maxOutputTokens: 100, ...more }),
+      job: job(id, { acceptedMono: this.now, maxOutputTokens: 100, instead: ALL, ...more }),
       failedAt,
       call: null,
     }
@@ -299,6 +302,34 @@ it('that it is busy is no reason for another model', () => {
     model('other', [deployment('o')]),
   )
   expect([stage.claim().at, stage.claim().at]).toEqual(['a', null])
+})
+
+it('but that its provider wants to be left alone for long is one', () => {
+  for (const [askedMs, at] of [
+    [10_000, null],
+    [3_600_000, 'other o'],
+  ] as const) {
+    const stage = new Stage(model('chat', [deployment('a')], { fallbacks: INSTEAD }), model('other', [deployment('o')]))
+    const limited: Failure = { code: 'provider_rate_limited', retryAfterMs: askedMs, elsewhere: false }
+    expect(stage.claim({}, stage.end(stage.claim(), limited)).at, `${askedMs}`).toBe(at)
+  }
+})
+
+it('a lone deployment is no exception: a prompt that is too long for it goes to the model for that', () => {
+  const stage = new Stage(
+    model('chat', [deployment('a', { contextTokens: 1_000 })], { fallbacks: INSTEAD }),
+    model('long', [deployment('l')]),
+  )
+  expect(stage.claim({ promptTokens: 1_001 }).at).toBe('long l')
+})
+
+it('a model that the caller may not use answers nothing', () => {
+  const stage = withFallbacks()
+  const others = [{ model: 'long' }]
+  const first = stage.claim({ instead: others })
+  const second = stage.claim({ instead: others }, stage.end(first, BROKEN))
+  expect(['a', 'b']).toContain(stage.claim({ instead: others }, stage.end(second, BROKEN)).at)
+  expect(stage.claim({ promptTokens: 1_001, instead: [{ model: 'other' }] }).at).toMatch(/^[ab]$/)
 })
 
 it('a prompt that is too long goes to the model for that at once', () => {

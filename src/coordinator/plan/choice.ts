@@ -33,7 +33,7 @@ const CACHE_LOAD = 1.5
 const CACHE_CALLS = 4
 const CACHE_PACE = 1.5
 
-/** A deployment that asked to be left alone for longer is not waited for by a job that failed at the others. */
+/** A deployment that asked to be left alone for longer is not waited for where there is another way. */
 const SOON_MS = 10_000
 
 /** Tiers: what comes first, then what was ejected with too many others, then where the job has failed. */
@@ -75,7 +75,7 @@ export class Choice {
       const upstream = one.upstreamName(asked.model)
       if (one.health.brokenSince(upstream, now) !== null) return false
       const out = this.#out(one, asked, now)
-      if (out === 'cooling') return one.health.coolUntilMono(upstream) - now <= SOON_MS
+      if (out === 'cooling') return this.isSoon(one, asked.model, now)
       return out === 'slots' || out === 'quota'
     })
   }
@@ -114,6 +114,11 @@ export class Choice {
     if (!health.isWell && health.coolUntilMono(one.upstreamName(model)) > now) return 'cooling'
     if (this.#isDrained(one.name)) return 'drained'
     return quota.waitMs(tokens, now) > 0 ? 'quota' : null
+  }
+
+  /** Is one that asked to be left alone worth waiting for? */
+  isSoon(one: DeploymentState, model: string, now: number): boolean {
+    return one.health.coolUntilMono(one.upstreamName(model)) - now <= SOON_MS
   }
 
   /** Its last call ended well, as far as is known, and it may be called, when it has room. */

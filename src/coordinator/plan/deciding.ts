@@ -1,4 +1,5 @@
 /** Where a job goes now: to a deployment of its own model, or of one that answers in its place. Nothing is taken. */
+import type { Instead } from '../../core/job.ts'
 import type { FailedAt, ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Affinities } from './affinity.ts'
 import { type Asked, bestUnitMs, type Choice, pick } from './choice.ts'
@@ -6,7 +7,7 @@ import type { DeploymentState } from './deployment.ts'
 import { drawOf } from './draw.ts'
 import { failedThere, neverThere, refusedFor } from './failed-at.ts'
 import type { Ask } from './policies/policy.ts'
-import { fitFor, isTooLong, type Route } from './route.ts'
+import { fitFor, insteadFor, isTooLong, type Route } from './route.ts'
 import { workOf } from './speed.ts'
 import type { Traced } from './trace.ts'
 
@@ -16,6 +17,9 @@ export interface Chosen {
   /** That is asked for. */
   readonly model: string
 }
+
+/** May this one answer in a job's place: has it room there, by its limits and budgets, or will it have? */
+export type MayAnswer = (instead: Instead) => 'yes' | 'later' | 'never'
 
 export class Deciding {
   readonly #choice: Choice
@@ -28,61 +32,70 @@ export class Deciding {
     this.#find = find
   }
 
-  /** The job's own model, or one that answers in its place. `each`: what was looked at, in turn. */
+  /**
+   * The job's own model, or one that answers in its place. `may`: asked before that one is chosen. `each`: what was
+   * looked at, in turn.
+   */
   decide(
     route: Route,
     job: ScheduledJob,
     failedAt: FailedAt,
     outputTokens: number,
     now: number,
+    may: MayAnswer,
     each: (step: Traced) => void,
   ): Chosen | null {
     const reason = refusedFor(failedAt) ?? (isTooLong(route[job.kind], job) ? 'contextWindow' : null)
     const { fallbacks } = route
-    const isRefused = reason !== null && fallbacks[reason].length > 0
-    if (!isRefused) {
-      const isReplaceable = !isWell(route[job.kind].all) && this.#isReplaced(fallbacks.general, job, failedAt, now)
-      const own = this.#look(route, job.model, job, failedAt, outputTokens, now, false, isReplaceable)
-      const isLast = own.chosen !== null && !this.#choice.isWhereItFailed
-      if (isLast || fallbacks.general.length === 0 || !this.#isOut(own, job, now)) {
-        each(own)
-        return own.chosen === null ? null : { state: own.chosen, route, model: job.model }
-      }
-      const candidates = [...own.candidates]
-      each({ ...own, candidates, chosen: null })
-      const other = this.#instead(fallbacks.general, job, failedAt, outputTokens, now, each)
-      if (other !== null || own.chosen === null) return other
-      each({ ...own, candidates })
-      return { state: own.chosen, route, model: job.model }
-    }
-    return this.#instead(fallbacks[reason], job, failedAt, outputTokens, now, each)
+    const refused = reason === null ? NONE : insteadFor(fallbacks[reason], job)
+    if (refused.length > 0) return chosenOf(this.#instead(refused, job, failedAt, outputTokens, now, may, each))
+    const others = insteadFor(fallbacks.general, job)
+    const isReplaceable = others.length > 0 && this.#areReplaced(route, others, job, failedAt, now)
+    const own = this.#look(route, job.model, job, failedAt, outputTokens, now, null, isReplaceable)
+    const isElsewhere = own.chosen !== null && !this.#choice.isWhereItFailed
+    if (isElsewhere || others.length === 0 || !this.#isOut(own, job, now)) return last(own, each)
+    each({ ...own, candidates: [...own.candidates], chosen: null })
+    const other = this.#instead(others, job, failedAt, outputTokens, now, may, each)
+    if (other !== 'none') return chosenOf(other)
+    return last(this.#look(route, job.model, job, failedAt, outputTokens, now, null, false), each)
   }
 
-  /** Does one of these models work? That it is busy doesn't matter: it is waited for. */
-  #isReplaced(models: readonly string[], job: ScheduledJob, failedAt: FailedAt, now: number): boolean {
-    return models.some((model) => {
+  /** Is something of the route broken, and does one of these models work? If it is busy, it is waited for. */
+  #areReplaced(route: Route, others: readonly Instead[], job: ScheduledJob, failedAt: FailedAt, now: number): boolean {
+    if (route[job.kind].all.every(({ health }) => health.isWell)) return false
+    return others.some(({ model }) => {
       const group = this.#find(model)?.[job.kind]
       if (group === undefined || isTooLong(group, job)) return false
       return fitFor(group, job).some((one) => !failedThere(failedAt, one.name) && this.#choice.works(one, model, now))
     })
   }
 
+  /** `later`: one of them is waited for. */
   #instead(
-    models: readonly string[],
+    others: readonly Instead[],
     job: ScheduledJob,
     failedAt: FailedAt,
     outputTokens: number,
     now: number,
+    may: MayAnswer,
     each: (step: Traced) => void,
-  ): Chosen | null {
-    for (const model of models) {
+  ): Chosen | 'later' | 'none' {
+    let found: 'later' | 'none' = 'none'
+    for (const other of others) {
+      const { model } = other
       const route = this.#find(model)
       if (route === null || isTooLong(route[job.kind], job)) continue
-      const step = this.#look(route, model, job, failedAt, outputTokens, now, true, false)
+      const step = this.#look(route, model, job, failedAt, outputTokens, now, other, false)
       each(step)
-      if (step.chosen !== null) return { state: step.chosen, route, model }
+      if (step.chosen === null) {
+        if (!this.#isOut(step, job, now)) found = 'later'
+        continue
+      }
+      const answer = may(other)
+      if (answer === 'yes') return { state: step.chosen, route, model }
+      if (answer === 'later') found = 'later'
     }
-    return null
+    return found
   }
 
   #look(
@@ -92,9 +105,10 @@ export class Deciding {
     failedAt: FailedAt,
     outputTokens: number,
     now: number,
-    isFallback: boolean,
+    instead: Instead | null,
     isReplaceable: boolean,
   ): Traced {
+    const isFallback = instead !== null
     const group = route[job.kind]
     const { promptTokens } = job
     const cachedAt = job.affinity && route.policy.followsCache ? this.#affinities.get(job.affinity) : null
@@ -111,9 +125,18 @@ export class Deciding {
   #isOut({ route, asked }: Traced, job: ScheduledJob, now: number): boolean {
     return fitFor(route[job.kind], job).every((one) => {
       const why = this.#choice.why(one, asked, now)
+      if (why === 'cooling') return !this.#choice.isSoon(one, asked.model, now)
       return why === 'failed_here' || why === 'drained' || why === 'broken' || neverThere(asked.failedAt, one.name)
     })
   }
 }
 
-const isWell = (states: readonly DeploymentState[]): boolean => states.every(({ health }) => health.isWell)
+const NONE: readonly Instead[] = []
+
+const chosenOf = (found: Chosen | 'later' | 'none'): Chosen | null => (typeof found === 'string' ? null : found)
+
+/** Its own model, in the end: one of its deployments, or none. */
+function last(own: Traced, each: (step: Traced) => void): Chosen | null {
+  each(own)
+  return own.chosen === null ? null : { state: own.chosen, route: own.route, model: own.asked.model }
+}

@@ -24,12 +24,12 @@ import type { HeadroomRefusal, Notes } from '../scheduler/port.ts'
 import { Timers } from '../scheduler/timers.ts'
 import { Affinities } from './affinity.ts'
 import { Choice } from './choice.ts'
-import { Deciding } from './deciding.ts'
+import { Deciding, type MayAnswer } from './deciding.ts'
 import { DeploymentState } from './deployment.ts'
 import { failedThere, neverThere, refusedFor, withFailure } from './failed-at.ts'
 import type { Cooling, Waiting } from './health.ts'
 import type { QuotaHold } from './quota.ts'
-import { fitFor, isTooLong, type Route, routeOf } from './route.ts'
+import { fitFor, insteadFor, isTooLong, type Route, routeOf } from './route.ts'
 import { workOf } from './speed.ts'
 import { type Traced, traceOf } from './trace.ts'
 
@@ -86,6 +86,7 @@ const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
 /** Of nine answers in ten what is held is enough; the tenth is counted as it is written. */
 const OUTPUT_QUANTILE = 0.9
 const UNKNOWN_OUTPUT_TOKENS = 1_024
+const ALWAYS: MayAnswer = () => 'yes'
 const KINDS: readonly JobKind[] = ['chat', 'embedding']
 
 export class Plan {
@@ -149,8 +150,11 @@ export class Plan {
 
   // ------------------------------------------------------------ claim
 
-  /** Takes a slot, and what the call weighs there. Every claim must be released, once. */
-  claim(notes: Planned, now: number): Claimed | HeadroomRefusal {
+  /**
+   * Takes a slot, and what the call weighs there. Every claim must be released, once. `may`: asked last, before another
+   * model answers in the place of the job's; then it does.
+   */
+  claim(notes: Planned, now: number, may: MayAnswer = ALWAYS): Claimed | HeadroomRefusal {
     const { job, failedAt } = notes
     const route = this.#index.find(job.model)
     if (route === null) return NO_MODEL
@@ -166,7 +170,7 @@ export class Plan {
     )
       return this.#isOpen(lone[0], job.model, now) ? this.#begin(notes, lone[0], route, job.model, 0, now) : FULL
     let refusal: HeadroomRefusal | null = null
-    const chosen = this.#deciding.decide(route, job, failedAt, outputTokens, now, (step) => {
+    const chosen = this.#deciding.decide(route, job, failedAt, outputTokens, now, may, (step) => {
       if (step.chosen === null) refusal ??= this.#refusal(step, job, now)
     })
     return chosen === null
@@ -241,14 +245,21 @@ export class Plan {
     return Math.min(job.maxOutputTokens ?? Infinity, expected)
   }
 
-  /** Where a job like this one would go now, and why. Nothing is taken. */
-  explain(job: ScheduledJob, now: number, failedAt: FailedAt = []): RouteTrace {
+  /** Where a job like this one would go now, and why. Nothing is taken. `notes`: of a job that is there. */
+  explain(asked: ScheduledJob, now: number, notes: Pick<Planned, 'job' | 'failedAt'> | null = null): RouteTrace {
+    const job = notes?.job ?? asked
     const route = this.#index.find(job.model)
     const steps: Traced[] = []
-    if (route !== null)
-      this.#deciding.decide(route, job, failedAt, this.#expected(job), now, (step) =>
+    if (route !== null) {
+      // Who asks for no job may use all of them
+      const all = Object.values(route.fallbacks)
+        .flat()
+        .map((model) => ({ model }))
+      const free = notes === null ? { ...job, instead: all } : job
+      this.#deciding.decide(route, free, notes?.failedAt ?? [], this.#expected(job), now, ALWAYS, (step) =>
         steps.push({ ...step, candidates: [...step.candidates] }),
       )
+    }
     return traceOf(job, steps, this.#choice, now)
   }
 
@@ -345,7 +356,7 @@ export class Plan {
   /** Is there another model for what this one refuses? */
   hasInstead({ job, failedAt }: Planned, refused: Refused): boolean {
     const route = this.#index.find(job.model)
-    return route !== null && refusedFor(failedAt) === null && route.fallbacks[refused].length > 0
+    return route !== null && refusedFor(failedAt) === null && insteadFor(route.fallbacks[refused], job).length > 0
   }
 
   /** How long no call starts where this one ran. */
@@ -360,9 +371,9 @@ export class Plan {
   }
 
   /** How long until a deployment other than where it ran may be called for the job? Null: there is no other. */
-  elsewhereInMs(notes: Planned, now: number): number | null {
+  elsewhereInMs(notes: Planned, now: number, may: MayAnswer = ALWAYS): number | null {
     let least: number | null = null
-    for (const { state, model } of this.#elsewhere(notes)) {
+    for (const { state, model } of this.#elsewhere(notes, may)) {
       const inMs = Math.max(0, state.health.coolUntilMono(state.upstreamName(model)) - now)
       least = Math.min(least ?? Infinity, inMs)
     }
@@ -370,21 +381,26 @@ export class Plan {
   }
 
   /** Is there a deployment where the job has not failed, and does one such work? */
-  untried(notes: Planned, now: number): Untried | null {
-    const untried = this.#elsewhere(notes).filter(({ state }) => !failedThere(notes.failedAt, state.name))
+  untried(notes: Planned, now: number, may: MayAnswer = ALWAYS): Untried | null {
+    const untried = this.#elsewhere(notes, may).filter(({ state }) => !failedThere(notes.failedAt, state.name))
     if (untried.length === 0) return null
     return { works: untried.some(({ state, model }) => this.#choice.works(state, model, now)) }
   }
 
   /** Those that may be called for the job, when they have room, beside the one where it ran. */
-  #elsewhere({ job, failedAt, call }: Planned): ReadonlyArray<{ state: DeploymentState; model: string }> {
+  #elsewhere(
+    { job, failedAt, call }: Planned,
+    may: MayAnswer,
+  ): ReadonlyArray<{ state: DeploymentState; model: string }> {
     const here = (call as Call).state
     const route = this.#index.find(job.model)
     if (route === null) return []
     const reason = refusedFor(failedAt)
     const { fallbacks } = route
-    const isRefused = reason !== null && fallbacks[reason].length > 0
-    const models = [...(isRefused ? [] : [job.model]), ...fallbacks[isRefused ? reason : 'general']]
+    const refused = reason === null ? [] : insteadFor(fallbacks[reason], job)
+    const others = insteadFor(fallbacks.general, job)
+    const instead = (refused.length > 0 ? refused : others).filter((one) => may(one) !== 'never')
+    const models = [...(refused.length > 0 ? [] : [job.model]), ...instead.map(({ model }) => model)]
     return models.flatMap((model) => {
       const group = this.#index.find(model)?.[job.kind]
       if (group === undefined || (model !== job.model && isTooLong(group, job))) return []

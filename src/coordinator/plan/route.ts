@@ -1,5 +1,5 @@
 /** A model's deployments, by what they can do. */
-import type { JobKind } from '../../core/job.ts'
+import type { Instead, JobKind } from '../../core/job.ts'
 import type { Fallbacks, PlanModel, ScheduledJob } from '../../core/ports/coordinator.ts'
 import { NO_FALLBACKS } from '../../core/ports/coordinator.ts'
 import type { DeploymentState } from './deployment.ts'
@@ -75,3 +75,9 @@ export function fitFor({ all, smallestContext }: Group, job: ScheduledJob): read
 /** Its prompt is too long for all of them, by what is known. */
 export const isTooLong = ({ all, smallestContext }: Group, { promptTokens }: ScheduledJob): boolean =>
   promptTokens > smallestContext && all.every((state) => promptTokens > contextOf(state))
+
+/** Of a model's fallbacks those that this job may be answered by, in their order. */
+export const insteadFor = (models: readonly string[], { instead }: ScheduledJob): readonly Instead[] =>
+  instead === undefined || models.length === 0
+    ? []
+    : models.flatMap((model) => instead.find((one) => one.model === model) ?? [])

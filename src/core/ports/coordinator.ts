@@ -11,6 +11,7 @@ import type { ErrorCode, SluiceError } from '../errors.ts'
 import type {
   Abilities,
   Cached,
+  Instead,
   JobId,
   JobKind,
   JobState,
@@ -78,6 +79,8 @@ export interface ScheduledJob {
   readonly share?: Share
   /** What a deployment must be able to do for it; absent: answer. */
   readonly needs?: Needs
+  /** Of its model's fallbacks those that may answer it; absent: none. */
+  readonly instead?: readonly Instead[]
   /** Digest of what its prompt begins with: jobs of the same one are best answered where the last one was. */
   readonly affinity?: string | null
 }

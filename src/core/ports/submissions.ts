@@ -1,7 +1,7 @@
 /** How work comes in. Every promise that reports a change resolves when it is power-safe. */
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../job.ts'
-import type { Standing, TokenPrice } from '../limits.ts'
+import type { Standing } from '../limits.ts'
 
 /** `standing`: what is left of its client's limits; absent: there are none, or nobody knows. */
 export type Submitted =
@@ -16,6 +16,9 @@ export type Submitted =
 export type Begun =
   | { readonly kind: 'accepted' | 'joined'; readonly job: Job; readonly standing?: Standing }
   | { readonly kind: 'refused'; readonly error: SluiceError }
+
+/** What a job may cost, and who may answer it. */
+export type Terms = Pick<JobDraft, 'price' | 'instead'>
 
 /** Whose key, and whose share of a tenant's quotas (absent: no session's), a redriven job uses. */
 export type Redriver = Pick<JobDraft, 'keyId' | 'session'>
@@ -34,8 +37,7 @@ export interface Submissions {
   begin(draft: JobDraft): Promise<{ readonly result: Begun; readonly power: () => Promise<void> }>
   /**
    * A new job with the request of one that failed or expired, at the end of its lane. It counts for whom `by` names;
-   * null: as the first one did, whether that one's key is still valid or not. `price`: what it costs now; absent:
-   * nobody knows.
+   * null: as the first one did, whether that one's key is still valid or not. `terms`: as they are now.
    */
-  redrive(job: JobId, by: Redriver | null, price?: TokenPrice): Promise<Submitted | null>
+  redrive(job: JobId, by: Redriver | null, terms?: Terms): Promise<Submitted | null>
 }

@@ -4,7 +4,7 @@
  */
 import type { SluiceError } from '../../core/errors.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
-import type { TenantStanding, TokenPrice } from '../../core/limits.ts'
+import type { TenantStanding } from '../../core/limits.ts'
 import type { Line, RowKind } from '../../core/live.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
 import type {
@@ -17,7 +17,7 @@ import type {
   RouteTrace,
   Selector,
 } from '../../core/ports/operations.ts'
-import type { Begun, Redriver, Submissions, Submitted } from '../../core/ports/submissions.ts'
+import type { Begun, Redriver, Submissions, Submitted, Terms } from '../../core/ports/submissions.ts'
 import {
   type Attachment,
   FENCED,
@@ -78,11 +78,11 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
     })
   }
 
-  async redrive(id: JobId, by: Redriver | null, price?: TokenPrice): Promise<Submitted | null> {
+  async redrive(id: JobId, by: Redriver | null, terms?: Terms): Promise<Submitted | null> {
     const job = await this.get(id)
     if (job === null || (job.state !== 'failed' && job.state !== 'expired')) return null
     const body = this.#parts.jobs.body(this.#parts.jobs.positions.of(id)!)
-    const [submitted] = await this.submit([redriven(job, body, by, price)])
+    const [submitted] = await this.submit([redriven(job, body, by, terms)])
     return submitted
   }
 

@@ -1,10 +1,9 @@
 /** A job that failed, as it is submitted anew. */
 import type { Job, JobDraft } from '../../core/job.ts'
-import type { TokenPrice } from '../../core/limits.ts'
-import type { Redriver } from '../../core/ports/submissions.ts'
+import type { Redriver, Terms } from '../../core/ports/submissions.ts'
 
 /** At the end of its lane, at once, and under no idempotency key: that one names the job that failed. */
-export function redriven(job: Job, body: Uint8Array, by: Redriver | null, price?: TokenPrice): JobDraft {
+export function redriven(job: Job, body: Uint8Array, by: Redriver | null, terms: Terms = {}): JobDraft {
   const {
     id,
     state: _state,
@@ -19,10 +18,11 @@ export function redriven(job: Job, body: Uint8Array, by: Redriver | null, price?
     cut: _cut,
     cached: _cached,
     price: _price,
+    instead: _instead,
     ...draft
   } = job
   const { idempotencyKey: _key, delayMs: _delay, ...options } = draft.options
-  const again: JobDraft = { ...draft, options, body, isRetry: false, redriveOf: id, ...(price && { price }) }
+  const again: JobDraft = { ...draft, options, body, isRetry: false, redriveOf: id, ...terms }
   if (by === null) return again
   const { session: _session, ...rest } = again
   return { ...rest, ...by }

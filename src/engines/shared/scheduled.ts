@@ -61,6 +61,7 @@ export function scheduled(
     joinKey: joinKeyOf(job),
     ...(job.share !== undefined && { share: job.share }),
     ...(job.needs !== undefined && { needs: job.needs }),
+    ...(job.instead !== undefined && { instead: job.instead }),
     affinity: conversation !== undefined ? lane : (job.affinity ?? null),
   }
 }

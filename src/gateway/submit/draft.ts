@@ -15,6 +15,7 @@ import { namesAnother } from '../caller/named-user.ts'
 import type { GatewayDeps, GatewayOptions, PublicRoute } from '../deps.ts'
 import type { JsonBody } from '../http/body.ts'
 import { fingerprint } from './fingerprint.ts'
+import { insteadOf } from './instead.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 import { routeOf } from './kind-of-request.ts'
 import { checkModel, type ModelDeps, noModelFor } from './model.ts'
@@ -24,7 +25,7 @@ import { priceNow } from './price.ts'
 
 /** What a draft is made with. */
 export type DraftDeps = ModelDeps &
-  Pick<GatewayDeps, 'weights' | 'prices' | 'ownKeys' | 'dialects' | 'options' | 'beginSpan'>
+  Pick<GatewayDeps, 'weights' | 'prices' | 'ownKeys' | 'limits' | 'dialects' | 'options' | 'beginSpan'>
 
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
@@ -249,6 +250,8 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   }
   const price = priceNow(deps, job, weight.tokens, deps.clock.wallMs())
   if (price !== null) job.price = price
+  const instead = insteadOf(deps, served.fallbacks, job)
+  if (instead !== undefined) job.instead = instead
   const { trace, parentSpan } = origin
   if (trace !== null) job.trace = trace
   const most = kind === 'embedding' ? null : maxOutputTokens(kind, value)

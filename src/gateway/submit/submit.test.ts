@@ -13,6 +13,7 @@ import type { Submitted } from '../../core/ports/submissions.ts'
 import type { Tenants } from '../../core/ports/tenants.ts'
 import type { Auth } from '../caller/auth.ts'
 import type { Caller } from '../caller/caller.ts'
+import type { Models } from '../deps.ts'
 import type { Draft } from './draft.ts'
 import { createSubmits, type Submits } from './submit.ts'
 
@@ -89,6 +90,7 @@ function setUp(
       admission: {
         check: () => ({ error: blocked ? new SluiceError('content_blocked') : null, edit, rulings: [] }),
       },
+      models: { resolve: () => null } as Partial<Models> as Models,
       sharing: () => null,
       limits: () => limits,
       ownKeys: {
@@ -107,8 +109,8 @@ function setUp(
           return keep(drafts.length)
         },
         begin: async () => ({ result: keep(1)[0], power: async () => {} }),
-        async redrive(_id, _by, price) {
-          redrivenAt.push(price)
+        async redrive(_id, _by, terms) {
+          redrivenAt.push(terms?.price)
           return keep(1)[0]
         },
       },

@@ -16,6 +16,7 @@ import { type Caller, canSee, shareOf as sessionShareOf } from '../caller/caller
 import type { GatewayDeps } from '../deps.ts'
 import type { Draft, Origin } from './draft.ts'
 import { decide, edited } from './guarded.ts'
+import { insteadOf } from './instead.ts'
 import { priceNow, refusedUnpriced, whyUnpriced } from './price.ts'
 import { shareOf } from './sharing.ts'
 import { refusedForSize } from './size.ts'
@@ -61,6 +62,7 @@ export interface Submits {
 type SubmitDeps = Pick<
   GatewayDeps,
   | 'admission'
+  | 'models'
   | 'keys'
   | 'tenants'
   | 'sharing'
@@ -190,9 +192,12 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
       const request = await jobs.request(id)
       if (caller !== null) auth.check(caller)
       const by = caller === null ? null : redriverOf(caller)
-      const { price: _then, ...rest } = job
-      const price = priceNow(deps, job, job.promptTokens, deps.clock.wallMs()) ?? undefined
-      const asked: Job = { ...rest, ...(by !== null && { keyId: by.keyId }), ...(price && { price }) }
+      const { price: _then, instead: _these, ...rest } = job
+      const whose = { ...rest, ...(by !== null && { keyId: by.keyId }) }
+      const price = priceNow(deps, whose, whose.promptTokens, deps.clock.wallMs())
+      const instead = insteadOf(deps, deps.models.resolve(whose.model)?.fallbacks, whose)
+      const terms = { ...(price !== null && { price }), ...(instead !== undefined && { instead }) }
+      const asked: Job = { ...whose, ...terms }
       const { error, edit, rulings } = decide(deps, asked, () => parsed(request))
       // It runs as it was stored
       const refused =
@@ -201,7 +206,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
         refusedUnpriced(deps.limits(), asked) ??
         (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
       if (refused !== null) throw blocked(caller, asked, { error: refused, rulings }, null)
-      const result = await submissions.redrive(id, by, price)
+      const result = await submissions.redrive(id, by, terms)
       if (result === null) throw notAgain()
       return taken(outcome(caller, asked, result, rulings, null))
     },

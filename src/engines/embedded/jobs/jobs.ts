@@ -32,6 +32,7 @@ export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts
   share: job.share,
   needs: job.needs,
   affinity: job.affinity,
+  instead: job.instead,
   cached: job.cached,
   metadata: job.metadata,
   requestId: job.requestId,

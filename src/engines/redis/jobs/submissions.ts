@@ -8,8 +8,7 @@
  */
 import { SluiceError } from '../../../core/errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../../../core/job.ts'
-import type { TokenPrice } from '../../../core/limits.ts'
-import type { Redriver, Submissions, Submitted } from '../../../core/ports/submissions.ts'
+import type { Redriver, Submissions, Submitted, Terms } from '../../../core/ports/submissions.ts'
 import { redriven } from '../../shared/redriven.ts'
 import type { Ground } from '../bus/ground.ts'
 import { FULL, unavailable } from '../client/errors.ts'
@@ -119,12 +118,12 @@ export class RedisSubmissions implements Submissions {
     return { result, power: () => Promise.resolve() }
   }
 
-  async redrive(id: JobId, by: Redriver | null, price?: TokenPrice): Promise<Submitted | null> {
+  async redrive(id: JobId, by: Redriver | null, terms?: Terms): Promise<Submitted | null> {
     const job = await this.#jobs.get(id)
     if (job === null || (job.state !== 'failed' && job.state !== 'expired')) return null
     const body = await this.#jobs.request(id)
     if (body === null) return null
-    const draft = redriven(job, body, by, price)
+    const draft = redriven(job, body, by, terms)
     // An operator asks: the key of the job that failed need not be valid any longer
     const [submitted] = await (by === null ? this.#take([draft], []) : this.submit([draft]))
     return submitted

@@ -45,6 +45,8 @@ const texts = (value: unknown): boolean => isRecord(value) && Object.values(valu
 
 const rate: Check = (value) => Number.isFinite(value) && (value as number) >= 0
 
+const price = members({ input: rate, output: rate })
+
 const turnRange: Check = (value) => Array.isArray(value) && value.length === 3 && value.every(count)
 
 const OPTIONS = [
@@ -77,10 +79,11 @@ const FACTS = [
   optional('maxOutputTokens', 'b', count),
   optional('route', 'y', text),
   optional('run', 'r', text),
-  optional('price', 'a', members({ input: rate, output: rate })),
+  optional('price', 'a', price),
   optional('share', 'j', members({ key: text, refresh: maybe(flag) })),
   optional('needs', 'nd', members({ can: list(text), tags: list(text) })),
   optional('affinity', 'af', text),
+  optional('instead', 'in', list(members({ model: text, price: maybe(price) }))),
   optional('cached', 'i', oneOf('hit', 'joined', 'miss')),
   optional('metadata', 'e', texts),
   optional('requestId', 'q', text),

@@ -342,7 +342,7 @@ export const WAITING = kind<WaitingJob>(
 export function storedFacts(job: StoredFacts | Job): StoredFacts {
   const { tenant, keyId, user, session, kind: jobKind, model, bodyHash, options, dialect, shownAs, takesBack } = job
   const { document, promptTokens, maxOutputTokens, route, run, price, share, metadata, requestId } = job
-  const { admissionMs, trace, redriveOf, needs, affinity } = job
+  const { admissionMs, trace, redriveOf, needs, affinity, instead } = job
   return {
     tenant,
     keyId,
@@ -364,6 +364,7 @@ export function storedFacts(job: StoredFacts | Job): StoredFacts {
     ...(share !== undefined && { share }),
     ...(needs !== undefined && { needs }),
     ...(affinity !== undefined && { affinity }),
+    ...(instead !== undefined && { instead }),
     ...(metadata !== undefined && { metadata }),
     ...(requestId !== undefined && { requestId }),
     ...(admissionMs !== undefined && { admissionMs }),
