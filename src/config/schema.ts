@@ -199,7 +199,9 @@ export const settings = z.strictObject({
 
   queue: z
     .strictObject({
-      max_attempts: count({ min: 1 }).prefault(3).describe('Failed attempts after which a job is not tried again where it has failed.'),
+      max_attempts: count({ min: 1 })
+        .prefault(3)
+        .describe('Failed attempts after which a job does not go back where it failed.'),
       max_crashes: count({ min: 0 })
         .prefault(5)
         .describe('Crashes of the server that a job may be blamed for; one more, and it fails with `poison_job`.'),

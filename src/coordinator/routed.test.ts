@@ -147,7 +147,7 @@ it('and a job: where it has failed it is not sent again', () => {
 
 const unreachable = (): Outcome => ({ kind: 'failed', error: new SluiceError('provider_unreachable'), retry: true })
 
-it('tries each deployment where a job has not failed, and then the fallback, whatever number of attempts it has', () => {
+it('tries each deployment where a job has not failed, then the fallback, however many attempts it has', () => {
   const deployments = ['a', 'b', 'c', 'd'].map((name, order) => deployment(name, { order }))
   const models = [
     { name: 'chat', deployments, fallbacks: { general: ['small'], contextWindow: [], contentPolicy: [] } },
