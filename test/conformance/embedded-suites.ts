@@ -13,6 +13,7 @@ import { leaseCases } from './leases.ts'
 import { ledgerCases } from './ledger.ts'
 import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
+import { ownKeyCases } from './own-keys.ts'
 import { peerCases } from './peers.ts'
 import { queueCases } from './queue.ts'
 import { routeCases } from './routes.ts'
@@ -45,6 +46,7 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: conversations`, conversationCases, cheap, gaps)
   conform(`${durability}: keys`, keyCases, cheap, gaps)
   conform(`${durability}: tenants`, tenantCases, cheap, gaps)
+  conform(`${durability}: own keys`, ownKeyCases, cheap, gaps)
   conform(`${durability}: sign-ins`, signInCases, cheap, gaps)
   conform(`${durability}: peers`, peerCases, cheap, gaps)
   conform(`${durability}: facts`, factCases, cheap, gaps)

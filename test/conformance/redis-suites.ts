@@ -14,6 +14,7 @@ import { leaseCases } from './leases.ts'
 import { ledgerCases } from './ledger.ts'
 import { limitCases } from './limits.ts'
 import { logCases } from './log.ts'
+import { ownKeyCases } from './own-keys.ts'
 import { peerCases } from './peers.ts'
 import { queueCases } from './queue.ts'
 import { redis, type Store } from './redis.ts'
@@ -41,6 +42,7 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   conversations: conversationCases,
   keys: keyCases,
   tenants: tenantCases,
+  'own keys': ownKeyCases,
   'sign-ins': signInCases,
   peers: peerCases,
   durability: durabilityCases,
