@@ -8,6 +8,7 @@ import { followDeployments } from './app/follow-deployments.ts'
 import { isOneOfMany, LAST_WORDS_MS, startGateway } from './app/gateway.ts'
 import { judging } from './app/goals.ts'
 import { Settings } from './app/in-force.ts'
+import { kafkaEvents } from './app/kafka.ts'
 import { adminKey, firstKey, givenKey } from './app/keys.ts'
 import { liveOf } from './app/live.ts'
 import { otlpOf } from './app/otlp.ts'
@@ -96,6 +97,8 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const numbers = createRegistry()
   const otlp = otlpOf(settings, { modelOf, read: () => numbers.read(turn) }, runtime)
   otlp?.observers.forEach(runtime.observe)
+  const events = await closingOnError([settings], () => kafkaEvents(settings.config, runtime))
+  if (events !== null) runtime.observe(events.observe)
   const judged = { ...runtime, emit: judging(goalsOf, runtime.emit) }
   const engine = await closingOnError([settings], () => openEngine(settings, judged, advises))
   // The engine has made the folder that it is kept in
@@ -165,6 +168,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     await Promise.all([
       within(runtime, 'the store', CLOSE_MS, engine.close()),
       otlp !== null && within(runtime, 'telemetry', CLOSE_MS, otlp.stop(FLUSH_MS)),
+      events !== null && within(runtime, 'events', CLOSE_MS, events.stop(FLUSH_MS)),
     ])
     return worker.drained()
   }
@@ -173,7 +177,17 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
 
   try {
     const depth = depthOf(engine.operations, clock, (asked) => modelOf(asked) ?? UNKNOWN)
-    numbers.add(recorder, depth, engine, worker, settings, gateway, loop, ownProcess, ...(otlp === null ? [] : [otlp]))
+    numbers.add(
+      recorder,
+      depth,
+      engine,
+      worker,
+      settings,
+      gateway,
+      loop,
+      ownProcess,
+      ...[otlp, events].filter((each) => each !== null),
+    )
     if (keyOnStart !== undefined)
       for (const note of await givenKey(engine.keys, keyOnStart, dates, ids)) log.warn({}, note)
     signal?.throwIfAborted()

@@ -9,6 +9,7 @@ import { cacheSettings } from '../coordinator/shares/settings.ts'
 import type { Camelised } from '../core/camel.ts'
 import { isWithin } from '../core/model-index.ts'
 import { didYouMean } from '../core/nearest.ts'
+import { kafkaSettings } from '../intakes/kafka/settings.ts'
 import { otlpSettings } from '../observability/otlp/settings.ts'
 import { count, duration, filePath, flag, httpUrl, list, secret, share, size } from '../settings/fields.ts'
 import { engine, engineAsGiven, processes, role } from './engine.ts'
@@ -69,6 +70,13 @@ export const settings = z.strictObject({
       'What acknowledged work survives. `power`: a power failure. `process`: a crash of the process. `memory`: ' +
         'nothing.',
     ),
+
+  intakes: z
+    .strictObject({
+      kafka: kafkaSettings.prefault({}).describe('Apache Kafka, 3.5 or newer.'),
+    })
+    .prefault({})
+    .describe('Brokers in front of the queue.'),
 
   http: z
     .strictObject({

@@ -1,7 +1,7 @@
-/** What things are called at the brokers. */
+/** What things are called at the brokers: no pool's topic can have the name of another's, or of another kind. */
 export const topicOf = (prefix: string, pool: string): string => `${prefix}.${pool}`
-export const deadTopicOf = (prefix: string, pool: string): string => `${prefix}.${pool}.dead`
-export const eventsTopicOf = (prefix: string): string => `${prefix}.events`
+export const deadTopicOf = (prefix: string, pool: string): string => `${prefix}-dead.${pool}`
+export const eventsTopicOf = (prefix: string): string => `${prefix}-events`
 
 /** Headers of messages. */
 export const HEADERS = {

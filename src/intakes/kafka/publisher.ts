@@ -3,17 +3,8 @@
  * one is under way shares the next. A batch that failed is sent again as it was; a message may then be there twice,
  * which whoever reads it tells by its id.
  */
-import type { Producer } from '@platformatic/kafka'
-import type { Clock } from '../../core/clock.ts'
-import { clientOptions, hasError, inTime, type Kafka, type KafkaAddress, REQUEST_MS, reasonOf } from './connection.ts'
-
-export interface Message {
-  readonly topic: string
-  /** Messages with the same key keep their order. Null: anywhere. */
-  readonly key: string | null
-  readonly value: Uint8Array
-  readonly headers: Readonly<Record<string, string>>
-}
+import { hasError, reasonOf } from './connection.ts'
+import { type Message, Sender, type SenderOptions } from './sender.ts'
 
 /** Why a message is not, or perhaps not, stored. */
 export class PublishError extends Error {
@@ -30,10 +21,7 @@ export class PublishError extends Error {
   }
 }
 
-export interface PublisherOptions {
-  readonly kafka: Kafka
-  readonly address: KafkaAddress
-  readonly clock: Clock
+export interface PublisherOptions extends Omit<SenderOptions, 'onCut'> {
   readonly jitter: () => number
   /** A message that is not confirmed by then is given up. */
   readonly confirmMs: number
@@ -58,9 +46,6 @@ const FIRST_RETRY_MS = 50
 const MAX_RETRY_MS = 2_000
 /** After so many tries in a row that failed nothing more is taken until one works. */
 const AWAY_AFTER = 2
-/** A try that takes longer is the client's fault: it is made anew. */
-const MAX_TRY_MS = 3 * REQUEST_MS
-const CLOSE_MS = 1_000
 
 /** The brokers mean it. */
 const FINAL = [
@@ -77,10 +62,9 @@ export class Publisher {
   readonly #options: PublisherOptions
   readonly #waiting: Waiting[] = []
   #bytes = 0
-  #producer: Producer<Buffer, Buffer, Buffer, Buffer> | null = null
+  readonly #sender: Sender
   #isSending = false
   #failures = 0
-  #turn = 0
   /** So many of those that wait are sent each alone: one of them is refused. */
   #alone = 0
   #isClosed = false
@@ -95,6 +79,13 @@ export class Publisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options
+    this.#sender = new Sender({
+      ...options,
+      onCut: () => {
+        this.#isCut = true
+        this.#begin()
+      },
+    })
   }
 
   /** Resolves when the brokers have answered, or have failed to: then it goes on trying. */
@@ -152,7 +143,7 @@ export class Publisher {
       if (this.#waiting.length === 0 && (!isProbe || this.#isClosed)) break
       isFirst = false
       const batch = isProbe ? [] : this.#next()
-      const error = await this.#send(batch)
+      const error = await this.#sender.send(batch.map(({ message }) => message))
       if (error === null) {
         for (const each of batch) each.settle?.(null)
         this.#worked()
@@ -195,49 +186,12 @@ export class Publisher {
     return this.#waiting.slice(0, count)
   }
 
-  /** The error; null: all are stored. None: are the brokers there? */
-  async #send(batch: readonly Waiting[]): Promise<unknown> {
-    const { clock } = this.#options
-    try {
-      const producer = this.#producer ?? this.#connected()
-      this.#producer = producer
-      const answer =
-        batch.length === 0
-          ? producer.initIdempotentProducer({})
-          : producer.send({ messages: batch.map(({ message }) => recordOf(message)) })
-      await inTime<unknown>(clock, MAX_TRY_MS, answer)
-      return null
-    } catch (error) {
-      return error
-    }
-  }
-
-  #connected(): Producer<Buffer, Buffer, Buffer, Buffer> {
-    const { kafka, address } = this.#options
-    const producer = new kafka.Producer<Buffer, Buffer, Buffer, Buffer>({
-      ...clientOptions(address),
-      idempotent: true,
-      acks: kafka.ProduceAcks.ALL,
-      // As the Java client and most others place a key; without one each is placed in turn
-      partitioner: (message, key) => (key === undefined ? this.#turn++ : kafka.compatibilityPartitioner(message, key)),
-    })
-    // Each send tells its own
-    producer.on('error', () => {})
-    producer.on('client:broker:disconnect', () => {
-      if (this.#producer !== producer) return
-      this.#isCut = true
-      this.#begin()
-    })
-    return producer
-  }
-
   async #failedOnce(error: unknown): Promise<void> {
     const { clock, jitter, onTurn } = this.#options
     if (this.#failures++ === 0) onTurn(error)
     this.#isCut = true
     this.#tried()
-    // What it knows of the cluster, and its place in each partition's sequence, is learnt anew
-    this.#dropProducer()
+    this.#sender.forget()
     const ms = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10)) * (0.5 + jitter() / 2)
     await new Promise<void>((next) => clock.after(ms, next))
   }
@@ -257,12 +211,6 @@ export class Publisher {
     this.#onTried = null
   }
 
-  #dropProducer(): void {
-    const producer = this.#producer
-    this.#producer = null
-    producer?.close().catch(() => {})
-  }
-
   /** Sends what waits, by then at the latest; what is left is given up. Safe to repeat. */
   async close(withinMs: number): Promise<void> {
     const { clock } = this.#options
@@ -274,10 +222,7 @@ export class Publisher {
       })
     this.#isGone = true
     for (const each of this.#waiting) each.settle?.(new PublishError('unconfirmed', 'the server stops'))
-    const producer = this.#producer
-    this.#producer = null
-    if (producer === null) return
-    await inTime(clock, CLOSE_MS, producer.close()).catch(() => {})
+    await this.#sender.close()
   }
 }
 
@@ -285,13 +230,4 @@ function sizeOf({ key, value, headers }: Message): number {
   let bytes = value.length + OVERHEAD_BYTES + 3 * (key?.length ?? 0)
   for (const [name, text] of Object.entries(headers)) bytes += name.length + 3 * text.length
   return bytes
-}
-
-function recordOf({ topic, key, value, headers }: Message) {
-  return {
-    topic,
-    value: Buffer.from(value.buffer, value.byteOffset, value.length),
-    ...(key !== null && { key: Buffer.from(key) }),
-    headers: new Map(Object.entries(headers).map(([name, text]) => [Buffer.from(name), Buffer.from(text)])),
-  }
 }

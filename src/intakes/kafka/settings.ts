@@ -17,7 +17,7 @@ export const kafkaSettings = z
       .regex(/^[\w.-]{1,64}$/, 'expected letters, digits, ".", "_" or "-", at most 64')
       .prefault('sluice')
       .describe(
-        'Names of topics and groups begin with it: `<prefix>.<pool>`, `<prefix>.<pool>.dead`, `<prefix>.events`.',
+        'Names of topics and groups begin with it: `<prefix>.<pool>`, `<prefix>-dead.<pool>`, `<prefix>-events`.',
       ),
     create_topics: flag()
       .prefault(true)
@@ -57,7 +57,7 @@ export const kafkaSettings = z
     events: flag()
       .prefault(false)
       .describe(
-        'Tell other programs what becomes of jobs and what they use, in the topic `<prefix>.events` (PROTOCOL.md). ' +
+        'Tell other programs what becomes of jobs and what they use, in the topic `<prefix>-events` (PROTOCOL.md). ' +
           'No text of prompts or answers is in it.',
       ),
   })
