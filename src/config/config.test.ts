@@ -100,6 +100,7 @@ describe('defaults < file < environment < flags', () => {
       'SLUICE_KEY',
       'SLUICE_ADMIN_KEY',
       'SLUICE_SECRET_KEY',
+      'SLUICE_KAFKA_PASSWORD',
       'SLUICE_TELEMETRY_OTLP_HEADER_LIST',
     ])
     for (const leaf of LEAVES.flatMap((l) => [l, ...l.members]))

@@ -160,8 +160,9 @@ export const MAPS: ReadonlySet<string> = new Set(
   LEAVES.flatMap((leaf) => [leaf, ...leaf.members]).flatMap(({ kind, path }) => (kind === 'map' ? path.slice(-1) : [])),
 )
 
-/** An engine's settings go by its own name: "redis_url". */
-const nameOf = ({ path }: Leaf): string => (path[0] === 'engine' && path.length > 1 ? path.slice(1) : path).join('_')
+/** An engine's and a broker's settings go by its own name: "redis_url". */
+const nameOf = ({ path }: Leaf): string => (OWN_NAMES.has(path[0]) && path.length > 1 ? path.slice(1) : path).join('_')
+const OWN_NAMES = new Set(['engine', 'intakes'])
 /** ["http", "max_body_bytes"] → "SLUICE_HTTP_MAX_BODY_BYTES" */
 export const envName = (leaf: Leaf): string => `SLUICE_${nameOf(leaf).toUpperCase()}`
 /** ["http", "max_body_bytes"] → "http-max-body-bytes" */
