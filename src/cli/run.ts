@@ -31,6 +31,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   dashboard: { about: 'print a link into the dashboard', load: () => import('./dashboard.ts') },
   top: { about: 'show what a running server does now', load: () => import('./top.ts') },
   jobs: { about: 'list, show, follow, cancel and redrive jobs', load: () => import('./jobs.ts') },
+  replay: { about: 'submit what came through Kafka once more, to compare models', load: () => import('./replay.ts') },
   usage: { about: 'show what was used, and what it cost', load: () => import('./usage.ts') },
   doctor: {
     about: 'print the configuration in force, and check what it refers to',

@@ -6,7 +6,7 @@ import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Delivery, Intake, Take, Verdict } from '../../core/ports/intake.ts'
 import { type KafkaAddress, loadKafka, reasonOf } from './connection.ts'
-import { deadTopicOf, HEADERS, topicOf } from './names.ts'
+import { deadTopicOf, HEADERS, idOf, topicOf } from './names.ts'
 import { PublishError, Publisher } from './publisher.ts'
 import { type Read, Reader } from './reader.ts'
 import { ensureTopics, type TopicOptions } from './topics.ts'
@@ -36,7 +36,6 @@ const MAX_REASON = 500
 const BURY_AGAIN_MS = 500
 const FIRST_RETRY_MS = 200
 const MAX_RETRY_MS = 5_000
-const ID = /^[\x21-\x7e]{1,255}$/
 
 const unavailable = (why?: string): SluiceError =>
   new SluiceError('intake_unavailable', why === undefined ? {} : { message: `Kafka cannot be used now: ${why}.` })
@@ -93,11 +92,6 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
   await ensure(true)
   void ensureLater()
   await publisher.open()
-
-  const idOf = ({ headers, topic, partition, offset }: Read): string => {
-    const named = headers.get(HEADERS.id)
-    return named !== undefined && ID.test(named) ? named : `${topic}:${partition}:${offset}`
-  }
 
   async function bury(read: Read, pool: string, id: string, verdict: Verdict & { kind: 'dead' }): Promise<void> {
     const { topic, partition, offset, key, value } = read

@@ -3,6 +3,21 @@ export const topicOf = (prefix: string, pool: string): string => `${prefix}.${po
 export const deadTopicOf = (prefix: string, pool: string): string => `${prefix}-dead.${pool}`
 export const eventsTopicOf = (prefix: string): string => `${prefix}-events`
 
+const ID = /^[\x21-\x7e]{1,255}$/
+
+interface Named {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: bigint
+  readonly headers: ReadonlyMap<string, string>
+}
+
+/** As its publisher named it, or its place. */
+export function idOf({ headers, topic, partition, offset }: Named): string {
+  const named = headers.get(HEADERS.id)
+  return named !== undefined && ID.test(named) ? named : `${topic}:${partition}:${offset}`
+}
+
 /** Headers of messages. */
 export const HEADERS = {
   id: 'x-sluice-id',
