@@ -10,9 +10,9 @@ import { columns } from './table.ts'
 export const command: Command = {
   usage: 'replay --from TIME --to TIME [--pool NAME] [--model OTHER] [--tenant NAME] [--dry-run]',
   about:
-    "Submits what came through Kafka in some time again: as new jobs of the API key's tenant, of low priority, marked " +
-    'in their metadata (replay, replay_of). What belongs to a conversation is left out, as its prompt is more than ' +
-    'itself. Cut short, the same command goes on.',
+    "Submits what came through Kafka in some time again: as new jobs of the API key's tenant, of low priority, " +
+    'marked in their metadata (replay, replay_of). What belongs to a conversation is left out, as its prompt is more ' +
+    'than itself. Cut short, the same command goes on.',
   options: {
     from: { value: 'TIME', help: 'from then on: 2026-11-26T08:00:00Z, or how long ago: 90m, 2h, 1d' },
     to: { value: 'TIME', help: 'until then (default: now)' },
