@@ -2,6 +2,8 @@
  * The picture, and nothing else: clients ask the gateway, the engine keeps the queue and the logs, the worker asks the
  * providers. The only file that knows every role; each is wired in app/.
  */
+
+import { NO_CHECKS, startChecks } from './app/checks.ts'
 import { vocabulary } from './app/data.ts'
 import { openEngine } from './app/engine.ts'
 import { followDeployments } from './app/follow-deployments.ts'
@@ -116,11 +118,13 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
       log.error({ tenant, provider, reason }, 'the own provider key of a tenant could not be used'),
   })
   const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, { catalogue, ownKeys }, runtime)
-  const served = { catalogue, engine, worker }
+  const checks = config.role === 'gateway' ? NO_CHECKS : startChecks(engine.work, runtime)
+  const served = { catalogue, engine, worker, checks }
   const following = followDeployments(settings, { tenants: engine.tenants, parts: served, log })
   followStored(settings, engine, following.look)
   following.look()
   await closingOnError([engine, settings], () => following.settled())
+  checks.follow(settings.providers)
   const loop = watchLoop()
   const reload = reloader(settings, served, { ...options, advises })
   const kill = async (job: JobId): Promise<Killed> => {
@@ -154,6 +158,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
 
   const shutDown = async (): Promise<Drained> => {
     engine.draining()
+    checks.stop()
     gateway.drain()
     await Promise.all([
       within(runtime, 'running jobs', drainMs + HAND_BACK_MS, worker.drain(drainMs)),

@@ -13,6 +13,7 @@ import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
 import type { WorkerPool } from '../worker/pool.ts'
 import { addedModel, type WithAdded, withAdded } from './added.ts'
 import { changedSettings, isSame } from './changed-settings.ts'
+import type { EngineChecker } from './checks.ts'
 import { limitsOf } from './limits.ts'
 import {
   type Adapters,
@@ -64,6 +65,7 @@ export interface ServedBy {
   readonly catalogue: Catalogue
   readonly engine: Pick<Engine, 'configure' | 'jobs'>
   readonly worker: Pick<WorkerPool, 'isUsing'>
+  readonly checks: Pick<EngineChecker, 'follow'>
 }
 
 /** The settings in force, those that may change included, and the providers made of them. */
@@ -185,7 +187,7 @@ export class Settings {
     return next
   }
 
-  async #put(file: Config, { catalogue, engine, worker }: ServedBy): Promise<Reloaded> {
+  async #put(file: Config, { catalogue, engine, worker, checks }: ServedBy): Promise<Reloaded> {
     const all = withAdded(file, this.#records)
     const next = all.config
     const adapters = await loadAdapters(next)
@@ -205,6 +207,7 @@ export class Settings {
     const routes = this.routes()
     catalogue.replace(routes)
     engine.configure(routes.map(planned))
+    checks.follow(providers)
     this.#closeRetired(worker)
     return {
       models: [...new Set(next.models.map(({ name }) => name))],

@@ -13,6 +13,7 @@ import type { ModelRoute } from '../routing/catalogue.ts'
 import { deploymentNames } from '../routing/names.ts'
 import { PROVIDERS } from '../routing/providers/index.ts'
 import { Secret } from '../settings/fields.ts'
+import type { EngineChecks } from '../settings/provider.ts'
 
 export interface NamedProvider {
   /** Of the deployment. */
@@ -35,6 +36,7 @@ interface Kind {
   place(model: ModelConfig): string
   seller(model: ModelConfig): Seller
   identity?(model: ModelConfig): ReadonlyArray<string | null>
+  checks?(model: ModelConfig): EngineChecks | null
   load(): Promise<{ readonly create: CreateProvider<ModelConfig> }>
 }
 const kindOf = (name: string): Kind => PROVIDERS.find((kind) => kind.name === name) as unknown as Kind
@@ -90,6 +92,9 @@ export function originOf(model: ModelConfig): string | null {
   const place = kindOf(model.provider).place(model)
   return 'apiKey' in model && URL.canParse(`https://${place}`) ? new URL(`https://${place}`).origin : null
 }
+
+/** How its engine is asked whether it works; null: it is not. */
+export const checksOf = (model: ModelConfig): EngineChecks | null => kindOf(model.provider).checks?.(model) ?? null
 
 /** Their names, in the order of the entries and their keys. */
 export const deploymentsOf = (models: readonly ModelConfig[]): readonly string[] => namesOf(models.flatMap(byKey))

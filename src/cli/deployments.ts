@@ -16,6 +16,14 @@ import { short } from './limits-text.ts'
 import { SHOWN } from './switches.ts'
 import { columns } from './table.ts'
 
+interface Check {
+  readonly ok: boolean | null
+  readonly why: string
+  readonly down: boolean
+  readonly running: number | null
+  readonly waiting: number | null
+}
+
 interface ModelInfo {
   readonly id: string
   readonly deployments: ReadonlyArray<{
@@ -35,6 +43,7 @@ interface ModelInfo {
     readonly order: number
     readonly weight: number
     readonly source: string
+    readonly check?: Check | null
   }>
 }
 
@@ -114,10 +123,32 @@ async function list(args: Args, out: Output): Promise<number> {
     String(each.weight),
     usedOf(each),
     each.source,
+    checkOf(each.check),
   ])
-  const head = ['DEPLOYMENT', 'MODEL', 'PROVIDER', 'STATE', 'CALLS', 'ORDER', 'WEIGHT', 'LAST MINUTE', 'SOURCE']
+  const head = [
+    'DEPLOYMENT',
+    'MODEL',
+    'PROVIDER',
+    'STATE',
+    'CALLS',
+    'ORDER',
+    'WEIGHT',
+    'LAST MINUTE',
+    'SOURCE',
+    'CHECK',
+  ]
   for (const line of columns([head, ...rows])) out.print(line)
   return EXIT.ok
+}
+
+/** "ok, 3 running, 1 waiting"; "fails: HTTP 503". */
+function checkOf(check: Check | null | undefined): string {
+  if (check == null) return '-'
+  if (check.ok !== true) return `${check.down ? 'fails' : check.ok === null ? 'unclear' : 'failed once'}: ${check.why}`
+  const { running, waiting } = check
+  return ['ok', running !== null && `${running} running`, waiting !== null && `${waiting} waiting`]
+    .filter((part) => part !== false)
+    .join(', ')
 }
 
 async function add(args: Args, out: Output): Promise<number> {

@@ -10,6 +10,7 @@
  *   line/              who waits and what runs, for people to look at
  *   results            what was decided, until an engine takes it
  */
+import type { CheckReport } from '../core/engine-check.ts'
 import type { JobId, JobState, Place, TenantId } from '../core/job.ts'
 import {
   type Calendar,
@@ -258,6 +259,14 @@ class PureCoordinator implements Coordinator {
     const finished = this.#exits.finish(id, attempt, outcome, now)
     this.#collect()
     return finished
+  }
+
+  checked(report: CheckReport, now: number): void {
+    this.tick(now)
+    const { deployment, why } = report
+    const news = this.#plan.checked(report, now)
+    if (news !== null) this.#results.notice({ type: 'checked', deployment, isDown: news === 'down', why })
+    this.#collect()
   }
 
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown' {

@@ -28,15 +28,16 @@ interface Status {
     readonly brokenForMs?: number
     readonly brokenBy?: ErrorCode
   }>
+  readonly check?: { readonly isDown: boolean } | null
 }
 
-export function healthOf({ active, concurrent, isDrained, unwell }: Status): DeploymentHealth {
+export function healthOf({ active, concurrent, isDrained, unwell, check }: Status): DeploymentHealth {
   const coolsForMs = Math.ceil(unwell.reduce((most, each) => Math.max(most, each.coolsForMs), 0))
   const failuresInRow = unwell.reduce((most, each) => Math.max(most, each.failuresInRow), 0)
   let [brokenForMs, brokenBy]: [number, ErrorCode | null] = [0, null]
   for (const each of unwell)
     if ((each.brokenForMs ?? 0) > brokenForMs) [brokenForMs, brokenBy] = [each.brokenForMs!, each.brokenBy ?? null]
-  const isFailing = brokenForMs > 0 || failuresInRow >= FAILS_FROM
+  const isFailing = brokenForMs > 0 || failuresInRow >= FAILS_FROM || check?.isDown === true
   const use = active >= concurrent ? 'full' : 'up'
   const state = isDrained ? 'draining' : coolsForMs > 0 ? 'cooling' : isFailing ? 'failing' : use
   return { state, coolsForMs, failuresInRow, brokenForMs: Math.ceil(brokenForMs), brokenBy }

@@ -288,14 +288,23 @@ type ConnectionFact =
       readonly closeCode: number
     }
 
-/** From the plan: the provider is too busy, so no call starts there for `ms`. */
-interface DeploymentFact {
-  readonly type: 'deployment-cooled'
-  readonly deployment: string
-  readonly model: string
-  readonly code: ErrorCode
-  readonly ms: number
-}
+type DeploymentFact =
+  /** From the plan: the provider is too busy, so no call starts there for `ms`. */
+  | {
+      readonly type: 'deployment-cooled'
+      readonly deployment: string
+      readonly model: string
+      readonly code: ErrorCode
+      readonly ms: number
+    }
+  /** Its engine was found not to work, or to work again. */
+  | {
+      readonly type: 'deployment-checked'
+      readonly deployment: string
+      readonly isDown: boolean
+      /** A few words. */
+      readonly why: string
+    }
 
 /** From the limits: a level spends its budget too fast, and nothing that costs money starts there for `ms`. */
 interface VelocityFact {

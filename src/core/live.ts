@@ -173,6 +173,8 @@ export interface DeploymentRow {
   readonly concurrent: number | null
   readonly coolsForMs: number
   readonly failuresInRow: number
+  /** What its checks fail with; null, absent: they do not. */
+  readonly failedCheck?: string | null
   readonly lastError: string | null
   /** Over the range. */
   readonly ttftP95Ms: number | null

@@ -27,19 +27,28 @@ export function depthOf(
   const active = gauges('deployment_calls', 'Calls of a deployment now', 'max', 'deployment')
   const limit = gauges('deployment_limit', 'Calls that it may have at once, where that is limited', 'max', 'deployment')
   const cools = gauges('deployment_cools_seconds', 'No call starts there for this long', 'max', 'deployment')
+  const up = gauges('deployment_up', '1: its checks succeed; 0: they fail', 'max', 'deployment')
+  const running = gauges('engine_running', 'Requests that its engine runs, whoever sent them', 'max', 'deployment')
+  const queued = gauges('engine_waiting', 'Requests that wait in its engine', 'max', 'deployment')
   const failures = gauges('deployment_failures_in_row', 'Failures there without a success since', 'max', 'deployment')
 
+  const families = [waiting, tokens, active, limit, cools, failures, up, running, queued]
+
   function tell(backlog: readonly Backlog[], deployments: readonly DeploymentStatus[]): void {
-    for (const family of [waiting, tokens, active, limit, cools, failures]) family.clear()
+    for (const family of families) family.clear()
     for (const [model, pools] of Map.groupBy(backlog, ({ model }) => modelOf(model))) {
       waiting.of(model).set(pools.reduce((sum, { jobs }) => sum + jobs, 0))
       tokens.of(model).set(tokensOf(pools))
     }
-    for (const { deployment, active: calls, concurrent, unwell } of deployments) {
+    for (const { deployment, active: calls, concurrent, unwell, check } of deployments) {
       active.of(deployment).set(calls)
       if (concurrent !== Infinity) limit.of(deployment).set(concurrent)
       cools.of(deployment).set(Math.max(0, ...unwell.map(({ coolsForMs }) => coolsForMs)) / 1_000)
       failures.of(deployment).set(Math.max(0, ...unwell.map(({ failuresInRow }) => failuresInRow)))
+      // What can't tell is neither
+      if (check != null && (check.ok !== null || check.isDown)) up.of(deployment).set(check.isDown ? 0 : 1)
+      if (check?.running != null) running.of(deployment).set(check.running)
+      if (check?.waiting != null) queued.of(deployment).set(check.waiting)
     }
   }
 
@@ -59,7 +68,7 @@ export function depthOf(
         'max',
       ),
     ],
-    families: [waiting, tokens, active, limit, cools, failures],
+    families,
     async refresh() {
       let inTime = (): void => {}
       const late = new Promise<never>((_, fail) => {

@@ -134,6 +134,11 @@ export function createReporter(log: Log, clock: Clock): Observe {
       }
       case 'deployment-cooled':
         return log.warn(fact, `a deployment is left alone for ${Math.ceil(fact.ms / 1_000)} s`)
+      case 'deployment-checked': {
+        const { deployment, isDown, why } = fact
+        if (!isDown) return log.info({ deployment, why }, 'a deployment works again, as its checks tell')
+        return log.warn({ deployment, why }, 'a deployment is left alone, as its checks fail')
+      }
       case 'velocity-tripped': {
         const { level, tenant, name, ms } = fact
         const line = { tenant, name, limit_level: level, cool_down_ms: ms }

@@ -6,6 +6,15 @@ import type { Seller } from '../core/ports/prices.ts'
 /** The settings by the names of code, as the adapter gets them. */
 export type SettingsOf<Shape extends z.ZodRawShape> = Camelised<z.output<z.ZodObject<Shape>>>
 
+/** How an engine is asked whether it works: paths on its server, and how often. */
+export interface EngineChecks {
+  readonly path: string
+  /** Null: its load is not asked for. */
+  readonly metricsPath: string | null
+  readonly intervalMs: number
+  readonly timeoutMs: number
+}
+
 export interface ProviderSettings<Name extends string = string, Shape extends z.ZodRawShape = z.ZodRawShape> {
   /** `provider: NAME` in the configuration. */
   readonly name: Name
@@ -23,6 +32,8 @@ export interface ProviderSettings<Name extends string = string, Shape extends z.
   identity?(settings: SettingsOf<Shape>): ReadonlyArray<string | null>
   /** Whose price list holds, where a model's settings have no price. */
   seller(settings: SettingsOf<Shape>): Seller
+  /** How it is checked; null: it is not. Absent: none of them is. */
+  checks?(settings: SettingsOf<Shape>): EngineChecks | null
   /** Models that are offered if none are configured and the environment has what they need. */
   fromEnvironment?(has: (variable: string) => boolean): readonly Readonly<Record<string, unknown>>[]
   /** What the environment has, and yet is no use; for a warning where no models are configured. */

@@ -198,6 +198,8 @@ export const counted = (engine: Engine): Engine => ({
   ...engine,
   work: {
     attach: (worker) => engine.work.attach(worker),
+    checked: (reports) => engine.work.checked(reports),
+    onChecked: (fn) => engine.work.onChecked(fn),
     finish(lease, outcome) {
       holders.get(lease)?.over(lease)
       return engine.work.finish(lease, outcome)

@@ -1,8 +1,9 @@
 /** Held by every engine: where jobs go, what their providers allow, and why, whatever dies meanwhile. */
 import { expect } from 'vitest'
+import type { CheckReport } from '../../src/core/engine-check.ts'
 import type { PlanDeployment, PlanModel } from '../../src/core/ports/coordinator.ts'
 import type { RouteAsk } from '../../src/core/ports/operations.ts'
-import { type Case, DONE, submit, TestWorker } from './harness.ts'
+import { type Case, DONE, eventually, submit, TestWorker } from './harness.ts'
 
 const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({
   ...{ name, kinds: ['chat'], upstreamModel: null, concurrent: Infinity, order: 0, revision: '' },
@@ -53,6 +54,29 @@ export const routeCases: readonly Case[] = [
       opened = await opened.reopen('kill')
       expect((await opened.engine.jobs.get(job.id))?.needs).toEqual(needs)
       expect((await new TestWorker(opened.engine).one(job)).claim.deployment).toBe('b')
+    },
+  },
+  {
+    name: 'what checks found is heard by all who ask, tells where jobs go, and is told',
+    async run(open) {
+      const { engine } = await open({ models: models(deployment('a'), deployment('b', { order: 1 })) })
+      const heard: CheckReport[] = []
+      engine.work.onChecked((reports) => void heard.push(...reports))
+      const where = async (): Promise<string | null> => (await engine.operations.explain(ASK)).deployment
+      const check = { tookMs: 5, holdsMs: 60_000, running: null, waiting: null }
+      const bad = { ...check, deployment: 'a', ok: false, why: 'HTTP 503' }
+      const good = { ...check, deployment: 'a', ok: true, why: 'HTTP 200', running: 3 }
+      engine.work.checked([bad, { ...good, deployment: 'b' }])
+      await eventually(() => expect(heard).toEqual([bad, { ...good, deployment: 'b' }]))
+      expect(await where()).toBe('a')
+      engine.work.checked([bad])
+      await eventually(async () => expect(await where()).toBe('b'))
+      const [a, b] = await engine.operations.deployments()
+      expect(a.check).toMatchObject({ ok: false, why: 'HTTP 503', isDown: true, running: null })
+      expect(b.check).toMatchObject({ ok: true, isDown: false, running: 3, waiting: null })
+      expect((await new TestWorker(engine).one(await submit(engine))).claim.deployment).toBe('b')
+      engine.work.checked([good])
+      await eventually(async () => expect(await where()).toBe('a'))
     },
   },
   {

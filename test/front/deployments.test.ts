@@ -71,7 +71,7 @@ async function deployments(): Promise<ReadonlyArray<Record<string, unknown>>> {
   return (JSON.parse(body) as { data: ReadonlyArray<Record<string, unknown>> }).data
 }
 
-const WELL = { object: 'deployment', active: 0, drained: false, used: null, unwell: [] }
+const WELL = { object: 'deployment', active: 0, drained: false, used: null, unwell: [], check: null }
 
 it('those that are well have their calls and no more; only the operator may ask', async () => {
   expect(await deployments()).toEqual([

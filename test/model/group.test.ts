@@ -1,6 +1,7 @@
 /**
- * Two real engines as one group: conversations stay where their beginning is cached, by llama.cpp's own count, and an
- * engine that is killed in the middle of its answers loses none. Runs where SLUICE_TEST_LLAMA_PYTHON names a Python
+ * Two real engines as one group: conversations stay where their beginning is cached, by llama.cpp's own count; what an
+ * engine tells of its load is read, and what others send there taken into account; one that is killed in the middle of
+ * its answers loses none, and is known to be gone and to be back. Runs where SLUICE_TEST_LLAMA_PYTHON names a Python
  * with xllamacpp, and SLUICE_TEST_GGUF a model.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -16,14 +17,13 @@ const CHATS = 6
 const TURNS = 4
 
 describe.skipIf(!existsSync(python) || !existsSync(gguf))('two llama.cpp servers', () => {
-  let engines: readonly ChildProcess[] = []
+  let engines: ChildProcess[] = []
+  let ports: readonly number[] = []
   let server: Server
 
   beforeAll(async () => {
-    const ports = [await freePort(), await freePort()]
-    engines = ports.map((port) =>
-      spawn(python, [join(import.meta.dirname, 'serve.py'), gguf, String(port)], { stdio: 'ignore' }),
-    )
+    ports = [await freePort(), await freePort()]
+    engines = ports.map(startEngine)
     const isReady = (port: number): Promise<boolean> =>
       fetch(`http://127.0.0.1:${port}/health`).then(
         ({ ok }) => ok,
@@ -41,6 +41,7 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('two llama.cpp servers
         model: 'tiny-english',
         limits: { concurrent: 8 },
         context_tokens: 512,
+        health: { interval_ms: 500 },
       }))
     const models = [...group('cached', 'least-wait'), ...group('spread', 'round-robin')]
     server = await startServer(JSON.stringify({ models, queue: { retry_base_ms: 10 } }))
@@ -49,6 +50,16 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('two llama.cpp servers
     await server?.stop()
     for (const engine of engines) engine.kill('SIGKILL')
   })
+
+  const startEngine = (port: number): ChildProcess =>
+    spawn(python, [join(import.meta.dirname, 'serve.py'), gguf, String(port)], { stdio: 'ignore' })
+
+  const deployment = async (name: string): Promise<any> => {
+    const headers = { authorization: `Bearer ${server.adminKey}` }
+    const { data } = (await (await fetch(`${server.adminUrl}/admin/deployments`, { headers })).json()) as any
+    return data.find((one: { readonly deployment: string }) => one.deployment === name)
+  }
+  const PATIENCE = { timeout: 60_000, interval: 50 }
 
   const http = async (path: string, body?: object): Promise<any> => {
     const response = await fetch(`${server.url}${path}`, {
@@ -87,6 +98,42 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('two llama.cpp servers
     expect(cached).toBeGreaterThan(spread + 0.1)
   })
 
+  it('tell their load, and what others send to one of them keeps calls from it', async () => {
+    await expect
+      .poll(async () => (await deployment('cached-0')).check, PATIENCE)
+      .toMatchObject({ ok: true, running: 0 })
+    const stop = new AbortController()
+    const prompt = { prompt: 'In the beginning', n_predict: 400, ignore_eos: true }
+    // Each is short, as the model is small: one after the other
+    const foreign = Array.from({ length: 6 }, async () => {
+      while (!stop.signal.aborted)
+        await fetch(`http://127.0.0.1:${ports[0]}/completion`, {
+          ...{ method: 'POST', body: JSON.stringify(prompt), signal: stop.signal },
+          headers: { 'content-type': 'application/json' },
+        }).then(
+          (response) => response.text().catch(() => {}),
+          () => {},
+        )
+    })
+    try {
+      await expect.poll(async () => (await deployment('cached-0')).check.running, PATIENCE).toBeGreaterThan(2)
+      const beside = await deployment('cached-0')
+      console.log(`llama.cpp: ${JSON.stringify(beside.check)}, of ours ${beside.active}`)
+      expect(beside.active).toBe(0)
+      const where = async (): Promise<string> => {
+        const headers = { authorization: `Bearer ${server.adminKey}`, 'content-type': 'application/json' }
+        const body = JSON.stringify({ model: 'cached', prompt_tokens: 20 })
+        const asked = await fetch(`${server.adminUrl}/admin/route/explain`, { method: 'POST', headers, body })
+        return ((await asked.json()) as { deployment: string }).deployment
+      }
+      await expect.poll(where, PATIENCE).toBe('cached-1')
+    } finally {
+      stop.abort()
+      await Promise.all(foreign)
+    }
+    await expect.poll(async () => (await deployment('cached-0')).check.running, PATIENCE).toBe(0)
+  })
+
   it('lose nothing when one of them is killed in the middle of its answers', async () => {
     const request = (i: number) => ({
       model: 'cached',
@@ -100,13 +147,7 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('two llama.cpp servers
       Array.from({ length: 24 }, async (_, i) => (await http('/v1/jobs', { request: request(i) })).id as string),
     )
     const stateOf = (id: string): Promise<any> => http(`/v1/jobs/${id}`)
-    const running = async (): Promise<number> => {
-      const list = await (
-        await fetch(`${server.adminUrl}/admin/deployments`, { headers: { authorization: `Bearer ${server.adminKey}` } })
-      ).json()
-      const { data } = list as { data: ReadonlyArray<{ deployment: string; active: number }> }
-      return data.find(({ deployment }) => deployment === 'cached-0')?.active ?? 0
-    }
+    const running = async (): Promise<number> => (await deployment('cached-0')).active
     await expect.poll(running, { timeout: 20_000 }).toBeGreaterThan(0)
     engines[0].kill('SIGKILL')
     for (const id of made) {
@@ -119,5 +160,10 @@ describe.skipIf(!existsSync(python) || !existsSync(gguf))('two llama.cpp servers
     }
     const attempts = await Promise.all(made.map(async (id) => (await stateOf(id)).attempts as number))
     expect(Math.max(...attempts), 'one was cut').toBeGreaterThan(1)
+    await expect.poll(async () => (await deployment('cached-0')).check, PATIENCE).toMatchObject({ down: true })
+    engines.push(startEngine(ports[0]))
+    await expect
+      .poll(async () => (await deployment('cached-0')).check, PATIENCE)
+      .toMatchObject({ ok: true, down: false })
   })
 })

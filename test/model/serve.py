@@ -13,6 +13,7 @@ params.cpuparams.n_threads = 1  # more threads are slower on a shared machine
 params.cpuparams_batch.n_threads = 1
 params.warmup = False
 params.cont_batching = True
+params.endpoint_metrics = True
 server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 while True:

@@ -152,8 +152,8 @@ export function pick(candidates: readonly DeploymentState[], policy: Policy, ask
 export function isAtEase(one: DeploymentState, candidates: readonly DeploymentState[], { bestUnitMs }: Ask): boolean {
   if (one.speed.unitMs !== null && one.speed.unitMs > CACHE_PACE * bestUnitMs) return false
   let least = Infinity
-  for (const { active } of candidates) least = Math.min(least, active)
-  return one.active <= CACHE_LOAD * least + CACHE_CALLS
+  for (const { busy } of candidates) least = Math.min(least, busy)
+  return one.busy <= CACHE_LOAD * least + CACHE_CALLS
 }
 
 /** Of a unit of work, at the fastest of those that are known, ms; 0: of none. */

@@ -1,8 +1,9 @@
 /** What is known of one deployment. */
 import type { PlanDeployment } from '../../core/ports/coordinator.ts'
-import { type Cooling, HealthOf } from './health.ts'
+import { HealthOf } from './health.ts'
 import { Quota } from './quota.ts'
 import { Speed } from './speed.ts'
+import type { Cooling } from './waiting.ts'
 
 export interface Running {
   readonly fromMono: number
@@ -29,7 +30,7 @@ export class DeploymentState {
   constructor(name: string, made: number, cooling: Cooling, opened: () => void) {
     this.name = name
     this.quota = new Quota(made)
-    this.health = new HealthOf(cooling, opened)
+    this.health = new HealthOf(made, cooling, opened)
   }
 
   change(settings: PlanDeployment): void {
@@ -39,6 +40,21 @@ export class DeploymentState {
     }
     this.settings = settings
     this.quota.change(settings.requestsPerMinute, settings.tokensPerMinute)
+  }
+
+  /**
+   * Units of work there, with what others have sent, as far as checks tell. Of their calls nothing more is known: they
+   * are taken to be as ours there, or as the one that is to come, `own`.
+   */
+  load(own: number): number {
+    const { others } = this.health.checked
+    if (others === 0) return this.work
+    return this.work + others * (this.active > 0 && this.work > 0 ? this.work / this.active : own)
+  }
+
+  /** Calls there, with those of others. */
+  get busy(): number {
+    return this.active + this.health.checked.others
   }
 
   /** How long its oldest call takes for a unit of work, so far, ms: what is slow is known before it has ended. */

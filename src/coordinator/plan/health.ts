@@ -1,11 +1,13 @@
 /**
  * The health of deployments: which are left alone because they are busy (cooling), and which because they fail (a
- * breaker: open for a while, then one call at a time tries whether they work again).
+ * breaker: open for a while, then one call at a time tries whether they work again), or as checks found them failing.
  */
 import { FAILS_FROM } from '../../core/deployment-state.ts'
+import type { EngineCheck } from '../../core/engine-check.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { JobId } from '../../core/job.ts'
-import type { Timed, Timers } from '../scheduler/timers.ts'
+import { Checked } from './checked.ts'
+import type { Cooling, Waiting } from './waiting.ts'
 
 /** How long a busy deployment is left alone: doubled each time it still is busy. Its retry-after may be longer. */
 const MIN_COOL_MS = 1_000
@@ -24,12 +26,6 @@ const HALF_LIFE_MS = 10_000
 const FEW = 0.1
 /** Models of one deployment whose waits and failures are remembered. */
 const MAX_UNWELL = 1_000
-
-/** What keeps calls from a deployment, until a time. */
-export interface Waiting extends Timed {
-  /** When the next wait ends; Infinity: none is left. */
-  nextMono(now: number): number
-}
 
 /** Of one deployment, for one of its models. */
 class Health implements Waiting {
@@ -80,38 +76,38 @@ class Health implements Waiting {
   }
 }
 
-export type Cooling = Timers<Waiting>
-
 /** Of one deployment. Models without trouble have no entry. */
 export class HealthOf {
   readonly #cooling: Cooling
   /** By the upstream's name of the model: one deployment may serve many. */
   readonly #unwell = new Map<string, Health>()
   #made = 0
-
+  readonly checked: Checked
   readonly #opened: () => void
 
-  /** Ends of waits go into `cooling`; one that ends sooner is told to `opened`. */
-  constructor(cooling: Cooling, opened: () => void) {
+  /** Ends of waits go into `cooling`; one that ends sooner is told to `opened`. `made`: a number of its own. */
+  constructor(made: number, cooling: Cooling, opened: () => void) {
     this.#cooling = cooling
     this.#opened = opened
+    this.checked = new Checked(made)
   }
 
   get isWell(): boolean {
-    return this.#unwell.size === 0
+    return this.#unwell.size === 0 && this.checked.downMono === null
   }
 
   coolUntilMono(model: string): number {
     return this.#unwell.get(model)?.coolUntilMono ?? 0
   }
 
-  /** Did the last call that ended there fail? */
+  /** Did the last call that ended there fail, or its checks? */
   isFailing(model: string): boolean {
-    return (this.#unwell.get(model)?.failures ?? 0) > 0
+    return this.checked.downMono !== null || (this.#unwell.get(model)?.failures ?? 0) > 0
   }
 
-  /** When the breaker opened, where it lets no call through; null: it does. */
+  /** When the breaker opened, where it lets no call through, or checks began to fail; null: neither. */
   brokenSince(model: string, now: number): number | null {
+    if (this.checked.downMono !== null) return this.checked.downMono
     const health = this.#unwell.get(model)
     if (health === undefined || health.opens === 0) return null
     return now < health.openUntilMono || health.probe !== null ? health.openedMono : null
@@ -174,7 +170,34 @@ export class HealthOf {
     return ms
   }
 
+  /** `active`: our calls there now. Returns whether that is news: it is down, or works again. */
+  check(check: EngineCheck, active: number, now: number): 'down' | 'up' | null {
+    const { checked } = this
+    const before = checked.others
+    const change = checked.told(check, active, now)
+    this.#cooling.set(checked, checked.untilMono)
+    if (change === 'up') this.#tryAgain(now)
+    if (change === 'up' || checked.others < before) this.#opened()
+    return change
+  }
+
+  /** Text of a call there came, or its end. */
+  answers(now: number): void {
+    if (this.checked.answers(now)) this.#opened()
+  }
+
+  /** It is back: breakers that its calls have opened let one through. */
+  #tryAgain(now: number): void {
+    for (const health of this.#unwell.values()) {
+      if (health.opens === 0 || health.openUntilMono <= now) continue
+      health.openUntilMono = now
+      this.#cooling.set(health, health.nextMono(now))
+    }
+  }
+
   clear(): void {
+    this.checked.forget()
+    this.#cooling.clear(this.checked)
     for (const model of [...this.#unwell.keys()]) this.#forget(model)
   }
 

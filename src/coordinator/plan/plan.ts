@@ -7,11 +7,13 @@
  *   deciding     its own model, or one that answers in its place
  *   deployment   what is known of one: its calls, and
  *     health     is it left alone, because it is busy or because it fails
+ *     checked    what checks tell of it
  *     quota      what its provider allows it in a minute
  *     speed      how fast it was, and how often it failed
  *   affinity     who has read a prompt's beginning
  *   trace        the same decision, told
  */
+import type { CheckReport } from '../../core/engine-check.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { JobKind, Usage } from '../../core/job.ts'
 import type { LevelState } from '../../core/limits.ts'
@@ -27,11 +29,11 @@ import { Choice } from './choice.ts'
 import { Deciding, type MayAnswer } from './deciding.ts'
 import { DeploymentState } from './deployment.ts'
 import { failedThere, neverThere, refusedFor, withFailure } from './failed-at.ts'
-import type { Cooling, Waiting } from './health.ts'
 import type { QuotaHold } from './quota.ts'
 import { fitFor, insteadFor, isTooLong, type Route, routeOf } from './route.ts'
 import { workOf } from './speed.ts'
 import { type Traced, traceOf } from './trace.ts'
+import type { Cooling, Waiting } from './waiting.ts'
 
 export interface Failure {
   readonly code: ErrorCode
@@ -225,7 +227,7 @@ export class Plan {
     const hold = quota.isLimited ? quota.take(promptTokens, outputTokens, now) : null
     const work = workOf(promptTokens, outputTokens)
     if (!state.health.isWell) state.health.begins(state.upstreamName(model), job.id, now)
-    const call: Call = { state, model, fromMono: now, work, beside: state.work, hold }
+    const call: Call = { state, model, fromMono: now, work, beside: state.load(work), hold }
     notes.call = call
     if (route.isWeighed) state.calls.add(call)
     state.active++
@@ -273,13 +275,21 @@ export class Plan {
     const outputTokens = Math.max(0, quotaTokens - job.promptTokens)
     const hold = state.quota.isLimited ? state.quota.adopt(outputTokens, now) : null
     const work = workOf(job.promptTokens, outputTokens)
-    notes.call = { state, model: model ?? job.model, fromMono: now, work, beside: state.work, hold } satisfies Call
+    notes.call = {
+      state,
+      model: model ?? job.model,
+      fromMono: now,
+      work,
+      beside: state.load(work),
+      hold,
+    } satisfies Call
     state.active++
     state.work += work
   }
 
   streamed({ call }: Planned, tokens: number, now: number): void {
     const { state, hold } = call as Call
+    state.health.answers(now)
     if (hold !== null) state.quota.streamed(hold, tokens, now)
   }
 
@@ -323,6 +333,7 @@ export class Plan {
     now: number,
   ): void {
     const { state, model, fromMono, work, beside } = call as Call
+    state.health.answers(now)
     if (!state.health.isWell) state.health.answered(state.upstreamName(model), fromMono, now)
     state.speed.answered(workOf(job.promptTokens, completionTokens), beside, now - fromMono, now)
     // None of an attempt before this one
@@ -410,6 +421,12 @@ export class Plan {
     })
   }
 
+  /** What a check found, of one that is configured. Returns whether that is news: it is down, or works again. */
+  checked({ deployment, ...check }: CheckReport, now: number): 'down' | 'up' | null {
+    const state = this.#states.get(deployment)
+    return state === undefined || state.settings === null ? null : state.health.check(check, state.active, now)
+  }
+
   // ------------------------------------------------------------ the store
 
   /** What deployments with limits have used, where that is not what was told last. */
@@ -494,6 +511,7 @@ export class Plan {
       isDrained: this.#isDrained(name),
       unwell: health.status(now),
       ...(quota.isLimited && { used: quota.used(now) }),
+      check: health.checked.status(now),
     }))
   }
 }

@@ -7,7 +7,7 @@ import type { LevelUse } from '../../core/limits.ts'
 import type { DeploymentUse } from '../../core/ports/operations.ts'
 import type { LimitState, UpstreamLimits } from '../../core/upstream-limits.ts'
 import { LastMinute, slotOf } from '../limits/last-minute.ts'
-import type { Waiting } from './health.ts'
+import type { Waiting } from './waiting.ts'
 
 /** What a call holds. */
 export interface QuotaHold {

@@ -7,6 +7,7 @@
  * commit, before it acts on them; and `notices`, which need no storage. An engine that stores several calls in
  * one commit keeps their order.
  */
+import type { CheckReport } from '../engine-check.ts'
 import type { ErrorCode, SluiceError } from '../errors.ts'
 import type {
   Abilities,
@@ -206,6 +207,8 @@ export type Notice =
       readonly name: string | null
       readonly ms: number
     }
+  /** Checks of this deployment fail, or no longer; worth a line in the log. */
+  | { readonly type: 'checked'; readonly deployment: string; readonly isDown: boolean; readonly why: string }
   /** No call starts on this deployment for `ms`; worth a line in the log. */
   | {
       readonly type: 'cooling'
@@ -333,6 +336,8 @@ export interface Coordinator {
   charge(id: JobId, attempt: number, tokens: number, now: number): void
   /** Ends an attempt, unless it is fenced. */
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished
+  /** What a check of a deployment found. */
+  checked(report: CheckReport, now: number): void
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
   /** Nobody reads it any more: it is canceled, unless others share its answer; then when they have gone as well. */
   abandon(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown' | 'kept'

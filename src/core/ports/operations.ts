@@ -1,4 +1,5 @@
 /** What only an operator may do to queued work. */
+import type { CheckStatus } from '../engine-check.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { JobId, JobKind, Needs, TenantId } from '../job.ts'
 import type { TenantStanding } from '../limits.ts'
@@ -60,6 +61,8 @@ export interface DeploymentStatus {
   }>
   /** Absent: its requests and tokens are not limited, and so not counted. */
   readonly used?: DeploymentUse
+  /** What the last check of it found. Null, absent: nobody checks it. */
+  readonly check?: CheckStatus | null
 }
 
 /** Of the last 60 s, as its provider counts them. */

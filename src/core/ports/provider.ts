@@ -75,6 +75,11 @@ export interface ProviderRun {
   resume(): void
 }
 
+/** What came of asking for one. `text`: empty, unless the status is 200. `isLocal`: this machine is the reason. */
+export type Page =
+  | { readonly status: number; readonly text: string }
+  | { readonly failure: string; readonly isLocal?: boolean }
+
 /** One way to reach models; bound at construction to its origin and key, which no caller can change. */
 export interface Provider {
   /** Can it continue a given beginning of an answer? */
@@ -83,6 +88,11 @@ export interface Provider {
   start(call: ProviderCall, sink: ProviderSink): ProviderRun
   /** Can it be reached, and does it accept our key? For doctor. */
   check(): Promise<{ readonly ok: boolean; readonly detail: string; readonly status?: number }>
+  /**
+   * Asks for a page of its server, by a path from the root, with its own headers. Absent: it can't be asked so. Never
+   * rejects.
+   */
+  readonly look?: (path: string, bounds: { readonly timeoutMs: number; readonly maxBytes: number }) => Promise<Page>
   /** Running calls fail, as do those started later. Safe to repeat. */
   close(): void
 }

@@ -4,6 +4,7 @@
  * = survives power loss where `durability: power`; at lower settings it equals committed (or nothing, at `memory`).
  * test/conformance/ holds every engine to what is written here.
  */
+import type { CheckReport } from '../engine-check.ts'
 import type { SluiceError } from '../errors.ts'
 import type { Job, JobId, JobState, Timing, Usage } from '../job.ts'
 import type { Amounts, Shortfall } from '../limits.ts'
@@ -161,4 +162,8 @@ export interface Work {
    * stored in one commit; resolves power-safe. Repeating it is `fenced`.
    */
   finish(lease: Lease, outcome: Outcome): Promise<Finished>
+  /** What checks of deployments found, for whoever decides. Memory only, and may be lost: they are made again. */
+  checked(reports: readonly CheckReport[]): void
+  /** What any process on this store has found, this one included. */
+  onChecked(fn: (reports: readonly CheckReport[]) => void): void
 }

@@ -144,6 +144,10 @@ export class Dispatch {
       this.#parts.emit({ ...notice, type: 'deployment-cooled' })
       return
     }
+    if (notice.type === 'checked') {
+      this.#parts.emit({ ...notice, type: 'deployment-checked' })
+      return
+    }
     if (notice.type === 'tripped') {
       this.#parts.emit({ ...notice, type: 'velocity-tripped' })
       return

@@ -2,6 +2,7 @@
  * The queue: every decision is the coordinator's, every fact is the store's. This file is the port: it asks the one and
  * waits for the other.
  */
+import type { CheckReport } from '../../core/engine-check.ts'
 import type { SluiceError } from '../../core/errors.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
 import type { TenantStanding } from '../../core/limits.ts'
@@ -54,6 +55,7 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   readonly #dispatch: Dispatch
   readonly #pauses: Pauses
   readonly #placeWatch: PlaceWatch
+  readonly #onChecked: Array<(reports: readonly CheckReport[]) => void> = []
   readonly #power = (): Promise<void> => this.#parts.store.synced()
 
   constructor(parts: Parts, intake: Intake, dispatch: Dispatch, pauses: Pauses) {
@@ -112,6 +114,16 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
         this.#dispatch.act()
       },
     }
+  }
+
+  checked(reports: readonly CheckReport[]): void {
+    for (const report of reports) this.#parts.coordinator.checked(report, this.#dispatch.now())
+    this.#dispatch.act()
+    for (const fn of this.#onChecked) fn(reports)
+  }
+
+  onChecked(fn: (reports: readonly CheckReport[]) => void): void {
+    this.#onChecked.push(fn)
   }
 
   finish(lease: Lease, outcome: Outcome): Promise<Finished> {

@@ -78,6 +78,7 @@ export const deploymentView = ({
   isDrained,
   unwell,
   used,
+  check,
 }: DeploymentStatus): object => ({
   deployment,
   object: 'deployment',
@@ -92,11 +93,24 @@ export const deploymentView = ({
     broken_for_ms: Math.ceil(brokenForMs),
     broken_by: brokenBy ?? null,
   })),
+  check: checkView(check),
 })
 
 /** Null: it is not limited. */
 export const useView = (used: DeploymentUse | undefined): JsonRecord | null =>
   used === undefined ? null : { requests: used.requests, tokens: used.tokens, held_tokens: Math.round(used.heldTokens) }
+/** Null: nobody checks it. */
+export const checkView = (check: DeploymentStatus['check']): JsonRecord | null =>
+  check == null
+    ? null
+    : {
+        ok: check.ok,
+        why: check.why,
+        down: check.isDown,
+        age_ms: Math.ceil(check.agoMs),
+        running: check.running,
+        waiting: check.waiting,
+      }
 
 export const disabledView = (disabled: Disabled | null): JsonRecord | null =>
   disabled === null

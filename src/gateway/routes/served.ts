@@ -8,7 +8,7 @@ import type { GatewayDeps, ServedModel } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
-import { disabledView, useView } from '../read/views.ts'
+import { checkView, disabledView, useView } from '../read/views.ts'
 import { oneOf } from './changes.ts'
 
 export function servedRoutes({ models, limitRules, tenants, operations, observed }: GatewayDeps): readonly Route[] {
@@ -97,12 +97,13 @@ const quotaView = ({ limit, remaining, resetMs }: LimitState): JsonRecord => ({
 
 /** Of a deployment that was just configured nothing is known yet. */
 function stateView(status: DeploymentStatus | undefined): JsonRecord {
-  const { active = 0, concurrent = Infinity, isDrained = false, unwell = [] } = status ?? {}
+  const { active = 0, concurrent = Infinity, isDrained = false, unwell = [], check = null } = status ?? {}
   const { state, coolsForMs, failuresInRow, brokenForMs, brokenBy } = healthOf({
     active,
     concurrent,
     isDrained,
     unwell,
+    check,
   })
   return {
     state,
@@ -112,5 +113,6 @@ function stateView(status: DeploymentStatus | undefined): JsonRecord {
     broken_for_ms: brokenForMs,
     broken_by: brokenBy,
     used: useView(status?.used),
+    check: checkView(check),
   }
 }

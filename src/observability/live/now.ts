@@ -253,8 +253,8 @@ export function deploymentRow(
   range: number,
   nowMs: number,
 ): DeploymentRow {
-  const { active = 0, concurrent = 0, unwell = [], isDrained = false } = status ?? {}
-  const { state, coolsForMs, failuresInRow } = healthOf({ active, concurrent, isDrained, unwell })
+  const { active = 0, concurrent = 0, unwell = [], isDrained = false, check = null } = status ?? {}
+  const { state, coolsForMs, failuresInRow } = healthOf({ active, concurrent, isDrained, unwell, check })
   const of = history.deployments.read(deployment, range, nowMs)
   return {
     model,
@@ -264,6 +264,7 @@ export function deploymentRow(
     concurrent: Number.isFinite(concurrent) ? concurrent : null,
     coolsForMs,
     failuresInRow,
+    failedCheck: check?.isDown === true ? check.why : null,
     lastError: failuresInRow > 0 || of.failed > 0 ? history.deployments.lastError(deployment) : null,
     ...of,
     nanoUsd: of.nanoUsd === 0 ? null : of.nanoUsd,

@@ -133,6 +133,13 @@ function priceOf(price: Model['price']): string {
   return `${of(input)} in, ${of(output)} out a million tokens`
 }
 
+/** What its own checks tell, where that is more than that it works. */
+function checkNote({ why, down, running, waiting }: NonNullable<Deployment['check']>): string | null {
+  if (down) return `checks fail: ${why}`
+  if (running === null && waiting === null) return null
+  return `engine: ${count(running ?? 0)} running, ${count(waiting ?? 0)} waiting`
+}
+
 function Row(props: {
   readonly model: string
   readonly of: Deployment
@@ -195,6 +202,9 @@ function Row(props: {
           {STATES[state].word}
           {coolsForMs > 0 && ` for ${duration(coolsForMs)}`}
         </span>
+        {one.check != null && checkNote(one.check) !== null && (
+          <span class="deployment-note small muted">{checkNote(one.check)}</span>
+        )}
         {brokenForMs > 0 ? (
           <span class="deployment-note small muted">{brokenWords(one)}</span>
         ) : (

@@ -8,6 +8,13 @@ export interface Deployment {
   readonly active: number
   readonly cools_for_ms: number
   readonly failures_in_row: number
+  /** Null: nobody checks it. */
+  readonly check?: {
+    readonly why: string
+    readonly down: boolean
+    readonly running: number | null
+    readonly waiting: number | null
+  } | null
   /** Its breaker lets no call through before; 1: one tries it now, 0: it is closed. */
   readonly broken_for_ms: number
   readonly broken_by: string | null

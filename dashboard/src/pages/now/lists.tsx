@@ -23,7 +23,7 @@ const STATES: Readonly<Record<DeploymentRow['state'], readonly [Shape, string, s
 export const stateOfDeployment = (row: DeploymentRow) => {
   const [shape, word, tone] = STATES[row.state]
   return (
-    <span class={`state ${tone}`} title={row.lastError ?? undefined}>
+    <span class={`state ${tone}`} title={row.failedCheck ?? row.lastError ?? undefined}>
       <Mark shape={shape} />
       {word}
       {row.state === 'cooling' && row.coolsForMs > 0 && (

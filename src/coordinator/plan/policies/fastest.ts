@@ -1,8 +1,11 @@
 /** Where the first text comes soonest; one of which nothing is known is tried first. */
 import { least, type Policy } from './policy.ts'
 
-const ttft: Policy['score'] = ({ speed, work }, { work: own }) =>
-  speed.ttftMs === null ? work : (speed.ttftMs * (work + own)) / (speed.load + own)
+const ttft: Policy['score'] = (one, { work: own }) => {
+  const load = one.load(own)
+  const { ttftMs, load: learned } = one.speed
+  return ttftMs === null ? load : (ttftMs * (load + own)) / (learned + own)
+}
 
 export const fastest: Policy = {
   name: 'fastest',

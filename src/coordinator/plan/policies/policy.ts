@@ -31,10 +31,11 @@ export interface Policy {
 
 /** How long an answer takes there, by what runs there and how fast that was. */
 export function expectedMs(one: DeploymentState, { work: own, bestUnitMs, turn, now }: Ask): number {
-  const { speed, work, settings } = one
+  const { speed, settings } = one
+  const load = one.load(own)
   // Until something is known of any, what they may do at once tells how much they can do
-  if (bestUnitMs === 0) return (work + own) / Math.min(settings?.concurrent ?? 1, MOST_SLOTS)
-  return speed.expectedMs(own, work, bestUnitMs, one.longestMs(now), turn - one.turn >= DUE_AFTER)
+  if (bestUnitMs === 0) return (load + own) / Math.min(settings?.concurrent ?? 1, MOST_SLOTS)
+  return speed.expectedMs(own, load, bestUnitMs, one.longestMs(now), turn - one.turn >= DUE_AFTER)
 }
 const MOST_SLOTS = 100
 /** Calls of the others after which one is tried that would not be: few enough that the slowest hundredth is not its. */

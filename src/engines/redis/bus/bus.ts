@@ -129,6 +129,12 @@ export class Bus {
     this.#listeners.push(fn)
   }
 
+  /** To all processes, this one included; may be lost. */
+  tell(control: Control): void {
+    if (this.#closed) return
+    this.#commands.publish(this.names.control(), JSON.stringify(control)).catch(() => {}) // told again
+  }
+
   onControl(fn: (control: Control) => void): void {
     this.#control.push(fn)
   }

@@ -114,6 +114,7 @@ export class Host {
       const control = readControl(message.toString())
       if (control?.type === 'free') void election.look()
       else if (control?.type === 'broken') this.#suspectsUntilMono = this.#options.clock.monoMs() + SUSPECT_MS
+      else if (control?.type === 'checked') this.#term?.checked(control.reports)
       else if (control?.term === this.#term?.won.term) this.#term?.heardItself()
     })
     for (const connection of [this.#commands, this.#subscriber]) connection.onTurn((back) => back && this.#back())

@@ -59,6 +59,7 @@ export function absorb(term: Term, split = true): void {
 
 function tell({ emit, journal }: Term, notice: Notice): void {
   if (notice.type === 'cooling') journal.draft.afterwards(() => emit({ ...notice, type: 'deployment-cooled' }))
+  else if (notice.type === 'checked') journal.draft.afterwards(() => emit({ ...notice, type: 'deployment-checked' }))
   else if (notice.type === 'tripped') journal.draft.afterwards(() => emit({ ...notice, type: 'velocity-tripped' }))
   else journal.draft.tell(processOf(notice.worker), notice)
 }

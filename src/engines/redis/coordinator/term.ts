@@ -5,6 +5,7 @@
  */
 import { hostname } from 'node:os'
 import type { Clock } from '../../../core/clock.ts'
+import type { CheckReport } from '../../../core/engine-check.ts'
 import type { Emit } from '../../../core/facts.ts'
 import type { JobId } from '../../../core/job.ts'
 import type { Coordinator } from '../../../core/ports/coordinator.ts'
@@ -237,6 +238,13 @@ export class ActingCoordinator implements Term {
     for (const id of beat.reading ?? []) this.attendance.entered(id, beat.process, beat.atMs)
     reconcile(this, beat, now)
     this.#turn(() => {})
+  }
+
+  checked(reports: readonly CheckReport[]): void {
+    if (!this.#open || this.#over) return
+    this.#turn(() => {
+      for (const report of reports) this.coordinator.checked(report, this.now())
+    })
   }
 
   #charge(id: JobId, attempt: number, tokens: number, now: number): void {

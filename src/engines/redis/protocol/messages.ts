@@ -2,6 +2,7 @@
  * What the coordinator tells processes, on their channels: one JSON array of messages, and where leases are among
  * them a second line with what the commit's script added (see readMail). All leave inside the fenced script.
  */
+import type { CheckReport } from '../../../core/engine-check.ts'
 import type { Cached, Job, JobId, JobState, Place } from '../../../core/job.ts'
 import type { Shortfall, Standing, TenantStanding } from '../../../core/limits.ts'
 import type { Line } from '../../../core/live.ts'
@@ -10,11 +11,16 @@ import type { Claim } from '../../../core/ports/work.ts'
 import {
   count,
   fits,
+  flag,
   list,
   type Member,
   maybe,
+  members,
+  number,
   object,
+  orNull,
   parse,
+  positive,
   readTyped,
   type Shape,
   text,
@@ -95,6 +101,8 @@ export type Control =
   | { readonly type: 'free' }
   /** A term broke off, and the next one may, for the same reason. */
   | { readonly type: 'broken'; readonly host: string; readonly reason: string }
+  /** What checks of deployments found, by any process. */
+  | { readonly type: 'checked'; readonly reports: readonly CheckReport[] }
 
 // ---------------------------------------------------------------- what `is` an answer
 
@@ -261,8 +269,23 @@ const COORDINATOR: Shape = {
 
 const BROKEN: Shape = { type: (type) => type === 'broken', host: text, reason: text }
 
+const CHECKED: Shape = {
+  type: (type) => type === 'checked',
+  reports: list(
+    members({
+      deployment: text,
+      ok: orNull(flag),
+      why: text,
+      tookMs: number,
+      holdsMs: positive,
+      running: orNull(number),
+      waiting: orNull(number),
+    }),
+  ),
+}
+
 export function readControl(json: string): Control | null {
   const control = parse(json)
   if (fits(control, { type: (t) => t === 'free' })) return { type: 'free' }
-  return fits(control, COORDINATOR) || fits(control, BROKEN) ? (control as Control) : null
+  return [COORDINATOR, BROKEN, CHECKED].some((shape) => fits(control, shape)) ? (control as Control) : null
 }

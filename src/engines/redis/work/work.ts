@@ -2,6 +2,7 @@
  * The worker's side of the fleet: seats are taken over the bus, leases are pushed, and a heartbeat each second tells
  * the coordinator what is held here, so that whatever message was lost heals within a beat.
  */
+import type { CheckReport } from '../../../core/engine-check.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import type { JobId } from '../../../core/job.ts'
 import type { Shortfall } from '../../../core/limits.ts'
@@ -38,6 +39,8 @@ export interface AttemptLogs {
 
 /** No lease runs out while its coordinator can't hear, so an attempt's end waits longer than other commands. */
 const FINISH_WITHIN_MS = 60_000
+/** Reports of checks in one message. */
+const REPORTS = 64
 /** What an answer is kept for where its end never comes. */
 const ANSWER_S = 3_600
 
@@ -104,6 +107,15 @@ export class FleetWork implements Work {
         for (const held of left) this.#logs.fence(held.id, held.attempt)
       },
     }
+  }
+
+  checked(reports: readonly CheckReport[]): void {
+    for (let at = 0; at < reports.length; at += REPORTS)
+      this.#ground.bus.tell({ type: 'checked', reports: reports.slice(at, at + REPORTS) })
+  }
+
+  onChecked(fn: (reports: readonly CheckReport[]) => void): void {
+    this.#ground.bus.onControl((control) => control.type === 'checked' && fn(control.reports))
   }
 
   /** A stop began: what this process still holds when it is gone counts as handed back. */

@@ -7,6 +7,7 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { Provider, ProviderCall, ProviderSink } from '../../../core/ports/provider.ts'
 import { HttpClient, type HttpRequest } from '../http/client.ts'
 import { isControl } from '../http/headers.ts'
+import { look } from '../http/look.ts'
 import { bypassesProxy, parseBaseUrl, parseProxy } from '../http/origin.ts'
 import { type Asked, Call } from './call.ts'
 import { failed, RETRY_HEADERS } from './failures.ts'
@@ -84,8 +85,7 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
   const { clock, wheel, gatherMs, apiKey, continuation = 'none', streamUsage = true, isMaxTokens = false } = options
   const upstreamModelOf = (body: Uint8Array): string | null =>
     options.upstreamModel ?? (options.prefix ? withoutPrefix(body, options.prefix) : null)
-  const client = new HttpClient({
-    origin,
+  const http = {
     proxy,
     ca: options.ca ?? null,
     clock,
@@ -93,7 +93,10 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     gatherMs,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
     headers: [...RETRY_HEADERS, ...LIMIT_HEADERS],
-  })
+  }
+  const client = new HttpClient({ ...http, origin })
+  /** Its server, for what is not below the base URL. */
+  let server: HttpClient | null = null
   const headers = commonHeaders(options)
   const call = {
     client,
@@ -155,7 +158,14 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
       return run
     },
     check: () => check(client, clock, headers),
-    close: () => client.close(),
+    look(path, bounds) {
+      server ??= new HttpClient({ ...http, origin: { ...origin, basePath: '', query: '' } })
+      return look(client.isClosed ? client : server, clock, headers, path, bounds)
+    },
+    close() {
+      client.close()
+      server?.close()
+    },
   }
 }
 

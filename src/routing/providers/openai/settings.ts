@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { checkHealth, checksOf, healthShape } from '../../../settings/engine-checks.ts'
 import { filePath, flag, httpUrl, secret } from '../../../settings/fields.ts'
 import { headers } from '../../../settings/headers.ts'
 import { providerSettings, type SettingsOf } from '../../../settings/provider.ts'
@@ -52,6 +53,7 @@ export const openAiShape = {
         'by itself. Null: as the provider needs it.',
     ),
   ca_file: filePath().nullable().prefault(null).describe('Additional CA certificates to trust (PEM).'),
+  ...healthShape,
 }
 
 /** The key's reference, not its value: with a rotated key it is still the same deployment. */
@@ -81,12 +83,14 @@ export const openai = providerSettings({
   about: 'OpenAI itself',
   shape: openAiShape,
   complete: (given) => keyOf(given, OPENAI_URL, 'OPENAI_API_KEY'),
-  check({ base_url, api_key }, refuse) {
+  check({ base_url, api_key, health }, refuse) {
+    checkHealth({ health }, refuse)
     if (base_url === null && api_key === null)
       refuse('api_key', 'is required by the provider openai, e.g. { env: OPENAI_API_KEY }')
   },
   place: ({ baseUrl }) => new URL(baseUrl ?? OPENAI_URL).host,
   identity: openAiIdentity,
+  checks: (settings) => checksOf(settings, OPENAI_URL, null),
   // Also through a proxy
   seller: () => ({ id: 'openai' }),
   fromEnvironment(has) {

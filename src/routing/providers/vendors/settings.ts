@@ -3,6 +3,8 @@
  * OpenAI. A vendor's reasoning (`reasoning`, `reasoning_content`, parts of type `thinking`), its usage wherever it
  * stands (`x_groq`, in every chunk), its errors and its `[DONE]` need no row: the client of the dialect reads them all.
  */
+
+import { checkHealth, checksOf, type EnginePages } from '../../../settings/engine-checks.ts'
 import { type ProviderSettings, providerSettings } from '../../../settings/provider.ts'
 import { keyOf, openAiIdentity, openAiShape } from '../openai/settings.ts'
 
@@ -25,6 +27,8 @@ export interface Vendor<Name extends string = string> {
   /** Does it know `max_tokens` alone? Then `max_completion_tokens` is sent by that name. */
   readonly isMaxTokens: boolean
   readonly continuation: 'none' | 'prefix' | 'vllm'
+  /** How an engine is asked whether it works, and what it has to do; null: it is nobody's own. */
+  readonly pages: EnginePages | null
 }
 
 const vendor = <const Name extends string>(
@@ -38,6 +42,7 @@ const vendor = <const Name extends string>(
   streamUsage: true,
   isMaxTokens: false,
   continuation: 'none',
+  pages: null,
   ...row,
 })
 
@@ -48,6 +53,7 @@ export const VENDORS = [
     about: 'vLLM, an engine of your own',
     baseUrl: 'http://127.0.0.1:8000/v1',
     continuation: 'vllm',
+    pages: { health: '/health', metrics: '/metrics' },
   }),
   // docs.sglang.ai, "OpenAI APIs"
   vendor({
@@ -55,6 +61,8 @@ export const VENDORS = [
     about: 'SGLang, an engine of your own',
     baseUrl: 'http://127.0.0.1:30000/v1',
     continuation: 'vllm',
+    // With --enable-metrics. An idle one writes a token for /health: SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION
+    pages: { health: '/health', metrics: '/metrics' },
   }),
   // docs.ollama.com/api/openai-compatibility: of the two it lists max_tokens
   vendor({
@@ -62,6 +70,7 @@ export const VENDORS = [
     about: 'Ollama, an engine of your own',
     baseUrl: 'http://127.0.0.1:11434/v1',
     isMaxTokens: true,
+    pages: { health: '/api/version', metrics: null },
   }),
   // tools/server/README.md of llama.cpp. It prolongs a last message of the assistant, but not where the model thinks
   vendor({
@@ -69,6 +78,8 @@ export const VENDORS = [
     about: "llama.cpp's server, an engine of your own",
     baseUrl: 'http://127.0.0.1:8080/v1',
     isMaxTokens: true,
+    // With --metrics
+    pages: { health: '/health', metrics: '/metrics' },
   }),
   // console.groq.com/docs/openai
   vendor({
@@ -161,7 +172,9 @@ function settingsOf(vendor: Vendor<VendorName>): ProviderSettings<VendorName, Ve
     about,
     shape: openAiShape,
     complete: (given) => keyOf(given, home, keyVariable),
-    check({ base_url, api_key }, refuse) {
+    checks: (settings) => checksOf(settings, home, vendor.pages),
+    check({ base_url, api_key, health }, refuse) {
+      if (vendor.pages === null) checkHealth({ health }, refuse)
       if (base_url === null && api_key === null && keyVariable !== null)
         refuse('api_key', `is required by the provider ${name}, e.g. { env: ${keyVariable} }`)
     },
