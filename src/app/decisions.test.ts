@@ -174,6 +174,7 @@ it('limits are the same object until they change, whatever else is reloaded', as
     catalogue: { replace: () => {} },
     engine: { configure: () => {} },
     worker: { isUsing: () => false },
+    checks: { follow: () => {} },
   } as unknown as ServedBy
   const decided = decisionSettings(settings)
   const before = decided().limits
