@@ -99,6 +99,7 @@ export const deploymentView = ({
 /** Null: it is not limited. */
 export const useView = (used: DeploymentUse | undefined): JsonRecord | null =>
   used === undefined ? null : { requests: used.requests, tokens: used.tokens, held_tokens: Math.round(used.heldTokens) }
+
 /** Null: nobody checks it. */
 export const checkView = (check: DeploymentStatus['check']): JsonRecord | null =>
   check == null
