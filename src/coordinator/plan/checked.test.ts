@@ -97,6 +97,26 @@ describe('checks that fail', () => {
     expect(where(100)).toEqual(['a', 'b'])
   })
 
+  it('all of a model, where a fallback works', () => {
+    const { plan, start, check } = setUp(deployment('a'))
+    const fallbacks = { general: ['other'], contextWindow: [], contentPolicy: [] }
+    plan.configure([
+      { name: 'chat', deployments: [deployment('a')], fallbacks },
+      { name: 'other', deployments: [deployment('b')] },
+    ])
+    const where = (): string | null => {
+      const notes = start([], { instead: [{ model: 'other' }] })
+      plan.release(notes, null, 0)
+      return notes.at
+    }
+    check('a', BAD, 2)
+    expect(where()).toBe('b')
+    check('b', BAD, 2)
+    expect(where()).toBe('a')
+    check('a', GOOD)
+    expect(where()).toBe('a')
+  })
+
   it('breakers of calls and of checks count as one', () => {
     const stage = setUp(deployment('a'), deployment('b'))
     for (let i = 0; i < 5; i++) {
