@@ -17,8 +17,8 @@ export const healthShape = {
         .nullable()
         .prefault(null)
         .describe(
-          'Is its server asked whether it works? Null: vllm, sglang, llamacpp and ollama are, on this machine or in a ' +
-            'private network; others, where `path` is set.',
+          'Is its server asked whether it works? Null: vllm, sglang, llamacpp and ollama are, on this machine or in ' +
+            'a private network; others, where `path` is set.',
         ),
       path: path().describe("A page of its server that answers 200 while it works. Null: the engine's own."),
       metrics_path: path().describe(
