@@ -6,9 +6,9 @@ import { readRegularFile } from '../config/regular-file.ts'
 import { systemClock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import { type Args, EXIT, FailedError, type Group, type Output, UsageError } from './command.ts'
+import { isLeftOut, type Note } from './litellm/given.ts'
 import { printed } from './litellm/print.ts'
 import { type Translated, translate } from './litellm/translate.ts'
-import { columns } from './table.ts'
 
 /** What people write is a hundredth of it; a parser of YAML takes seconds for ten times as much. */
 const MAX_BYTES = 1 << 20
@@ -40,6 +40,10 @@ async function importLiteLlm(args: Args, out: Output): Promise<number> {
     variable: environmentOf,
     nowMs: systemClock.wallMs(),
   })
+  if (translated.models.length === 0) {
+    for (const line of report(translated)) out.note(line)
+    throw new FailedError(`${path} has no entry of models that could be taken over.`)
+  }
   const text = printed(translated, path.replaceAll(/\p{Cc}/gu, '?'))
   const target = args.option('out')
   if (target !== undefined) write(target, text)
@@ -56,15 +60,26 @@ async function importLiteLlm(args: Args, out: Output): Promise<number> {
 }
 
 function* report({ models, notes, notesLeft, moved, commands }: Translated, target?: string): Generator<string> {
-  const entries = `${models.length} ${models.length === 1 ? 'entry' : 'entries'}`
-  yield `${entries} of models${target === undefined ? '' : ` in ${target}`}.`
+  const entries = (count: number): string => `${count} ${count === 1 ? 'entry' : 'entries'}`
+  const [left, others] = [notes.filter(isLeftOut), notes.filter((note) => !isLeftOut(note))]
+  yield `${entries(models.length)} of models${target === undefined ? '' : ` in ${target}`}, ${left.length} left out.`
   if (moved.size > 0) yield 'Secrets stood in the file. Set these variables, and have the keys replaced:'
   for (const [name, where] of moved) yield `  ${name}  (${where})`
-  if (notes.length > 0) yield 'What is not the same, and what to do:'
-  yield* columns(notes.map(({ where, why, todo }) => [where, why, todo])).map((line) => `  ${line}`)
+  yield* told('Left out:', left)
+  yield* told('What is not the same, and what to do:', others)
   if (notesLeft > 0) yield `  … and ${notesLeft} more.`
   if (commands.length > 0) yield 'When the server runs:'
   for (const line of commands) yield `  ${line}`
+  if (target !== undefined)
+    yield `Next: sluice doctor --config ${target} tells which keys, addresses and packages are still missing.`
+}
+
+function* told(title: string, notes: readonly Note[]): Generator<string> {
+  if (notes.length > 0) yield title
+  for (const { where, why, todo } of notes) {
+    yield `  ${where}: ${why}`
+    yield `    ${todo}`
+  }
 }
 
 function yamlOf(path: string): Readonly<Record<string, unknown>> {

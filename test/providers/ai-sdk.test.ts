@@ -400,6 +400,8 @@ test('a package that is not there: the start says what to install', () => {
     { env: { ...bareEnvironment(), SLUICE_DATA_DIR: dir, KEY: SECRET }, encoding: 'utf8' },
   )
   rmSync(dir, { recursive: true })
-  expect(JSON.parse(run.stderr).msg).toContain('which is not installed: npm install "@ai-sdk/cohere@^4.0.0"')
+  expect(JSON.parse(run.stderr).msg).toContain(
+    'which is not installed: npm install --save-prod "@ai-sdk/cohere@^4.0.0"',
+  )
   expect(run.status).toBe(2)
 })

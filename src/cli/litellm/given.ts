@@ -8,6 +8,12 @@ export interface Note {
   readonly todo: string
 }
 
+const LEFT_OUT = ': the entry is left out'
+
+/** Why an entry is not there. */
+export const leftOut = (why: string): string => `${why}${LEFT_OUT}`
+export const isLeftOut = ({ why }: Note): boolean => why.endsWith(LEFT_OUT)
+
 /** What has no counterpart, or is not the same: of each kind once for each place, and not without end. */
 export class Notes {
   readonly all: Note[] = []

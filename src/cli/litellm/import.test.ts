@@ -189,18 +189,18 @@ describe('a whole configuration', () => {
     ['environment_variables', 'Set them where the server is started'],
     ['model_group_alias: gpt-4', 'its limits are counted apart'],
   ])('tells of %s: %s', async (where, what) => {
-    const { err } = await imported(FULL)
-    expect(
-      err.split('\n').find((line) => line.includes(where) && line.includes(what)),
-      err,
-    ).toBeDefined()
+    const lines = (await imported(FULL)).err.split('\n')
+    const found = lines.flatMap((line, i) =>
+      line.startsWith('  ') && line.includes(where) ? `${line} ${lines[i + 1]}` : [],
+    )
+    expect(found.join('\n')).toContain(what)
   })
 
   it('writes a file, and never over one', async () => {
     const out = join(dir, 'made.yaml')
     expect(await imported(FULL, '--out', out)).toMatchObject({ code: 0, out: '' })
     expect(load(readFileSync(out, 'utf8')).config.models).toHaveLength(12)
-    const again = await imported('model_list: []', '--out', out)
+    const again = await imported(FULL, '--out', out)
     expect(again).toMatchObject({ code: 2 })
     expect(again.err).toContain('is there already')
     expect(load(readFileSync(out, 'utf8')).config.models).toHaveLength(12)
@@ -299,11 +299,13 @@ router_settings: {model_group_alias: {a: a, b: a, c: 3, d: {x: 1}}, fallbacks: {
       'model_list: [{model_name: a, litellm_params: {model: openai/x}, model_info: {id: i}}, ' +
         '{model_name: a, litellm_params: {model: openai/y}, model_info: {id: i}}]',
     ],
-  ])('%s ends as a file that loads', async (_, text) => {
+  ])('%s ends as a file that loads, or as none', async (_, text) => {
     const ran = await imported(text)
-    expect(ran.code, ran.err).toBe(0)
     expect(ran.out + ran.err).not.toContain('\u001b')
-    expect(() => load(ran.out), ran.out).not.toThrow()
+    if (ran.code !== 0) {
+      expect(ran.out).toBe('')
+      expect(ran.err).toContain('no entry of models that could be taken over')
+    } else expect(() => load(ran.out), ran.out).not.toThrow()
   })
 
   it('many entries and notes are cut, and both told', async () => {
@@ -320,5 +322,61 @@ router_settings: {model_group_alias: {a: a, b: a, c: 3, d: {x: 1}}, fallbacks: {
     const ran = await imported('model_list: []', '--keys', file('{', 'json'))
     expect(ran).toMatchObject({ code: 2, out: '' })
     expect(existsSync(join(dir, 'x'))).toBe(false)
+  })
+})
+
+describe('what would be wrong, and not be noticed', () => {
+  const one = (params: string, info = '{}'): string =>
+    `model_list:\n  - { model_name: m, litellm_params: { ${params} }, model_info: ${info} }\n`
+
+  it("an engine of one's own never gets the vendor's key", async () => {
+    const base = 'api_base: "http://10.0.0.5:8000/v1"'
+    const literal = await imported(one(`model: openai/qwen3-32b, ${base}, api_key: ${CANARY}`))
+    expect(literal.out).toContain('env: QWEN3_32B_API_KEY')
+    const absent = await imported(one(`model: openai/qwen3-32b, ${base}`))
+    expect(absent.err).toContain('LiteLLM sends OPENAI_API_KEY to http://10.0.0.5:8000/v1: nothing is sent there')
+    for (const { out } of [literal, absent]) expect(out).not.toContain('OPENAI_API_KEY')
+    const named = await imported(one(`model: openai/qwen3-32b, ${base}, api_key: os.environ/OPENAI_API_KEY`))
+    expect(named.out, 'as the file says').toContain('env: OPENAI_API_KEY')
+  })
+
+  it.each([
+    ['anthropic/claude-sonnet-4-5', 'https://api.anthropic.com', 'https://api.anthropic.com/v1'],
+    ['anthropic/claude-sonnet-4-5', 'https://proxy.example/v1', 'https://proxy.example/v1'],
+    ['gemini/gemini-2.5-pro', 'https://generativelanguage.example', 'https://generativelanguage.example/v1beta'],
+  ])('%s at %s: the path that LiteLLM adds', async (model, base, wanted) => {
+    const { out } = await imported(one(`model: ${model}, api_base: "${base}", api_key: os.environ/KEY`))
+    expect(load(out).config.models[0]).toMatchObject({ baseUrl: wanted })
+  })
+
+  it('who might use a model, and what priced it, is told', async () => {
+    const { err } = await imported(one('model: openai/gpt-4.1', '{ team_id: t1, base_model: gpt-4o, odd: 1, id: a }'))
+    expect(err).toContain('model_info.team_id: it was for one team only')
+    expect(err).toContain('model_info.base_model')
+    expect(err).toContain('model_info.odd: has no counterpart')
+    expect(err).not.toContain('model_info.id')
+  })
+
+  it('all of a vendor is all of it here, where its provider takes the name off', async () => {
+    const all = (vendor: string): string =>
+      `model_list: [{ model_name: "${vendor}/*", litellm_params: { model: "${vendor}/*", api_key: os.environ/K } }]`
+    expect(load((await imported(all('groq'))).out).config.models[0]).toMatchObject({ name: 'groq/*', model: null })
+    expect((await imported(all('mistral'))).err).toContain('the entry is left out')
+    const any = await imported('model_list: [{ model_name: "*", litellm_params: { model: "*" } }]')
+    expect(any.err).toContain('all names go to OpenAI here')
+  })
+
+  it("another API's bridge is that API's model", async () => {
+    const { out } = await imported(one('model: openai/responses/gpt-5, api_key: os.environ/K'))
+    expect(load(out).config.models[0]).toMatchObject({ model: 'gpt-5' })
+  })
+
+  it('what a key has used of its budget is told', async () => {
+    const keys = file(
+      JSON.stringify([{ key_alias: 'a', max_budget: 100, budget_duration: '30d', spend: 12.5 }]),
+      'json',
+    )
+    const { err } = await imported(one('model: openai/gpt-4.1'), '--keys', keys)
+    expect(err).toContain('keys[0] (a).spend: 12.5 of its budget are used')
   })
 })

@@ -51,6 +51,13 @@ function commandOf(info: JsonRecord, at: string, nowMs: number, notes: Notes): s
     ...counted('requests_per_minute', info['rpm_limit']),
     ...counted('concurrent', info['max_parallel_requests']),
   }
+  const spent = typeof info['spend'] === 'number' ? info['spend'] : 0
+  if (spent > 0 && hasContent(info['max_budget']))
+    notes.add(
+      `${where}.spend`,
+      `${spent} of its budget are used: here it begins anew`,
+      'Give it a smaller one at first.',
+    )
   const models = modelsOf(info['models'], where, notes)
   return [
     `sluice keys create --tenant ${quoted(tenant && TENANT.test(tenant) ? tenant : 'default')}`,

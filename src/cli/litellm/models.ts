@@ -3,10 +3,12 @@ import { LEAVES } from '../../config/leaves.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import {
   countOf,
+  leftOut,
   listOf,
   millisecondsOf,
   type Notes,
   numberOf,
+  type Reference,
   recordOf,
   type Secrets,
   shown,
@@ -61,6 +63,31 @@ const READ = new Set([
   ],
 ])
 
+/** As VENDORS of the providers. */
+const PREFIXED = new Set(['groq/*', 'together/*', 'openrouter/*'])
+
+/** Of `model_info`: read, or only told to people. */
+const INFO =
+  /^(id|mode|max_(input_|output_)?tokens|supports_.*|.*_cost_.*|description|created_.*|updated_.*|db_model|tags)$/
+const INFO_NOTES: Readonly<Record<string, readonly [why: string, todo: string]>> = {
+  team_id: [
+    'it was for one team only: here every key may use it',
+    'List the models of keys: sluice keys create --models.',
+  ],
+  access_groups: ['here every key may use it', 'List the models of keys: sluice keys create --models.'],
+  base_model: ["prices are found by the provider's name for the model", 'Give it a price, where that is another one.'],
+}
+
+function noteInfo(info: JsonRecord, at: string, notes: Notes): void {
+  for (const name of Object.keys(info)) {
+    if (INFO.test(name)) continue
+    const [why, todo] = Object.hasOwn(INFO_NOTES, name)
+      ? INFO_NOTES[name]
+      : ['has no counterpart', 'Check whether you need it.']
+    notes.add(`${at}.${name}`, why, todo)
+  }
+}
+
 /** Null: it has no counterpart, which is noted. */
 export function entryOf(given: unknown, at: string, reading: Reading): Entry | null {
   const { notes, credentials } = reading
@@ -89,8 +116,16 @@ export function entryOf(given: unknown, at: string, reading: Reading): Entry | n
   }
   const kinds = kindsOf(info, at, notes)
   if (kinds === null) return null
-  const upstream = upstreamOf(name, found[1], at, notes)
+  // The provider takes its own beginning off
+  const isVendors = found[1] === '*' && name === `${where['provider']}/*` && PREFIXED.has(name)
+  const upstream = isVendors ? null : upstreamOf(name, found[1], at, notes)
   if (upstream === undefined) return null
+  if (name === '*' && model === '*')
+    notes.add(
+      at,
+      'all names go to OpenAI here, whatever vendor they begin with',
+      'Add "VENDOR/*" for each of the others.',
+    )
   const settings = full({
     name,
     ...where,
@@ -101,11 +136,12 @@ export function entryOf(given: unknown, at: string, reading: Reading): Entry | n
     ...rest(params, info, `${at}.litellm_params`, reading),
   })
   noteOthers(params, `${at}.litellm_params`, notes)
+  noteInfo(info, `${at}.model_info`, notes)
   return { from: shown(`${at}: ${name} = ${model}`), settings }
 }
 
 function none(notes: Notes, at: string, why: string, todo: string): null {
-  notes.add(at, `${why}: the entry is left out`, todo)
+  notes.add(at, leftOut(why), todo)
   return null
 }
 
@@ -121,13 +157,8 @@ function placeOf(
   const given = params['api_base'] ?? params['base_url']
   if (vendor === null && given === undefined) return null
   if (vendor?.provider === 'none') return null
-  const key = vendor?.key ?? `${name.toUpperCase().replaceAll(/\W/g, '_')}_API_KEY`
-  const api_key = secrets.reference(
-    params['api_key'] ?? (vendor?.key && `os.environ/${vendor.key}`),
-    key,
-    `${at}.api_key`,
-  )
   const base = given === undefined ? (vendor?.baseUrl ?? null) : addressOf(given, at, notes, variable)
+  const api_key = keyOf(name, model, vendor, params, base, at, { notes, secrets })
   const common = { api_key, ...headersOf(params, at, secrets) }
   if (vendor?.provider === 'azure') {
     const root = (base ?? UNKNOWN).replace(/\/+$/, '')
@@ -149,6 +180,35 @@ function placeOf(
     return { provider, ...common, base_url }
   }
   return isKnown ? { provider: vendor.provider, ...common } : null
+}
+
+/**
+ * Whoever speaks OpenAI's dialect at an address of its own is not OpenAI: the vendor's own key is not for it, whichever
+ * one the file names by a literal.
+ */
+function keyOf(
+  name: string,
+  model: string,
+  vendor: Vendor | null,
+  params: JsonRecord,
+  base: string | null,
+  at: string,
+  { notes, secrets }: Pick<Reading, 'notes' | 'secrets'>,
+): Reference | null {
+  const given = params['api_key']
+  const isForeign = vendor?.provider === 'openai' && base !== null && new URL(base).host !== 'api.openai.com'
+  const named = (text: string): string => `${text.toUpperCase().replaceAll(/\W+/g, '_').slice(0, 60)}_API_KEY`
+  if (!isForeign) {
+    const key = vendor?.key ?? named(name)
+    return secrets.reference(given ?? (vendor?.key && `os.environ/${vendor.key}`), key, `${at}.api_key`)
+  }
+  if (given === undefined)
+    notes.add(
+      `${at}.api_key`,
+      `LiteLLM sends ${vendor.key} to ${shown(base)}: nothing is sent there`,
+      'Name a key by api_key if it needs one.',
+    )
+  return secrets.reference(given, named(model), `${at}.api_key`)
 }
 
 /** Leads nowhere, so that it is noticed. */

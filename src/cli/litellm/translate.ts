@@ -1,7 +1,7 @@
 /** A LiteLLM configuration as one of Sluice, and what of it has no counterpart. Pure. */
 import { checkedModel } from '../../config/model-problem.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
-import { listOf, type Note, Notes, recordOf, Secrets, shown, textOf, variablesIn } from './given.ts'
+import { leftOut, listOf, type Note, Notes, recordOf, Secrets, shown, textOf, variablesIn } from './given.ts'
 import { keyCommands } from './keys.ts'
 import { type Entry, entryOf, full, known, type Reading } from './models.ts'
 import { type Fallbacks, type Routing, routingOf } from './routing.ts'
@@ -121,6 +121,6 @@ function existing(own: Fallbacks, name: string, names: ReadonlySet<unknown>, not
 function isValid({ from, settings }: Entry, notes: Notes): boolean {
   const checked = checkedModel(settings)
   if ('settings' in checked) return true
-  notes.add(from, `${checked.setting} ${checked.problem}: the entry is left out`, 'Write it by hand.')
+  notes.add(from, leftOut(`${checked.setting} ${checked.problem}`), 'Write it by hand.')
   return false
 }

@@ -17,8 +17,8 @@ const own = (provider: string): Vendor => ({ provider })
 export const VENDORS: Readonly<Record<string, Vendor>> = {
   openai: { provider: 'openai', key: 'OPENAI_API_KEY' },
   azure: { provider: 'azure', key: 'AZURE_API_KEY' },
-  anthropic: { provider: 'anthropic', key: 'ANTHROPIC_API_KEY' },
-  gemini: { provider: 'google', key: 'GEMINI_API_KEY' },
+  anthropic: { provider: 'anthropic', key: 'ANTHROPIC_API_KEY', path: '/v1' },
+  gemini: { provider: 'google', key: 'GEMINI_API_KEY', path: '/v1beta' },
   vertex_ai: { provider: 'vertex' },
   bedrock: { provider: 'bedrock' },
   cohere: { provider: 'cohere', key: 'COHERE_API_KEY' },
@@ -57,6 +57,8 @@ const OPENAI = /^(gpt-|o\d|chatgpt-|text-embedding-|ft:gpt-)/
 export function vendorOf(model: string, custom: string | null): readonly [vendor: string, name: string] | null {
   if (custom !== null) return [custom, model.startsWith(`${custom}/`) ? model.slice(custom.length + 1) : model]
   const slash = model.indexOf('/')
+  // LiteLLM's bridge to another API of the same model
+  if (model.startsWith('openai/responses/')) return ['openai', model.slice('openai/responses/'.length)]
   if (slash > 0) return [model.slice(0, slash), model.slice(slash + 1)]
   return OPENAI.test(model) || model === '*' ? ['openai', model] : null
 }

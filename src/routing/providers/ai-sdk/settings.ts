@@ -30,7 +30,8 @@ export function isInstalled({ name }: SdkPackage): boolean {
   }
 }
 
-export const howToInstall = ({ name, range }: SdkPackage): string => `npm install "${name}@${range}"`
+/** In a clone, where it is an optional peer, npm installs nothing without `--save-prod`. */
+export const howToInstall = ({ name, range }: SdkPackage): string => `npm install --save-prod "${name}@${range}"`
 
 type Given = Readonly<Record<string, unknown>>
 
