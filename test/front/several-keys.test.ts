@@ -79,7 +79,7 @@ it('each is NAME, NAME#2, NAME#3, with the limits of its entry; no key is shown'
   expect(JSON.stringify(await deployments())).not.toMatch(/sk-(first|second|third)/)
 })
 
-it('requests a minute are counted for each key: all are used up, none is exceeded, and what is left waits', async () => {
+it('requests a minute are counted for each key: all are used up, none is exceeded, the rest waits', async () => {
   await start({ requests_per_minute: 3 })
   const jobs = await Promise.all(Array.from({ length: 9 }, (_, n) => submit(n)))
   await eventually(async () =>

@@ -7,6 +7,7 @@ export interface Booked {
   readonly attempt: number
   readonly tenant: string
   readonly model: string
+  readonly deployment: string
   readonly end: string
   readonly prompt_tokens: number
   readonly cached_tokens: number

@@ -22,6 +22,11 @@ describe.each(ENGINES)('the ledger on %s', (engine) => {
       // Nothing is shown by what did not happen
       const ends = report.rows.filter(({ estimated }) => estimated).map(({ end }) => end)
       expect(ends).toEqual(expect.arrayContaining(['canceled', 'cut', 'done', 'failed', 'lost']))
+      const at = (name: string): number => report.deployments.get(name) ?? 0
+      const routed = ['keyed-0', 'keyed-0#2', 'keyed-0#3', 'keyed-1', 'crawls-0', 'crawls-1', 'falls-0']
+      for (const name of [...routed, 'balanced-0', 'balanced-1', 'balanced-2'])
+        expect([name, at(name) > 0]).toEqual([name, true])
+      expect(report.movedOn).toBeGreaterThan(REQUESTS / 40)
       expect(report.reported).toBeGreaterThan(REQUESTS / 2)
       expect(report.unanswered).toBeLessThan(REQUESTS / 3)
     },
@@ -47,7 +52,16 @@ describe('the verdict knows', () => {
   })
   const record = (n: number, more: Partial<Booked> = {}): Booked => {
     const tokens = { prompt_tokens: 19, cached_tokens: 5, completion_tokens: 10 }
-    const booked = { job: `job_${n}`, attempt: 1, tenant: 't', model: 'm', end: 'done', estimated: false, ...tokens }
+    const booked = {
+      job: `job_${n}`,
+      attempt: 1,
+      tenant: 't',
+      model: 'm',
+      deployment: 'd',
+      end: 'done',
+      estimated: false,
+      ...tokens,
+    }
     const { prompt_tokens, cached_tokens, completion_tokens } = { ...booked, ...more }
     return { ...booked, nano_dollars: priceOf(prompt_tokens, cached_tokens, completion_tokens), ...more }
   }

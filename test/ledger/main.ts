@@ -32,6 +32,8 @@ for (const engine of engines) {
   const report = await runLedger({ engine, requests: Number(requests), kills: Number(kills), seed: Number(seed), log })
   log(`${report.calls} calls of the provider; ${report.answered} answered, ${report.unanswered} cut by a crash`)
   for (const line of tableOf(report)) log(line)
+  const tried = [...report.deployments].sort().map(([name, attempts]) => `${name} ${attempts}`)
+  log(`${report.movedOn} jobs were tried at more than one deployment; attempts: ${tried.join(', ')}`)
   for (const fault of report.faults.slice(0, SHOWN_FAULTS)) log(`FAULT ${fault}`)
   if (report.faults.length > 0) {
     log(`${report.faults.length} faults`)

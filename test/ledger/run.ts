@@ -1,4 +1,7 @@
 /** Requests of all kinds, over crashes, and then the provider's ledger beside ours. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../../src/core/clock.ts'
 import { type MockServer, startMock } from '../../src/mock/server.ts'
@@ -21,6 +24,10 @@ export interface LedgerReport extends Judged {
   readonly calls: number
   readonly answered: number
   readonly unanswered: number
+  /** Attempts that were booked, by deployment. */
+  readonly deployments: ReadonlyMap<string, number>
+  /** Jobs that were tried at more than one. */
+  readonly movedOn: number
 }
 
 const AT_ONCE = 48
@@ -36,8 +43,18 @@ interface Servers {
 }
 
 const SILENT = 'mock-n10-s3'
-/** A model's deployments, by the script of the mock, in the order in which they are tried. */
-const MODELS: Readonly<Record<string, readonly string[]>> = {
+interface Place {
+  /** Of the mock. */
+  readonly script: string
+  /** Absent: after those that stand before it. */
+  readonly order?: number
+  readonly more?: object
+}
+const even = (script: string): Place => ({ script, order: 0 })
+const refs = (files: readonly string[]) => files.map((file) => ({ file }))
+
+/** A model's deployments. `keys`: files with keys of one provider. */
+const modelsOf = (keys: readonly string[]): Readonly<Record<string, ReadonlyArray<string | Place>>> => ({
   plain: ['mock-n12-d1-f2-c5'],
   bursts: ['mock-n30-b10'],
   slow: ['mock-n40-d5'],
@@ -51,13 +68,27 @@ const MODELS: Readonly<Record<string, readonly string[]>> = {
   silent: [SILENT, 'mock-n8-d1'],
   garbled: ['mock-n10-g4', 'mock-n11'],
   busy: ['mock-e429', 'mock-n5'],
-}
-const OFTEN = ['plain', 'plain', 'plain', 'bursts', 'bursts', 'slow', 'quiet', 'undone']
-const FAILING = ['refused', 'drops', 'drops', 'broken', 'told', 'silent', 'garbled', 'busy']
+  // Quotas of each key; what has no room there goes on
+  keyed: [
+    {
+      script: 'mock-n9-d1',
+      more: {
+        ...{ api_key: refs(keys)[0], api_keys: refs(keys).slice(1) },
+        limits: { requests_per_minute: 8, tokens_per_minute: 3_000 },
+      },
+    },
+    'mock-n7',
+  ],
+  crawls: [{ script: 'mock-n60-d25', more: { min_speed: { tokens_per_second: 200, over_ms: 200 } } }, 'mock-n9'],
+  balanced: [even('mock-n10-k4'), even('mock-n12-c5'), even('mock-n14-d2')],
+  falls: [{ script: 'mock-e500', more: { fallbacks: { general: ['plain'] } } }],
+})
+const OFTEN = ['plain', 'plain', 'plain', 'bursts', 'bursts', 'slow', 'quiet', 'undone', 'keyed', 'balanced']
+const FAILING = ['refused', 'drops', 'broken', 'told', 'silent', 'garbled', 'busy', 'balanced', 'crawls', 'falls']
 
 const perMillion = (nanoDollars: number): number => nanoDollars / 1_000
 
-function settingsOf(mock: MockServer): Record<string, unknown> {
+function settingsOf(mock: MockServer, keys: readonly string[]): Record<string, unknown> {
   const price = {
     input: perMillion(PRICE.input),
     cached_input: perMillion(PRICE.cached),
@@ -65,18 +96,22 @@ function settingsOf(mock: MockServer): Record<string, unknown> {
   }
   return {
     durability: 'process',
-    models: Object.entries(MODELS).flatMap(([name, scripts]) =>
-      scripts.map((model, order) => ({
-        name,
-        deployment: `${name}-${order}`,
-        provider: 'openai-compatible',
-        base_url: `${mock.url}/v1`,
-        model,
-        order,
-        price,
-        stream_usage: name !== 'quiet',
-        ...(model === SILENT && { timeouts: { inter_token_ms: 400 } }),
-      })),
+    models: Object.entries(modelsOf(keys)).flatMap(([name, places]) =>
+      places.map((place, at) => {
+        const { script, order = at, more = {} } = typeof place === 'string' ? { script: place } : place
+        return {
+          name,
+          deployment: `${name}-${at}`,
+          provider: 'openai-compatible',
+          base_url: `${mock.url}/v1`,
+          model: script,
+          order,
+          price,
+          stream_usage: name !== 'quiet',
+          ...(script === SILENT && { timeouts: { inter_token_ms: 400 } }),
+          ...more,
+        }
+      }),
     ),
     tenants: [{ name: 'limited', limits: { each_user: { output_tokens_per_minute: 24, when_out: 'cut' } } }],
     http: { disconnect_grace_ms: 100, max_requests_per_key: 5_000 },
@@ -118,7 +153,10 @@ async function startFleet({ durability: _, ...settings }: Record<string, unknown
 
 export async function runLedger({ engine, requests, kills, seed, log }: LedgerRun): Promise<LedgerReport> {
   const mock = await startMock({ port: 0, keepCalls: true })
-  const settings = settingsOf(mock)
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-ledger-'))
+  const keys = ['one', 'two', 'three'].map((name) => join(dir, name))
+  for (const file of keys) writeFileSync(file, `sk-of-the-ledger-${keys.indexOf(file)}`, { mode: 0o600 })
+  const settings = settingsOf(mock, keys)
   const servers = await (engine === 'embedded' ? startEmbedded(settings) : startFleet(settings))
   try {
     const limitedKey = await keyOf(servers, 'limited')
@@ -177,10 +215,17 @@ export async function runLedger({ engine, requests, kills, seed, log }: LedgerRu
       calls: calls.length,
       answered: answered.size,
       unanswered,
+      deployments: new Map(
+        [...Map.groupBy(records, (each) => each.deployment)].map(([name, all]) => [name, all.length]),
+      ),
+      movedOn: [...Map.groupBy(records, ({ job }) => job).values()].filter(
+        (attempts) => new Set(attempts.map(({ deployment }) => deployment)).size > 1,
+      ).length,
     }
   } finally {
     await servers.stop()
     await mock.close()
+    rmSync(dir, { recursive: true })
   }
 }
 
