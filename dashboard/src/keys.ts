@@ -68,6 +68,8 @@ export function listenToKeys(): void {
     prefixedAt = key === 'g' && !isPrefixed ? event.timeStamp : Number.NEGATIVE_INFINITY
     const wanted = isPrefixed ? `g ${key}` : key
     const found = pressed.findLast((one) => one.key === wanted)
+    // Out of the field, to where letters are keys
+    if (found === undefined && isField(target)) (target as HTMLElement).blur()
     if (found === undefined) return
     event.preventDefault()
     found.run(event)

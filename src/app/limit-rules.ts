@@ -8,7 +8,7 @@ import type { Settings } from './in-force.ts'
 
 const SCHEMAS = { tenant: tenantLimitSettings, key: levelSettings } as const
 
-export const limitRules = (settings: Pick<Settings, 'config' | 'limits'>): LimitRules => ({
+export const limitRules = (settings: Pick<Settings, 'config' | 'limits' | 'tenant'>): LimitRules => ({
   check(of, given) {
     const { data, error } = SCHEMAS[of].safeParse(given)
     if (data !== undefined) return asGiven(given, data) as JsonRecord
@@ -18,6 +18,7 @@ export const limitRules = (settings: Pick<Settings, 'config' | 'limits'>): Limit
   },
   configured: () =>
     new Map(settings.config.tenants.map(({ name, limits }) => [name, limits === null ? null : spelled(limits)])),
+  weight: (tenant) => settings.tenant(tenant)?.weight ?? 1,
   eachTenant() {
     const { eachTenant } = settings.config.limits
     return eachTenant === null ? null : spelled(eachTenant)

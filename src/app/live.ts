@@ -217,6 +217,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
   const observed: Observed = {
     deployment: (name) => history.deployments.lately(name, clock.wallMs()),
     refusals: (tenant) => refused.of(tenant, clock.wallMs()),
+    refused: () => refused.sums(clock.wallMs()),
   }
   return { ...live, observed, stop }
 }

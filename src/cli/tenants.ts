@@ -15,6 +15,7 @@ interface TenantInfo {
   readonly limits: Readonly<Record<string, unknown>> | null
   /** `config`, `api`: its own; `each_tenant`: those that the configuration has for all without. */
   readonly limits_source: string | null
+  readonly weight: number
   /** Of a change of its limits. */
   readonly before?: Pick<TenantInfo, 'limits'>
   readonly source: string
@@ -79,15 +80,17 @@ async function list(args: Args, out: Output): Promise<number> {
     out.print(JSON.stringify(data))
     return EXIT.ok
   }
-  const rows = data.map(({ id, source, disabled, models, limits, limits_source: limitsSource, label }) => [
+  const rows = data.map(({ id, source, weight, disabled, models, limits, limits_source: limitsSource, label }) => [
     id,
     source,
     disabled === null ? 'active' : 'disabled',
+    String(weight),
     models === null ? 'all' : models.join(','),
     limits === null ? '-' : `${limitsText(limits)} (${limitsSource})`,
     label,
   ])
-  for (const line of columns([['ID', 'SOURCE', 'STATE', 'MODELS', 'LIMITS', 'LABEL'], ...rows])) out.print(line)
+  for (const line of columns([['ID', 'SOURCE', 'STATE', 'WEIGHT', 'MODELS', 'LIMITS', 'LABEL'], ...rows]))
+    out.print(line)
   return EXIT.ok
 }
 

@@ -16,6 +16,7 @@ import {
   type Calendar,
   type LevelState,
   type LimitSettings,
+  type LimitUse,
   NO_LIMITS,
   type Standing,
   type TenantStanding,
@@ -32,14 +33,15 @@ import type {
   ScheduledJob,
   WorkerSeat,
 } from '../core/ports/coordinator.ts'
-import type {
-  Backlog,
-  DeploymentStatus,
-  LineBounds,
-  QueueDepth,
-  RouteAsk,
-  RouteTrace,
-  Selector,
+import {
+  type Backlog,
+  type DeploymentStatus,
+  type LineBounds,
+  MOST_STANDING,
+  type QueueDepth,
+  type RouteAsk,
+  type RouteTrace,
+  type Selector,
 } from '../core/ports/operations.ts'
 import { type Finished, FROM_CACHE, type Outcome } from '../core/ports/work.ts'
 import { Exits } from './exits.ts'
@@ -369,6 +371,10 @@ class PureCoordinator implements Coordinator {
 
   tenantStanding(tenant: TenantId, now: number): TenantStanding {
     return this.#spending.tenantStanding(tenant, now)
+  }
+
+  fullest(tenants: readonly TenantId[], now: number): ReadonlyArray<LimitUse | null> {
+    return tenants.slice(0, MOST_STANDING).map((tenant) => this.#spending.fullestOf(tenant, now))
   }
 
   status(now: number): readonly DeploymentStatus[] {

@@ -9,6 +9,7 @@ import type {
   Calendar,
   LevelState,
   LimitSettings,
+  LimitUse,
   Shortfall,
   Standing,
   TenantStanding,
@@ -153,6 +154,10 @@ export class Spending {
 
   tenantStanding(tenant: TenantId, now: number): TenantStanding {
     return this.#limits.tenantStanding(tenant, now)
+  }
+
+  fullestOf(tenant: TenantId, now: number): LimitUse | null {
+    return this.#limits.fullestOf(tenant, now)
   }
 
   // ------------------------------------------------------------ while it runs

@@ -111,6 +111,8 @@ export interface LimitRules {
   check(of: 'tenant' | 'key', given: unknown): JsonRecord
   /** Tenants of the file, with the limits that it sets of them; null: none. */
   configured(): ReadonlyMap<string, JsonRecord | null>
+  /** The tenant's share of the service, beside others that wait. */
+  weight(tenant: TenantId): number
   /** Of tenants that have none of their own; null: none. */
   eachTenant(): JsonRecord | null
   /** Of all tenants together for this model, or for all that begin as it does; null: none. */

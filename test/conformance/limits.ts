@@ -330,6 +330,9 @@ export const limitCases: readonly Case[] = [
       expect(after.own.find(({ unit }) => unit === 'nano_dollars')).toMatchObject({ used: 300, window: 'month' })
       await worker.one(waits)
       expect((await stands()).own.find(({ unit }) => unit === 'running')).toMatchObject({ used: 1, held: 0 })
+      // The budget (300 of 9,000) is less full than the tokens, and than the one of three that runs
+      const fullest = await opened.engine.operations.fullest(['acme', 'nobody'])
+      expect(fullest).toMatchObject([{ ...tenant, unit: 'tokens', limit: 2_000 }, null])
       opened = await opened.reopen('kill')
       // The prompt of the attempt that died is counted
       expect((await stands()).near).toMatchObject([{ level: 'user', name: 'ann', used: 690 }])

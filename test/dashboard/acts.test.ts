@@ -121,8 +121,12 @@ describe.skipIf(NO_CHROMIUM)('in the dashboard', () => {
     await page.locator('.toast', { hasText: '→ 100' }).waitFor()
     const refused = await ask(key, long, { max_tokens: 5 })
     expect(refused.status).toBe(429)
+    const row = page.locator('table[aria-label="Tenants"] tr', { hasText: 'acme' })
+    await row.getByText('of 100 tokens').waitFor()
+    await row.locator('td .warn', { hasText: /^1$/ }).waitFor()
     await press(page.locator('.toast'), 'Undo')
     await page.locator('.toast', { hasText: 'as it was' }).waitFor()
+    await row.getByText('no limit').waitFor()
     expect((await ask(key, long, { max_tokens: 5 })).status).toBe(200)
   })
 

@@ -94,7 +94,7 @@ it('shows limits, of keys, tenants and models, and what a change of them was', a
     '',
   ])
   expect((await sluice(['tenants', 'list'])).out).toMatch(
-    /bounded +api +active +all +600k tokens a minute, each user: 5 requests a minute \(api\)/,
+    /bounded +api +active +1 +all +600k tokens a minute, each user: 5 requests a minute \(api\)/,
   )
   expect((await set({ tokens_per_minute: 600_000, each_user: { requests_per_minute: 5 } })).err).toContain(
     'as they were',

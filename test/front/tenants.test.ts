@@ -661,6 +661,16 @@ describe('tenants and keys', () => {
     expect(body['near']).toEqual([
       expect.objectContaining({ level: 'key', name: id, unit: 'requests', limit: 1, used: 0, held: 1 }),
     ])
+    const { body: listed } = await admin('GET', '/admin/tenants?recent=true')
+    expect((listed['data'] as Body[]).find((one) => one['id'] === 'acme')).toMatchObject({
+      weight: 1,
+      use: { level: 'tenant', unit: 'running', limit: 4, used: 1 },
+      refused: 0,
+    })
+    expect((await ask(key)).status).toBe(429)
+    const { body: again } = await admin('GET', '/admin/tenants?recent=true')
+    expect((again['data'] as Body[]).find((one) => one['id'] === 'acme')).toMatchObject({ refused: 1 })
+    expect((await admin('GET', '/admin/tenants')).body['data'][0]).not.toHaveProperty('use')
     const unknown = await admin('GET', '/admin/tenants/acne/standing')
     expect([unknown.status, unknown.body['error']['message']]).toEqual([404, expect.stringContaining('acme')])
   })

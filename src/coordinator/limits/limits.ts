@@ -9,6 +9,7 @@ import {
   type LevelKind,
   type LevelState,
   type LimitSettings,
+  type LimitUse,
   type Room,
   type Shortfall,
   type Standing,
@@ -21,7 +22,7 @@ import type { Accounts, Level } from './level.ts'
 import { Levels, type Whose } from './levels.ts'
 import { OutputLengths } from './output-lengths.ts'
 import type { Running } from './running.ts'
-import { tenantStanding } from './standing.ts'
+import { fullestOf, tenantStanding } from './standing.ts'
 
 /** What limits need to know of a job. */
 export interface LimitedJob extends Whose {
@@ -312,6 +313,10 @@ export class Limits {
   /** For operators. */
   tenantStanding(tenant: string, now: number): TenantStanding {
     return tenantStanding(this.#levels, tenant, now)
+  }
+
+  fullestOf(tenant: string, now: number): LimitUse | null {
+    return fullestOf(this.#levels, tenant, now)
   }
 
   /** Of its client's own, for each unit the one with the smallest share left; concurrency and velocity are no such. */

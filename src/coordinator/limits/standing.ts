@@ -49,6 +49,12 @@ export function tenantStanding(levels: Levels, tenant: string, now: number): Ten
   }
 }
 
+/** Of its own limits and its models', the fullest; null: it has none. */
+export function fullestOf(levels: Levels, tenant: string, now: number): LimitUse | null {
+  const own = levels.ownOf(tenant, now).flatMap((accounts) => [...rankedOf(accounts, now)])
+  return fullest(own, 1)[0]?.use ?? null
+}
+
 const fullest = (all: readonly Ranked[], most: number): Ranked[] =>
   [...all].sort((one, other) => other.share - one.share).slice(0, most)
 

@@ -29,6 +29,7 @@ import type {
   Calendar,
   LevelKind,
   LevelState,
+  LimitUse,
   Shortfall,
   Standing,
   TenantStanding,
@@ -368,6 +369,8 @@ export interface Coordinator {
   standing(job: ScheduledJob, now: number): Standing
   /** For operators. */
   tenantStanding(tenant: TenantId, now: number): TenantStanding
+  /** Of each its fullest limit; null: it has none. At most `MOST_STANDING`. */
+  fullest(tenants: readonly TenantId[], now: number): ReadonlyArray<LimitUse | null>
   status(now: number): readonly DeploymentStatus[]
   /** Where such a request would go now, and why. */
   explain(ask: RouteAsk, now: number): RouteTrace

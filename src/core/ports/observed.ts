@@ -7,6 +7,8 @@ import type { UpstreamLimits } from '../upstream-limits.ts'
 export interface Observed {
   deployment(name: string): DeploymentFigures
   refusals(tenant: TenantId): Refusals
+  /** Of each tenant that was refused in the last day: how often. */
+  refused(): ReadonlyMap<TenantId, number>
 }
 
 /** Of calls to one deployment in the last `overMs`. Null: nothing was measured. */

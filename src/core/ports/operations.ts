@@ -2,7 +2,7 @@
 import type { CheckStatus } from '../engine-check.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { JobId, JobKind, Needs, TenantId } from '../job.ts'
-import type { TenantStanding } from '../limits.ts'
+import type { LimitUse, TenantStanding } from '../limits.ts'
 import type { Line, RowKind } from '../live.ts'
 import type { PolicyName } from '../policies.ts'
 
@@ -142,6 +142,9 @@ export type RouteOut =
   /** Another one comes first: of a lower order, or that fails less. */
   | 'order'
 
+/** Tenants that are looked at for one answer. */
+export const MOST_STANDING = 1_000
+
 /** Changes are power-safe when their promise resolves. */
 export interface Operations {
   /** No job that matches is leased until resumed. Survives a restart. */
@@ -156,6 +159,8 @@ export interface Operations {
   line(by: RowKind, most: LineBounds): Promise<Line>
   /** How a tenant stands with its limits, now. Its cost is bounded; still, ask only while somebody looks. */
   standing(tenant: TenantId): Promise<TenantStanding>
+  /** Of each of these tenants its fullest limit, its models' included; null: it has none. At most `MOST_STANDING`. */
+  fullest(tenants: readonly TenantId[]): Promise<ReadonlyArray<LimitUse | null>>
   /** Those in the configuration, in its order, and those that still have calls. */
   deployments(): Promise<readonly DeploymentStatus[]>
   /** Where such a request would go now, and why. */

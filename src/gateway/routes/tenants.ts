@@ -6,6 +6,7 @@ import type { JsonRecord } from '../../core/json.ts'
 import { wireLimitUse } from '../../core/limits.ts'
 import type { AuditEntry } from '../../core/ports/audit.ts'
 import type { RefusalKind } from '../../core/ports/observed.ts'
+import { MOST_STANDING } from '../../core/ports/operations.ts'
 import type { Disabled, TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
 import type { Admitted } from '../caller/admitted.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -36,6 +37,7 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
       id,
       object: 'tenant',
       label: record?.label ?? '',
+      weight: limitRules.weight(id),
       models: record?.models ?? null,
       limits,
       limits_source: limits === null ? null : own === null ? 'each_tenant' : ofFile === null ? 'api' : 'config',
@@ -46,9 +48,17 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
     }
   }
 
-  async function list(): Promise<Answer> {
+  /** `recent`: with what each has used of its fullest limit, and how often it was refused. */
+  async function list(call: Call): Promise<Answer> {
+    const withRecent = oneOf('recent', call.parameter('recent') ?? 'false', ['true', 'false']) === 'true'
     const all = [...(await knownTenants(deps))].sort(([a], [b]) => (a < b ? -1 : 1))
-    return json(200, { object: 'list', data: all.map(([id, record]) => viewOf(id, record)) })
+    const uses = withRecent ? await operations.fullest(all.slice(0, MOST_STANDING).map(([id]) => id)) : []
+    const refused = withRecent ? observed.refused() : null
+    const data = all.map(([id, record], at) => ({
+      ...viewOf(id, record),
+      ...(refused !== null && { use: uses[at] ? wireLimitUse(uses[at]) : null, refused: refused.get(id) ?? 0 }),
+    }))
+    return json(200, { object: 'list', data })
   }
 
   async function show(call: Call): Promise<Answer> {
@@ -221,7 +231,7 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
   }
 
   return [
-    { method: 'GET', path: '/admin/tenants', auth: 'operator', run: list },
+    { method: 'GET', path: '/admin/tenants', query: ['recent'], auth: 'operator', run: list },
     { method: 'GET', path: '/admin/tenants/:id', auth: 'operator', run: show },
     { method: 'GET', path: '/admin/tenants/:id/standing', auth: 'operator', run: standing },
     { method: 'GET', path: '/admin/tenants/:id/refusals', auth: 'operator', run: refusals },

@@ -49,6 +49,10 @@ it('counts by code and limit, each refusal once, in the last hour and day, and w
     ],
   })
   expect(of.of('nobody', NOW).kinds).toEqual([])
+  expect([...of.sums(NOW)]).toEqual([
+    ['acme', 6],
+    ['globex', 1],
+  ])
 })
 
 it('forgets the oldest where tenants are too many, and tells since when it counts', () => {

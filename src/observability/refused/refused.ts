@@ -80,6 +80,19 @@ export class RefusedOfLate {
     this.#sinceMs = Math.max(this.#sinceMs, (n + 1) * STEP_MS)
   }
 
+  /** In the last day, by tenant. Each is told by its code, and again by its limit. */
+  sums(nowMs: number): ReadonlyMap<TenantId, number> {
+    const now = Math.floor(nowMs / STEP_MS)
+    const sums = new Map<TenantId, number>()
+    for (const { n, tenants } of this.#steps) {
+      if (n <= now - DAY_STEPS) continue
+      for (const [tenant, kinds] of tenants)
+        for (const { limit, count } of kinds.values())
+          if (limit === null) sums.set(tenant, (sums.get(tenant) ?? 0) + count)
+    }
+    return sums
+  }
+
   of(tenant: TenantId, nowMs: number): Refusals {
     const now = Math.floor(nowMs / STEP_MS)
     const kinds = new Map<string, { -readonly [K in keyof RefusalKind]: RefusalKind[K] }>()

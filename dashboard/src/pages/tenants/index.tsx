@@ -5,7 +5,7 @@ import { useKey } from '../../keys.ts'
 import { Trouble, useLoad } from '../../load.tsx'
 import { Bullet } from '../../parts/bars.tsx'
 import { Button } from '../../parts/button.tsx'
-import { Dialog } from '../../parts/dialog.tsx'
+import { Form } from '../../parts/form.tsx'
 import { Head } from '../../parts/head.tsx'
 import { Mark } from '../../parts/mark.tsx'
 import { Sparkline } from '../../parts/sparkline.tsx'
@@ -16,8 +16,10 @@ import { serverNow } from '../../socket.ts'
 import type { PageProps } from '../index.ts'
 import { dayOf, goneAt, limitOf, limitWords, monthStart, onCourse } from './limits.ts'
 import { One } from './one.tsx'
+import { FULL } from './standing.tsx'
 import './tenants.css'
 import type { Listed, Paused, Tenant, Usage } from './types.ts'
+import { UNITS } from './words.ts'
 
 const DAY = 86_400_000
 const DAYS = 14
@@ -33,7 +35,7 @@ interface Row extends Tenant {
 
 export function Tenants({ params }: PageProps) {
   const nowMs = serverNow()
-  const tenants = useLoad<{ data: readonly Tenant[] }>('/admin/tenants', AGAIN_MS)
+  const tenants = useLoad<{ data: readonly Tenant[] }>('/admin/tenants?recent=true', AGAIN_MS)
   const open = useLoad<Listed>('/admin/jobs?state=leased,queued,waiting,delayed&limit=1000', AGAIN_MS)
   const paused = useLoad<Paused>('/admin/pause', AGAIN_MS)
   const days = useLoad<Usage>(`/admin/usage?group_by=day,tenant&from=${dayOf(nowMs - (DAYS - 1) * DAY)}`, 30_000)
@@ -139,6 +141,7 @@ const columnsOf = (nowMs: number, most: number): readonly Column<Row>[] => [
       </span>
     ),
   },
+  { id: 'weight', title: 'Weight', align: 'right', from: 'tablet', cell: ({ weight }) => count(weight) },
   { id: 'runs', title: 'Runs', align: 'right', cell: ({ runs }) => count(runs) },
   {
     id: 'waits',
@@ -157,20 +160,13 @@ const columnsOf = (nowMs: number, most: number): readonly Column<Row>[] => [
       </span>
     ),
   },
+  { id: 'limit', title: 'Fullest limit', from: 'tablet', cell: (row) => <Use row={row} /> },
   {
-    id: 'limit',
-    title: 'Limit',
-    from: 'desk',
-    cell: ({ limits }) => {
-      const [first, ...others] = limitWords(limits)
-      if (first === undefined) return <span class="faint">no limit</span>
-      return (
-        <span title={[first, ...others].join(', ')}>
-          {first}
-          {others.length > 0 && <span class="muted">, {others.length} more</span>}
-        </span>
-      )
-    },
+    id: 'refused',
+    title: <span title="In the last 24 hours">Refused</span>,
+    align: 'right',
+    from: 'phone',
+    cell: ({ refused = 0 }) => <span class={refused > 0 ? 'warn' : 'faint'}>{count(refused)}</span>,
   },
   {
     id: 'spend',
@@ -187,12 +183,42 @@ const columnsOf = (nowMs: number, most: number): readonly Column<Row>[] => [
   },
 ]
 
+/** What binds it first: used, and hatched what is held. */
+function Use({ row: { use, limits } }: { readonly row: Row }) {
+  const all = limitWords(limits).join(', ')
+  if (use == null) return <span class="faint">{all === '' ? 'no limit' : all}</span>
+  const { unit, limit, used, held } = use
+  const isMoney = unit === 'nano_dollars' || unit === 'spend_velocity'
+  const amount = (n: number): string => (isMoney ? money(n) : short(n))
+  const share = limit === 0 ? 1 : used / limit
+  const heldShare = limit === 0 ? 0 : held / limit
+  const words = `${amount(used + held)} of ${amount(limit)}`
+  return (
+    <span class="tenant-use" title={all}>
+      <Bullet
+        used={share}
+        held={heldShare}
+        width={56}
+        tone={share + heldShare >= FULL ? 'warn' : isMoney ? 'slate' : 'water'}
+        label={`${UNITS[unit]}: ${words}`}
+      />
+      <span>
+        {words} <span class="muted">{isMoney ? `a ${use.window ?? 'hour'}` : (UNIT_WORDS[unit] ?? 'tokens')}</span>
+      </span>
+    </span>
+  )
+}
+const UNIT_WORDS: Readonly<Record<string, string>> = {
+  running: 'at once',
+  requests: 'requests',
+}
+
 function Spend({ row, nowMs }: { readonly row: Row; readonly nowMs: number }) {
   const budget = limitOf(row.limits, 'dollars_per_month')
   const course = onCourse(row.spentNano, nowMs)
   const isOver = budget !== null && row.spentNano >= budget * 1e9
   return (
-    <span class="tenant-spend">
+    <span class="tenant-spend" title={course === null ? undefined : `on course for ${money(course)}`}>
       {budget !== null && (
         <Bullet
           used={budget === 0 ? 1 : row.spentNano / (budget * 1e9)}
@@ -231,45 +257,22 @@ function Care({ row, nowMs }: { readonly row: Row; readonly nowMs: number }) {
   )
 }
 
-const NAME = /^[A-Za-z0-9][\w.-]{0,63}$/
-
-function NewTenant({
-  onClose,
-  onMade,
-}: {
+interface NewTenantProps {
   readonly onClose: () => void
   readonly onMade: (name: string) => Promise<void>
-}) {
-  const [name, setName] = useState('')
-  const off = NAME.test(name) ? null : 'A name is 1 to 64 letters, digits, ".", "-" or "_".'
-  return (
-    <Dialog title="New tenant" onClose={onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          if (off !== null) return
-          void attempt(async () => {
-            await call('PATCH', `/admin/tenants/${encodeURIComponent(name)}`, { label: '' })
-            await onMade(name)
-          })
-        }}
-      >
-        <label class="field">
-          Name
-          <input
-            value={name}
-            autocomplete="off"
-            spellcheck={false}
-            onInput={({ currentTarget }) => setName(currentTarget.value)}
-          />
-        </label>
-        <div class="dialog-foot">
-          <Button onClick={onClose}>Leave it</Button>
-          <Button kind="primary" type="submit" off={off}>
-            Make the tenant
-          </Button>
-        </div>
-      </form>
-    </Dialog>
-  )
 }
+
+const NewTenant = ({ onClose, onMade }: NewTenantProps) => (
+  <Form
+    title="New tenant"
+    fields={[{ name: 'tenant', title: 'Name' }]}
+    effect={() => 'It has the limits of all that have none of their own.'}
+    yes="Make the tenant"
+    onClose={onClose}
+    send={async ({ tenant }) => {
+      const id = tenant.trim()
+      await call('PATCH', `/admin/tenants/${encodeURIComponent(id || ' ')}`, { label: '' })
+      await onMade(id)
+    }}
+  />
+)

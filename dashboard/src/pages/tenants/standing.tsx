@@ -17,7 +17,7 @@ interface Stands {
 
 const AGAIN_MS = 2_000
 /** Of what is used and held: from here on it is drawn as trouble. */
-const FULL = 0.95
+export const FULL = 0.95
 
 interface StandingProps {
   readonly tenant: Tenant

@@ -1,4 +1,5 @@
 /** What the admin API tells of tenants: PROTOCOL.md sections 8 and 9. */
+import type { WireLimitUse } from '../../../../src/core/limits.ts'
 import type { Limits } from './limits.ts'
 
 export interface Switch {
@@ -11,12 +12,17 @@ export interface Switch {
 export interface Tenant {
   readonly id: string
   readonly label: string
+  readonly weight: number
   readonly models: readonly string[] | null
   readonly limits: Limits | null
   readonly limits_source: string | null
   readonly source: 'config' | 'api' | 'key'
   readonly disabled: Switch | null
   readonly changed_at: number | null
+  /** Of its fullest limit; null: it has none. Undefined: not told. */
+  readonly use?: WireLimitUse | null
+  /** In the last day, by the node that is asked. */
+  readonly refused?: number
 }
 
 export interface Key {

@@ -1,16 +1,17 @@
 /** What operators do to queued work is the coordinator's to do: asked of it over the bus. */
 import type { TenantId } from '../../../core/job.ts'
-import type { TenantStanding } from '../../../core/limits.ts'
+import type { LimitUse, TenantStanding } from '../../../core/limits.ts'
 import type { Line, RowKind } from '../../../core/live.ts'
-import type {
-  Backlog,
-  DeploymentStatus,
-  LineBounds,
-  Operations,
-  QueueDepth,
-  RouteAsk,
-  RouteTrace,
-  Selector,
+import {
+  type Backlog,
+  type DeploymentStatus,
+  type LineBounds,
+  MOST_STANDING,
+  type Operations,
+  type QueueDepth,
+  type RouteAsk,
+  type RouteTrace,
+  type Selector,
 } from '../../../core/ports/operations.ts'
 import { laneNames } from '../../shared/scheduled.ts'
 import type { Ground } from '../bus/ground.ts'
@@ -68,6 +69,10 @@ export class RedisOperations implements Operations {
 
   standing(tenant: TenantId): Promise<TenantStanding> {
     return this.#ground.bus.ask({ type: 'standing', tenant })
+  }
+
+  fullest(tenants: readonly TenantId[]): Promise<ReadonlyArray<LimitUse | null>> {
+    return this.#ground.bus.ask({ type: 'fullest', tenants: tenants.slice(0, MOST_STANDING) })
   }
 
   explain(ask: RouteAsk): Promise<RouteTrace> {

@@ -169,12 +169,17 @@ export interface LookAtLimits extends Asked {
   readonly tenant: TenantId
 }
 
+export interface LookAtFullest extends Asked {
+  readonly type: 'fullest'
+  readonly tenants: readonly TenantId[]
+}
+
 export interface Explain extends Asked {
   readonly type: 'explain'
   readonly ask: RouteAsk
 }
 
-export type Query = Hello | WasFinished | Look | List | Status | LookAtLine | LookAtLimits | Explain
+export type Query = Hello | WasFinished | Look | List | Status | LookAtLine | LookAtLimits | LookAtFullest | Explain
 
 // ---------------------------------------------------------------- more commands
 
@@ -272,6 +277,7 @@ const QUERY_SHAPES: Readonly<Record<Query['type'], Shape>> = {
   backlog: ASKED,
   line: { ...ASKED, by: ROW_KIND, most: members({ rows: count, waits: count, runs: count }) },
   standing: { ...ASKED, tenant: text },
+  fullest: { ...ASKED, tenants: list(text) },
   deployments: ASKED,
   explain: {
     ...ASKED,

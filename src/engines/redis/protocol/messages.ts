@@ -4,7 +4,7 @@
  */
 import type { CheckReport } from '../../../core/engine-check.ts'
 import type { Cached, Job, JobId, JobState, Place } from '../../../core/job.ts'
-import type { Shortfall, Standing, TenantStanding } from '../../../core/limits.ts'
+import type { LimitUse, Shortfall, Standing, TenantStanding } from '../../../core/limits.ts'
 import type { Line } from '../../../core/live.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, RouteTrace, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
@@ -156,6 +156,7 @@ export interface Answers {
   readonly backlog: readonly Backlog[]
   readonly line: Line
   readonly standing: TenantStanding
+  readonly fullest: ReadonlyArray<LimitUse | null>
   readonly deployments: readonly DeploymentStatus[]
   readonly explain: RouteTrace
   readonly configure: null
