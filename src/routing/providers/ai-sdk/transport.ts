@@ -216,9 +216,6 @@ export class Transport implements HttpHandler {
 
   #refusal(): Failed {
     const { secret, clock } = this.#options
-    // Google's word for a key that it does not know; its status is the request's
-    if (this.#head!.status === 400 && /API_KEY_(?:INVALID|SERVICE_BLOCKED)/.test(this.#text))
-      return failed('provider_auth', 'elsewhere')
     return failedStatus(this.#head!, this.#text, secret, clock)
   }
 

@@ -7,6 +7,7 @@ import { type Bytes, toText } from '../../../core/record.ts'
 import type { HttpFailure, ResponseHead } from '../http/client.ts'
 import { isSomething, plainMembers } from './error-in.ts'
 import { parseJson } from './json.ts'
+import { type Meaning, meaningOf } from './refusals.ts'
 
 export type Failed = Extract<ProviderEnd, { kind: 'failed' }>
 
@@ -63,12 +64,10 @@ export function failedStatus(head: ResponseHead, body: Bytes, secret: string | n
     return failed('provider_error', true, {
       message: `The model provider redirects (HTTP ${status}), which is not followed: correct its base URL.`,
     })
+  const refused = refusalOf(upstream, status)
+  if (refused !== null) return refused
   // Details about our key are for the operator only
   if (status === 401 || status === 402 || status === 403) return failed('provider_auth', 'elsewhere')
-  if (status === 429 && isOutOfQuota(upstream))
-    return failed('provider_auth', 'elsewhere', {
-      message: "The model provider's quota for our key is used up; the operator must raise it.",
-    })
   if (status === 429)
     return failed('provider_rate_limited', true, {
       retryAfterMs,
@@ -94,8 +93,10 @@ export function failedStatus(head: ResponseHead, body: Bytes, secret: string | n
 export function failedInBand(error: unknown, secret: string | null): Failed {
   const upstream = readError(error, secret)
   const { status, labels, message, param, upstreamCode } = upstream
+  const refused = refusalOf(upstream, status)
+  if (refused !== null) return refused
   const told = (start: string): { message?: string } => (message === null ? {} : { message: `${start}: ${message}` })
-  if (isOutOfQuota(upstream) || status === 401 || status === 403 || /authentication|permission/.test(labels))
+  if (status === 401 || status === 402 || status === 403 || /authentication|permission/.test(labels))
     return failed('provider_auth', 'elsewhere')
   if (status === 429 || /rate[-_ ]?limit|resource_exhausted|too many requests/.test(labels))
     return failed('provider_rate_limited', true, {
@@ -123,6 +124,32 @@ export function failedInBand(error: unknown, secret: string | null): Failed {
   })
 }
 
+/** A refusal whose meaning is known, in the codes of OpenAI's dialect; null: it is judged by its status. */
+function refusalOf(upstream: UpstreamError, status: number | null): Failed | null {
+  const { names, labels, message, param, upstreamCode } = upstream
+  // A text may quote the request
+  if (OUT_OF_QUOTA.test(status === 429 || status === null ? labels : names)) return outOfCredit()
+  const means = status === 429 || status === 401 || status === 402 ? null : meaningOf(names, message ?? '')
+  if (means === null && status !== 413) return null
+  if (means === 'bad_key') return failed('provider_auth', 'elsewhere')
+  if (means === 'no_credit') return outOfCredit()
+  return failed('provider_rejected', means === 'unable' ? 'elsewhere' : false, {
+    status: status !== null && status < 500 ? status : 400,
+    param,
+    upstreamCode: codeOf(means ?? 'context_length_exceeded', upstreamCode),
+    ...(message !== null && { message }),
+  })
+}
+
+/** Its own code, where clients know that. */
+const codeOf = (means: Meaning, own: string | null): string | null =>
+  means === 'unable' || own === 'content_policy_violation' ? own : means
+
+const outOfCredit = (): Failed =>
+  failed('provider_auth', 'elsewhere', {
+    message: "The model provider's quota for our key is used up; the operator must raise it.",
+  })
+
 /** Does a refusal blame the way we asked: `stream_options`, or streaming at all? Its whole text is searched. */
 export function blames(body: Bytes): 'stream_options' | 'stream' | null {
   if (/stream_?options|include_?usage/i.test(body)) return 'stream_options'
@@ -136,7 +163,9 @@ interface UpstreamError {
   /** Its own code, where that is more than a number. */
   readonly upstreamCode: string | null
   readonly status: number | null
-  /** `type`, `code` and `status`, else the message; in lower case. */
+  /** `type`, `code`, `status` and Google's reasons, in lower case. */
+  readonly names: string
+  /** The same, else the message. */
   readonly labels: string
   readonly retryAfterMs: number | undefined
 }
@@ -155,7 +184,11 @@ function readError(value: unknown, secret: string | null): UpstreamError {
   const number = [status, code, statusCode, errorCode]
     .map(Number)
     .find((n) => Number.isInteger(n) && n >= 400 && n < 600)
-  const labels = [type, code, status, errorCode].filter((label) => typeof label === 'string').join(' ')
+  const names = [type, code, status, errorCode, ...reasonsIn(members.get('details'))]
+    .filter((label) => typeof label === 'string')
+    .join(' ')
+    .slice(0, MAX_MESSAGE_CHARS)
+    .toLowerCase()
   return {
     message: sayMessage(text === '' ? null : text, secret),
     param: labelOf(members.get('param'), secret),
@@ -164,8 +197,9 @@ function readError(value: unknown, secret: string | null): UpstreamError {
         .map((label) => labelOf(label, secret))
         .find((label) => label !== null && !/^\d+$/.test(label)) ?? null,
     status: number ?? null,
+    names,
     // Where there is nothing but a text, that is all there is to go by
-    labels: (labels === '' && number === undefined ? text.slice(0, MAX_MESSAGE_CHARS) : labels).toLowerCase(),
+    labels: names === '' && number === undefined ? text.slice(0, MAX_MESSAGE_CHARS).toLowerCase() : names,
     retryAfterMs: retryInfo(members.get('details')),
   }
 }
@@ -208,7 +242,7 @@ function textOf(value: unknown): string {
   return text !== '' && Array.isArray(loc) ? `${loc.map(String).join('.')}: ${text}` : text
 }
 
-const isOutOfQuota = (error: UpstreamError): boolean => /insufficient[-_ ](quota|balance)|billing_/.test(error.labels)
+const OUT_OF_QUOTA = /insufficient[-_ ](quota|balance)|billing_/
 
 /** A code or a parameter for clients' eyes; null where it is none. */
 const labelOf = (value: unknown, secret: string | null): string | null =>
@@ -227,6 +261,10 @@ function sayMessage(message: string | null, secret: string | null): string | nul
 }
 
 const within = (ms: number): number | undefined => (ms > 0 ? Math.min(MAX_RETRY_AFTER_MS, Math.ceil(ms)) : undefined)
+
+/** Google's ErrorInfo among the details: "API_KEY_INVALID". */
+const reasonsIn = (details: unknown): unknown[] =>
+  Array.isArray(details) ? details.slice(0, 16).map((each) => (isObject(each) ? each['reason'] : undefined)) : []
 
 /** Google's RetryInfo among the details: "13s", "0.5s", or {seconds, nanos}. */
 function retryInfo(details: unknown): number | undefined {
