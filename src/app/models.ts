@@ -6,6 +6,7 @@ import { camelCase } from '../core/camel.ts'
 import { systemClock as clock, Wheel } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import { systemIds } from '../core/ids.ts'
+import type { Abilities } from '../core/job.ts'
 import type { TokenPrice } from '../core/limits.ts'
 import type { Seller } from '../core/ports/prices.ts'
 import type { CreateProvider, Deployment, Provider, ProviderDeps } from '../core/ports/provider.ts'
@@ -220,7 +221,7 @@ export function toRoutes(
         requestsPerMinute: model.limits.requestsPerMinute,
         tokensPerMinute: model.limits.tokensPerMinute,
         contextTokens: model.contextTokens,
-        can: { ...model.can, continue: model.can.continue ?? (provider.continues ? true : null) },
+        can: abilitiesOf(model.can, provider),
         tags: model.tags,
         region: model.region,
         price: price?.(model) ?? null,
@@ -238,3 +239,11 @@ export function toRoutes(
     ),
   }))
 }
+
+/** By the names that requests' needs have. */
+const abilitiesOf = ({ jsonSchema, ...can }: ModelConfig['can'], { continues }: Provider) =>
+  ({
+    ...can,
+    json_schema: jsonSchema,
+    continue: can.continue ?? (continues ? true : null),
+  }) satisfies Required<Abilities>

@@ -14,6 +14,8 @@ beforeAll(async () => {
         { ...demo, deployment: 'first', context_tokens: 5_000 },
         { ...demo, deployment: 'second', order: 1, tags: ['eu'] },
         { ...demo, deployment: 'blind', order: 1, can: { vision: false } },
+        { ...demo, name: 'free', deployment: 'loose', can: { json_schema: false, tools: false } },
+        { ...demo, name: 'free', deployment: 'strict', order: 1 },
       ],
       tenants: [{ name: 'narrow' }],
     },
@@ -40,6 +42,11 @@ it('tells the choice, and of each other one why it is none', async () => {
   expect(outs(long)['first']).toMatch(/tags|context/)
   const images = (await explain({ model: 'chat', prompt_tokens: 9_000, can: ['vision'] })).json
   expect([images['deployment'], outs(images)['blind']]).toEqual(['second', 'abilities'])
+})
+
+it.each(['json_schema', 'tools'])('sends what needs %s to who can do it, by the settings', async (need) => {
+  expect((await explain({ model: 'free' })).json['deployment']).toBe('loose')
+  expect((await explain({ model: 'free', can: [need] })).json['deployment']).toBe('strict')
 })
 
 it('tells it of a job, by what that one needs', async () => {
