@@ -25,6 +25,40 @@ const failed = (retry: boolean, code: SluiceError['code'] = 'provider_error') =>
 const ends = (records: readonly string[]): number => records.filter((r) => r.startsWith('@end')).length
 
 export const queueCases: readonly Case[] = [
+  // ---------------------------------------------------------------- ids that are told before
+  {
+    name: 'a job may be submitted under an id that was reserved; twice is once, also after its end',
+    async run(open) {
+      const { engine } = await open()
+      const { submissions, jobs } = engine
+      const ids = await submissions.reserve(3)
+      expect(new Set(ids).size).toBe(3)
+      const next = await submit(engine)
+      expect(ids).not.toContain(next.id)
+      const drafts = ids.map((_, i) =>
+        draft({ options: { lane: 'reserved', ...(i === 2 && { idempotencyKey: 'k' }) } }),
+      )
+      const first = await submissions.submit(drafts, ids)
+      expect(first.map((each) => (each.kind === 'accepted' ? each.job.id : each.kind))).toEqual(ids)
+      expect(await submissions.submit(drafts, ids)).toMatchObject(ids.map((id) => ({ kind: 'accepted', job: { id } })))
+      expect(await jobs.byKey('acme', 'k')).toBe(ids[2])
+      expect(await jobs.byKey('acme', 'other')).toBeNull()
+      const worker = new TestWorker(engine)
+      for (const id of [next.id, ...ids]) {
+        const lease = await worker.one((await jobs.get(id))!)
+        engine.log.open(lease).append(['{"a":1}'], 1, false)
+        await engine.work.finish(lease, DONE)
+      }
+      expect(await submissions.submit(drafts, ids)).toMatchObject(
+        ids.map((id) => ({ kind: 'accepted', job: { id, state: 'done', attempts: 1 } })),
+      )
+      // Another job under the same key
+      const [other] = await submissions.reserve(1)
+      expect(await submissions.submit([drafts[2]], [other])).toMatchObject([{ kind: 'joined', job: { id: ids[2] } }])
+      expect(await jobs.get(other)).toBeNull()
+      expect((await jobs.list({ limit: 100 })).length).toBe(4)
+    },
+  },
   // ---------------------------------------------------------------- submit
   {
     name: 'an accepted job is known, stands in line, and reaches its worker byte for byte',

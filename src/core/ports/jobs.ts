@@ -22,6 +22,8 @@ export interface Jobs {
   get(job: JobId): Promise<Job | null>
   /** The request as it was submitted (`JobDraft.body`); null when there is no such job. */
   request(job: JobId): Promise<Uint8Array | null>
+  /** The job that was submitted under this idempotency key; null: none that is still kept. */
+  byKey(tenant: TenantId, key: string): Promise<JobId | null>
   list(filter: JobFilter): Promise<readonly Job[]>
   /** Their places; those that are not queued (running, ended, unknown) are left out. */
   places(jobs: readonly JobId[]): Promise<ReadonlyMap<JobId, Place>>

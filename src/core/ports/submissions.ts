@@ -25,8 +25,13 @@ export type Redriver = Pick<JobDraft, 'keyId' | 'session'>
 
 /** Durable jobs, in the fair order of the coordinator. */
 export interface Submissions {
-  /** All or some may be refused; results in input order. One atomic commit for all that are taken. */
-  submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]>
+  /**
+   * All or some may be refused; results in input order. One atomic commit for all that are taken. `ids`: of `reserve`,
+   * one for each; a job that is there already under its id is `accepted` as it is.
+   */
+  submit(drafts: readonly JobDraft[], ids?: readonly JobId[]): Promise<readonly Submitted[]>
+  /** Ids for jobs that are told before they are submitted. None is given twice. Rejects with storage_unavailable. */
+  reserve(n: number): Promise<readonly JobId[]>
   /**
    * As submit of one, for a plain POST, which was promised nothing yet: resolves when the job is committed; what
    * `power` returns resolves when it is power-safe: no cursor of a stream may be shown before. Whoever waits for the

@@ -1,6 +1,6 @@
 /** How a draft becomes a job: the coordinator decides, the store commits, and what can't be stored was never there. */
 import { SluiceError } from '../../core/errors.ts'
-import type { Ids } from '../../core/ids.ts'
+import { type Ids, jobOrder } from '../../core/ids.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
 import type { Standing } from '../../core/limits.ts'
 import type { Decision } from '../../core/ports/coordinator.ts'
@@ -31,6 +31,11 @@ const leftOf = (standing: Standing): Left => (standing.length === 0 ? UNLIMITED 
 
 /** `live`: the job, unless it has ended. */
 type Told = (result: Begun, live: LiveJob | null) => void
+
+interface Reserved {
+  readonly id: JobId
+  readonly order: number
+}
 
 interface Known {
   readonly id: JobId
@@ -70,7 +75,7 @@ export class Intake {
   }
 
   /** All of them, with one sync. */
-  takeAll(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
+  takeAll(drafts: readonly JobDraft[], ids?: readonly JobId[]): Promise<readonly Submitted[]> {
     if (drafts.length === 0) return Promise.resolve([])
     return new Promise((resolve, reject) => {
       const results: Submitted[] = []
@@ -82,8 +87,8 @@ export class Intake {
         else if (wasHeld) this.#afterCommit(synced)
         else this.#parts.store.whenSynced(synced)
       }
-      for (const [i, draft] of drafts.entries())
-        this.take(draft, (result, live) => {
+      for (const [i, draft] of drafts.entries()) {
+        const tell: Told = (result, live) => {
           if (live?.log.held === true) {
             wasHeld = true
             this.#parts.logs.keep(live.log)
@@ -91,8 +96,36 @@ export class Intake {
           if (result.kind === 'refused') results[i] = result
           else results[i] = live === null ? { ...result, place: NOWHERE } : { ...result, ...this.#shown(live) }
           if (--left === 0) told()
-        })
+        }
+        if (ids === undefined) this.take(draft, tell)
+        else this.#takeAs(ids[i], draft, tell)
+      }
     })
+  }
+
+  reserve(n: number): readonly JobId[] {
+    return Array.from({ length: n }, () => this.#ids.job(this.#orders.next(this.#parts.store)))
+  }
+
+  /** One of `reserve`, perhaps of an earlier life of the folder. */
+  #takeAs(id: JobId, draft: JobDraft, told: Told): void {
+    const { store, live, jobs } = this.#parts
+    const order = jobOrder(id)
+    if (order === null || store.down !== null || !this.open) return this.take(draft, told)
+    const running = live.get(id)
+    if (running !== undefined)
+      return this.#join(running, UNLIMITED, (result, there) =>
+        told(result.kind === 'joined' ? { ...result, kind: 'accepted' } : result, there),
+      )
+    try {
+      const job = jobs.get(id)
+      if (job !== null) return told({ kind: 'accepted', job }, null)
+      if (jobs.has(order)) return told({ kind: 'refused', error: new SluiceError('job_lost') }, null)
+    } catch (thrown) {
+      return told({ kind: 'refused', error: SluiceError.from(thrown) }, null)
+    }
+    this.#orders.seen(order, store)
+    this.take(draft, told, false, { id, order })
   }
 
   /** Power-safe after the next commit. */
@@ -127,7 +160,7 @@ export class Intake {
    * `told` is called when it is committed. With `isBrief` a plain POST for a document that can be leased at once is not
    * stored before its end, or `power`.
    */
-  take(draft: JobDraft, told: Told, isBrief = false): void {
+  take(draft: JobDraft, told: Told, isBrief = false, as: Reserved | null = null): void {
     const { store, coordinator, live, jobs } = this.#parts
     const refuse = (error: SluiceError): void => told({ kind: 'refused', error }, null)
     if (store.down !== null) return refuse(store.down)
@@ -140,8 +173,7 @@ export class Intake {
     } catch (error) {
       return refuse(SluiceError.from(error))
     }
-    const order = this.#orders.next(store)
-    const id = this.#ids.job(order)
+    const { order, id } = as ?? this.#next()
     const decision = coordinator.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
     // Stored first: what is leased of it shares its commit
     if (decision.kind === 'accepted')
@@ -155,8 +187,18 @@ export class Intake {
     const job = jobs.get(decision.id)
     if (job !== null) told({ kind: 'joined', job, ...left }, null)
     // Kept no longer (retention 0, erased): a retry of it is a new job
-    else if (draft.isRetry) this.take({ ...draft, isRetry: false }, told, isBrief)
+    else if (draft.isRetry) this.take({ ...draft, isRetry: false }, told, isBrief, as)
     else refuse(new SluiceError('job_gone'))
+  }
+
+  #next(): Reserved {
+    const order = this.#orders.next(this.#parts.store)
+    return { order, id: this.#ids.job(order) }
+  }
+
+  /** Submitted under this idempotency key, and kept. Throws job_damaged. */
+  byKey(tenant: TenantId, key: string): Job | null {
+    return this.#keys.get(`${tenant}\n${key}`)?.job ?? this.#parts.jobs.byKey(tenant, key)
   }
 
   /**
@@ -166,9 +208,7 @@ export class Intake {
   #known(draft: JobDraft, now: number): Known | undefined {
     const { idempotencyKey } = draft.options
     if (idempotencyKey !== undefined) {
-      const job =
-        this.#keys.get(`${draft.tenant}\n${idempotencyKey}`)?.job ??
-        this.#parts.jobs.byKey(draft.tenant, idempotencyKey)
+      const job = this.byKey(draft.tenant, idempotencyKey)
       // Another user's request is another request, even where an API key uses names of a user's name space (T1)
       const isSame = job?.bodyHash === draft.bodyHash && job.user === draft.user
       return job === null ? undefined : { id: job.id, sameBody: isSame }

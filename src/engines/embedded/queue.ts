@@ -68,8 +68,12 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   // ------------------------------------------------------------ submit
 
-  submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
-    return this.#intake.takeAll(drafts)
+  submit(drafts: readonly JobDraft[], ids?: readonly JobId[]): Promise<readonly Submitted[]> {
+    return this.#intake.takeAll(drafts, ids)
+  }
+
+  async reserve(n: number): Promise<readonly JobId[]> {
+    return this.#intake.reserve(n)
   }
 
   begin(draft: JobDraft): Promise<{ readonly result: Begun; readonly power: () => Promise<void> }> {
@@ -181,6 +185,10 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
   }
 
   /** Without its body. */
+  async byKey(tenant: TenantId, key: string): Promise<JobId | null> {
+    return this.#intake.byKey(tenant, key)?.id ?? null
+  }
+
   async get(id: JobId): Promise<Job | null> {
     const live = this.#parts.live.get(id)
     return live === undefined ? this.#parts.jobs.get(id) : this.#parts.live.show(live)

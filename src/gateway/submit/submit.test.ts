@@ -104,6 +104,7 @@ function setUp(
       prices: { of: () => null, dearest: () => price, at: () => null },
       weights: { weigh: () => WEIGHT, accepted: (job) => void weighed.push(job) },
       submissions: {
+        reserve: () => Promise.reject(new Error('not asked')),
         async submit(drafts) {
           submitted.push(...drafts)
           return keep(drafts.length)

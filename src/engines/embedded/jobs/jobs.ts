@@ -236,6 +236,11 @@ export class Jobs {
     return row === undefined || row.id !== id ? null : toJob(row)
   }
 
+  /** Is there a job of this order, whatever its id? */
+  has(order: number): boolean {
+    return this.#get.get(order) !== undefined
+  }
+
   /** What an erase must know; also of a job whose facts are damaged. */
   ownerOf(id: JobId): { readonly tenant: TenantId; readonly conversation: string | null } | null {
     const row = this.#owner.get(this.positions.of(id)) as

@@ -29,7 +29,7 @@ export class Orders {
     const save = db.prepare("INSERT OR REPLACE INTO meta VALUES ('orders', ?)")
     save.run(String(this.#reserved))
     this.#save = (store) => {
-      this.#reserved += BLOCK
+      this.#reserved = Math.max(this.#reserved, this.#last) + BLOCK
       const reserved = String(this.#reserved)
       return store.run(() => void save.run(reserved), true)
     }
@@ -40,5 +40,12 @@ export class Orders {
     // the store's health shows it
     if (this.#last + BLOCK / 2 > this.#reserved) void this.#save(store).catch(() => {})
     return ++this.#last
+  }
+
+  /** A job comes with this one, which was given in a life of the folder that a backup does not know. */
+  seen(order: number, store: Store): void {
+    if (order <= this.#last) return
+    this.#last = order
+    void this.#save(store).catch(() => {})
   }
 }

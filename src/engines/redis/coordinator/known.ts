@@ -70,7 +70,7 @@ export class KnownJobs {
         for (const item of request.items) {
           if (item.facts.options.idempotencyKey !== undefined) keys.add(keyOf(names, item))
           else if (item.isRetry && joinable !== null) digests.add(joinDigest(item.facts))
-          if (request.re) (held.has(item.id) ? there : ids).add(item.id)
+          if (request.re || request.reserved) (held.has(item.id) ? there : ids).add(item.id)
         }
       else if (request.type === 'cancel' || request.type === 'finish' || request.type === 'finished')
         if (held.has(request.id)) there.add(request.id)

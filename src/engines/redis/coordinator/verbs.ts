@@ -128,7 +128,7 @@ function submit(term: Term, command: Submit, known: KnownJobs): Answer {
     const there = term.held.get(item.id)
     if (there !== undefined) return { kind: 'taken', job: there }
     // Its answer was lost, and it has ended since, before this batch or in it: it must not start anew
-    if (command.re && (known.ended(item.id) !== undefined || known.wasHeld(item.id)))
+    if ((command.re || command.reserved) && (known.ended(item.id) !== undefined || known.wasHeld(item.id)))
       return { kind: 'joined', id: item.id, epoch: term.won.epoch }
     if (isLate) return { kind: 'refused', error: packError(unavailable()) }
     return take(term, command, item, known)

@@ -43,6 +43,15 @@ export class RedisJobs implements Jobs {
     }
   }
 
+  async byKey(tenant: TenantId, key: string): Promise<JobId | null> {
+    const { commands, names } = this.#ground
+    try {
+      return (await commands.client.get(names.key(tenant, key)))?.split(' ')[0] ?? null
+    } catch (error) {
+      throw storageError(error)
+    }
+  }
+
   list(filter: JobFilter): Promise<readonly Job[]> {
     return listJobs(this.#ground, this.rows, filter)
   }

@@ -86,15 +86,24 @@ export class RedisSubmissions implements Submissions {
     this.#doubts = new Doubts(ground, (id) => jobs.cancel(id))
   }
 
-  submit(drafts: readonly JobDraft[]): Promise<readonly Submitted[]> {
+  submit(drafts: readonly JobDraft[], ids?: readonly JobId[]): Promise<readonly Submitted[]> {
     const digests = new Set(drafts.map(({ keyId }) => this.#keys.digestOf(keyId)))
     return this.#take(
       drafts,
       [...digests].filter((digest) => digest !== null),
+      ids,
     )
   }
 
-  async #take(drafts: readonly JobDraft[], digests: readonly string[]): Promise<readonly Submitted[]> {
+  reserve(n: number): Promise<readonly JobId[]> {
+    return this.#orders.take(n)
+  }
+
+  async #take(
+    drafts: readonly JobDraft[],
+    digests: readonly string[],
+    reserved?: readonly JobId[],
+  ): Promise<readonly Submitted[]> {
     if (drafts.length === 0) return []
     const bytes = drafts.reduce((sum, { body }) => sum + body.length, 0)
     const isFull = this.#pending === MAX_PENDING || this.#pendingBytes + bytes > this.#maxPendingBytes
@@ -103,7 +112,7 @@ export class RedisSubmissions implements Submissions {
     this.#pending++
     this.#pendingBytes += bytes
     try {
-      return await this.#ask(drafts, bytes, digests)
+      return await this.#ask(drafts, bytes, digests, reserved)
     } catch (error) {
       return refusedAll(drafts, SluiceError.from(error))
     } finally {
@@ -135,8 +144,13 @@ export class RedisSubmissions implements Submissions {
 
   // ------------------------------------------------------------ one submit
 
-  async #ask(drafts: readonly JobDraft[], bytes: number, digests: readonly string[]): Promise<readonly Submitted[]> {
-    const ids = await this.#orders.take(drafts.length)
+  async #ask(
+    drafts: readonly JobDraft[],
+    bytes: number,
+    digests: readonly string[],
+    reserved?: readonly JobId[],
+  ): Promise<readonly Submitted[]> {
+    const ids = reserved ?? (await this.#orders.take(drafts.length))
     const items = drafts.map((draft, i) => itemOf(draft, ids[i]))
     const untilMs = this.#ground.time.nowMs() + ACCEPT_MS
     const isRead = drafts.every(isPlain)
@@ -161,11 +175,19 @@ export class RedisSubmissions implements Submissions {
     let answers: readonly SubmitAnswer[]
     try {
       answers = await this.#ground.bus.askVia(
-        { type: 'submit', untilMs, lasting: true, items, ...(isRead && { follows: true }) },
+        {
+          type: 'submit',
+          untilMs,
+          lasting: true,
+          items,
+          ...(isRead && { follows: true }),
+          ...(reserved !== undefined && { reserved: true }),
+        },
         store,
       )
     } catch (error) {
-      if (!isSent) throw error
+      // Who has reserved ids comes again with them
+      if (!isSent || reserved !== undefined) throw error
       return this.#givenUp(drafts, ids, untilMs, SluiceError.from(error))
     }
     const results = await Promise.all(drafts.map((draft, i) => this.#result(draft, ids[i], answers[i])))

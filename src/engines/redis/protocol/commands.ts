@@ -52,6 +52,8 @@ export interface Submit extends Asked {
   readonly items: readonly Item[]
   /** Its sender reads them: it follows the logs of those that are accepted. */
   readonly follows?: true
+  /** Its ids were told before: its jobs may have been taken, and have ended, long ago. */
+  readonly reserved?: true
 }
 
 export interface Item {
@@ -245,7 +247,7 @@ const ROW_KINDS: readonly RowKind[] = ['tenant', 'model', 'deployment']
 const ROW_KIND: Member = (kind) => ROW_KINDS.includes(kind as RowKind)
 
 const SHAPES: Readonly<Record<Command['type'], Shape>> = {
-  submit: { ...ASKED, untilMs: number, lasting: maybe(flag), items: list(ITEM) },
+  submit: { ...ASKED, untilMs: number, lasting: maybe(flag), reserved: maybe(flag), items: list(ITEM) },
   cancel: { ...ASKED, id: text },
   seat: { ...ASKED, worker: text, pools: list(text), slots: count, version: count },
   leave: { ...ASKED, worker: text },
