@@ -10,6 +10,7 @@ import { followDeployments } from './app/follow-deployments.ts'
 import { isOneOfMany, LAST_WORDS_MS, startGateway } from './app/gateway.ts'
 import { judging } from './app/goals.ts'
 import { Settings } from './app/in-force.ts'
+import { openIntakes } from './app/intakes.ts'
 import { kafkaEvents } from './app/kafka.ts'
 import { adminKey, firstKey, givenKey } from './app/keys.ts'
 import { liveOf } from './app/live.ts'
@@ -74,6 +75,8 @@ export interface StartOptions extends ReloadOptions {
 /** For jobs to be handed back, and for the store to close: the whole stop takes less than 4 s after the drain. */
 const HAND_BACK_MS = 1_000
 const CLOSE_MS = 1_500
+/** For what was taken from brokers, and what was published to them. */
+const INTAKE_MS = 1_000
 /** For what OpenTelemetry's collector has not got yet. */
 const FLUSH_MS = 1_000
 
@@ -106,6 +109,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   // The engine has made the folder that it is kept in
   const opened = closingOnError([engine, settings], () => Promise.all([adminKey(config, ids), words]))
   const [ownKey, tokens] = await opened
+  const intakes = await closingOnError([engine, settings], () => openIntakes(config, engine, runtime))
   // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
   const dates = withWall(clock, () => engine.wallMs())
   const ownKeys = new TenantKeys({
@@ -144,6 +148,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const parts = {
     ...ofAll(own, siblings, turn),
     engine,
+    intakes,
     catalogue,
     vocabulary: tokens,
     adminKey: ownKey,
@@ -161,11 +166,13 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     checks.stop()
     gateway.drain()
     await Promise.all([
+      within(runtime, 'deliveries of brokers', 2 * INTAKE_MS, intakes.drain(INTAKE_MS)),
       within(runtime, 'running jobs', drainMs + HAND_BACK_MS, worker.drain(drainMs)),
       // Others run them
       isOneOfMany(config) && within(runtime, 'plain POSTs', drainMs + HAND_BACK_MS, gateway.settled(drainMs)),
     ])
     await within(runtime, 'open answers', 2 * LAST_WORDS_MS, gateway.close(LAST_WORDS_MS))
+    await within(runtime, 'the brokers', INTAKE_MS, intakes.close())
     loop.stop()
     live.stop()
     settings.close()
@@ -182,17 +189,8 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
 
   try {
     const depth = depthOf(engine.operations, clock, (asked) => modelOf(asked) ?? UNKNOWN)
-    numbers.add(
-      recorder,
-      depth,
-      engine,
-      worker,
-      settings,
-      gateway,
-      loop,
-      ownProcess,
-      ...[otlp, events].filter((each) => each !== null),
-    )
+    const more = [otlp, events, intakes.numbers].filter((source) => source !== null)
+    numbers.add(recorder, depth, engine, worker, settings, gateway, loop, ownProcess, ...more)
     if (keyOnStart !== undefined)
       for (const note of await givenKey(engine.keys, keyOnStart, dates, ids)) log.warn({}, note)
     signal?.throwIfAborted()
@@ -213,6 +211,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     const makesKey = keyOnStart === undefined && config.role !== 'worker'
     const createdKey = makesKey ? await firstKey(engine.keys, keyFile, dates, ids) : null
     gateway.ready()
+    intakes.begin(gateway.enter)
     publicUrl = open && urlOf(open)
     otlp?.start()
     if (advises) await warnOfJobsWithoutModel(engine.jobs, catalogue, log)

@@ -21,6 +21,7 @@ import type { Catalogue } from '../routing/catalogue.ts'
 import type { Follower } from './follow-deployments.ts'
 import { hearingEnds } from './hearing-ends.ts'
 import type { Settings } from './in-force.ts'
+import type { Intakes } from './intakes.ts'
 import { limitRules } from './limit-rules.ts'
 import { killOf, PAGE_FOLDER, textOf } from './live.ts'
 import { pricesOf } from './prices.ts'
@@ -38,6 +39,7 @@ export const isOneOfMany = ({ engine }: Pick<Config, 'engine'>): boolean => engi
 
 export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'reload' | 'health' | 'kill'> {
   readonly engine: Engine
+  readonly intakes: Pick<Intakes, 'submissions' | 'jobs'>
   readonly catalogue: Catalogue
   readonly vocabulary: Vocabulary
   readonly adminKey: string
@@ -83,8 +85,8 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     prices,
     usage: createReports(engine.ledger, clock),
     limits: withStored(() => ({ limits: settings.limits(), stored: settings.stored })),
-    submissions: engine.submissions,
-    jobs: engine.jobs,
+    submissions: parts.intakes.submissions,
+    jobs: parts.intakes.jobs,
     operations: engine.operations,
     log: engine.log,
     conversations: engine.conversations,

@@ -93,6 +93,7 @@ describe('defaults < file < environment < flags', () => {
       'limits.models',
       'limits.each_tenant',
       'models',
+      'pools',
       'tenants',
       'telemetry.otlp.headers',
     ])

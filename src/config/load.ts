@@ -4,6 +4,7 @@
 import { camelised } from '../core/camel.ts'
 import { SluiceError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
+import { rabbitUrlProblem } from '../intakes/rabbitmq/settings.ts'
 import { PROVIDERS } from '../routing/providers/index.ts'
 import { bareText, readPath, Secret, type SecretSource } from '../settings/fields.ts'
 import { clusterUrlProblem, redisUrlProblem } from './engine.ts'
@@ -131,6 +132,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
         }),
         ...weakKeys(result.data),
         ...noRedis(result.data),
+        ...noRabbit(result.data),
       ]
     : []
   const problems = [
@@ -188,6 +190,13 @@ function noRedis({ engine }: Settings): readonly Problem[] {
   if (problem === null) return []
   const what = typeof url === 'string' ? '' : `the value of ${url} `
   return [{ path: ['engine', 'redis', 'url'], problem: `${what}${problem}` }]
+}
+
+function noRabbit({ intakes: { rabbitmq } }: Settings): readonly Problem[] {
+  const { url } = rabbitmq
+  if (url === null || typeof url === 'string' || !url.known) return []
+  const problem = rabbitUrlProblem(url.reveal())
+  return problem === null ? [] : [{ path: ['intakes', 'rabbitmq', 'url'], problem: `the value of ${url} ${problem}` }]
 }
 
 const isSameSecret = (a: Secret | null, b: Secret | null): boolean =>

@@ -9,10 +9,10 @@ import { cacheSettings } from '../coordinator/shares/settings.ts'
 import type { Camelised } from '../core/camel.ts'
 import { isWithin } from '../core/model-index.ts'
 import { didYouMean } from '../core/nearest.ts'
-import { kafkaSettings } from '../intakes/kafka/settings.ts'
 import { otlpSettings } from '../observability/otlp/settings.ts'
 import { count, duration, filePath, flag, httpUrl, list, secret, share, size } from '../settings/fields.ts'
 import { engine, engineAsGiven, processes, role } from './engine.ts'
+import { checkIntakes, intakes, pools } from './intakes.ts'
 import { model, modelAsGiven, name, policy } from './models.ts'
 
 const port = () => count({ max: 65_535 })
@@ -70,13 +70,6 @@ export const settings = z.strictObject({
       'What acknowledged work survives. `power`: a power failure. `process`: a crash of the process. `memory`: ' +
         'nothing.',
     ),
-
-  intakes: z
-    .strictObject({
-      kafka: kafkaSettings.prefault({}).describe('Apache Kafka, 3.5 or newer.'),
-    })
-    .prefault({})
-    .describe('Brokers in front of the queue.'),
 
   http: z
     .strictObject({
@@ -334,6 +327,9 @@ export const settings = z.strictObject({
         'Ollama on this machine.',
     ),
 
+  intakes,
+  pools,
+
   routing: z
     .strictObject({
       policy: policy()
@@ -509,6 +505,7 @@ export const schema = settings
       refuse(['limits', 'unpriced_dollars_per_million_tokens'], 'is required with limits.unpriced: count')
     if (unpriced === 'refuse' && unpricedDollars !== null)
       refuse(['limits', 'unpriced_dollars_per_million_tokens'], 'is used only with limits.unpriced: count')
+    checkIntakes(c, refuse)
     const tenants = c.tenants.map((t) => t.name)
     for (const [i, tenant] of tenants.entries())
       if (tenants.indexOf(tenant) < i) refuse(['tenants', String(i), 'name'], `"${tenant}" is a duplicate`)

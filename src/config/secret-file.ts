@@ -40,6 +40,7 @@ export interface SecretKind {
 }
 export const ADMIN_KEY: SecretKind = { prefix: 'sluice-admin-', shape: /^sluice-admin-[\w-]{43}$/ }
 export const SEALING_KEY: SecretKind = { prefix: 'sluice-sealing-', shape: /^sluice-sealing-[\w-]{43}$/ }
+export const INTAKE_KEY: SecretKind = { prefix: 'sluice-intake-', shape: /^sluice-intake-[\w-]{43}$/ }
 export const API_KEY: SecretKind = { prefix: 'sk-sluice-', shape: /^sk-sluice-[0-9A-Za-z]{49}$/ }
 
 /** The secret in the file, or the one that is made and stored there. */

@@ -166,6 +166,9 @@ export const ERRORS = {
   intake_unavailable: row(503, 'The broker in front of the queue (RabbitMQ, Kafka) cannot be reached; retry.', {
     close: 1013,
   }),
+  not_arrived: row(503, 'The job is published, and waits in the broker: nothing of it can be read yet; retry.', {
+    close: 1013,
+  }),
   // How a job can end
   deadline_exceeded: row(504, "The job's deadline passed before it could start."),
   job_canceled: row(499, 'The job was canceled.', { close: 1011 }),

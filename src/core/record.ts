@@ -115,7 +115,8 @@ export interface Cursor {
 
 export const isOfEpoch = (cursor: Cursor, epoch: number): boolean => cursor.epoch === null || cursor.epoch === epoch
 
-export const formatCursor = (epoch: number, n: number): string => `${epoch}-${n}`
+/** Epoch 0: none is known yet. */
+export const formatCursor = (epoch: number, n: number): string => (epoch === 0 ? String(n) : `${epoch}-${n}`)
 
 /** "<epoch>-<n>", or a bare "<n>" of the current epoch; null when it is neither. */
 export function parseCursor(text: string): Cursor | null {

@@ -16,6 +16,7 @@ import type { Fallbacks } from '../core/ports/coordinator.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
 import type { Dialects } from '../core/ports/dialect.ts'
 import type { Engine } from '../core/ports/engine.ts'
+import type { Enter } from '../core/ports/intake.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Keys } from '../core/ports/keys.ts'
 import type { UsageReports } from '../core/ports/ledger.ts'
@@ -292,6 +293,8 @@ export interface Address {
 
 export interface Gateway {
   readonly metrics: readonly Metric[]
+  /** For what other programs have published to brokers. */
+  readonly enter: Enter
   /** Port 0 = any free one. Rejects with the system's error (EADDRINUSE). */
   listenPublic(host: string, port: number): Promise<Address>
   listenAdmin(host: string, port: number): Promise<Address>

@@ -27,6 +27,7 @@ import { createRoutes } from './routes/index.ts'
 import { bothOf, isOfPage } from './routes/page-api.ts'
 import { finishRevocations } from './routes/stopping.ts'
 import { Hub } from './socket/hub.ts'
+import { createEntrance } from './submit/published.ts'
 import { createSubmits } from './submit/submit.ts'
 
 /** A gateway that stops answers what comes on connections that are kept open, for so long. */
@@ -112,6 +113,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
   let closed: Promise<void> | null = null
   return {
+    enter: createEntrance(deps, submits),
     metrics: [
       ...hub.metrics,
       ...live.metrics,

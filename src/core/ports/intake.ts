@@ -4,6 +4,8 @@
  * least once: who takes it knows it by its id.
  */
 import type { ErrorCode, SluiceError } from '../errors.ts'
+import type { JobDraft } from '../job.ts'
+import type { Submitted } from './submissions.ts'
 
 export interface Publication {
   /** Whose workers are to run it. */
@@ -62,3 +64,23 @@ export interface Intake {
   /** Drains at once, waits for confirms within its time-out, closes its connection. Safe to repeat. Never rejects. */
   close(): Promise<void>
 }
+
+// ---------------------------------------------------------------- what other programs publish
+
+/** For whom the programs that may publish to a broker can speak. */
+export interface Publishers {
+  /** The first one where a message names none. Empty: nobody may publish. */
+  readonly tenants: readonly string[]
+  /** May a message name an end user? */
+  readonly users: boolean
+}
+
+/** A message of another program that has passed the door that every request passes. */
+export interface Entered {
+  readonly draft: JobDraft
+  /** Tells, as a fact, what became of it. */
+  told(result: Submitted): void
+}
+
+/** Throws what it is refused for; a fact has told that. */
+export type Enter = (message: Delivery, broker: Intake['name'], publishers: Publishers) => Entered

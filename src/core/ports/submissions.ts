@@ -5,8 +5,17 @@ import type { Standing } from '../limits.ts'
 
 /** `standing`: what is left of its client's limits; absent: there are none, or nobody knows. */
 export type Submitted =
-  /** A new job, power-safe. */
-  | { readonly kind: 'accepted'; readonly job: Job; readonly place: Place; readonly standing?: Standing }
+  /**
+   * A new job, power-safe. `owned`: it is with its pool's broker, and the coordinator does not know it yet (its epoch is
+   * 0: it has no log); asked, it resolves when that is decided.
+   */
+  | {
+      readonly kind: 'accepted'
+      readonly job: Job
+      readonly place: Place
+      readonly standing?: Standing
+      readonly owned?: () => Promise<Submitted>
+    }
   /** Same idempotency key and body, or an SDK's retry: the job that is there already. */
   | { readonly kind: 'joined'; readonly job: Job; readonly place: Place; readonly standing?: Standing }
   /** idempotency_conflict, queue_full, deadline_unreachable, rate_limit_exceeded, storage_full … Nothing was stored. */

@@ -136,7 +136,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
-        await answers.whenEnded(call, job, waitMs(call))
+        if (job.epoch > 0) await answers.whenEnded(call, job, waitMs(call))
         return json(200, await jobs.view(job.id, call))
       },
     },
@@ -147,7 +147,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
-        if (await answers.whenEnded(call, job, waitMs(call))) {
+        if (job.epoch > 0 && (await answers.whenEnded(call, job, waitMs(call)))) {
           const { status, body, type } = await delivery.result(job, dialectOf(job))
           // However it ended, asking for it again changes nothing
           const told = { 'sluice-job': job.id, ...cacheHeader(job) }
@@ -174,6 +174,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
+        if (job.epoch === 0) throw new SluiceError('not_arrived')
         const form = formOf(call.parameter('dialect'))
         const wire = form.wire ?? SSE
         if (!acceptsEvents(call.header('accept') ?? '', wire.type)) throw notAcceptable(wire.type)

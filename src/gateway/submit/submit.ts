@@ -26,6 +26,8 @@ export interface Taken {
   readonly job: Job
   readonly place: Place
   readonly standing?: Standing
+  /** As of Submitted. */
+  readonly owned?: () => Promise<Submitted>
 }
 
 export interface Started {
@@ -52,6 +54,8 @@ export interface Submits {
    * returned. Throws as `all`.
    */
   begin(caller: Caller, draft: Draft): Promise<Started | SluiceError>
+  /** One that came without a key: it is the caller's part to submit it, and to tell what became of it. Throws as `one`. */
+  enter(caller: Caller, draft: Draft): { readonly draft: JobDraft; readonly told: (result: Submitted) => void }
   /**
    * The job again, as the caller's; null: the operator asks, and it stays that of its own key. Throws as `one`, and
    * invalid_request for a job that can't be.
@@ -184,6 +188,11 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
       const { result, power } = await submissions.begin(now.job)
       const told = taking(caller, draft, result, now.rulings)
       return told.kind === 'refused' ? told.error : { job: told.job, standing: told.standing, power }
+    },
+    enter(caller, draft) {
+      const now = guarded(draft)
+      if ('error' in now) throw blocked(caller, draft.job, now, draft)
+      return { draft: now.job, told: (result) => void taking(caller, draft, result, now.rulings) }
     },
     async again(caller, id) {
       const job = await jobs.get(id)

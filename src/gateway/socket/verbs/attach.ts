@@ -25,6 +25,7 @@ async function attachTo(
   if (text !== undefined && cursor === null) throw new SluiceError('cursor_invalid')
   const job = await jobs.get(id)
   if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
+  if (job.epoch === 0) throw new SluiceError('not_arrived')
   const head = await log.head(id)
   if (head === null) throw new SluiceError('job_gone')
   if (cursor !== null && isOfEpoch(cursor, job.epoch) && cursor.n > head.head) throw new SluiceError('cursor_ahead')

@@ -21,7 +21,7 @@ async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: Js
   const draft = submits.drafted(caller, origin, () =>
     jobDraft(deps, caller, asked, memberBytes(body, 'request'), null, origin),
   )
-  const { kind, job, place, standing } = await submits.one(caller, draft)
+  const { kind, job, place, standing, owned } = await submits.one(caller, draft)
   peer.send({
     t: 'accepted',
     id: frame.id,
@@ -33,5 +33,9 @@ async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: Js
     ...limitsView(standing),
     ...(job.cached !== undefined && { cache: job.cached }),
   })
-  if (frame.follow !== false) peer.following.add(job, null, false, place)
+  if (frame.follow === false) return
+  if (owned === undefined) return peer.following.add(job, null, false, place)
+  const now = await owned()
+  if (now.kind === 'refused') peer.refuse(now.error, { job: job.id })
+  else peer.following.add(now.job, null, false, null)
 }

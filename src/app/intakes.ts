@@ -1,0 +1,164 @@
+/** The brokers in front of the queue: which pools go through one, and who takes what comes out of it. */
+import { createHmac } from 'node:crypto'
+import { join } from 'node:path'
+import type { Config } from '../config/schema.ts'
+import { INTAKE_KEY, keepSecret } from '../config/secret-file.ts'
+import type { SluiceError } from '../core/errors.ts'
+import type { NumberSource } from '../core/numbers.ts'
+import type { Engine } from '../core/ports/engine.ts'
+import type { Delivery, Enter, Intake } from '../core/ports/intake.ts'
+import type { Jobs } from '../core/ports/jobs.ts'
+import type { Submissions } from '../core/ports/submissions.ts'
+import { Envelopes } from '../intakes/envelope.ts'
+import { createFigures } from '../intakes/figures.ts'
+import { Ingest } from '../intakes/ingest.ts'
+import { arriving } from '../intakes/jobs.ts'
+import { Published } from '../intakes/published.ts'
+import { publishing } from '../intakes/submissions.ts'
+import { kafkaAddress } from './kafka.ts'
+import type { Runtime } from './runtime.ts'
+
+export interface Intakes {
+  /** As the gateway is to use them. */
+  readonly submissions: Submissions
+  readonly jobs: Jobs
+  readonly numbers: NumberSource | null
+  /** From now on what comes out of the brokers becomes jobs. */
+  begin(enter: Enter): void
+  /** Takes nothing more; what has no verdict by then stays with the brokers. */
+  drain(withinMs: number): Promise<void>
+  close(): Promise<void>
+}
+
+type IntakeConfig = Pick<Config, 'intakes' | 'pools' | 'engine' | 'durability' | 'dataDir' | 'role'>
+
+/** What Sluice publishes is signed with this: as long as messages may wait in a broker. */
+function secretOf(config: IntakeConfig, engine: Engine, { ids }: Pick<Runtime, 'ids'>): Uint8Array {
+  const make = (): string => INTAKE_KEY.prefix + Buffer.from(ids.random(32)).toString('base64url')
+  const own = (): string =>
+    config.durability === 'memory' ? make() : keepSecret(join(config.dataDir, 'intake.key'), INTAKE_KEY, make)
+  return createHmac('sha256', engine.sharedSecret ?? own())
+    .update('intake messages')
+    .digest()
+}
+
+/** Resolves when each broker has answered, or failed to. Rejects with config_invalid. */
+export async function openIntakes(config: IntakeConfig, engine: Engine, runtime: Runtime): Promise<Intakes> {
+  const ofBroker = poolsOf(config)
+  if (ofBroker.size === 0 || config.role === 'worker') return none(engine)
+  const opened = await Promise.all([...ofBroker].map(([kind, pools]) => openOne(kind, pools, config, runtime)))
+  const byPool = new Map(
+    opened.flatMap((intake) => (ofBroker.get(intake.name as Broker) ?? []).map(({ name }) => [name, intake] as const)),
+  )
+  const intakeOf = (pool: string): Intake | null => byPool.get(pool) ?? null
+  const { clock, ids, log } = runtime
+  const envelopes = new Envelopes(secretOf(config, engine, runtime))
+  const isOneOfMany = config.engine !== 'embedded'
+  const published = new Published(engine.jobs, clock, isOneOfMany)
+  const figures = createFigures(
+    () => opened,
+    () => ingest?.held ?? 0,
+  )
+  let ingest: Ingest | null = null
+  return {
+    submissions: publishing({
+      inner: engine.submissions,
+      jobs: engine.jobs,
+      intakeOf,
+      envelopes,
+      published,
+      figures,
+      clock,
+    }),
+    jobs: arriving({ inner: engine.jobs, published, intakeOf, envelopes, clock, isOneOfMany }),
+    numbers: figures.source,
+    begin(enter) {
+      const { publishers } = config.intakes
+      const taking = new Ingest({
+        submissions: engine.submissions,
+        jobs: engine.jobs,
+        envelopes,
+        published,
+        admit: (message, broker) => enter(message, broker, publishers),
+        figures,
+        clock,
+        jitter: ids.jitter,
+        onDead: (broker, { id, pool }: Delivery, { code, message }) =>
+          log.warn({ broker, pool, message_id: id, code }, `a message can be no job: ${message}`),
+      })
+      ingest = taking
+      for (const intake of opened) intake.consume(taking.from(intake))
+    },
+    async drain(withinMs) {
+      ingest?.stop()
+      await Promise.all(opened.map((intake) => intake.drain(withinMs)))
+    },
+    async close() {
+      ingest?.stop()
+      published.close()
+      await Promise.all(opened.map((intake) => intake.close()))
+    },
+  }
+}
+
+type Pools = IntakeConfig['pools']
+type Broker = Exclude<Pools[number]['intake'], 'direct'>
+
+function poolsOf({ pools }: IntakeConfig): ReadonlyMap<Broker, Pools> {
+  const found = new Map<Broker, Pools[number][]>()
+  for (const pool of pools)
+    if (pool.intake !== 'direct') found.set(pool.intake, [...(found.get(pool.intake) ?? []), pool])
+  return found
+}
+
+async function openOne(
+  kind: Broker,
+  pools: Pools,
+  { intakes }: IntakeConfig,
+  { clock, ids, log }: Runtime,
+): Promise<Intake> {
+  const onChange = (error: SluiceError | null): void => {
+    if (error === null) log.info({ broker: kind }, 'the broker is there')
+    else log.warn({ broker: kind, code: error.code }, error.message)
+  }
+  const shared = { clock, jitter: ids.jitter, onChange }
+  switch (kind) {
+    case 'rabbitmq': {
+      const { openRabbitmq } = await import('../intakes/rabbitmq/rabbitmq.ts')
+      const { url, ...settings } = intakes.rabbitmq
+      return openRabbitmq({
+        ...shared,
+        ...settings,
+        url: typeof url === 'string' ? url : url!.reveal(),
+        pools: pools.map(({ name, routes }) => ({ pool: name, routes: routes.length > 0 ? routes : [`${name}.#`] })),
+      })
+    }
+    case 'kafka': {
+      const { openKafka } = await import('../intakes/kafka/kafka.ts')
+      const { prefix, partitions, window, sessionTimeoutMs, confirmTimeoutMs, maxMessageBytes } = intakes.kafka
+      return openKafka({
+        ...shared,
+        address: kafkaAddress(intakes.kafka),
+        prefix,
+        pools: pools.map(({ name }) => name),
+        partitions,
+        topics: { creates: intakes.kafka.createTopics, replicas: intakes.kafka.replicas },
+        window,
+        sessionMs: sessionTimeoutMs,
+        confirmTimeoutMs,
+        maxMessageBytes,
+      })
+    }
+  }
+}
+
+function none({ submissions, jobs }: Engine): Intakes {
+  return {
+    submissions,
+    jobs,
+    numbers: null,
+    begin() {},
+    drain: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  }
+}

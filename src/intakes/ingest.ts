@@ -1,0 +1,199 @@
+/**
+ * From the broker to the coordinator. A delivery has its verdict when its job is owned. Where there is no room in line,
+ * or no store, it is tried again for as long as it takes: it counts in the broker's window, so the broker keeps the
+ * rest. Jobs of one order go one after the other, whatever the others do.
+ */
+import { type Clock, sleep } from '../core/clock.ts'
+import { type ErrorCode, SluiceError } from '../core/errors.ts'
+import type { JobDraft, JobId } from '../core/job.ts'
+import type { Delivery, Entered, Intake, Take, Verdict } from '../core/ports/intake.ts'
+import type { Jobs } from '../core/ports/jobs.ts'
+import type { Submissions, Submitted } from '../core/ports/submissions.ts'
+import { type Envelopes, isOwn, type Own, orderOf } from './envelope.ts'
+import type { Figures } from './figures.ts'
+import type { Published } from './published.ts'
+
+/** Throws what it is refused for. */
+export type Admit = (delivery: Delivery, intake: Intake['name']) => Entered
+
+export interface IngestDeps {
+  readonly submissions: Submissions
+  readonly jobs: Pick<Jobs, 'cancel'>
+  readonly envelopes: Envelopes
+  readonly published: Published
+  readonly admit: Admit
+  readonly figures: Figures
+  readonly clock: Clock
+  readonly jitter: () => number
+  readonly onDead: (intake: Intake['name'], delivery: Delivery, error: SluiceError) => void
+}
+
+/** What passes by itself, or when an operator has made room. */
+const FOR_NOW: ReadonlySet<ErrorCode> = new Set([
+  'queue_full',
+  'overloaded',
+  'starting',
+  'draining',
+  'storage_full',
+  'storage_locked',
+  'storage_failed',
+  'storage_unavailable',
+  'intake_unavailable',
+  'internal',
+])
+const FIRST_WAIT_MS = 50
+const LAST_WAIT_MS = 2_000
+/** Ids of deliveries that were owned: one that comes again may be of a job that is no longer kept. */
+const REMEMBERED = 20_000
+/** A job that was canceled before it was owned is never leased. */
+const NEVER_MS = 30 * 86_400_000
+const OWNED: Verdict = { kind: 'owned' }
+
+const CANCELED = new SluiceError('job_canceled')
+
+export class Ingest {
+  readonly #deps: IngestDeps
+  /** The last one of each order. */
+  readonly #last = new Map<string, Promise<unknown>>()
+  readonly #owned = new Set<JobId>()
+  #isStopping = false
+  #stop: () => void = () => {}
+  readonly #stopped: Promise<void>
+  held = 0
+
+  constructor(deps: IngestDeps) {
+    this.#deps = deps
+    this.#stopped = new Promise((stop) => {
+      this.#stop = stop
+    })
+  }
+
+  /** For the deliveries of this intake. */
+  from({ name }: Intake): Take {
+    return async (delivery) => {
+      this.held++
+      try {
+        const verdict = await this.#take(delivery, name)
+        const { figures } = this.#deps
+        if (verdict.kind === 'owned') figures.owned.of(name).add()
+        else figures.dead.of(name, verdict.code).add()
+        return verdict
+      } finally {
+        this.held--
+      }
+    }
+  }
+
+  /** What has no verdict yet gets none. */
+  stop(): void {
+    this.#isStopping = true
+    this.#stop()
+  }
+
+  async #take(delivery: Delivery, name: Intake['name']): Promise<Verdict> {
+    const { envelopes, onDead } = this.#deps
+    try {
+      if (!isOwn(delivery.payload)) return await this.#takeForeign(delivery, name)
+      const own = envelopes.open(delivery.payload)
+      if (own === null) throw new SluiceError('forbidden', { message: 'It is not signed by this Sluice.' })
+      return await this.#takeOwn(own)
+    } catch (thrown) {
+      if (thrown === STOPPING) throw thrown
+      const error = SluiceError.from(thrown)
+      onDead(name, delivery, error)
+      return { kind: 'dead', code: error.code, reason: error.message }
+    }
+  }
+
+  #takeOwn(own: Own): Promise<Verdict> {
+    const { jobs, published } = this.#deps
+    if (own.type === 'cancel')
+      return this.#inOrder(own.order, async () => {
+        await this.#untilOwned(async () => {
+          await jobs.cancel(own.id)
+          return null
+        })
+        return OWNED
+      })
+    const { id, draft, isAsked } = own
+    return this.#inOrder(orderOf(draft, id), async () => {
+      if (this.#owned.has(id)) return OWNED
+      const told = published.get(id)
+      const never = { ...draft, options: { ...draft.options, delayMs: NEVER_MS } }
+      const result = await this.#submit(() => (told?.isCanceled ? never : draft), id)
+      // It has ended, and is no longer kept
+      const isGone = result.kind === 'refused' && result.error.code === 'job_gone'
+      const wasAsked = published.settle(id, result)
+      if (result.kind === 'refused' && !isGone) {
+        // Its client was told, here or where it asked
+        if (wasAsked || isAsked) return OWNED
+        throw result.error
+      }
+      this.#remember(id)
+      if (told?.isCanceled) await jobs.cancel(id).catch(() => {})
+      return OWNED
+    })
+  }
+
+  #takeForeign(delivery: Delivery, name: Intake['name']): Promise<Verdict> {
+    const { draft, told } = this.#deps.admit(delivery, name)
+    return this.#inOrder(orderOf(draft, draft.options.idempotencyKey ?? ''), async () => {
+      const result = await this.#submit(() => draft)
+      told(result)
+      if (result.kind === 'refused') throw result.error
+      return OWNED
+    })
+  }
+
+  /** Runs when those of its order before it have their verdict. */
+  async #inOrder(order: string, take: () => Promise<Verdict>): Promise<Verdict> {
+    const before = this.#last.get(order)
+    const run = (async () => {
+      // Of one that stays with the broker, what follows stays too
+      if (before !== undefined) await before.catch((error: unknown) => (error === STOPPING ? Promise.reject(error) : 0))
+      return take()
+    })()
+    this.#last.set(order, run)
+    try {
+      return await run
+    } finally {
+      if (this.#last.get(order) === run) this.#last.delete(order)
+    }
+  }
+
+  async #submit(draft: () => JobDraft, id?: JobId): Promise<Submitted> {
+    const { submissions } = this.#deps
+    const result = await this.#untilOwned(async () => {
+      const [one] = await submissions.submit([draft()], id === undefined ? undefined : [id])
+      if (one.kind === 'refused' && FOR_NOW.has(one.error.code)) throw one.error
+      return one
+    })
+    return result ?? { kind: 'refused', error: CANCELED }
+  }
+
+  /** Again and again, as long as it fails with what passes. Rejects with STOPPING. */
+  async #untilOwned<T>(ask: () => Promise<T>): Promise<T> {
+    const { clock, jitter } = this.#deps
+    for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LAST_WAIT_MS)) {
+      if (this.#isStopping) throw STOPPING
+      try {
+        return await ask()
+      } catch (thrown) {
+        if (!FOR_NOW.has(SluiceError.from(thrown).code)) throw thrown
+      }
+      await Promise.race([sleep(clock, wait * (0.5 + jitter() / 2)), this.#stopped])
+    }
+  }
+
+  #remember(id: JobId): void {
+    this.#owned.add(id)
+    if (this.#owned.size <= REMEMBERED) return
+    for (const oldest of this.#owned) {
+      this.#owned.delete(oldest)
+      break
+    }
+  }
+}
+
+/** It stays with the broker. */
+const STOPPING = new Error('this process stops')

@@ -1,0 +1,122 @@
+/**
+ * Submits of pools that have an intake: published, and told as accepted at the confirm. A plain POST goes past it: its
+ * client holds the line, and was promised nothing. A job with an idempotency key is told once it is owned: only then it
+ * is known whether it is another one.
+ */
+import type { Clock } from '../core/clock.ts'
+import { SluiceError } from '../core/errors.ts'
+import type { Job, JobDraft, JobId } from '../core/job.ts'
+import type { Intake } from '../core/ports/intake.ts'
+import type { Jobs } from '../core/ports/jobs.ts'
+import type { Submissions, Submitted } from '../core/ports/submissions.ts'
+import { type Envelopes, orderOf } from './envelope.ts'
+import type { Figures } from './figures.ts'
+import type { Published, Told } from './published.ts'
+
+export interface PublishingDeps {
+  readonly inner: Submissions
+  readonly jobs: Pick<Jobs, 'byKey'>
+  /** Of a pool; null: it has none. */
+  readonly intakeOf: (pool: string) => Intake | null
+  readonly envelopes: Envelopes
+  readonly published: Published
+  readonly figures: Figures
+  readonly clock: Clock
+}
+
+const NO_BODY = new Uint8Array(0)
+const NOWHERE = { position: 0, tokensAhead: 0 }
+/** A job with an idempotency key is told within this; its client may come again. */
+const OWNED_WITHIN_MS = 10_000
+const KEY_POLL_MS = 250
+/** A connection waits for its job as long as for its answer. */
+const EVER = Infinity
+
+export function publishing(deps: PublishingDeps): Submissions {
+  const { inner, jobs, intakeOf, envelopes, published, figures, clock } = deps
+
+  async function publish(intake: Intake, draft: JobDraft, id: JobId): Promise<Submitted> {
+    const isAsked = draft.options.idempotencyKey !== undefined
+    // A limit that has no room is waited for: nobody can be told any more
+    const options = isAsked ? draft.options : { ...draft.options, policy: 'wait' as const }
+    const order = orderOf(draft, id)
+    const told = published.add(shown(draft, id, clock.wallMs()), order)
+    const began = clock.monoMs()
+    try {
+      const payload = envelopes.seal({ type: 'job', id, draft: { ...draft, options }, isAsked })
+      await intake.publish({ pool: draft.options.pool, key: envelopes.keyOf(order), id, payload })
+    } catch (error) {
+      figures.refused.of(intake.name).add()
+      // It may be there all the same: then it is a job that nobody asks for
+      published.forget(id)
+      return { kind: 'refused', error: SluiceError.from(error) }
+    }
+    figures.published.of(intake.name).add()
+    figures.confirmMs.of(intake.name).record(clock.monoMs() - began)
+    if (isAsked) return decided(draft, told)
+    const owned = (): Promise<Submitted> =>
+      published.outcome(told, EVER).then((outcome) => outcome ?? { kind: 'refused', error: notArrived() })
+    return { kind: 'accepted', job: told.job, place: NOWHERE, owned }
+  }
+
+  /** What the coordinator made of it: a new job, or the one that is there already under its key. */
+  async function decided(draft: JobDraft, told: Told): Promise<Submitted> {
+    const until = clock.monoMs() + OWNED_WITHIN_MS
+    while (clock.monoMs() < until) {
+      const outcome = await published.outcome(told, KEY_POLL_MS)
+      if (outcome !== null) return outcome
+      // Another process has joined it to another one
+      const known = await jobs.byKey(draft.tenant, draft.options.idempotencyKey!).catch(() => null)
+      if (known !== null && known !== told.job.id) return (await inner.submit([draft]))[0]
+    }
+    return { kind: 'refused', error: notArrived() }
+  }
+
+  async function submitOne(intake: Intake, draft: JobDraft, id: JobId): Promise<Submitted> {
+    const { idempotencyKey } = draft.options
+    const isKnown = idempotencyKey !== undefined && (await jobs.byKey(draft.tenant, idempotencyKey)) !== null
+    return isKnown ? (await inner.submit([draft]))[0] : publish(intake, draft, id)
+  }
+
+  return {
+    begin: (draft) => inner.begin(draft),
+    redrive: (job, by, price) => inner.redrive(job, by, price),
+    reserve: (n) => inner.reserve(n),
+    async submit(drafts, reserved) {
+      const intakes = drafts.map(({ options }) => intakeOf(options.pool))
+      const count = intakes.filter((intake) => intake !== null).length
+      if (count === 0 || reserved !== undefined) return inner.submit(drafts, reserved)
+      const direct = drafts.filter((_, i) => intakes[i] === null)
+      let ids: Iterator<JobId>
+      try {
+        ids = (await inner.reserve(count))[Symbol.iterator]()
+      } catch (thrown) {
+        const error = SluiceError.from(thrown)
+        return drafts.map(() => ({ kind: 'refused', error }))
+      }
+      const publishing = drafts.map((draft, i) => {
+        const intake = intakes[i]
+        return intake === null
+          ? null
+          : submitOne(intake, draft, ids.next().value as JobId).catch(
+              (thrown: unknown): Submitted => ({ kind: 'refused', error: SluiceError.from(thrown) }),
+            )
+      })
+      const submitted = direct.length === 0 ? [] : await inner.submit(direct)
+      const rest = submitted.values()
+      return Promise.all(publishing.map((each) => each ?? rest.next().value!))
+    },
+  }
+}
+
+export const notArrived = (): SluiceError => new SluiceError('not_arrived', { retryAfterMs: 2_000 })
+
+const shown = ({ isRetry: _retry, ...draft }: JobDraft, id: JobId, acceptedAtMs: number): Job => ({
+  ...draft,
+  id,
+  body: NO_BODY,
+  state: 'queued',
+  epoch: 0,
+  attempts: 0,
+  acceptedAtMs,
+})
