@@ -22,7 +22,7 @@ export const intakes = z
         users: flag().prefault(false).describe('May such a message name an end user?'),
       })
       .prefault({})
-      .describe('Programs that publish jobs themselves (PROTOCOL.md section 9).'),
+      .describe('Programs that publish jobs themselves (PROTOCOL.md section 11).'),
   })
   .prefault({})
   .describe('Brokers in front of the queue (docs/engines.md).')

@@ -96,7 +96,7 @@ export class Ingest {
       if (!isOwn(delivery.payload)) return await this.#takeForeign(delivery, name)
       const own = envelopes.open(delivery.payload)
       if (own === null) throw new SluiceError('forbidden', { message: 'It is not signed by this Sluice.' })
-      return await this.#takeOwn(own)
+      return await this.#takeOwn(own, name)
     } catch (thrown) {
       if (thrown === STOPPING) throw thrown
       const error = SluiceError.from(thrown)
@@ -105,11 +105,11 @@ export class Ingest {
     }
   }
 
-  #takeOwn(own: Own): Promise<Verdict> {
+  #takeOwn(own: Own, name: Intake['name']): Promise<Verdict> {
     const { jobs, published } = this.#deps
     if (own.type === 'cancel')
       return this.#inOrder(own.order, async () => {
-        await this.#untilOwned(async () => {
+        await this.#untilOwned(name, async () => {
           await jobs.cancel(own.id)
           return null
         })
@@ -120,7 +120,7 @@ export class Ingest {
       if (this.#owned.has(id)) return OWNED
       const told = published.get(id)
       const never = { ...draft, options: { ...draft.options, delayMs: NEVER_MS } }
-      const result = await this.#submit(() => (told?.isCanceled ? never : draft), id)
+      const result = await this.#submit(name, () => (told?.isCanceled ? never : draft), id)
       // It has ended, and is no longer kept
       const isGone = result.kind === 'refused' && result.error.code === 'job_gone'
       const wasAsked = published.settle(id, result)
@@ -138,7 +138,7 @@ export class Ingest {
   #takeForeign(delivery: Delivery, name: Intake['name']): Promise<Verdict> {
     const { draft, told } = this.#deps.admit(delivery, name)
     return this.#inOrder(orderOf(draft, draft.options.idempotencyKey ?? ''), async () => {
-      const result = await this.#submit(() => draft)
+      const result = await this.#submit(name, () => draft)
       told(result)
       if (result.kind === 'refused') throw result.error
       return OWNED
@@ -161,9 +161,9 @@ export class Ingest {
     }
   }
 
-  async #submit(draft: () => JobDraft, id?: JobId): Promise<Submitted> {
+  async #submit(name: Intake['name'], draft: () => JobDraft, id?: JobId): Promise<Submitted> {
     const { submissions } = this.#deps
-    const result = await this.#untilOwned(async () => {
+    const result = await this.#untilOwned(name, async () => {
       const [one] = await submissions.submit([draft()], id === undefined ? undefined : [id])
       if (one.kind === 'refused' && FOR_NOW.has(one.error.code)) throw one.error
       return one
@@ -172,7 +172,7 @@ export class Ingest {
   }
 
   /** Again and again, as long as it fails with what passes. Rejects with STOPPING. */
-  async #untilOwned<T>(ask: () => Promise<T>): Promise<T> {
+  async #untilOwned<T>(name: Intake['name'], ask: () => Promise<T>): Promise<T> {
     const { clock, jitter } = this.#deps
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LAST_WAIT_MS)) {
       if (this.#isStopping) throw STOPPING
@@ -180,6 +180,7 @@ export class Ingest {
         return await ask()
       } catch (thrown) {
         if (!FOR_NOW.has(SluiceError.from(thrown).code)) throw thrown
+        this.#deps.figures.waits.of(name).add()
       }
       await Promise.race([sleep(clock, wait * (0.5 + jitter() / 2)), this.#stopped])
     }

@@ -168,7 +168,7 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     expect(await jobs()).toEqual([])
   })
 
-  it('other programs publish: by its routing key a job goes to its pool; a message that is delivered twice is one', async () => {
+  it('other programs publish: a routing key leads to its pool; a message that comes twice is one job', async () => {
     await start()
     await publish('image.small', [{ id: 'p1', request: asking(QUICK, 'pictures') }])
     await publish('picture', [{ request: asking(QUICK, 'pictures'), lane: 'l' }], ['p2'])
@@ -255,7 +255,7 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     for (const { body } of more.slice(0, 5)) expect((await ended(body.id)).body.state).toBe('done')
   })
 
-  it('while the broker is away a submit of its pools is refused at once, the others go on; then it comes back', async () => {
+  it('while the broker is away its pools refuse at once, the others go on; then it comes back', async () => {
     const proxy = await FaultProxy.start(server.port)
     await start({}, undefined, `amqp://guest:guest@127.0.0.1:${proxy.port}`)
     expect((await call('/v1/jobs', { request: asking(QUICK) })).status).toBe(202)

@@ -6,8 +6,8 @@ import type { Standing } from '../limits.ts'
 /** `standing`: what is left of its client's limits; absent: there are none, or nobody knows. */
 export type Submitted =
   /**
-   * A new job, power-safe. `owned`: it is with its pool's broker, and the coordinator does not know it yet (its epoch is
-   * 0: it has no log); asked, it resolves when that is decided.
+   * A new job, power-safe. `owned`: it is with its pool's broker, and the coordinator does not know it yet (its epoch
+   * is 0: it has no log); asked, it resolves when that is decided.
    */
   | {
       readonly kind: 'accepted'

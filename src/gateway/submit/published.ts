@@ -1,5 +1,5 @@
 /**
- * Jobs that other programs have published to a broker: what the message is (PROTOCOL.md section 9), for whom it may
+ * Jobs that other programs have published to a broker: what the message is (PROTOCOL.md section 11), for whom it may
  * speak, and the door that every request passes. It has no API key: who may publish is the broker's to say, and which
  * tenants that stands for the configuration's.
  */

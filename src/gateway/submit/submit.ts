@@ -54,7 +54,7 @@ export interface Submits {
    * returned. Throws as `all`.
    */
   begin(caller: Caller, draft: Draft): Promise<Started | SluiceError>
-  /** One that came without a key: it is the caller's part to submit it, and to tell what became of it. Throws as `one`. */
+  /** One that came without a key: its caller submits it, and tells what became of it. Throws as `one`. */
   enter(caller: Caller, draft: Draft): { readonly draft: JobDraft; readonly told: (result: Submitted) => void }
   /**
    * The job again, as the caller's; null: the operator asks, and it stays that of its own key. Throws as `one`, and

@@ -34,8 +34,8 @@ export const rabbitmqSettings = z.strictObject({
     .nullable()
     .prefault(null)
     .describe(
-      'Address of the RabbitMQ: `amqp://user:password@host:port/vhost`, or `amqps://…` for TLS. A reference, if there ' +
-        "is a password in it. In the environment: the address itself. Null: RabbitMQ isn't used.",
+      'Address of the RabbitMQ: `amqp://user:password@host:port/vhost`, or `amqps://…` for TLS. A reference, if ' +
+        "there is a password in it. In the environment: the address itself. Null: RabbitMQ isn't used.",
     ),
   exchange: z
     .string()
