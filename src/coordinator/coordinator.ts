@@ -58,7 +58,7 @@ import { isRepeat, Sharing } from './sharing.ts'
 import { amountsOf, Spending } from './spending.ts'
 
 export interface CoordinatorOptions
-  extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow' | 'served' | 'free'> {
+  extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow' | 'places' | 'served' | 'free'> {
   readonly models: readonly PlanModel[]
   /** As they are whenever it is asked. Absent: nothing is limited. */
   readonly limits?: () => LimitSettings
@@ -100,6 +100,7 @@ class PureCoordinator implements Coordinator {
     const scheduler = createScheduler({
       ...options,
       narrow: (job, notes) => spending.narrow(job, notes),
+      places: (job, failedAt) => plan.places(job, failedAt),
       served: (notes, tokens, output, now) => service.add(notes, tokens, output, now),
       released: (notes, worker) => this.#exits.settle(notes, worker, this.#now),
       left: (notes) => spending.letGo(notes, this.#now),

@@ -5,9 +5,9 @@ import type { Affinities } from './affinity.ts'
 import { type Asked, bestUnitMs, type Choice, pick } from './choice.ts'
 import type { DeploymentState } from './deployment.ts'
 import { drawOf } from './draw.ts'
-import { failedThere, neverThere, refusedFor } from './failed-at.ts'
+import { failedThere, neverThere } from './failed-at.ts'
 import type { Ask } from './policies/policy.ts'
-import { fitFor, insteadFor, isTooLong, type Route } from './route.ts'
+import { fitFor, insteadFor, isTooLong, type Route, reasonOf } from './route.ts'
 import { workOf } from './speed.ts'
 import type { Traced } from './trace.ts'
 
@@ -45,7 +45,7 @@ export class Deciding {
     may: MayAnswer,
     each: (step: Traced) => void,
   ): Chosen | null {
-    const reason = refusedFor(failedAt) ?? (isTooLong(route[job.kind], job) ? 'contextWindow' : null)
+    const reason = reasonOf(route, job, failedAt)
     const { fallbacks } = route
     const refused = reason === null ? NONE : insteadFor(fallbacks[reason], job)
     if (refused.length > 0) return chosenOf(this.#instead(refused, job, failedAt, outputTokens, now, may, each))

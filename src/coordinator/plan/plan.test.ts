@@ -149,7 +149,7 @@ it('waits for one that only has no room rather than use its attempts up where it
   stage.failedAt.set('blocker', [{ deployment: 'a', never: false }])
   expect(take('blocker')).toBe('b')
   // Others are not in its way, nor it in theirs
-  expect(ask('1')).toEqual({ scope: 'job' })
+  expect(ask('1')).toEqual({ scope: 'places' })
   expect(take('another')).toBe('a')
   release('blocker', null)
   expect(take('1')).toBe('b')
@@ -244,7 +244,7 @@ it('never tries a job again where it was too slow, while there is another place'
   // The other place is taken: this job waits for it, and no other job of the model with it
   failedAt.set('blocker', [{ deployment: 'a', never: true }])
   expect(take('blocker')).toBe('b')
-  expect(ask('1')).toEqual({ scope: 'job' })
+  expect(ask('1')).toEqual({ scope: 'places' })
   expect(take('another')).toBe('a')
   release('blocker', failure('provider_timeout'))
   expect(take('1')).toBe('b')
@@ -366,7 +366,7 @@ it('never goes back where a job was told to go elsewhere, though it failed there
   expect(take('1')).toBe('a')
   release('1', failure('provider_error'))
   plan.configure([model('chat', deployment('a'), deployment('b', { concurrent: 0, order: 1 }))])
-  expect(ask('1')).toEqual({ scope: 'job' })
+  expect(ask('1')).toEqual({ scope: 'places' })
 })
 
 it('remembers where a job failed, briefly said', () => {

@@ -30,7 +30,7 @@ import { Deciding, type MayAnswer } from './deciding.ts'
 import { DeploymentState } from './deployment.ts'
 import { failedThere, neverThere, refusedFor, withFailure } from './failed-at.ts'
 import type { QuotaHold } from './quota.ts'
-import { fitFor, insteadFor, isTooLong, type Route, routeOf } from './route.ts'
+import { fitFor, insteadFor, isTooLong, placesOf, type Route, routeOf } from './route.ts'
 import { workOf } from './speed.ts'
 import { type Traced, traceOf } from './trace.ts'
 import type { Cooling, Waiting } from './waiting.ts'
@@ -70,10 +70,8 @@ export type Claimed = Pick<Claim, 'deployment' | 'quotaTokens' | 'model'>
 /** Removed from the configuration while the job waited: usually a mistake, which a reload corrects. */
 const NO_MODEL: HeadroomRefusal = { scope: 'model' }
 const FULL: HeadroomRefusal = { scope: 'model' }
-/** This job can't use what is free; others may. */
-const NOT_THIS_ONE: HeadroomRefusal = { scope: 'job' }
-/** At one time so many jobs of a model are passed over; the next one waits, and with it those behind it. */
-const MOST_PASSED = 64
+/** Who can go to the same places can't use what is free; others may. */
+const NOT_THERE: HeadroomRefusal = { scope: 'places' }
 
 /** Failures that reflect on the deployment, not on the request. */
 const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
@@ -104,9 +102,6 @@ export class Plan {
   readonly #deciding: Deciding
   readonly #isDrained: (deployment: string) => boolean
   #roomCame = false
-  /** Jobs passed over at one time. */
-  #passed = 0
-  #passedMono = -Infinity
   readonly #opened = (): void => {
     this.#roomCame = true
   }
@@ -173,7 +168,7 @@ export class Plan {
       return this.#isOpen(lone[0], job.model, now) ? this.#begin(notes, lone[0], route, job.model, 0, now) : FULL
     let refusal: HeadroomRefusal | null = null
     const chosen = this.#deciding.decide(route, job, failedAt, outputTokens, now, may, (step) => {
-      if (step.chosen === null) refusal ??= this.#refusal(step, job, now)
+      if (step.chosen === null) refusal ??= this.#refusal(step, job, failedAt, now)
     })
     return chosen === null
       ? (refusal ?? FULL)
@@ -199,18 +194,18 @@ export class Plan {
   }
 
   /** Nothing is open to the job: who else has to wait for that, and until when. */
-  #refusal({ route, asked }: Traced, job: ScheduledJob, now: number): HeadroomRefusal {
-    const { all } = route[job.kind]
-    const fit = fitFor(route[job.kind], job)
-    let isOpenToOthers = fit.length < all.length
-    for (const one of all) {
-      if (failedThere(asked.failedAt, one.name)) isOpenToOthers = true
-      else if (fit.includes(one)) this.#fits(one, asked.tokens, now)
-    }
-    if (!isOpenToOthers) return FULL
-    if (this.#passedMono !== now) this.#passed = 0
-    this.#passedMono = now
-    return ++this.#passed > MOST_PASSED ? FULL : NOT_THIS_ONE
+  #refusal({ route, asked }: Traced, job: ScheduledJob, failedAt: FailedAt, now: number): HeadroomRefusal {
+    for (const one of fitFor(route[job.kind], job))
+      if (!failedThere(failedAt, one.name)) this.#fits(one, asked.tokens, now)
+    return this.places(job, failedAt) === '' ? FULL : NOT_THERE
+  }
+
+  /** Where it can go, as a name (route.ts). */
+  places(job: ScheduledJob, failedAt: FailedAt): string {
+    const route = this.#index.find(job.model)
+    if (route === null) return ''
+    const isOne = route[job.kind].all.length < 2 && !route.isReplaceable && job.needs === undefined
+    return isOne ? '' : placesOf(route, job, failedAt)
   }
 
   #begin(

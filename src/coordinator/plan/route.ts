@@ -1,8 +1,9 @@
 /** A model's deployments, by what they can do. */
 import type { Instead, JobKind } from '../../core/job.ts'
-import type { Fallbacks, PlanModel, ScheduledJob } from '../../core/ports/coordinator.ts'
+import type { FailedAt, Fallbacks, PlanModel, Refused, ScheduledJob } from '../../core/ports/coordinator.ts'
 import { NO_FALLBACKS } from '../../core/ports/coordinator.ts'
 import type { DeploymentState } from './deployment.ts'
+import { failedThere, neverThere, refusedFor } from './failed-at.ts'
 import { policyOf } from './policies/index.ts'
 import type { Policy } from './policies/policy.ts'
 import { RetryBudget } from './retry-budget.ts'
@@ -75,6 +76,26 @@ export function fitFor({ all, smallestContext }: Group, job: ScheduledJob): read
 /** Its prompt is too long for all of them, by what is known. */
 export const isTooLong = ({ all, smallestContext }: Group, { promptTokens }: ScheduledJob): boolean =>
   promptTokens > smallestContext && all.every((state) => promptTokens > contextOf(state))
+
+/** For what another model is to answer from the start, or from a refusal on; null: for nothing. */
+export const reasonOf = (route: Route, job: ScheduledJob, failedAt: FailedAt): Refused | null =>
+  refusedFor(failedAt) ?? (isTooLong(route[job.kind], job) ? 'contextWindow' : null)
+
+/** Where a job can go, as a name: those with the same one find room together. '': wherever its model's jobs can. */
+export function placesOf(route: Route, job: ScheduledJob, failedAt: FailedAt): string {
+  const group = route[job.kind]
+  const fit = fitFor(group, job)
+  const models = Object.values(route.fallbacks).flat()
+  const instead = insteadFor(models, job)
+  const reason = reasonOf(route, job, failedAt)
+  const isAnywhere = fit.length === group.all.length && instead.length === models.length
+  if (isAnywhere && failedAt.length === 0 && reason === null) return ''
+  const places = fit.map((one) => {
+    const at = group.all.indexOf(one)
+    return neverThere(failedAt, one.name) ? `-${at}` : failedThere(failedAt, one.name) ? `~${at}` : `${at}`
+  })
+  return [reason ?? '', ...places, ...instead.map(({ model }) => model)].join('\n')
+}
 
 /** Of a model's fallbacks those that this job may be answered by, in their order. */
 export const insteadFor = (models: readonly string[], { instead }: ScheduledJob): readonly Instead[] =>

@@ -1,5 +1,5 @@
 /**
- * A flow holds the ready jobs of one pool, model and kind, so that a model without headroom is skipped at once, however
+ * A flow holds the ready jobs of one pool, model and kind that can go to the same places, so that a model without headroom is skipped at once, however
  * many jobs want it. In a flow each tenant has a line; heaps of lines give the tenant to be served next.
  */
 import type { JobKind, Priority, TenantId } from '../../core/job.ts'
@@ -169,6 +169,8 @@ export class Flow<E extends Queueable<E>> {
   readonly pool: string
   readonly model: string
   readonly kind: FlowKind
+  /** Where its jobs can go (SchedulerOptions). */
+  readonly places: string
   readonly throughput = new Throughput()
   /** Jobs of it that have not ended. */
   jobs = 0
@@ -187,7 +189,8 @@ export class Flow<E extends Queueable<E>> {
   readonly #holding = new Heap<E>()
   readonly #others = new Heap<E>()
 
-  constructor(pool: string, model: string, kind: FlowKind) {
+  constructor(pool: string, model: string, kind: FlowKind, places = '') {
+    this.places = places
     this.pool = pool
     this.model = model
     this.kind = kind

@@ -1,5 +1,5 @@
 /** Ready work, and whose turn it is. */
-import type { ScheduledJob } from '../../core/ports/coordinator.ts'
+import type { FailedAt, ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Backlog } from '../../core/ports/operations.ts'
 import { Slots } from '../../core/table.ts'
 import { type Block, Blocks, NEVER } from './blocks.ts'
@@ -8,7 +8,7 @@ import type { Fairness } from './fairness.ts'
 import { Flow, type FlowKind, Line, lineIsBefore, type Tenant } from './flow.ts'
 import { ParkedLine } from './parked.ts'
 import type { Pauses } from './pauses.ts'
-import type { Headroom, HeadroomRefusal, Notes } from './port.ts'
+import type { Headroom, HeadroomRefusal, SchedulerOptions } from './port.ts'
 
 /** Flows without jobs are kept for what they measured, up to this many: a pool's name may come from clients. */
 const MOST_IDLE_FLOWS = 256
@@ -16,7 +16,12 @@ const MOST_IDLE_FLOWS = 256
 /** Jobs that one call parks at most: each costs a look at its limits, and the event loop is to be free again. */
 const MOST_PARKED = 500
 
+/** Of one pool and model. What can go to others still stands together, and is held up by the same tenant's alone. */
+const MOST_PLACES = 64
+const MIXED = '*'
+
 const NONE: readonly string[] = []
+const NOWHERE: FailedAt = []
 
 export class LineUp {
   readonly #fairness: Fairness
@@ -27,30 +32,48 @@ export class LineUp {
   readonly #blocks = new Blocks()
   /** Those with a job that may try next. */
   readonly #trying = new Slots<Block>()
-  readonly #narrow: (job: ScheduledJob, notes: Notes) => readonly string[]
+  readonly #narrow: NonNullable<SchedulerOptions['narrow']>
+  readonly #places: NonNullable<SchedulerOptions['places']>
   #readyPools: string[] = []
   #turns = 0
   #calls = 0
 
-  /** `narrow`: see SchedulerOptions. */
   constructor(
     fairness: Fairness,
     pauses: Pauses,
-    narrow: (job: ScheduledJob, notes: Notes) => readonly string[] = () => NONE,
+    { narrow = () => NONE, places = () => '' }: Pick<SchedulerOptions, 'narrow' | 'places'> = {},
   ) {
     this.#fairness = fairness
     this.#pauses = pauses
     this.#narrow = narrow
+    this.#places = places
   }
 
-  flow(pool: string, model: string, kind: FlowKind): Flow<Entry> {
-    const known = this.#pools
-      .get(pool)
-      ?.get(model)
-      ?.find((flow) => flow.kind === kind)
+  /** Where a job stands. */
+  flowOf(job: ScheduledJob, repeats: boolean, failedAt: FailedAt = NOWHERE): Flow<Entry> {
+    const { pool, model, kind } = job
+    return repeats ? this.#flow(pool, model, 'repeat', '') : this.#flow(pool, model, kind, this.#places(job, failedAt))
+  }
+
+  /** One that is not in line may stand elsewhere now. */
+  regroup(entry: Entry): void {
+    const flow = this.flowOf(entry.job, entry.repeats, entry.failedAt)
+    entry.flow.jobs--
+    flow.jobs++
+    entry.flow = flow
+  }
+
+  #flow(pool: string, model: string, kind: FlowKind, places: string): Flow<Entry> {
+    const alike = this.#pools.get(pool)?.get(model) ?? []
+    const known = alike.find((flow) => flow.kind === kind && flow.places === places)
     if (known !== undefined) return known
+    if (places !== MIXED && alike.length > MOST_PLACES) {
+      this.#dropIdle()
+      const left = this.#pools.get(pool)?.get(model)?.length ?? 0
+      if (left > MOST_PLACES) return this.#flow(pool, model, kind, MIXED)
+    }
     if (this.#flows.length >= MOST_IDLE_FLOWS) this.#dropIdle()
-    const flow = new Flow<Entry>(pool, model, kind)
+    const flow = new Flow<Entry>(pool, model, kind, places)
     this.#flows.push(flow)
     const models = this.#pools.get(pool) ?? new Map<string, Array<Flow<Entry>>>()
     this.#pools.set(pool, models.set(model, [...(models.get(model) ?? []), flow]))
@@ -352,6 +375,7 @@ export class LineUp {
     for (const flow of open) flow.throughput.observe(now, flow.isBusy)
     const call = ++this.#calls
     const parked: Line<Entry>[] = []
+    const astray: Entry[] = []
     const aside: Array<{ readonly entry: Entry; readonly line: Line<Entry> }> = []
     const heldBack: Array<{ readonly what: Flow<Entry> | Tenant<Entry>; readonly leasedBefore: number }> = []
     let leased = 0
@@ -393,8 +417,17 @@ export class LineUp {
         } else if (refusal.scope === 'tenant') {
           line.tenant.refusedIn = call
           heldBack.push({ what: line.tenant, leasedBefore: leased })
-        } else if (refusal.scope === 'line') {
+        } else if (refusal.scope === 'line' || (refusal.scope === 'places' && line.flow.places === MIXED)) {
           park(line, parked)
+        } else if (refusal.scope === 'places') {
+          if (this.#isAstray(entry)) {
+            waiting++
+            line.remove(entry)
+            astray.push(entry)
+          } else {
+            heldBack.push({ what: line.flow, leasedBefore: leased })
+            open.splice(open.indexOf(line.flow), 1)
+          }
         } else {
           for (let i = open.length - 1; i >= 0; i--) {
             const flow = open[i]
@@ -413,8 +446,19 @@ export class LineUp {
       else if (line.isOpen) line.flow.enter(line)
     }
     for (const { what, leasedBefore } of heldBack) if (leased > leasedBefore) what.floor = this.#fairness.virtual
+    for (const entry of astray.reverse()) {
+      const block = entry.outOf === null ? null : this.#takeBack(entry)
+      this.regroup(entry)
+      this.stand(entry, true, now)
+      if (block !== null) this.#letOut(block, now)
+    }
     if (isThrough) this.#passOver(call, now)
     else if (waiting >= MOST_PARKED) this.rouse()
+  }
+
+  /** Other settings since it came in line, or a failure: it can go to others now. */
+  #isAstray({ job, failedAt, flow }: Entry): boolean {
+    return this.#places(job, failedAt) !== flow.places
   }
 
   #open(line: Line<Entry>): void {

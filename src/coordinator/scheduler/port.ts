@@ -101,10 +101,10 @@ export type Admit = (isFirst: boolean) => Hold | SluiceError | null
 export interface HeadroomRefusal {
   /**
    * The scope that is full; the rest of this call skips every job in it. A model is full for one kind of job; `line`:
-   * the model, for this tenant alone. `weight`: the model, for those that hold nothing of what they weigh. `never`: as
+   * the model, for this tenant alone. `places`: for those that can go to the same ones. `weight`: the model, for those that hold nothing of what they weigh. `never`: as
    * the limits are it can't start at all; it waits for other limits, and nobody waits for it.
    */
-  readonly scope: 'model' | 'weight' | 'tenant' | 'line' | 'job' | 'never'
+  readonly scope: 'model' | 'places' | 'weight' | 'tenant' | 'line' | 'job' | 'never'
   /**
    * The account that is used up, where it is the tenant's (`tenant`, `line`) or one of the job's `narrow` ones (`job`):
    * nothing of the scope is asked about again before that time, or before something is `freed` there. Absent: it is
@@ -157,6 +157,11 @@ export interface SchedulerOptions extends Caps {
    * them are not overtaken by others of the same account. Absent: there are none.
    */
   readonly narrow?: (job: ScheduledJob, notes: Notes) => readonly string[]
+  /**
+   * Where a job can go, as a name: jobs of a model stand apart by it, so that those that find no room anywhere are in
+   * nobody else's way. Absent: all can go wherever one can.
+   */
+  readonly places?: (job: ScheduledJob, failedAt: FailedAt) => string
   /** Of a job that runs: so many tokens more, weighted and output; negative takes back. */
   readonly served?: (notes: Notes, service: number, outputTokens: number, now: number) => void
   /** Jobs like this one that could start at once; asked before one is refused for its deadline. Absent: none. */

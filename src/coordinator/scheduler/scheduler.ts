@@ -19,7 +19,6 @@ import { Crowds } from './crowds.ts'
 import { type ActiveLease, Entry, type LiveState, WorkerLeases } from './entry.ts'
 import { placeOf } from './estimate.ts'
 import { Fairness } from './fairness.ts'
-import type { Flow } from './flow.ts'
 import { Joins } from './joins.ts'
 import { Lanes } from './lanes.ts'
 import { Leases } from './leases.ts'
@@ -73,7 +72,7 @@ class PureScheduler implements Scheduler {
     this.#leases = new Leases(options.leaseMs, this.#timers)
     this.#joins = new Joins(options.joinAfterEndMs)
     this.#fairness = new Fairness(options)
-    this.#lineUp = new LineUp(this.#fairness, this.#pauses, options.narrow)
+    this.#lineUp = new LineUp(this.#fairness, this.#pauses, options)
   }
 
   // ------------------------------------------------------------ in
@@ -97,7 +96,7 @@ class PureScheduler implements Scheduler {
     const standing = {
       tenant: this.#fairness.tenant(job.tenant),
       share: this.#shares.of(job),
-      flow: this.#flowOf(job, repeats),
+      flow: this.#lineUp.flowOf(job, repeats),
       lane: job.lane === null ? undefined : this.#lanes.find(job.lane),
       inLine: queued + delayed + waiting,
     }
@@ -109,10 +108,6 @@ class PureScheduler implements Scheduler {
     if (admitted instanceof SluiceError) return { kind: 'refused', error: admitted }
     this.#add(job, now, repeats, admitted)
     return { kind: 'accepted' }
-  }
-
-  #flowOf({ pool, model, kind }: ScheduledJob, repeats: boolean): Flow<Entry> {
-    return this.#lineUp.flow(pool, model, repeats ? 'repeat' : kind)
   }
 
   withdraw(id: JobId): void {
@@ -151,7 +146,7 @@ class PureScheduler implements Scheduler {
   #add(job: ScheduledJob, now: number, repeats: boolean, hold: Hold | null, attempts = 0): Entry {
     if (this.#entries.has(job.id)) throw new Error(`${job.id} is there already`)
     const tenant = this.#fairness.tenant(job.tenant)
-    const flow = this.#flowOf(job, repeats)
+    const flow = this.#lineUp.flowOf(job, repeats)
     const entry = new Entry(job, ++this.#accepted, tenant, flow, job.lane === null ? null : this.#lanes.open(job.lane))
     entry.attempt = attempts
     entry.repeats = repeats
@@ -372,12 +367,7 @@ class PureScheduler implements Scheduler {
   /** It is ready, if it is its lane's turn. */
   #offer(entry: Entry, inFront: boolean, now: number): void {
     if (entry.line !== null || entry.lease !== null || entry.state === 'delayed') return
-    if (entry.repeats !== (entry.flow.kind === 'repeat')) {
-      const flow = this.#flowOf(entry.job, entry.repeats)
-      entry.flow.jobs--
-      flow.jobs++
-      entry.flow = flow
-    }
+    this.#lineUp.regroup(entry)
     if (entry.lane === null || entry.lane.head === entry) this.#lineUp.stand(entry, inFront, now)
   }
 
