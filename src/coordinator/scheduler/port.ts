@@ -101,8 +101,9 @@ export type Admit = (isFirst: boolean) => Hold | SluiceError | null
 export interface HeadroomRefusal {
   /**
    * The scope that is full; the rest of this call skips every job in it. A model is full for one kind of job; `line`:
-   * the model, for this tenant alone. `places`: for those that can go to the same ones. `weight`: the model, for those that hold nothing of what they weigh. `never`: as
-   * the limits are it can't start at all; it waits for other limits, and nobody waits for it.
+   * the model, for this tenant alone. `places`: for those that can go to the same ones. `weight`: the model, for those
+   * that hold nothing of what they weigh. `never`: as the limits are it can't start at all; it waits for other limits,
+   * and nobody waits for it.
    */
   readonly scope: 'model' | 'places' | 'weight' | 'tenant' | 'line' | 'job' | 'never'
   /**
