@@ -1,6 +1,7 @@
 /**
  * A flow holds the ready jobs of one pool, model and kind that can go to the same places, so that a model without
- * headroom is skipped at once, however many jobs want it. In a flow each tenant has a line; heaps of lines give the tenant to be served next.
+ * headroom is skipped at once, however many jobs want it. In a flow each tenant has a line; heaps of lines give the
+ * tenant to be served next.
  */
 import type { JobKind, Priority, TenantId } from '../../core/job.ts'
 import { type Rankable, Ranked } from './ranked.ts'
