@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { ADMIN_KEY, startTestApp, type TestApp } from '../front/app.ts'
-import { launch, NO_CHROMIUM, shot, signIn, siteOf, type Visitor, visit } from './browser.ts'
+import { barriers, launch, NO_CHROMIUM, shot, signIn, siteOf, type Visitor, visit } from './browser.ts'
 
 describe.skipIf(NO_CHROMIUM)('deployments in the dashboard', () => {
   let browser: Browser
@@ -81,6 +81,7 @@ describe.skipIf(NO_CHROMIUM)('deployments in the dashboard', () => {
     await press(dialog(page), 'Add the deployment')
     await complaint(page, 'Provider').filter({ hasText: 'demo' }).waitFor()
     expect(await dialog(page).getByLabel('Provider').getAttribute('aria-invalid')).toBe('true')
+    expect(await barriers(page)).toEqual([])
     await shot(page, 'deployment-add-refused')
     await fill(page, 'Provider', 'demo')
     await press(dialog(page), 'Add the deployment')

@@ -16,6 +16,13 @@ export const pathOf = (deployment: string): string => `/admin/deployments/${enco
 export const brokenWords = ({ broken_by: by, broken_for_ms: ms }: Deployment): string =>
   `${by ?? 'it fails'}; ${ms > 1 ? `tried again in ${duration(ms)}` : 'one call tries it now'}`
 
+/** What its own checks tell, where that is more than that it works. */
+export function checkNote({ why, down, running, waiting }: NonNullable<Deployment['check']>): string | null {
+  if (down) return `checks fail: ${why}`
+  if (running === null && waiting === null) return null
+  return `engine: ${count(running ?? 0)} running, ${count(waiting ?? 0)} waiting`
+}
+
 export function errorsOf(measured: { readonly attempts: number; readonly failed: number }): string {
   if (measured.attempts === 0) return '–'
   return `${((measured.failed / measured.attempts) * 100).toFixed(1).replace(/\.0$/, '')}%`
@@ -108,6 +115,7 @@ function factsOf(one: Deployment): ReadonlyArray<readonly [string, preact.Compon
     ['TPOT p50 / p95', range(measured.tpot_p50_ms, measured.tpot_p95_ms)],
     ['Errors', `${errorsOf(measured)}${measured.last_error === null ? '' : `, last: ${measured.last_error}`}`],
     ['Breaker', one.broken_for_ms === 0 ? 'closed' : `open: ${brokenWords(one)}`],
+    ['Checks', one.check == null ? null : (checkNote(one.check) ?? 'it works')],
     ['Requests in the last minute', used && usedOf(used.requests, one.requests_per_minute)],
     ['Tokens in the last minute', used && usedOf(used.tokens, one.tokens_per_minute, used.held_tokens)],
     ['Left, as its provider told', quota && <QuotaLeft quota={quota} />],

@@ -12,7 +12,7 @@ import { attempt, toast } from '../../parts/toast.tsx'
 import { hrefOf } from '../../router.ts'
 import type { PageProps } from '../index.ts'
 import { Add } from './add.tsx'
-import { brokenWords, errorsOf, Minute, Own } from './deployment.tsx'
+import { brokenWords, checkNote, errorsOf, Minute, Own } from './deployment.tsx'
 import './models.css'
 import type { Deployment, Model } from './types.ts'
 
@@ -131,13 +131,6 @@ function priceOf(price: Model['price']): string {
   if (input === 0 && output === 0) return 'costs nothing'
   const of = (dollars: number | null): string => (dollars === null ? '–' : money(dollars * 1e9))
   return `${of(input)} in, ${of(output)} out a million tokens`
-}
-
-/** What its own checks tell, where that is more than that it works. */
-function checkNote({ why, down, running, waiting }: NonNullable<Deployment['check']>): string | null {
-  if (down) return `checks fail: ${why}`
-  if (running === null && waiting === null) return null
-  return `engine: ${count(running ?? 0)} running, ${count(waiting ?? 0)} waiting`
 }
 
 function Row(props: {
