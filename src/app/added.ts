@@ -8,6 +8,8 @@ import { checkedModel } from '../config/model-problem.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { JsonRecord } from '../core/json.ts'
+import { isWithin } from '../core/model-index.ts'
+import { didYouMean } from '../core/nearest.ts'
 import type { TenantRecord } from '../core/ports/tenants.ts'
 import { Secret } from '../settings/fields.ts'
 import { deploymentsOf, originOf } from './models.ts'
@@ -24,13 +26,18 @@ export interface WithAdded {
 
 const MOST_ADDED = 500
 
-export function withAdded(file: Config, records: Iterable<TenantRecord>): WithAdded {
+/** `broken`: those of which no provider can be made, and why. */
+export function withAdded(
+  file: Config,
+  records: Iterable<TenantRecord>,
+  broken: ReadonlyMap<string, string> = new Map(),
+): WithAdded {
   const models: ModelConfig[] = [...file.models]
-  const [weights, added, left] = [new Map<string, number>(), new Set<string>(), new Map<string, string>()]
+  const [weights, added, left] = [new Map<string, number>(), new Set<string>(), new Map<string, string>(broken)]
   for (const { kind, id, deployment } of records) {
     if (kind !== 'deployment' || deployment === undefined) continue
     if (deployment.weight !== undefined) weights.set(id, deployment.weight)
-    if (deployment.added === undefined) continue
+    if (deployment.added === undefined || broken.has(id)) continue
     try {
       models.push(addedModel(deployment.added, { ...file, models }))
       added.add(id)
@@ -39,6 +46,21 @@ export function withAdded(file: Config, records: Iterable<TenantRecord>): WithAd
     }
   }
   return { config: added.size === 0 ? file : { ...file, models }, weights, added, left }
+}
+
+/** As the file's must, it names models that are there. Throws invalid_request. */
+export function mustKnowFallbacks({ name, fallbacks }: ModelConfig, models: readonly ModelConfig[]): void {
+  for (const fallback of Object.values(fallbacks).flat()) {
+    if (fallback === name) throw refused('fallbacks', `fallbacks: "${name}" is the model itself.`)
+    if (!models.some((one) => isWithin(fallback, one.name)))
+      throw refused(
+        'fallbacks',
+        `fallbacks: there is no model "${fallback}".${didYouMean(
+          fallback,
+          models.map((one) => one.name),
+        )}`,
+      )
+  }
 }
 
 /** As an entry of the file would be read. Throws invalid_request. */
@@ -59,13 +81,19 @@ export function addedModel(given: JsonRecord, { models }: Pick<Config, 'models'>
   return model
 }
 
+const FILES = [
+  ['caFile', 'ca_file'],
+  ['credentialsFile', 'credentials_file'],
+] as const
+
 /**
  * A key goes where the file sends it, and nowhere else (T1): a reference is good if a model of the file has it at the
  * same address. Files are never read for one that was added.
  */
 function withSecrets(model: ModelConfig, models: readonly ModelConfig[]): ModelConfig {
-  if ('caFile' in model && model.caFile !== null)
-    throw refused('ca_file', '"ca_file" is set in the configuration alone.')
+  for (const [member, setting] of FILES)
+    if ((model as unknown as JsonRecord)[member] != null)
+      throw refused(setting, `"${setting}" is set in the configuration alone.`)
   const origin = originOf(model)
   const known = new Map<string, Secret>()
   for (const one of models)

@@ -112,7 +112,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
       probe: (deployment) => catalogue.deployment(deployment)?.provider.check() ?? null,
       added: () => settings.added,
       saysWeight: (deployment) => settings.saysWeight(deployment),
-      checkAdded: (entry) => void settings.checkAdded(entry),
+      checkAdded: (entry) => settings.checkAdded(entry),
       settled: parts.following.settled,
       served: () => servedModels(settings, catalogue, prices, clock.wallMs()),
     },

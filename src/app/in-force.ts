@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { LEAVES } from '../config/leaves.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
+import { SluiceError } from '../core/errors.ts'
 import type { JsonRecord } from '../core/json.ts'
 import type { LimitSettings } from '../core/limits.ts'
 import type { PlanModel } from '../core/ports/coordinator.ts'
@@ -11,7 +12,7 @@ import type { TenantRecord } from '../core/ports/tenants.ts'
 import type { Catalogue, ModelRoute } from '../routing/catalogue.ts'
 import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
 import type { WorkerPool } from '../worker/pool.ts'
-import { addedModel, type WithAdded, withAdded } from './added.ts'
+import { addedModel, mustKnowFallbacks, type WithAdded, withAdded } from './added.ts'
 import { changedSettings, isSame } from './changed-settings.ts'
 import type { EngineChecker } from './checks.ts'
 import { limitsOf } from './limits.ts'
@@ -164,9 +165,34 @@ export class Settings {
     return this.#added.added
   }
 
-  /** Would it be accepted? Throws invalid_request. */
-  checkAdded(entry: JsonRecord): ModelConfig {
-    return addedModel(entry, this.config)
+  /** Would it be accepted, and can it be made here? Rejects with invalid_request. */
+  async checkAdded(entry: JsonRecord): Promise<void> {
+    const model = addedModel(entry, this.config)
+    mustKnowFallbacks(model, this.config.models)
+    const message = await this.#problemOf(model)
+    if (message !== null) throw new SluiceError('invalid_request', { param: 'provider', message })
+  }
+
+  /** Why no provider can be made of it, such as a package that is not there; null: one can. */
+  async #problemOf(model: ModelConfig): Promise<string | null> {
+    const alone = { ...this.config, models: [model] }
+    try {
+      for (const { provider } of createProviders(alone, await loadAdapters(alone), this.#deps)) provider.close()
+      return null
+    } catch (thrown) {
+      return (thrown as Error).message
+    }
+  }
+
+  /** One that can't be made is left out alone: the rest must not wait for it. */
+  async #withAdded(file: Config): Promise<WithAdded> {
+    const all = withAdded(file, this.#records)
+    const broken = new Map<string, string>()
+    for (const model of all.config.models.slice(file.models.length)) {
+      const problem = await this.#problemOf(model)
+      if (problem !== null) broken.set(model.deployment!, problem)
+    }
+    return broken.size === 0 ? all : withAdded(file, this.#records, broken)
   }
 
   /** Throws config_invalid; then nothing has changed. */
@@ -188,7 +214,7 @@ export class Settings {
   }
 
   async #put(file: Config, { catalogue, engine, worker, checks }: ServedBy): Promise<Reloaded> {
-    const all = withAdded(file, this.#records)
+    const all = await this.#withAdded(file)
     const next = all.config
     const adapters = await loadAdapters(next)
     const before = { config: this.config, providers: this.providers }

@@ -60,8 +60,8 @@ export interface Models {
   added(): ReadonlySet<string>
   /** Does the file say which share it has? */
   saysWeight(deployment: string): boolean
-  /** Could this entry be added? Throws invalid_request. */
-  checkAdded(entry: JsonRecord): void
+  /** Could this entry be added? Rejects with invalid_request. */
+  checkAdded(entry: JsonRecord): Promise<void>
   /** Resolves when what the store has of deployments is in force. */
   settled(): Promise<void>
   /** For the operator. */

@@ -1,6 +1,7 @@
 /** Deployments that come and go, and weights, while the server runs. */
 import { writeFileSync } from 'node:fs'
 import { createServer, type Server, type ServerResponse } from 'node:http'
+import { registerHooks } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +9,14 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { run } from '../../src/cli/run.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { request, send } from './wire.ts'
+
+/** As where it is not installed. */
+registerHooks({
+  resolve(name, context, next) {
+    if (name === '@ai-sdk/cohere') throw Object.assign(new Error('none'), { code: 'ERR_MODULE_NOT_FOUND' })
+    return next(name, context)
+  },
+})
 
 const ANSWER = JSON.stringify({
   ...{ id: 'c1', object: 'chat.completion', created: 1, model: 'm' },
@@ -174,4 +183,23 @@ it('the command adds, lists and removes', async () => {
   }
   expect(out.join('\n')).toMatch(/own-gpu +new +openai-compatible +up +0 +0 +4 +0\/600 requests +api/)
   expect(await find('own-gpu')).toBeUndefined()
+})
+
+const COHERE = () => ({ ...ENTRY(), name: 'c', deployment: 'c', provider: 'cohere', model: 'command' })
+
+it('one that can not be made here is refused, with what to install, and holds up nothing', async () => {
+  const { status, json } = await admin('POST', '/admin/deployments', COHERE())
+  expect([status, json['error'].message]).toEqual([400, expect.stringContaining('@ai-sdk/cohere')])
+  expect((await admin('POST', '/admin/deployments', ENTRY())).status).toBe(201)
+  expect((await ask('new')).status).toBe(200)
+})
+
+it('its fallbacks are models that are there; added again, it is not another one', async () => {
+  const nope = await admin('POST', '/admin/deployments', { ...ENTRY(), fallbacks: { general: ['chatt'] } })
+  expect([nope.status, nope.json['error'].message]).toEqual([400, expect.stringContaining('Did you mean "chat"?')])
+  const itself = await admin('POST', '/admin/deployments', { ...ENTRY(), fallbacks: { context_window: ['new'] } })
+  expect([itself.status, itself.json['error'].message]).toEqual([400, expect.stringContaining('the model itself')])
+  const added = [ENTRY(), { ...ENTRY(), name: 'new2' }].map((entry) => admin('POST', '/admin/deployments', entry))
+  const statuses = (await Promise.all(added)).map(({ status }) => status)
+  expect(statuses.sort()).toEqual([201, 400])
 })

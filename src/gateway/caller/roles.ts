@@ -12,6 +12,9 @@ const OTHERS: Readonly<Record<string, Role>> = {
   // Everything that is stored, texts included
   'GET /admin/backup': 'admin',
   'GET /admin/keys': 'operator',
+  'GET /admin/tenants/:id/provider-keys': 'operator',
+  // Takes and changes nothing
+  'POST /admin/route/explain': 'viewer',
   'GET /admin/jobs/:id/text': 'operator',
   // Everybody may sign out
   'DELETE /admin/session': 'viewer',

@@ -114,9 +114,15 @@ export function deploymentRoutes(deps: GatewayDeps): readonly Route[] {
 
   async function add(call: Call): Promise<Answer> {
     const { value: entry } = await readJson(call, MAX_ENTRY_BYTES, options)
-    models.checkAdded(entry)
+    await models.checkAdded(entry)
     const id = entry['deployment'] as string
-    await change(call, id, 'deployment-added', () => ({ added: entry }))
+    await change(call, id, 'deployment-added', (known) => {
+      // Another node's, a moment ago
+      if (known.added !== undefined) throw bad('deployment', `There is a deployment "${id}" already.`)
+      return { ...known, added: entry }
+    })
+    if (!models.added().has(id))
+      throw new SluiceError('config_invalid', { message: 'It is stored, but not in force: the log says why.' })
     return json(201, viewOf(id))
   }
 
