@@ -281,6 +281,7 @@ const planned = ({ name, policy, fallbacks, deployments }: ModelRoute): PlanMode
     tags: each.tags,
     region: each.region,
     price: each.price,
+    hedge: each.hedge ?? null,
     revision: each.revision,
   })),
 })

@@ -8,6 +8,7 @@ import { SluiceError } from '../core/errors.ts'
 import { systemIds } from '../core/ids.ts'
 import type { Abilities } from '../core/job.ts'
 import type { TokenPrice } from '../core/limits.ts'
+import type { Hedging } from '../core/ports/coordinator.ts'
 import type { Seller } from '../core/ports/prices.ts'
 import type { CreateProvider, Deployment, Provider, ProviderDeps } from '../core/ports/provider.ts'
 import type { ModelRoute } from '../routing/catalogue.ts'
@@ -230,6 +231,7 @@ export function toRoutes(
         upstreamModel: upstreamOf(model),
         concurrent: model.limits.concurrent ?? Infinity,
         minSpeed: model.minSpeed,
+        hedge: model.hedge && hedgingOf(model.hedge.after),
         timeouts: {
           ttftMs: model.timeouts.ttftMs ?? config.timeouts.ttftMs,
           interTokenMs: model.timeouts.interTokenMs ?? config.timeouts.interTokenMs,
@@ -247,3 +249,9 @@ const abilitiesOf = ({ jsonSchema, ...can }: ModelConfig['can'], { continues }: 
     json_schema: jsonSchema,
     continue: can.continue ?? (continues ? true : null),
   }) satisfies Required<Abilities>
+
+/** "p95": what nine and a half in ten of its first texts stay below. */
+const hedgingOf = (after: number | `p${number}`): Hedging =>
+  typeof after === 'number'
+    ? { quantile: 1, afterMs: after }
+    : { quantile: Number(after.slice(1)) / 100, afterMs: null }

@@ -50,6 +50,8 @@ export function startWorker(
       open: (lease) => log.open(lease),
       read: (job, afterSeq, maxBytes) => log.read(job, afterSeq, maxBytes),
       guards: createAnswerGuards(guardsOf, { moderate: moderator.ask, emit, onFault }),
+      hedge: (lease) => work.hedge(lease),
+      raced: (lease, race) => work.raced(lease, race),
       finish: (lease, outcome) => work.finish(lease, outcome),
       price: costing(pricesOf(settings, catalogue), clock),
       clock,

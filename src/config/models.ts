@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { POLICIES } from '../core/policies.ts'
 import { PROVIDERS } from '../routing/providers/index.ts'
-import { count, duration, flag, list, secret } from '../settings/fields.ts'
+import { count, duration, flag, list, percentileOrDuration, secret } from '../settings/fields.ts'
 import type { ProviderSettings } from '../settings/provider.ts'
 import { asGivenBy } from './as-given.ts'
 
@@ -145,6 +145,21 @@ const common = {
       'How fast a stream must begin. Its text is held back until that is clear, at most for `over_ms`; one that is ' +
         'slower goes to another deployment, unseen. Only the first attempt of a job is judged, and only where there ' +
         'is another deployment.',
+    ),
+  hedge: z
+    .strictObject({
+      after: percentileOrDuration({ min: 10, max: 600_000 })
+        .prefault('p95')
+        .describe(
+          "When a stream that has shown nothing gets a second call: a percentile of the deployment's own times to a " +
+            'first text (`p50` to `p99`; of its last 128 calls, once there are 20; 100 ms at least), or a duration.',
+        ),
+    })
+    .nullable()
+    .prefault(null)
+    .describe(
+      'Calls another deployment of the group, where this one is slow to begin. Whichever shows text first answers, ' +
+        'and the other call is aborted; both are paid for. At most a fifth of the calls of a model, and two a second.',
     ),
   goals: z
     .strictObject({ ttft_ms: goal(), tpot_ms: goal() })

@@ -6,6 +6,7 @@
  *   spending, limits/  is there room; what jobs hold, and what their attempts used
  *   plan/              on which deployment
  *   sharing, shares/   whose answer it repeats
+ *   hedging            a second call of one that has shown nothing for long
  *   exits, verdict     how an attempt ended, and what becomes of the job
  *   line/              who waits and what runs, for people to look at
  *   results            what was decided, until an engine takes it
@@ -43,8 +44,9 @@ import {
   type RouteTrace,
   type Selector,
 } from '../core/ports/operations.ts'
-import { type Finished, FROM_CACHE, type Outcome } from '../core/ports/work.ts'
+import { type Claim, type Finished, FROM_CACHE, type Outcome, type Race } from '../core/ports/work.ts'
 import { Exits } from './exits.ts'
+import { Hedging } from './hedging.ts'
 import { Leasing } from './leasing.ts'
 import type { Hold } from './limits/limits.ts'
 import { LineView } from './line/line.ts'
@@ -77,6 +79,7 @@ class PureCoordinator implements Coordinator {
   readonly #scheduler: Scheduler
   readonly #sharing: Sharing
   readonly #leasing: Leasing
+  readonly #hedging: Hedging
   readonly #exits: Exits
   readonly #line: LineView
   /** The last `now`. */
@@ -114,7 +117,8 @@ class PureCoordinator implements Coordinator {
     this.#scheduler = scheduler
     this.#sharing = sharing
     this.#leasing = new Leasing(parts)
-    this.#exits = new Exits(parts, this.#leasing)
+    this.#hedging = new Hedging(parts)
+    this.#exits = new Exits(parts, this.#leasing, this.#hedging)
     this.#line = new LineView({ scheduler, plan, service, slots: () => this.#leasing.slots })
   }
 
@@ -187,7 +191,10 @@ class PureCoordinator implements Coordinator {
     notes.failedAt = failedAt
     if (held !== null) {
       this.#scheduler.adopt(job.id, held.worker, now)
-      if (source === null) this.#plan.adopt(notes, held.claim, now)
+      if (source === null) {
+        this.#plan.adopt(notes, held.claim, now)
+        this.#hedging.adopt(notes, held.claim, now)
+      }
       this.#leasing.adopt(held.worker)
       notes.claim = held.claim
     }
@@ -196,12 +203,17 @@ class PureCoordinator implements Coordinator {
 
   died(attempts: readonly Died[], now: number): void {
     this.#now = now
-    for (const { id, deployment, outputTokens } of attempts) {
+    for (const { id, deployment, outputTokens, isHedge, beside } of attempts) {
       const notes = this.#scheduler.notes(id)
       // Of a repeat nothing is lost
       if (notes === null || deployment === FROM_CACHE) continue
-      this.#spending.died(notes, deployment, outputTokens, now)
-      if (deployment !== null) this.#plan.spend(deployment, notes.job.promptTokens + outputTokens, now)
+      const calls = [{ deployment, tokens: outputTokens, ...(isHedge && { hedge: isHedge }) }]
+      for (const { tokens, ...where } of beside === undefined
+        ? calls
+        : [...calls, { deployment: beside, tokens: 0, hedge: true } as const]) {
+        this.#spending.died(notes, where, tokens, now)
+        if (where.deployment !== null) this.#plan.spend(where.deployment, notes.job.promptTokens + tokens, now)
+      }
     }
     this.#scheduler.died(
       attempts.filter(({ wasDraining }) => wasDraining !== true).map(({ id }) => id),
@@ -255,6 +267,20 @@ class PureCoordinator implements Coordinator {
     if (notes.call !== null) this.#plan.streamed(notes, tokens, now)
     const cause = this.#spending.streamed(notes, tokens, now)
     if (cause !== null) this.#results.notice({ type: 'cut', id, worker: notes.lease.worker.id, attempt, cause })
+  }
+
+  hedge(id: JobId, attempt: number, now: number): Claim | null {
+    this.#now = now
+    const claim = this.#hedging.start(id, attempt, now)
+    this.#collect()
+    return claim
+  }
+
+  raced(id: JobId, attempt: number, race: Race, now: number): void {
+    this.#now = now
+    const notes = this.#scheduler.notes(id)
+    if (notes !== null && notes.lease !== null && notes.attempt === attempt) this.#hedging.raced(notes, race, now)
+    this.#collect()
   }
 
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished {

@@ -15,6 +15,7 @@ import {
   ttftOf,
   UNTOLD,
 } from './ending.ts'
+import type { Hedging } from './hedging.ts'
 import type { Leasing, Parts } from './leasing.ts'
 import type { Plan } from './plan/plan.ts'
 import type { Results } from './results.ts'
@@ -33,22 +34,25 @@ export class Exits {
   readonly #sharing: Sharing
   readonly #results: Results
   readonly #leasing: Leasing
+  readonly #hedging: Hedging
   /** Of the attempt that is being ended; null: its worker is lost. */
   #ending: Ending | null = null
 
-  constructor({ scheduler, plan, spending, sharing, results }: Parts, leasing: Leasing) {
+  constructor({ scheduler, plan, spending, sharing, results }: Parts, leasing: Leasing, hedging: Hedging) {
     this.#scheduler = scheduler
     this.#plan = plan
     this.#spending = spending
     this.#sharing = sharing
     this.#results = results
     this.#leasing = leasing
+    this.#hedging = hedging
   }
 
   /** Its worker reports. */
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished {
     const notes = this.#scheduler.notes(id)
     if (notes === null || notes.claim === null || notes.attempt !== attempt) return FENCED
+    if (outcome.race !== undefined) this.#hedging.raced(notes, outcome.race, now)
     const { job, claim } = notes
     const { source } = claim
     notes.ttftMs = ttftOf(outcome) ?? notes.ttftMs
@@ -125,6 +129,8 @@ export class Exits {
   /** Its lease is over. */
   settle(notes: Notes, worker: string, now: number): void {
     const ending = this.#ending ?? lostOf(notes.job, notes.streamed)
+    // A worker that ends its attempt without a word of its second call has not made it
+    this.#hedging.settle(notes, this.#ending === null ? lostOf(notes.job, 0) : UNTOLD, now)
     if (notes.call !== null) {
       const { sentAgoMs } = ending
       this.#plan.release(notes, cameTo(ending), now, sentAgoMs === undefined ? null : now - sentAgoMs)

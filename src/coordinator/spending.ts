@@ -219,13 +219,37 @@ export class Spending {
 
   /** Its lease is over. */
   settle(notes: Notes, ended: Ending, now: number): void {
-    const { attempt, hold, claim } = notes
-    const { deployment, source } = claim!
+    const { hold } = notes
+    notes.hold = null
+    this.settleCall(notes, notes.claim!, hold, ended, now)
+  }
+
+  /** What a second call of a running job may cost; 'lacking': there is no room for it. Null: nothing limits it. */
+  holdSecond(job: ScheduledJob, now: number): Hold | null | 'lacking' {
+    const held = this.#limits.reserve(job, false, now)
+    return held === null || 'amounts' in held ? held : 'lacking'
+  }
+
+  /** As a restart found it. */
+  adoptSecond(job: ScheduledJob, amounts: Amounts | null, now: number): Hold | null {
+    return amounts === null ? null : this.#limits.adopt(job, amounts, false, now)
+  }
+
+  /** That call was not made after all. */
+  giveUpSecond(hold: Hold | null, now: number): void {
+    if (hold === null) return
+    this.#limits.settle(hold, null, now)
+    this.#free(hold)
+  }
+
+  /** One of its calls is over, for which this was held. */
+  settleCall(notes: Notes, claim: Claim, hold: Hold | null, ended: Ending, now: number): void {
+    const { attempt } = notes
+    const { deployment, source, isHedge } = claim
     const isRepeat = source !== undefined
-    const job = asClaimed(notes.job, claim!)
+    const job = asClaimed(notes.job, claim)
     const { end, usage, cost = guessOf(job, usage) } = isRepeat ? ofRepeat(ended) : ended
     if (hold !== null) {
-      notes.hold = null
       const used = usage === undefined ? null : isRepeat ? ONE_REQUEST : amountsUsed(job, end, usage, cost)
       this.#limits.settle(hold, used, now)
       this.#tellTrips()
@@ -233,16 +257,22 @@ export class Spending {
       this.#free(hold)
     }
     if (usage === undefined) return
-    this.#record(notes.job, attempt, isRepeat ? { deployment: null, source } : { deployment }, end, usage, cost)
+    const where = isRepeat ? { deployment: null, source } : { deployment, ...(isHedge && { hedge: isHedge }) }
+    this.#record(notes.job, attempt, where, end, usage, cost)
   }
 
   /** Its worker's process died, and with it what it held. */
-  died({ job, attempt }: Notes, deployment: string | null, outputTokens: number, now: number): void {
+  died(
+    { job, attempt }: Notes,
+    where: Pick<UsageRecord, 'deployment' | 'hedge'>,
+    outputTokens: number,
+    now: number,
+  ): void {
     const usage = seenOf(job, outputTokens)
     const cost = guessOf(job, usage)
     this.#limits.spend(job, amountsUsed(job, 'lost', usage, cost), now)
     this.#tellTrips()
-    this.#record(job, attempt, { deployment }, 'lost', usage, cost)
+    this.#record(job, attempt, where, 'lost', usage, cost)
   }
 
   #tellTrips(): void {
@@ -261,7 +291,7 @@ export class Spending {
   #record(
     { id, tenant, keyId, user, run, kind, model }: ScheduledJob,
     attempt: number,
-    where: Pick<UsageRecord, 'deployment' | 'source'>,
+    where: Pick<UsageRecord, 'deployment' | 'source' | 'hedge'>,
     end: AttemptEnd,
     usage: Usage,
     { nanoDollars, priceVersion }: Cost,

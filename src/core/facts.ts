@@ -198,6 +198,23 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
         readonly parts: TtftParts
         readonly isWhole?: true
       }
+    /** It had two calls, and the one at `deployment` is over: the other one is the attempt from now on. */
+    | {
+        readonly type: 'attempt-hedged'
+        readonly other: string
+        /** Why it failed; null: it did not. */
+        readonly code: ErrorCode | null
+        /** Which one goes on. */
+        readonly won: 'first' | 'second'
+        /** How that at `deployment` ended. */
+        readonly end: 'outrun' | 'failed' | 'canceled' | 'released'
+        /** From the first call to the second, and from there on. */
+        readonly afterMs: number
+        readonly tookMs: number
+        /** What it came to. */
+        readonly usage: Usage
+        readonly cost?: Cost
+      }
     /** At most twice a second while it runs: tokens that this attempt has made, chunks with text counted as one. */
     | { readonly type: 'attempt-progressed'; readonly tokens: number }
     /** Nothing came since its last chunk, for STALL_MS or more. Once a pause; told while it lasts. */
@@ -216,6 +233,8 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
         readonly type: 'attempt-ended'
         /** It did not fail, nor come to its own end. */
         readonly stopped?: 'cut' | 'canceled' | 'released'
+        /** It is of the second one of two calls. */
+        readonly isHedge?: true
         readonly usage?: Usage
         /** Absent: it never called. */
         readonly cost?: Cost

@@ -9,13 +9,18 @@ export interface Cost {
   readonly priceVersion: string | null
 }
 
-/** `lost`: its worker died, or was not heard of; `released`: handed back by a worker that stops. */
-export type AttemptEnd = 'done' | 'cut' | 'failed' | 'canceled' | 'released' | 'lost'
+/**
+ * `lost`: its worker died, or was not heard of; `released`: handed back by a worker that stops; `outrun`: the other
+ * call of its attempt was quicker.
+ */
+export type AttemptEnd = 'done' | 'cut' | 'failed' | 'canceled' | 'released' | 'lost' | 'outrun'
 
 export interface UsageRecord extends Cost {
   readonly job: JobId
-  /** With `job`, its name: 1 for the first. */
+  /** With `job` and `hedge`, its name: 1 for the first. */
   readonly attempt: number
+  /** It is the second call of its attempt. Absent: the first, nearly always the only one. */
+  readonly hedge?: true
   readonly tenant: TenantId
   readonly keyId: string
   /** The end user; null: none was named. */

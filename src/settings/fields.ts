@@ -79,6 +79,23 @@ function parseQuantity(text: string, units: Readonly<Record<string, number>>): n
   return Math.round(Number(match[1].replaceAll('_', '')) * unit)
 }
 
+const PERCENTILE = /^p[5-9]\d$/
+
+/** "p50" to "p99", or a duration in milliseconds. */
+export const percentileOrDuration = ({ min = 0, max = Number.MAX_SAFE_INTEGER }: Range = {}) => {
+  const error = 'expected a percentile, "p50" to "p99", or a duration: milliseconds, or "800ms", "2s"'
+  const field = z.union([z.number(), z.string()], { error }).transform((value, context): number | `p${number}` => {
+    if (PERCENTILE.test(String(value))) return value as `p${number}`
+    const ms = typeof value === 'number' ? value : parseQuantity(value, DURATIONS)
+    if (Number.isSafeInteger(ms) && ms >= min && ms <= max) return ms
+    const message = Number.isSafeInteger(ms) ? (ms < min ? `must be at least ${min}` : `must be at most ${max}`) : error
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  })
+  fieldKinds.add(field, { kind: 'duration' })
+  return field
+}
+
 /** A part of a whole: 0 to 1, or text with a percent sign: "99%". */
 export const share = () => {
   const field = z

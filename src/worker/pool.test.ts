@@ -31,6 +31,8 @@ function setUp() {
     },
     {
       hasOther: () => false,
+      hedge: () => Promise.resolve(null),
+      raced() {},
       deployment: () => deployment,
       replay: () => deployment,
       open: () => ({ epoch: 1, head: 0, pendingBytes: 0, append() {}, noteFirstText() {}, flushed: async () => {} }),

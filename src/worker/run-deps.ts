@@ -5,7 +5,7 @@ import type { Job, JobId, TenantId, Usage } from '../core/job.ts'
 import type { AnswerGuards } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
 import type { Deployment } from '../core/ports/provider.ts'
-import type { Finished, Lease, Outcome } from '../core/ports/work.ts'
+import type { Claim, Finished, Lease, Outcome, Race } from '../core/ports/work.ts'
 import type { Cost } from '../core/usage-record.ts'
 
 /** A job and what it asks for. */
@@ -25,6 +25,8 @@ export interface RunDeps {
   readonly prompt: (request: JobRequest, deployment: Deployment) => Uint8Array | Promise<Uint8Array>
   /** What a tenant's guards have to look at in answers. */
   readonly guards: AnswerGuards
+  readonly hedge: (lease: Lease) => Promise<Claim | null>
+  readonly raced: (lease: Lease, race: Race) => void
   readonly finish: (lease: Lease, outcome: Outcome) => Promise<Finished>
   /** The price of a call to this deployment now, for the model that the client asked for. */
   readonly price: (deployment: string, model: string) => (usage: Usage) => Cost

@@ -208,6 +208,8 @@ function setUp(
         {
           deployment: (name) => catalogue.deployment(name),
           hasOther: (_job, name) => deployments.length > 1 && name !== 'none',
+          hedge: () => Promise.resolve(null),
+          raced() {},
           replay: () => {
             throw new Error('nothing is repeated')
           },

@@ -19,8 +19,16 @@ import { STALL_MS, type TtftParts } from '../core/measure.ts'
 import { Once } from '../core/once.ts'
 import type { Stage } from '../core/ports/admission.ts'
 import type { LogWriter } from '../core/ports/log.ts'
-import type { Deployment, MinSpeed, Provider, ProviderEnd, ProviderRun, ProviderSink } from '../core/ports/provider.ts'
-import type { Lease, Outcome } from '../core/ports/work.ts'
+import type {
+  Deployment,
+  MinSpeed,
+  Provider,
+  ProviderCall,
+  ProviderEnd,
+  ProviderRun,
+  ProviderSink,
+} from '../core/ports/provider.ts'
+import type { Claim, Lease, Outcome, Race as RaceResult } from '../core/ports/work.ts'
 import { attemptRecord, type Bytes, documentRecord, resetRecord, usageRecord } from '../core/record.ts'
 import { childOf, isSampled, spanIdOf } from '../core/trace.ts'
 import type { UpstreamLimits } from '../core/upstream-limits.ts'
@@ -34,6 +42,7 @@ import { msPerToken, type Pace, thousandths, ttftPartsOf, UNKNOWN } from './meas
 import { Meter } from './meter.ts'
 import { FREE, stoppedBy, withOwnKey } from './outcomes.ts'
 import { beginAttempt, type Identity, lastDeployment, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
+import { type Lost, Race, type RaceEnds } from './race.ts'
 import type { RunDeps } from './run-deps.ts'
 import { Trial } from './trial.ts'
 
@@ -47,10 +56,14 @@ export class Run implements ProviderSink {
   readonly lease: Lease
   readonly ended = new Once<void>()
   readonly #deps: RunDeps
-  readonly #deployment: Deployment | null
+  /** Where it runs: from the end of a race on, where the call that won runs. */
+  #claim: Claim
+  #deployment: Deployment | null
   readonly #meter: Meter
   readonly #acceptedMono: number
   readonly #leasedMono: number
+  /** When its first call was made, and the one that goes on; 0: not yet. */
+  #beganMono = 0
   #calledMono = 0
   /** When the provider had ended; 0: it has not. */
   #endedMono = 0
@@ -61,6 +74,13 @@ export class Run implements ProviderSink {
   #writer: LogWriter | null = null
   #call: ProviderRun | null = null
   #price: ((usage: Usage) => Cost) | null = null
+  /** Null: it has one call, and can't have two. */
+  #race: Race | null = null
+  #second: Calling | null = null
+  /** How the call ended that did not go on, to be told with the attempt's end. */
+  #result: RaceResult | null = null
+  /** What its log begins with, until it is known which call goes on. */
+  #opening: ((deployment: string) => readonly Bytes[]) | null = null
   /** Between the call and this; null: its tenant has no guards of answers. */
   #stage: Stage | null = null
   #stop: 'canceled' | 'lost' | 'released' | null = null
@@ -112,6 +132,7 @@ export class Run implements ProviderSink {
   constructor(lease: Lease, deps: RunDeps) {
     const { job, body, claim, sinceAcceptedMs, ttftMs } = lease
     this.lease = lease
+    this.#claim = claim
     this.#deps = deps
     this.#deployment =
       claim.source === undefined ? deps.deployment(claim.deployment, job.tenant) : deps.replay(claim.source)
@@ -123,7 +144,7 @@ export class Run implements ProviderSink {
   }
 
   isUsing(provider: Provider): boolean {
-    return this.#deployment?.provider === provider
+    return this.#deployment?.provider === provider || this.#second?.deployment.provider === provider
   }
 
   // ------------------------------------------------------------ opening
@@ -159,13 +180,17 @@ export class Run implements ProviderSink {
     const begin = beginAttempt(job, shown, deployment.provider.continues)
     if (begin.mode === 'fail')
       return this.#settle({ kind: 'failed', error: new SluiceError('worker_lost'), retry: false })
-    const opening = [attemptRecord({ n: attempt, mode: begin.mode, deployment: deployment.name })]
-    if (begin.mode === 'restart') {
-      opening.unshift(resetRecord('worker_lost'))
+    const { mode } = begin
+    this.#opening = (name) => {
+      const record = attemptRecord({ n: attempt, mode, deployment: name })
+      return mode === 'restart' ? [resetRecord('worker_lost'), record] : [record]
+    }
+    if (mode === 'restart') {
       this.#dropOpening = false
       this.#textShown = false
     }
-    this.#writer!.append(opening, 0, false)
+    const mayRace = mode === 'first' && claim.hedgeAfterMs !== undefined && asksForStream(deployment, job)
+    if (!mayRace) this.#writeOpening()
     const isFallback = this.#before !== null && this.#before !== deployment.name
     const about = { ...aboutJob(job), attempt, deployment: claim.deployment }
     emit({ ...about, type: 'attempt-started', mode: begin.mode, isFallback, fromTokens: this.#meter.tokens })
@@ -176,33 +201,146 @@ export class Run implements ProviderSink {
     else this.#ask(deployment, body, prefix)
   }
 
+  #writeOpening(): void {
+    const opening = this.#opening
+    this.#opening = null
+    if (opening !== null) this.#writer!.append(opening(this.#deployment!.name), 0, false)
+  }
+
   #ask(deployment: Deployment, body: Uint8Array, prefix: string | undefined): void {
     if (this.#stop !== null) return this.#settle(this.#stopped(this.#stop))
     const { job, attempt, claim } = this.lease
-    const { model = job.model } = claim
-    // It answers in place of the model that the request names
-    if (model !== job.model && deployment.upstreamModel === null)
-      body = editObject(body, { model: JSON.stringify(model) })
-    this.#price = deployment.isOwnKey ? withOwnKey : this.#deps.price(deployment.name, model)
+    body = this.#forModel(body, deployment, claim)
+    this.#price = this.#priceAt(deployment, claim)
     const call = { job, attempt, deployment: deployment.name, body, prefix }
     const stage = this.#deps.guards.stand(call, this, () => this.#call?.abort())
     this.#stage = stage
     const { minSpeed } = deployment
     if (minSpeed !== null && this.#before === null && this.#deps.hasOther(job, deployment.name))
       this.#trial = this.#onTrial(minSpeed)
-    this.#calledMono = this.#deps.clock.monoMs()
+    this.#beganMono = this.#calledMono = this.#deps.clock.monoMs()
+    // Of two calls, guards would have to follow both
+    if (stage === null && this.#opening !== null)
+      this.#race = new Race(this, claim.hedgeAfterMs!, this.#deps.clock, this.#raceEnds())
+    else this.#writeOpening()
     this.#call = deployment.provider.start(
-      {
-        kind: job.kind,
-        body: stage?.body ?? body,
-        stream: asksForStream(deployment, job),
-        requestId: `${job.id}.${attempt}`,
-        trace: job.trace === undefined ? undefined : childOf(job.trace, spanIdOf(`${job.id}.${attempt}`)),
-        timeouts: deployment.timeouts,
-        prefix: stage === null ? prefix : stage.prefix,
-      },
-      stage ?? this,
+      this.#callOf(`${job.id}.${attempt}`, deployment, stage?.body ?? body, stage === null ? prefix : stage.prefix),
+      stage ?? this.#race?.first ?? this,
     )
+    this.#race?.began(this.#call)
+  }
+
+  /** It may answer in place of the model that the request names. */
+  #forModel(body: Uint8Array, { upstreamModel }: Deployment, { model }: Claim): Uint8Array {
+    const named = model === undefined || model === this.lease.job.model || upstreamModel !== null
+    return named ? body : editObject(body, { model: JSON.stringify(model) })
+  }
+
+  #priceAt({ isOwnKey, name }: Deployment, { model = this.lease.job.model }: Claim): (usage: Usage) => Cost {
+    return isOwnKey ? withOwnKey : this.#deps.price(name, model)
+  }
+
+  #callOf(name: string, deployment: Deployment, body: Uint8Array, prefix: string | undefined): ProviderCall {
+    const { job } = this.lease
+    return {
+      kind: job.kind,
+      body,
+      stream: asksForStream(deployment, job),
+      requestId: name,
+      trace: job.trace === undefined ? undefined : childOf(job.trace, spanIdOf(name)),
+      timeouts: deployment.timeouts,
+      prefix,
+    }
+  }
+
+  // ------------------------------------------------------------ two calls
+
+  #raceEnds(): RaceEnds {
+    return {
+      ask: () => this.#deps.hedge(this.lease),
+      prepare: (claim) => this.#prepare(claim),
+      decided: (lost) => this.#decided(lost),
+      unused: (lost) => this.#tellRace(lost),
+      threw: (thrown) => this.#giveUp(thrown),
+    }
+  }
+
+  async #prepare(claim: Claim): Promise<((sink: ProviderSink) => ProviderRun) | null> {
+    const { job, attempt } = this.lease
+    const deployment = this.#deps.deployment(claim.deployment, job.tenant)
+    if (deployment === null || !asksForStream(deployment, job)) return null
+    const body = this.#forModel(await this.#deps.prompt(this.lease, deployment), deployment, claim)
+    return (sink) => {
+      const price = this.#priceAt(deployment, claim)
+      const calledMono = this.#deps.clock.monoMs()
+      const call = deployment.provider.start(
+        this.#callOf(`${job.id}.${attempt}.hedge`, deployment, body, undefined),
+        sink,
+      )
+      this.#second = { claim, deployment, price, calledMono, call }
+      return call
+    }
+  }
+
+  #decided(lost: Lost | null): void {
+    const second = this.#second
+    if (lost !== null && second !== null) {
+      const cost = lost.won === 'first' ? second.price : this.#price!
+      this.#tellRace(lost, cost)
+      if (lost.won === 'second') {
+        this.#claim = second.claim
+        this.#deployment = second.deployment
+        this.#price = second.price
+        this.#calledMono = second.calledMono
+        this.#call = second.call
+        // It is the other deployment already
+        this.#trial?.stop()
+        this.#trial = null
+      }
+    }
+    this.#writeOpening()
+  }
+
+  #tellRace({ won, end, told, held }: Lost, price?: (usage: Usage) => Cost): void {
+    const { job, attempt, claim } = this.lease
+    const failure = told?.kind === 'failed' ? told : null
+    const usage = held === null ? undefined : this.#usageOf(held, failure?.error.code)
+    const cost = usage && price?.(usage)
+    this.#result = {
+      won,
+      end,
+      ...(failure !== null && { failure: raceFailure(failure) }),
+      ...(usage && { usage }),
+      ...(cost && { cost }),
+    }
+    if (this.#stop === 'lost') return
+    this.#deps.raced(this.lease, this.#result)
+    const second = this.#second
+    if (second === null || usage === undefined) return
+    this.#deps.emit({
+      ...aboutJob(job),
+      type: 'attempt-hedged',
+      attempt,
+      ...(won === 'first'
+        ? { deployment: second.claim.deployment, other: claim.deployment }
+        : { deployment: claim.deployment, other: second.claim.deployment }),
+      code: failure?.error.code ?? null,
+      won,
+      end,
+      afterMs: second.calledMono - this.#beganMono,
+      tookMs: this.#deps.clock.monoMs() - second.calledMono,
+      usage,
+      ...(cost && { cost }),
+    })
+  }
+
+  /** Of a call that is not the attempt. */
+  #usageOf(held: readonly Bytes[], code?: SluiceError['code']): Usage {
+    const { job, body } = this.lease
+    const meter = new Meter(job.promptTokens, body.length)
+    for (const record of held) meter.see(record)
+    if (code !== undefined && FREE.has(code)) meter.refused()
+    return meter.attemptUsage()
   }
 
   /** Takes up what earlier attempts left. */
@@ -318,7 +456,7 @@ export class Run implements ProviderSink {
         ...aboutJob(this.lease.job),
         type: 'first-token-received',
         attempt: this.lease.attempt,
-        deployment: this.lease.claim.deployment,
+        deployment: this.#claim.deployment,
         ttftMs: this.#firstTokenMono - this.#acceptedMono,
         parts: this.#parts,
         ...(this.#isWhole && { isWhole: true }),
@@ -381,8 +519,8 @@ export class Run implements ProviderSink {
   }
 
   #about() {
-    const { job, attempt, claim } = this.lease
-    return { ...aboutJob(job), attempt, deployment: claim.deployment }
+    const { job, attempt } = this.lease
+    return { ...aboutJob(job), attempt, deployment: this.#claim.deployment }
   }
 
   /** Nothing more of this answer can be taken: its call ends, and with it the attempt. */
@@ -437,6 +575,8 @@ export class Run implements ProviderSink {
   }
 
   #abort(): void {
+    // A lost lease is nobody's to tell of
+    this.#race?.stop(this.#stop === 'lost' ? null : this.#stop === 'released' ? 'released' : 'canceled')
     this.#call?.abort()
     this.#stage?.stop()
   }
@@ -472,13 +612,21 @@ export class Run implements ProviderSink {
   /** Every choice that has no end gets one. A cut that came when all had theirs changes nothing (E1). */
   async #endCut(cause: Shortfall): Promise<Outcome> {
     const { clock, emit } = this.#deps
-    const { job, body, attempt, claim } = this.lease
+    const { job, body, attempt } = this.lease
     const missing = finishing(await foldInSteps(await this.#read(), clock), job, body, cause, this.#meter.usage())
     if (missing.length === 0) return this.#done()
     this.#writer!.append(missing, 0, false)
     this.#usageTold = null
     const { level: limitLevel, unit, window = null } = cause
-    emit({ ...aboutJob(job), type: 'answer-cut', attempt, deployment: claim.deployment, limitLevel, unit, window })
+    emit({
+      ...aboutJob(job),
+      type: 'answer-cut',
+      attempt,
+      deployment: this.#claim.deployment,
+      limitLevel,
+      unit,
+      window,
+    })
     return { ...this.#done(), cut: cause }
   }
 
@@ -505,6 +653,7 @@ export class Run implements ProviderSink {
     this.#trial?.stop()
     if (this.#isStalled) this.#resumed(this.#deps.clock.monoMs())
     if (found === LOST) return this.ended.tell()
+    this.#writeOpening()
     crashpoint('before-finish')
     const isTurn = this.lease.job.options.conversation !== undefined && found.kind !== 'released'
     if (!isTurn) this.#finish(found)
@@ -514,10 +663,16 @@ export class Run implements ProviderSink {
   #finish(outcome: Outcome): void {
     try {
       this.#tellEnd(outcome)
-      this.#deps.finish(this.lease, this.#withQuota(this.#withSent(outcome))).then(this.#finished, this.#unfinished)
+      this.#deps
+        .finish(this.lease, this.#withRace(this.#withQuota(this.#withSent(outcome))))
+        .then(this.#finished, this.#unfinished)
     } catch (thrown) {
       this.#unfinished(thrown)
     }
+  }
+
+  #withRace(outcome: Outcome): Outcome {
+    return this.#result === null ? outcome : { ...outcome, race: this.#result }
   }
 
   /** With when its provider counted it, where that is of interest. */
@@ -547,18 +702,19 @@ export class Run implements ProviderSink {
     // A fault of ours: without an end the job would stay leased for as long as this process runs
     this.#hasFailed = true
     const outcome: Outcome = { kind: 'failed', error, retry: false, ...this.#spent() }
-    this.#deps.finish(this.lease, outcome).then(this.#finished, this.#unfinished)
+    this.#deps.finish(this.lease, this.#withRace(outcome)).then(this.#finished, this.#unfinished)
   }
 
   #tellEnd(outcome: Outcome): void {
-    const { job, attempt, claim } = this.lease
+    const { job, attempt } = this.lease
     const { attemptUsage: usage, cost } = outcome
     this.#deps.emit({
       ...aboutJob(job),
       type: 'attempt-ended',
       attempt,
-      deployment: claim.deployment,
+      deployment: this.#claim.deployment,
       ...stoppedBy(outcome),
+      ...(this.#claim.isHedge && { isHedge: true }),
       ...failureOf(outcome.kind === 'failed' ? outcome.error : null),
       ...(usage && { usage }),
       ...(cost && { cost }),
@@ -622,9 +778,10 @@ export class Run implements ProviderSink {
   #took() {
     const { job, attempt } = this.lease
     const now = this.#deps.clock.monoMs()
-    const calledMs = (this.#endedMono || now) - this.#calledMono
+    const endedMono = this.#endedMono || now
+    const calledMs = endedMono - this.#calledMono
     const admissionMs = attempt === 1 ? (job.admissionMs ?? 0) : 0
-    const overheadMs = admissionMs + now - this.#leasedMono - calledMs
+    const overheadMs = admissionMs + now - this.#leasedMono - (endedMono - this.#beganMono)
     return { calledMs, overheadMs, chunks: this.#meter.chunks, marks: this.#marks() }
   }
 
@@ -669,6 +826,21 @@ export class Run implements ProviderSink {
     }
   }
 }
+
+/** A second call of an attempt. */
+interface Calling {
+  readonly claim: Claim
+  readonly deployment: Deployment
+  readonly price: (usage: Usage) => Cost
+  readonly calledMono: number
+  readonly call: ProviderRun
+}
+
+const raceFailure = ({ error: { code, retryAfterMs }, retry }: ProviderEnd & { kind: 'failed' }) => ({
+  code,
+  ...(retryAfterMs !== undefined && { retryAfterMs }),
+  elsewhere: retry === 'elsewhere',
+})
 
 /** What an attempt came to. */
 interface Spent {

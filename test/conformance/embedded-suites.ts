@@ -8,6 +8,7 @@ import { embedded } from './embedded.ts'
 import { factCases } from './facts.ts'
 import { fleetCases } from './fleet.ts'
 import { conform } from './harness.ts'
+import { hedgeCases } from './hedges.ts'
 import { keyCases } from './keys.ts'
 import { leaseCases } from './leases.ts'
 import { ledgerCases } from './ledger.ts'
@@ -54,5 +55,6 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: ledger`, ledgerCases, cheap, gaps)
   conform(`${durability}: limits`, limitCases, cheap, gaps)
   conform(`${durability}: routes`, routeCases, cheap, gaps)
+  conform(`${durability}: hedges`, hedgeCases, cheap, gaps)
   conform(`${durability}: fleet`, fleetCases, cheap, gaps)
 }

@@ -197,9 +197,12 @@ const holders = new WeakMap<Lease, TestWorker>()
 export const counted = (engine: Engine): Engine => ({
   ...engine,
   work: {
+    ...engine.work,
     attach: (worker) => engine.work.attach(worker),
     checked: (reports) => engine.work.checked(reports),
     onChecked: (fn) => engine.work.onChecked(fn),
+    hedge: (lease) => engine.work.hedge(lease),
+    raced: (lease, race) => engine.work.raced(lease, race),
     finish(lease, outcome) {
       holders.get(lease)?.over(lease)
       return engine.work.finish(lease, outcome)

@@ -9,6 +9,7 @@ import { durabilityCases } from './durability.ts'
 import { factCases } from './facts.ts'
 import { fleetCases } from './fleet.ts'
 import { type Case, conform, type Open } from './harness.ts'
+import { hedgeCases } from './hedges.ts'
 import { keyCases } from './keys.ts'
 import { leaseCases } from './leases.ts'
 import { ledgerCases } from './ledger.ts'
@@ -51,6 +52,7 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   fleet: fleetCases,
   limits: limitCases,
   routes: routeCases,
+  hedges: hedgeCases,
   ledger: ledgerCases,
 }
 

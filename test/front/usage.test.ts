@@ -237,6 +237,7 @@ describe('GET /admin/usage/records', () => {
       dollars: '0.000023850',
       nano_dollars: COST,
       price_version: 'settings',
+      hedge: false,
     })
     expect(records[4]).toMatchObject({ dollars: null, nano_dollars: null, price_version: null })
     expect(records[2]).toMatchObject({ estimated: true })

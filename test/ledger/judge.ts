@@ -5,6 +5,7 @@ import type { MockCall } from '../../src/mock/server.ts'
 export interface Booked {
   readonly job: string
   readonly attempt: number
+  readonly hedge: boolean
   readonly tenant: string
   readonly model: string
   readonly deployment: string
@@ -56,7 +57,7 @@ export interface Judged {
 }
 
 /** The usage of these was on its way when they were stopped. */
-const STOPPED = new Set(['canceled', 'cut', 'released', 'lost'])
+const STOPPED = new Set(['canceled', 'cut', 'released', 'lost', 'outrun'])
 
 /** What clients saw. */
 export interface Seen {
@@ -83,7 +84,7 @@ export function judge(
   const booked = new Map<string, Booked>()
   const called = new Map<string, MockCall>()
   for (const record of records) {
-    const id = `${record.job}.${record.attempt}`
+    const id = `${record.job}.${record.attempt}${record.hedge ? '.hedge' : ''}`
     if (booked.has(id)) faults.push(`${id} is booked twice`)
     booked.set(id, record)
   }

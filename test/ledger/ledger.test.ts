@@ -55,6 +55,7 @@ describe('the verdict knows', () => {
     const booked = {
       job: `job_${n}`,
       attempt: 1,
+      hedge: false,
       tenant: 't',
       model: 'm',
       deployment: 'd',

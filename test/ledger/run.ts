@@ -82,8 +82,15 @@ const modelsOf = (keys: readonly string[]): Readonly<Record<string, ReadonlyArra
   crawls: [{ script: 'mock-n60-d25', more: { min_speed: { tokens_per_second: 200, over_ms: 200 } } }, 'mock-n9'],
   balanced: [even('mock-n10-k4'), even('mock-n12-c5'), even('mock-n14-d2')],
   falls: [{ script: 'mock-e500', more: { fallbacks: { general: ['plain'] } } }],
+  // The second wins, the first does, both are slow, the first fails, the second does
+  hedged: ['mock-n12-f300-d2', 'mock-n9-d2'],
+  close: ['mock-n12-f70-d2', 'mock-n9-f60-d2'],
+  late: ['mock-n12-f400-d2', 'mock-n9-f500-d2'],
+  worse: ['mock-e500-f90', 'mock-n7-f120'],
+  worsened: ['mock-n12-f200', 'mock-e500'],
 })
-const OFTEN = ['plain', 'plain', 'plain', 'bursts', 'bursts', 'slow', 'quiet', 'undone', 'keyed', 'balanced']
+const HEDGED = ['hedged', 'close', 'late', 'worse', 'worsened']
+const OFTEN = ['plain', 'plain', 'plain', 'bursts', 'bursts', 'slow', 'quiet', 'undone', 'keyed', 'balanced', ...HEDGED]
 const FAILING = ['refused', 'drops', 'broken', 'told', 'silent', 'garbled', 'busy', 'balanced', 'crawls', 'falls']
 
 const perMillion = (nanoDollars: number): number => nanoDollars / 1_000
@@ -108,6 +115,7 @@ function settingsOf(mock: MockServer, keys: readonly string[]): Record<string, u
           order,
           price,
           stream_usage: name !== 'quiet',
+          ...(HEDGED.includes(name) && { hedge: { after: '50ms' } }),
           ...(script === SILENT && { timeouts: { inter_token_ms: 400 } }),
           ...more,
         }

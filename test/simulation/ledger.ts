@@ -4,8 +4,17 @@
  */
 import type { Usage } from '../../src/core/job.ts'
 import type { Amounts } from '../../src/core/limits.ts'
-import type { Change, EndState, FailedAt, PlanModel, ScheduledJob, Tally } from '../../src/core/ports/coordinator.ts'
+import type {
+  Change,
+  Died,
+  EndState,
+  FailedAt,
+  PlanModel,
+  ScheduledJob,
+  Tally,
+} from '../../src/core/ports/coordinator.ts'
 import type { Selector } from '../../src/core/ports/operations.ts'
+import type { Claim, Race } from '../../src/core/ports/work.ts'
 import type { UsageRecord } from '../../src/core/usage-record.ts'
 
 type Of<T extends Change['type']> = Extract<Change, { type: T }>
@@ -38,8 +47,8 @@ export interface Known {
   reservation: Amounts | null
   /** Of its last lease. */
   leasedWith: Amounts | null
-  /** The last attempt of which it was told what it came to. */
-  usedBy: number
+  /** Calls of which it was told what they came to: see `callOf`. */
+  readonly told: Set<string>
 }
 
 export interface Seat {
@@ -59,8 +68,10 @@ export interface Scene {
   readonly returnRoomMs: number
   /** The lease that ends in this very call, if any, and whether it was reported as done. */
   readonly finishing: { readonly id: string; readonly done: boolean; readonly usage: Usage | undefined } | null
+  /** One of an attempt's two calls is over, as its worker tells in this very call. */
+  readonly race: { readonly id: string; readonly race: Race } | null
   /** Attempts that died with everything, and what was seen of their answers. */
-  readonly died: ReadonlyMap<string, number>
+  readonly died: ReadonlyMap<string, Died>
   /** Leases may be lost in this call, however fresh. */
   readonly losing: boolean
 }
@@ -80,7 +91,8 @@ export class Ledger {
     const copy = new Ledger()
     copy.#accepted = this.#accepted
     copy.used.push(...this.used)
-    for (const [id, known] of this.jobs) copy.jobs.set(id, { ...known, held: known.held && { ...known.held } })
+    for (const [id, known] of this.jobs)
+      copy.jobs.set(id, { ...known, told: new Set(known.told), held: known.held && { ...known.held } })
     return copy
   }
 
@@ -102,6 +114,8 @@ export class Ledger {
     switch (change.type) {
       case 'leased':
         return this.#judgeLease(change, known, scene)
+      case 'hedged':
+        return this.#judgeHedge(change, known, scene)
       case 'canceling':
         return must(known.held !== null, 'a job that does not run has no worker to stop')
       case 'returned':
@@ -136,13 +150,37 @@ export class Ledger {
     )
     const deployment = able.find(({ name }) => name === claim.deployment)
     must(deployment !== undefined, `${claim.deployment} does not serve ${job.kind} of ${job.model}`)
-    const active = held.filter((other) => other.held!.claim.deployment === deployment.name).length
+    const active = callsAt(held, deployment.name)
     must(active < deployment.concurrent, `${deployment.name} has no slot free`)
     const isBarred = (name: string): boolean => known.failedAt.some((at) => at.never && at.deployment === name)
     must(
       !isBarred(deployment.name) || able.every(({ name }) => isBarred(name)),
       `${id} was told to go elsewhere than ${deployment.name}`,
     )
+  }
+
+  /** A second call begins, or one of the two is over; `held.claim` is as it was. */
+  #judgeHedge({ id, attempt, claim }: Of<'hedged'>, known: Known, { models, race }: Scene): void {
+    const { held, job, failedAt } = known
+    must(held?.attempt === attempt, `${id}: attempt ${attempt} does not run, and is hedged`)
+    const { hedge, ...first } = held.claim
+    if (hedge !== undefined) {
+      must(race?.id === id && claim.hedge === undefined, `${id}: a call is over, and nobody said so`)
+      const won = race.race.won === 'first' ? first : { ...hedge, reservation: first.reservation }
+      must(JSON.stringify(claim) === JSON.stringify(won), `${id}: ${JSON.stringify(claim)} goes on`)
+      return must(isTold(known, race.race.won === 'first' ? hedge : first), `${id}: nobody pays for the other call`)
+    }
+    const second = claim.hedge
+    must(second?.isHedge === true && !held.claim.isHedge, `${id} is hedged once, by a second call`)
+    must(held.streamed === 0, `${id} has shown text, and is hedged`)
+    const able = (models.find(({ name }) => name === job.model)?.deployments ?? []).filter(({ kinds }) =>
+      kinds.includes(job.kind),
+    )
+    const deployment = able.find(({ name }) => name === second.deployment)
+    must(deployment !== undefined, `${second.deployment} does not serve ${job.kind} of ${job.model}`)
+    must(deployment.name !== first.deployment, `${id} is hedged where it runs`)
+    must(callsAt(this.held(), deployment.name) < deployment.concurrent, `${deployment.name} has no slot free`)
+    must(!failedAt.some((at) => at.deployment === deployment.name), `${id} is hedged where it failed`)
   }
 
   apply(change: Change, job: ScheduledJob | undefined, { now, returnRoomMs }: Scene): void {
@@ -159,7 +197,7 @@ export class Ledger {
         end: null,
         reservation: null,
         leasedWith: null,
-        usedBy: 0,
+        told: new Set(),
       })
       return
     }
@@ -174,11 +212,14 @@ export class Ledger {
         known.leasedWith = change.claim.reservation
         known.tally = { ...known.tally, attempts: change.attempt }
         break
+      case 'hedged':
+        known.held = { ...known.held!, claim: change.claim }
+        break
       case 'canceling':
         known.canceling = true
         break
       case 'used':
-        known.usedBy = change.record.attempt
+        known.told.add(callOf(change.record.attempt, change.record.hedge))
         this.used.push({ record: change.record, atMono: now, job: known.job, reservation: known.leasedWith })
         break
       case 'returned':
@@ -195,13 +236,49 @@ export class Ledger {
   }
 }
 
-/** Each attempt once, as what it came to. */
-function judgeUse({ id, record }: Of<'used'>, { held, usedBy, tally, job }: Known, scene: Scene): void {
-  const { attempt, usage } = record
-  must(attempt > usedBy, `${id}: attempt ${attempt} is told a second time`)
+/** The name of a call. */
+const callOf = (attempt: number, isHedge?: boolean): string => `${attempt}${isHedge === true ? ' hedge' : ''}`
+/** Of the attempt that runs, or ran last. */
+export const isTold = ({ told, tally }: Known, { isHedge }: Pick<Claim, 'isHedge'>): boolean =>
+  told.has(callOf(tally.attempts, isHedge))
+
+export const callsAt = (held: readonly Known[], deployment: string): number =>
+  held.reduce((sum, { held: lease }) => {
+    const { deployment: at, hedge } = lease!.claim
+    return sum + Number(at === deployment) + Number(hedge?.deployment === deployment)
+  }, 0)
+
+/** Each call once, as what it came to. */
+function judgeUse({ id, record }: Of<'used'>, known: Known, scene: Scene): void {
+  const { held, told, tally, job } = known
+  const { attempt, usage, hedge: isSecond = false } = record
+  must(!told.has(callOf(attempt, isSecond)), `${id}: attempt ${attempt} is told a second time`)
   must(attempt === tally.attempts, `${id}: attempt ${attempt} of ${tally.attempts} is over`)
-  const { finishing, died } = scene
-  const seen = held === null ? died.get(id) : held.streamed
+  judgePayer(id, record, job)
+  const { finishing, died, race } = scene
+  const second = held?.claim.hedge
+  const dead = held === null ? died.get(id) : undefined
+  const beside = second?.deployment ?? dead?.beside
+  if (race?.id === id && second !== undefined) {
+    const { won, usage: expected, end } = race.race
+    const lost = won === 'first' ? second : held!.claim
+    must(isSecond === (won === 'first'), `${id}: the call that goes on is over`)
+    must(record.deployment === lost.deployment && record.end === end, `${id}: ${record.deployment} ${record.end}`)
+    return must(
+      JSON.stringify(usage) === JSON.stringify(expected),
+      `${id}: the other call came to ${JSON.stringify(expected)}, not ${JSON.stringify(usage)}`,
+    )
+  }
+  if (beside !== undefined && isSecond) {
+    // It was running, and nobody can tell
+    must(finishing?.id !== id, `${id}: its second call was not made, and is paid for`)
+    must(record.deployment === beside, `${id}: its second call did not run on ${record.deployment}`)
+    return must(
+      usage.estimated && usage.promptTokens === job.promptTokens && usage.completionTokens === 0,
+      `${id}: its second call came to ${JSON.stringify(usage)}`,
+    )
+  }
+  const seen = held === null ? dead?.outputTokens : held.streamed
   must(seen !== undefined, `${id} did not run`)
   const isFinish = finishing?.id === id
   must(held === null || record.deployment === held.claim.deployment, `${id} did not run on ${record.deployment}`)
@@ -211,7 +288,10 @@ function judgeUse({ id, record }: Of<'used'>, { held, usedBy, tally, job }: Know
     `${id}: attempt ${attempt} came to ${JSON.stringify(expected)}, not ${JSON.stringify(usage)}`,
   )
   must(usage.estimated === !isFinish, `${id}: is ${JSON.stringify(usage)} what a provider told?`)
-  const { tenant, keyId, user, run } = record
+  must(isSecond === ((held?.claim ?? dead)?.isHedge ?? false), `${id}: which of its calls is ${attempt}?`)
+}
+
+function judgePayer(id: string, { attempt, tenant, keyId, user, run }: UsageRecord, job: ScheduledJob): void {
   must(
     tenant === job.tenant && keyId === job.keyId && user === job.user && run === job.run,
     `${id}: another pays for attempt ${attempt}`,
@@ -219,9 +299,14 @@ function judgeUse({ id, record }: Of<'used'>, { held, usedBy, tally, job }: Know
 }
 
 /** Before an attempt is over, what it came to is told, if it came to anything. */
-function judgeUsed(id: string, { held, usedBy }: Known, { finishing }: Scene): void {
-  if (held === null || (finishing?.id === id && finishing.usage === undefined)) return
-  must(usedBy === held.attempt, `${id}: attempt ${held.attempt} is over, and nobody pays for it`)
+function judgeUsed(id: string, known: Known, { finishing }: Scene): void {
+  const { held } = known
+  if (held === null) return
+  const isFinish = finishing?.id === id
+  const { claim, attempt } = held
+  if (!isFinish && claim.hedge !== undefined) must(isTold(known, claim.hedge), `${id}: nobody pays for its second call`)
+  if (isFinish && finishing.usage === undefined) return
+  must(isTold(known, claim), `${id}: attempt ${attempt} is over, and nobody pays for it`)
 }
 
 function judgeReturn({ id, tally, notBeforeMono }: Of<'returned'>, known: Known, scene: Scene): void {

@@ -135,10 +135,13 @@ export function checkLevels(settings: LimitSettings, ledger: Ledger, startedMono
     each(job, (sum) => {
       if (held !== null) sum.running++
       if (reservation === null) return
-      const amounts = unitsOf(reservation.inputTokens, reservation.outputTokens)
-      for (const unit of UNITS) sum.rates[unit] += amounts[unit]
-      sum.heaviest = Math.max(sum.heaviest, amounts.tokens)
-      for (const { window } of sum.limits.budgets) sum.money[window] += reservation.nanoDollars
+      for (const each of [reservation, held?.claim.hedge?.reservation ?? null]) {
+        if (each === null) continue
+        const amounts = unitsOf(each.inputTokens, each.outputTokens)
+        for (const unit of UNITS) sum.rates[unit] += amounts[unit]
+        sum.heaviest = Math.max(sum.heaviest, amounts.tokens)
+        for (const { window } of sum.limits.budgets) sum.money[window] += each.nanoDollars
+      }
     })
   }
   for (const [id, { limits, running, rates, money, heaviest }] of sums) {

@@ -3,6 +3,7 @@
  * what passes between them, or in the coordinator's parts.
  */
 import { createCoordinator } from '../../src/coordinator/coordinator.ts'
+import { Hedging } from '../../src/coordinator/hedging.ts'
 import { Budget } from '../../src/coordinator/limits/budget.ts'
 import { Limits } from '../../src/coordinator/limits/limits.ts'
 import { Rate } from '../../src/coordinator/limits/rate.ts'
@@ -11,6 +12,7 @@ import { Plan, type Planned } from '../../src/coordinator/plan/plan.ts'
 import { Block } from '../../src/coordinator/scheduler/blocks.ts'
 import { LineUp } from '../../src/coordinator/scheduler/line-up.ts'
 import { Seats } from '../../src/coordinator/seats.ts'
+import { Spending } from '../../src/coordinator/spending.ts'
 import type { Amounts } from '../../src/core/limits.ts'
 import type { Change, Coordinator, FailedAt, Tally } from '../../src/core/ports/coordinator.ts'
 import { broken, eachNth, wrap } from './planting.ts'
@@ -71,6 +73,32 @@ export const LIMIT_PLANTS: readonly Plant[] = [
           now,
         ),
     })),
+  },
+  { name: 'a second call is not stored', faults: { loses: ({ type }) => type === 'hedged' } },
+  {
+    name: 'a second call whose worker is gone is nobody’s',
+    breaks: broken(Hedging.prototype, 'settle', () => () => {}),
+  },
+  {
+    name: 'one of two calls is over twice',
+    breaks: broken(
+      Hedging.prototype,
+      'raced',
+      (real) =>
+        function (this: Hedging, notes, race, now) {
+          const { second } = notes
+          real.call(this, notes, race, now)
+          notes.second = second
+        },
+    ),
+  },
+  {
+    name: 'a second call holds nothing, whatever there is',
+    breaks: broken(Spending.prototype, 'holdSecond', () => () => null),
+  },
+  {
+    name: 'a restart forgets a second call',
+    breaks: broken(Hedging.prototype, 'adopt', () => () => {}),
   },
   { name: 'levels are not stored', faults: wrapped(() => ({ takeLevels: () => [] })) },
   {

@@ -3,7 +3,7 @@ import { SluiceError } from '../../src/core/errors.ts'
 import { NO_LIMITS } from '../../src/core/limits.ts'
 import type { PlanDeployment, PlanModel, ScheduledJob } from '../../src/core/ports/coordinator.ts'
 import type { Selector } from '../../src/core/ports/operations.ts'
-import type { Outcome } from '../../src/core/ports/work.ts'
+import type { Outcome, Race } from '../../src/core/ports/work.ts'
 import { limitsOf, ONE_AT_A_TIME, ROOMY, TOO_TIGHT } from './limited.ts'
 import { type Random, random } from './random.ts'
 import { DONE, type Faults, World } from './world.ts'
@@ -68,6 +68,8 @@ function drive(world: World, draw: Random, reloads: boolean): void {
     [reloads ? 2 : 0, () => world.reload(limitsOf(draw, true))],
     [1, () => world.sleep(draw.of([150, 5_000, 86_400_000]))],
     [6, () => charge(world, draw)],
+    [8, () => hedge(world, draw)],
+    [6, () => race(world, draw)],
     [2, () => crash(world, draw)],
   ]
   const total = doings.reduce((sum, [weight]) => sum + weight, 0)
@@ -196,6 +198,29 @@ function charge(world: World, draw: Random): void {
   if (held.length === 0) return
   const { job, held: lease } = draw.of(held)
   world.charge(job.id, lease!.attempt, draw.below(50))
+}
+
+function hedge(world: World, draw: Random): void {
+  const held = world.decided.held()
+  if (held.length === 0) return
+  const { job, held: lease } = draw.of(held)
+  world.hedge(job.id, draw.chance(0.9) ? lease!.attempt : lease!.attempt - 1)
+}
+
+function race(world: World, draw: Random): void {
+  const racing = world.racing()
+  if (racing.length === 0) return
+  const { id, attempt } = draw.of(racing)
+  const usage = { promptTokens: draw.of([0, 5, 200]), completionTokens: 0, estimated: true }
+  const failure = { code: 'provider_error' as const, elsewhere: draw.chance(0.3) }
+  const won = draw.of(['first', 'second'] as const)
+  const how: Race = draw.of([
+    { won, end: 'outrun', usage },
+    { won, end: 'outrun', usage, cost: { nanoDollars: draw.below(3_000), priceVersion: 'v1' } },
+    { won, end: 'failed', usage, failure },
+  ])
+  world.raced(id, attempt, how, draw.chance(0.7))
+  if (draw.chance(0.2)) world.raced(id, attempt, how, true)
 }
 
 function crash(world: World, draw: Random): void {

@@ -15,8 +15,8 @@ import type {
   Tally,
 } from '../../src/core/ports/coordinator.ts'
 import type { Selector } from '../../src/core/ports/operations.ts'
-import type { Finished, Outcome } from '../../src/core/ports/work.ts'
-import { Ledger, must, type Scene, type Seat } from './ledger.ts'
+import type { Finished, Outcome, Race } from '../../src/core/ports/work.ts'
+import { callsAt, isTold, Ledger, must, type Scene, type Seat } from './ledger.ts'
 import { calendar, checkLevels, checkRest } from './limited.ts'
 
 export const OPTIONS: Omit<CoordinatorOptions, 'models' | 'limits'> = {
@@ -52,11 +52,16 @@ export interface Process {
   readonly id: string
   readonly pools: readonly string[]
   readonly runs: Map<string, number>
+  /** "job attempt" of those that have a second call; null: both run. */
+  readonly races: Map<string, Race | null>
   /** Attempts that were revoked, and continue nevertheless. */
   readonly ghosts: Array<{ readonly id: string; readonly attempt: number }>
 }
 
-const NONE: Pick<Scene, 'finishing' | 'losing' | 'died'> = { finishing: null, losing: false, died: new Map() }
+const NONE: Pick<Scene, 'finishing' | 'losing' | 'died' | 'race'> = {
+  ...{ finishing: null, losing: false, race: null },
+  died: new Map(),
+}
 const STARTED_MONO = 1_000
 
 export class World {
@@ -285,7 +290,7 @@ export class World {
   }
 
   attach(id: string, pools: readonly string[], slots: number): void {
-    if (!this.processes.has(id)) this.processes.set(id, { id, pools, runs: new Map(), ghosts: [] })
+    if (!this.processes.has(id)) this.processes.set(id, { id, pools, runs: new Map(), races: new Map(), ghosts: [] })
     this.#seats.set(id, { pools, slots, heardMono: this.now })
     this.call(`attach ${id} ${slots}`, () => this.coordinator.attach({ id, pools, slots }, this.now))
   }
@@ -319,7 +324,41 @@ export class World {
     this.#hasTaken = this.#limits.global !== null || Object.keys(this.#limits.models).length > 0
   }
 
-  finish(id: string, attempt: number, outcome: Outcome): Finished {
+  /** Its worker makes a second call once it is told. */
+  hedge(id: string, attempt: number): void {
+    const process = [...this.processes.values()].find(({ runs }) => runs.get(id) === attempt)
+    const claim = this.call(`hedge ${id} ${attempt}`, () => this.coordinator.hedge(id, attempt, this.now))
+    if (claim === null) return
+    const held = this.decided.jobs.get(id)?.held
+    must(held?.attempt === attempt && held.claim.hedge !== undefined, `${id} has a second call, and no change says so`)
+    this.#hasTaken = this.#limits !== NO_LIMITS
+    this.#tells.push(() => process?.runs.get(id) === attempt && process.races.set(`${id} ${attempt}`, null))
+  }
+
+  /** Those that have two calls. */
+  racing(): ReadonlyArray<{ readonly id: string; readonly attempt: number }> {
+    return [...this.processes.values()].flatMap(({ races }) =>
+      [...races].flatMap(([key, race]) => {
+        const [id, attempt] = key.split(' ')
+        return race === null ? [{ id, attempt: Number(attempt) }] : []
+      }),
+    )
+  }
+
+  /** Told now, or with its end alone. */
+  raced(id: string, attempt: number, race: Race, isToldNow: boolean): void {
+    for (const { races } of this.processes.values())
+      if (races.has(`${id} ${attempt}`)) races.set(`${id} ${attempt}`, race)
+    if (!isToldNow) return
+    const told = () => this.coordinator.raced(id, attempt, race, this.now)
+    this.call(`raced ${id} ${attempt} ${race.won} ${race.end}`, told, { race: { id, race } })
+  }
+
+  finish(id: string, attempt: number, ended: Outcome): Finished {
+    const key = `${id} ${attempt}`
+    const raced = [...this.processes.values()].find(({ races }) => races.has(key))?.races.get(key)
+    const race = raced === null ? CANCELED : raced
+    const outcome: Outcome = race === undefined ? ended : { ...ended, race }
     const known = this.decided.jobs.get(id)
     const isOurs = known?.end === null && known.held?.attempt === attempt
     const pending = this.#pending.length
@@ -327,10 +366,17 @@ export class World {
       `finish ${id} ${attempt} ${outcome.kind}` +
         (outcome.kind === 'failed' ? ` ${outcome.error.code} ${outcome.retry}` : ''),
       () => this.coordinator.finish(id, attempt, outcome, this.now),
-      isOurs ? { finishing: { id, done: outcome.kind === 'done', usage: usageOf(outcome) } } : {},
+      isOurs
+        ? {
+            finishing: { id, done: outcome.kind === 'done', usage: usageOf(outcome) },
+            race: race === undefined ? null : { id, race },
+          }
+        : {},
     )
     must((finished.kind !== 'fenced') === isOurs, `${id}, attempt ${attempt}: ${finished.kind}`)
-    const change = this.#pending.slice(pending).find((each) => each.id === id && each.type !== 'used')
+    const change = this.#pending
+      .slice(pending)
+      .find((each) => each.id === id && each.type !== 'used' && each.type !== 'hedged')
     if (finished.kind === 'ended')
       must(change?.type === 'ended' && change.state === finished.state, `${id} ended, and no change says so`)
     if (finished.kind === 'again')
@@ -340,6 +386,7 @@ export class World {
       )
     this.#tells.push(() => {
       for (const { runs } of this.processes.values()) if (runs.get(id) === attempt) runs.delete(id)
+      for (const { races } of this.processes.values()) if (isOurs) races.delete(key)
     })
     return finished
   }
@@ -402,7 +449,11 @@ export class World {
       const isHeld = alone && held !== null
       if (known.canceling) canceled.push(job.id)
       if (held !== null && !isHeld)
-        died.push({ id: job.id, deployment: held.claim.deployment, outputTokens: held.streamed })
+        died.push({
+          ...{ id: job.id, deployment: held.claim.deployment, outputTokens: held.streamed },
+          ...(held.claim.isHedge && { isHedge: true }),
+          ...(held.claim.hedge !== undefined && { beside: held.claim.hedge.deployment }),
+        })
       known.canceling = false
       known.held = isHeld ? { ...held, sinceMono: this.now, streamed: 0 } : null
       if (tally.attempts > 0)
@@ -420,10 +471,13 @@ export class World {
     }
     this.call(`died ${died.map(({ id }) => id)}`, () => this.coordinator.died(died, this.now), {
       losing: true,
-      died: new Map(died.map(({ id, outputTokens }) => [id, outputTokens])),
+      died: new Map(died.map((each) => [each.id, each])),
     })
-    for (const { id } of died)
-      must(this.decided.jobs.get(id)!.usedBy === this.decided.jobs.get(id)!.tally.attempts, `nobody pays for ${id}`)
+    for (const { id, isHedge = false, beside } of died) {
+      const known = this.decided.jobs.get(id)!
+      must(isTold(known, isHedge ? { isHedge: true } : {}), `nobody pays for ${id}`)
+      must(beside === undefined || isTold(known, { isHedge: true }), `nobody pays for the second call of ${id}`)
+    }
     for (const id of canceled) if (this.decided.jobs.get(id)?.end === null) this.cancel(id)
     for (const selector of this.paused) this.coordinator.pause(selector, this.now)
   }
@@ -443,6 +497,11 @@ export class World {
     for (const { runs } of this.processes.values())
       for (const [id, attempt] of runs)
         must((this.stored.jobs.get(id)?.tally.attempts ?? 0) >= attempt, `${id}: attempt ${attempt} runs, and is lost`)
+    for (const { id, attempt } of this.racing()) {
+      const held = this.stored.jobs.get(id)?.held
+      const isOver = held?.attempt !== attempt || held.claim.hedge !== undefined
+      must(isOver, `${id}: a second call of attempt ${attempt} runs, and is lost`)
+    }
   }
 
   // ------------------------------------------------------------ at any time
@@ -451,7 +510,8 @@ export class World {
     const held = this.decided.held()
     const calls = new Map<string, number>()
     for (const { held: lease } of held)
-      calls.set(lease!.claim.deployment, (calls.get(lease!.claim.deployment) ?? 0) + 1)
+      for (const at of [lease!.claim, lease!.claim.hedge])
+        if (at !== undefined) calls.set(at.deployment, callsAt(held, at.deployment))
     for (const { deployment, active } of this.coordinator.status(this.now)) {
       must(
         active === (calls.get(deployment) ?? 0),
@@ -522,6 +582,11 @@ export class World {
   #isTold(id: string): boolean {
     return this.#toldEnds.has(id) || this.stored.jobs.get(id)?.end !== null
   }
+}
+
+const CANCELED: Race = {
+  ...{ won: 'first', end: 'canceled' },
+  usage: { promptTokens: 7, completionTokens: 0, estimated: true },
 }
 
 export const DONE: Outcome = {

@@ -60,6 +60,18 @@ export class Deciding {
     return last(this.#look(route, job.model, job, failedAt, outputTokens, now, null, false), each)
   }
 
+  /** One that could be called at once beside where the job runs, which is in `failedAt`, too. Nothing is taken. */
+  beside(
+    route: Route,
+    model: string,
+    job: ScheduledJob,
+    failedAt: FailedAt,
+    outputTokens: number,
+    now: number,
+  ): DeploymentState | null {
+    return this.#look(route, model, job, failedAt, outputTokens, now, { model }, false).chosen
+  }
+
   /** Is something of the route broken, and does one of these models work? If it is busy, it is waited for. */
   #areReplaced(route: Route, others: readonly Instead[], job: ScheduledJob, failedAt: FailedAt, now: number): boolean {
     if (route[job.kind].all.every(({ health }) => health.isWell)) return false

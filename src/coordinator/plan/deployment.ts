@@ -1,9 +1,13 @@
 /** What is known of one deployment. */
 import type { PlanDeployment } from '../../core/ports/coordinator.ts'
+import { FirstTexts } from './first-texts.ts'
 import { HealthOf } from './health.ts'
 import { Quota } from './quota.ts'
 import { Speed } from './speed.ts'
 import type { Cooling } from './waiting.ts'
+
+/** Sooner nobody calls a second time, whatever was learned: what is that quick is noise. */
+const LEAST_HEDGE_MS = 100
 
 export interface Running {
   readonly fromMono: number
@@ -22,6 +26,7 @@ export class DeploymentState {
   readonly calls = new Set<Running>()
   readonly health: HealthOf
   readonly speed = new Speed()
+  readonly firstTexts = new FirstTexts()
   readonly quota: Quota
   /** Number of the last call, among those of its route. */
   turn = 0
@@ -37,6 +42,7 @@ export class DeploymentState {
     if (this.settings?.revision !== settings.revision) {
       this.health.clear()
       this.speed.forget()
+      this.firstTexts.forget()
     }
     this.settings = settings
     this.quota.change(settings.requestsPerMinute, settings.tokensPerMinute)
@@ -61,6 +67,20 @@ export class DeploymentState {
   longestMs(now: number): number {
     for (const { fromMono, work } of this.calls) return (now - fromMono) / work
     return 0
+  }
+
+  /** When a call of it that has shown nothing gets a second one, ms; null: never, or not known yet. */
+  get hedgeAfterMs(): number | null {
+    const hedge = this.settings?.hedge
+    if (hedge == null) return null
+    if (hedge.afterMs !== null) return hedge.afterMs
+    const afterMs = this.firstTexts.quantile(hedge.quantile)
+    return afterMs === null ? null : Math.max(LEAST_HEDGE_MS, Math.round(afterMs))
+  }
+
+  /** So long took a first text, or more. Kept where it is asked for. */
+  texts(ms: number): void {
+    if (this.settings?.hedge != null) this.firstTexts.add(ms)
   }
 
   /** By the upstream's name of a model: one deployment may serve many. */

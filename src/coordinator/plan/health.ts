@@ -113,6 +113,11 @@ export class HealthOf {
     return now < health.openUntilMono || health.probe !== null ? health.openedMono : null
   }
 
+  /** It has failed a lot, and nobody knows yet whether it works again. */
+  isBroken(model: string): boolean {
+    return (this.#unwell.get(model)?.opens ?? 0) > 0
+  }
+
   /** A call of this job begins: where the breaker lets one through, it is this one. */
   begins(model: string, job: JobId, now: number): void {
     const health = this.#unwell.get(model)

@@ -65,7 +65,7 @@ export interface Untried {
 
 /** A job, as far as the plan goes. */
 export type Planned = Pick<Notes, 'job' | 'failedAt' | 'call'>
-export type Claimed = Pick<Claim, 'deployment' | 'quotaTokens' | 'model'>
+export type Claimed = Pick<Claim, 'deployment' | 'quotaTokens' | 'model' | 'hedgeAfterMs'>
 
 /** Removed from the configuration while the job waited: usually a mistake, which a reload corrects. */
 const NO_MODEL: HeadroomRefusal = { scope: 'model' }
@@ -215,6 +215,7 @@ export class Plan {
     model: string,
     outputTokens: number,
     now: number,
+    isHedge = false,
   ): Claimed {
     const { job } = notes
     const { promptTokens } = job
@@ -228,13 +229,32 @@ export class Plan {
     state.active++
     state.work += work
     state.turn = ++route.turn
-    route.retries.called()
-    if (job.affinity) this.#affinities.set(job.affinity, state.name)
-    const claimed = { deployment: state.name }
+    if (!isHedge) {
+      route.retries.called()
+      if (job.affinity) this.#affinities.set(job.affinity, state.name)
+    }
+    const afterMs = isHedge || !route.isWeighed || job.kind !== 'chat' ? null : state.hedgeAfterMs
+    const claimed = { deployment: state.name, ...(afterMs !== null && { hedgeAfterMs: afterMs }) }
     const isOwn = model === job.model
     if (hold === null) return isOwn ? claimed : { ...claimed, model }
     const held = { ...claimed, quotaTokens: promptTokens + outputTokens }
     return isOwn ? held : { ...held, model }
+  }
+
+  /**
+   * A second call for a job whose first has shown nothing: of the same model, where it could go at once and has not
+   * failed, as far as the model's budget of retries goes. Null: there is none. It is released as any other.
+   */
+  hedge({ job, failedAt, call }: Planned, second: Planned, now: number): Claimed | null {
+    const { state: first, model } = call as Call
+    const route = this.#index.find(model)
+    if (route === null) return null
+    const outputTokens = this.#expected(job)
+    const without = withFailure(failedAt, first.name, true)
+    const chosen = this.#deciding.beside(route, model, job, without, outputTokens, now)
+    if (chosen === null || chosen.health.isBroken(chosen.upstreamName(model)) || !route.retries.takesLeft(now))
+      return null
+    return this.#begin(second, chosen, route, model, outputTokens, now, true)
   }
 
   #expected(job: ScheduledJob): number {
@@ -333,8 +353,18 @@ export class Plan {
     state.speed.answered(workOf(job.promptTokens, completionTokens), beside, now - fromMono, now)
     // None of an attempt before this one
     const ownTtftMs = ttftMs === undefined ? -1 : ttftMs - (fromMono - job.acceptedMono)
-    if (ownTtftMs >= 0) state.speed.texts(ownTtftMs, tpotMs)
+    if (ownTtftMs >= 0) {
+      state.speed.texts(ownTtftMs, tpotMs)
+      state.texts(ownTtftMs)
+    }
     if (work > 0 && this.#index.find(job.model)?.isWeighed === true) this.#lengths.learn(job, completionTokens)
+  }
+
+  /** Learns from one that was given up for another, which had shown text before it. */
+  outrun({ call }: Planned, now: number): void {
+    const { state, fromMono } = call as Call
+    state.speed.outrun(now - fromMono, now)
+    state.texts(now - fromMono)
   }
 
   /** Learns from one that failed. Returns where the job failed now, and how long the deployment is newly left alone. */

@@ -10,6 +10,8 @@ const ENOUGH = 8
 /** … for so long, and twice as long each time it goes on failing after that. */
 const MIN_AILING_MS = 15_000
 const MOST_DOUBLINGS = 4
+/** So many calls in a row were slower than another one that began later: that is no chance. */
+const OUTRUN_IN_A_ROW = 3
 /** It is well again. */
 const WELL_BELOW = 0.01
 
@@ -29,8 +31,10 @@ export class Speed {
   #texts = 0
   #ailsUntilMono = -Infinity
   #ailments = 0
+  #outrun = 0
 
   answered(work: number, load: number, tookMs: number, now: number): void {
+    this.#outrun = 0
     const share = Math.max(SHARE, 1 / ++this.#answers)
     this.unitMs = mixed(this.unitMs, tookMs / work, share)
     this.load += share * (load - this.load)
@@ -43,6 +47,18 @@ export class Speed {
     if (tpotMs !== undefined) this.tpotMs = mixed(this.tpotMs, tpotMs, share)
   }
 
+  /** It had shown nothing after `ms`, where another one had that began later: as if all of it were as slow. */
+  outrun(ms: number, now: number): void {
+    const slower = this.ttftMs === null ? 1 : ms / this.ttftMs
+    if (this.unitMs !== null && slower > 1) this.unitMs = mixed(this.unitMs, this.unitMs * slower, SHARE)
+    if (slower >= 1) this.texts(ms, undefined)
+    if (++this.#outrun >= OUTRUN_IN_A_ROW && now >= this.#ailsUntilMono) this.#ails(now)
+  }
+
+  #ails(now: number): void {
+    this.#ailsUntilMono = now + MIN_AILING_MS * 2 ** Math.min(this.#ailments++, MOST_DOUBLINGS)
+  }
+
   failed(now: number): void {
     this.#ended(1, now)
   }
@@ -53,7 +69,7 @@ export class Speed {
     if (failed === 0) {
       if (this.errors < WELL_BELOW) this.#ailments = 0
     } else if (now >= this.#ailsUntilMono && this.#calls >= ENOUGH && this.errors > AILS_FROM) {
-      this.#ailsUntilMono = now + MIN_AILING_MS * 2 ** Math.min(this.#ailments++, MOST_DOUBLINGS)
+      this.#ails(now)
       // One more failure after that is enough
       this.errors = AILS_FROM
     }
@@ -76,7 +92,7 @@ export class Speed {
 
   forget(): void {
     this.ttftMs = this.tpotMs = this.unitMs = null
-    this.load = this.errors = this.#calls = this.#answers = this.#texts = this.#ailments = 0
+    this.load = this.errors = this.#calls = this.#answers = this.#texts = this.#ailments = this.#outrun = 0
     this.#ailsUntilMono = -Infinity
   }
 }

@@ -6,7 +6,7 @@ import type { Hold } from '../limits/limits.ts'
 import type { Crowd, Crowding } from './crowds.ts'
 import type { Flow, Line, Tenant } from './flow.ts'
 import type { Lane } from './lanes.ts'
-import type { Notes } from './port.ts'
+import type { Notes, SecondCall } from './port.ts'
 import type { Timed } from './timers.ts'
 
 /** A job that has ended is forgotten, so it has no such state. */
@@ -36,6 +36,7 @@ export class Entry implements Timed, Notes, Crowding<Entry> {
   claim: Claim | null = null
   call: object | null = null
   hold: Hold | null = null
+  second: SecondCall | null = null
   streamed = 0
   failedAt: FailedAt = NOWHERE
   ttftMs: number | null = null

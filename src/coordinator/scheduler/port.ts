@@ -30,6 +30,14 @@ export type SchedulerEvent =
   /** Something may be leasable for workers of this pool. */
   | { readonly type: 'ready'; readonly pool: string }
 
+/** An attempt's second call. */
+export interface SecondCall {
+  readonly claim: Claim
+  readonly hold: Hold | null
+  /** What it takes of its deployment: the plan's own. */
+  readonly call: object
+}
+
 export interface NotedLease {
   readonly worker: { readonly id: string }
 }
@@ -83,6 +91,8 @@ export interface Notes {
   call: object | null
   /** What it holds of the limits; null: nothing. */
   hold: Hold | null
+  /** Null: its attempt has one call. */
+  second: SecondCall | null
   /** Output tokens of the attempt that runs. */
   streamed: number
   failedAt: FailedAt

@@ -39,7 +39,7 @@ import type { Line, RowKind } from '../live.ts'
 import type { PolicyName } from '../policies.ts'
 import type { UsageRecord } from '../usage-record.ts'
 import type { Backlog, DeploymentStatus, LineBounds, QueueDepth, RouteAsk, RouteTrace, Selector } from './operations.ts'
-import type { Claim, Finished, Outcome } from './work.ts'
+import type { Claim, Finished, Outcome, Race } from './work.ts'
 
 /** A job as the coordinator holds it. */
 export interface ScheduledJob {
@@ -124,6 +124,10 @@ export interface Died {
   readonly outputTokens: number
   /** A stop was under way: nobody is blamed for it. */
   readonly wasDraining?: boolean
+  /** It is the second call of its attempt that went on. */
+  readonly isHedge?: boolean
+  /** Where a second call ran beside it, which had brought nothing; absent: there was none. */
+  readonly beside?: string
 }
 
 /** What a restart found of a job that has not ended. */
@@ -155,6 +159,8 @@ export type Change =
       readonly queuedMs: number
       readonly ttftMs: number | null
     }
+  /** A lease's claim has changed: it has a second call from now on, or one of its two is over. */
+  | { readonly type: 'hedged'; readonly id: JobId; readonly attempt: number; readonly claim: Claim }
   /** Back in line: handed back, to be tried again, or its lease was lost. */
   | {
       readonly type: 'returned'
@@ -176,7 +182,7 @@ export type Change =
       /** Of the last attempt; null: it ended in line, or its worker was lost. */
       readonly deployment: string | null
     }
-  /** What an attempt came to, once for each; before the `returned` or `ended` of its job, in the same commit. */
+  /** What a call of an attempt came to, once for each; before the `returned` or `ended` of its job, in its commit. */
   | { readonly type: 'used'; readonly id: JobId; readonly record: UsageRecord }
 
 export type EndState = JobState & ('done' | 'failed' | 'canceled' | 'expired')
@@ -278,8 +284,18 @@ export interface PlanDeployment {
   readonly region?: string | null
   /** Nano-dollars a token; null or absent: nobody knows. */
   readonly price?: TokenPrice | null
+  /** Absent or null: its calls are not hedged. */
+  readonly hedge?: Hedging | null
   /** Changes when something else answers under this name: its health is then reset. */
   readonly revision: string
+}
+
+/** When a call that has shown nothing gets a second one. */
+export interface Hedging {
+  /** After such a quantile of the deployment's own times to a first text, 0 to 1 … */
+  readonly quantile: number
+  /** … or after so long, ms; null: as it is learned. */
+  readonly afterMs: number | null
 }
 
 /** A worker, as the coordinator sees it. */
@@ -335,6 +351,10 @@ export interface Coordinator {
   lease(now: number): void
   /** Output tokens as they stream; moves the tenant's virtual counter, and may end the answer (see `notices`). */
   charge(id: JobId, attempt: number, tokens: number, now: number): void
+  /** A second call for an attempt that has shown nothing; null: there is no other deployment, no room, or too many. */
+  hedge(id: JobId, attempt: number, now: number): Claim | null
+  /** One of an attempt's two calls is over. The second time nothing changes. */
+  raced(id: JobId, attempt: number, race: Race, now: number): void
   /** Ends an attempt, unless it is fenced. */
   finish(id: JobId, attempt: number, outcome: Outcome, now: number): Finished
   /** What a check of a deployment found. */

@@ -5,7 +5,7 @@
  * test/conformance/ holds every engine to what is written here.
  */
 import type { CheckReport } from '../engine-check.ts'
-import type { SluiceError } from '../errors.ts'
+import type { ErrorCode, SluiceError } from '../errors.ts'
 import type { Job, JobId, JobState, Timing, Usage } from '../job.ts'
 import type { Amounts, Shortfall } from '../limits.ts'
 import type { UpstreamLimits } from '../upstream-limits.ts'
@@ -44,6 +44,25 @@ export interface Claim {
   readonly quotaTokens?: number
   /** The model whose deployment it is, where that answers in place of the one that was asked for. */
   readonly model?: string
+  /** A stream that has shown nothing for so long after its call is to be hedged, ms; absent: never. */
+  readonly hedgeAfterMs?: number
+  /** Of the second call of the same attempt, until one of the two is over. */
+  readonly hedge?: Claim
+  /** It is of the second call of its attempt. */
+  readonly isHedge?: true
+}
+
+/** One of an attempt's two calls is over, and the other is the attempt from then on. */
+export interface Race {
+  readonly won: 'first' | 'second'
+  /** How the other one ended. */
+  readonly end: 'outrun' | 'failed' | 'canceled' | 'released'
+  /** Why it failed; `elsewhere`: the job is not to be tried there again. */
+  readonly failure?: { readonly code: ErrorCode; readonly retryAfterMs?: number; readonly elsewhere: boolean }
+  /** What it came to; absent: it was never made. */
+  readonly usage?: Usage
+  /** Absent: nobody knows. */
+  readonly cost?: Cost
 }
 
 export interface Lease {
@@ -75,7 +94,12 @@ export interface Quota extends UpstreamLimits {
   readonly agoMs: number
 }
 
-export type Outcome =
+export type Outcome = Ended & {
+  /** Of an attempt that had two calls, whether `raced` was told or not. */
+  readonly race?: Race
+}
+
+type Ended =
   | {
       readonly kind: 'done'
       readonly quota?: Quota
@@ -157,6 +181,14 @@ export interface Attachment {
 export interface Work {
   /** From now on it is assigned leases, as many as it has slots. */
   attach(worker: Worker): Attachment
+  /**
+   * A second call for an attempt that has shown nothing yet: on another deployment that has room, with all that it may
+   * cost held; committed. Null: it goes on alone. Once for each attempt; asked again it answers the same. Rejects as
+   * the store does; it may have been granted all the same.
+   */
+  hedge(lease: Lease): Promise<Claim | null>
+  /** As soon as that is known: what the other call held is given back. May be lost; the attempt's end tells it too. */
+  raced(lease: Lease, race: Race): void
   /**
    * Ends an attempt. If that ends the job, the `end` record, the job's state and its conversation's turn are
    * stored in one commit; resolves power-safe. Repeating it is `fenced`.

@@ -9,6 +9,7 @@ import type { JobId } from '../../core/job.ts'
 import type { Change, Notice } from '../../core/ports/coordinator.ts'
 import type { Lease, Worker } from '../../core/ports/work.ts'
 import type { UsageRecord } from '../../core/usage-record.ts'
+import { callsOf } from '../shared/calls.ts'
 import { lostFact } from '../shared/lost.ts'
 import { Ending } from './ending.ts'
 import { bodyOf } from './jobs/jobs.ts'
@@ -16,6 +17,7 @@ import type { LiveJob } from './jobs/live-job.ts'
 import type { Parts } from './parts.ts'
 
 type Leased = Extract<Change, { type: 'leased' }>
+type Hedged = Extract<Change, { type: 'hedged' }>
 type Returned = Extract<Change, { type: 'returned' }>
 
 /** While the process runs, it looks at the clock at least this often; */
@@ -114,6 +116,9 @@ export class Dispatch {
           this.#noteLease(live, change)
           leased.push(change)
           break
+        case 'hedged':
+          this.#noteHedge(live, change)
+          break
         case 'returned':
           this.#return(live, change)
           break
@@ -130,7 +135,7 @@ export class Dispatch {
     if (live === undefined) return
     live.isUnbooked = false
     live.spent.add(record)
-    if (record.end === 'lost') this.#tellLost(live, record)
+    if (record.end === 'lost' && !record.hedge) this.#tellLost(live, record)
   }
 
   /** Once it is booked. */
@@ -164,12 +169,19 @@ export class Dispatch {
 
   // ------------------------------------------------------------ leases
 
-  #noteLease(live: LiveJob, { attempt, queuedMs, ttftMs, claim: { deployment } }: Leased): void {
+  #noteLease(live: LiveJob, { attempt, queuedMs, ttftMs, claim }: Leased): void {
     live.log.attempt = attempt
     live.leasing = attempt
     const { logs } = this.#parts
     if (live.isBrief && !live.isStored) logs.hold(live.log, this.#seenMono)
-    logs.noteLease(live.log, { queuedMs, ttftMs, deployment })
+    logs.noteLease(live.log, { queuedMs, ttftMs, calls: callsOf(claim) })
+  }
+
+  /** The calls of an attempt that runs, as they are now. */
+  #noteHedge({ log }: LiveJob, { attempt, claim }: Hedged): void {
+    const { queuedMs, ttftMs } = log
+    if (log.attempt === attempt && !log.ending)
+      this.#parts.logs.noteLease(log, { queuedMs, ttftMs, calls: callsOf(claim) })
   }
 
   /** After the commit. What is no longer leased by then was lost, or its submit could not be stored. */

@@ -21,10 +21,12 @@ import type {
 import type { Begun, Redriver, Submissions, Submitted, Terms } from '../../core/ports/submissions.ts'
 import {
   type Attachment,
+  type Claim,
   FENCED,
   type Finished,
   type Lease,
   type Outcome,
+  type Race,
   type Work,
   type Worker,
 } from '../../core/ports/work.ts'
@@ -128,6 +130,24 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   onChecked(fn: (reports: readonly CheckReport[]) => void): void {
     this.#onChecked.push(fn)
+  }
+
+  hedge({ job, attempt }: Lease): Promise<Claim | null> {
+    const { coordinator, store, live } = this.#parts
+    const here = live.get(job.id)
+    if (here?.log.attempt !== attempt || here.isEnding || store.down !== null) return Promise.resolve(null)
+    const claim = coordinator.hedge(job.id, attempt, this.#dispatch.now())
+    this.#dispatch.act()
+    if (claim === null) return Promise.resolve(null)
+    return new Promise((resolve, reject) =>
+      store.whenCommitted((error) => (error === null ? resolve(claim) : reject(error)), true),
+    )
+  }
+
+  raced({ job, attempt }: Lease, race: Race): void {
+    if (this.#parts.live.get(job.id)?.log.attempt !== attempt) return
+    this.#parts.coordinator.raced(job.id, attempt, race, this.#dispatch.now())
+    this.#dispatch.act()
   }
 
   finish(lease: Lease, outcome: Outcome): Promise<Finished> {

@@ -9,6 +9,7 @@ import type { Amounts } from '../../core/limits.ts'
 import type { Died, FailedAt } from '../../core/ports/coordinator.ts'
 import { type Bytes, kindOf } from '../../core/record.ts'
 import { attemptOf, outputTokensIn } from '../../core/seen.ts'
+import { type Calls, NO_CALLS } from '../shared/calls.ts'
 import { decode, Extract } from '../shared/codec.ts'
 import { joinKeyOf, scheduled } from '../shared/scheduled.ts'
 import type { Age } from './disk/age.ts'
@@ -33,9 +34,8 @@ export const markDraining = (db: DatabaseSync): void =>
 // ---------------------------------------------------------------- before the ports open
 
 /** An attempt that died with its process: kept until it is booked, as this process may die before. */
-export interface Unbooked {
+export interface Unbooked extends Calls {
   readonly attempt: number
-  readonly deployment: string | null
   /** A stop was under way: that is nobody's crash. */
   readonly wasDraining: boolean
 }
@@ -57,7 +57,7 @@ export function moveSegments(db: DatabaseSync, epochs: Epochs, age: Age, damaged
     if (records > 0) write(null, { order, segment: lastSegment + 1, records, epoch: epochs.before(order), data })
     if (log.lease <= log.tried) continue
     const begun = begunOf(log.begun)
-    const unbooked: Unbooked = { attempt: log.lease, deployment: begun?.deployment ?? null, wasDraining }
+    const unbooked: Unbooked = { attempt: log.lease, ...(begun?.calls ?? NO_CALLS), wasDraining }
     // When it stopped is not known: all the time until now counts as the attempt's
     const ranMs = begun === null ? 0 : age.now() - begun.queuedMs
     note.run(log.lease, begun?.ttftMs ?? null, ranMs, JSON.stringify(unbooked), order)
@@ -150,8 +150,8 @@ export async function restoreJobs(
       const unbooked = parsed<Unbooked>(row.unbooked)
       if (unbooked !== null) {
         live.isUnbooked = true
-        const { deployment, wasDraining } = unbooked
-        died.push({ id, deployment, outputTokens: streamedBy(unbooked.attempt, log, logs), wasDraining })
+        const { attempt, ...how } = unbooked
+        died.push({ id, ...how, outputTokens: streamedBy(attempt, log, logs) })
       }
       if (canceled.has(ord)) {
         live.canceling = Promise.resolve()

@@ -27,7 +27,7 @@ export const groupView = ({ names, ...counts }: UsageGroup, by: readonly UsageGr
   ...countsView(counts),
 })
 
-/** Of the operator: a record is of one attempt. */
+/** Of the operator: a record is of one call of an attempt. */
 export const recordView = ({ usage, ...record }: StoredUsage) => ({
   job: record.job,
   attempt: record.attempt,
@@ -51,11 +51,13 @@ export const recordView = ({ usage, ...record }: StoredUsage) => ({
   dollars: record.nanoDollars === null ? null : dollarsText(BigInt(record.nanoDollars)),
   nano_dollars: record.nanoDollars,
   price_version: record.priceVersion,
+  /** It was the second call of its attempt. */
+  hedge: record.hedge === true,
 })
 
 export const RECORD_COLUMNS = [
   ...['job', 'attempt', 'tenant', 'key', 'user', 'run', 'kind', 'model', 'deployment', 'source', 'end'],
   ...['prompt_tokens', 'cached_tokens', 'cache_write_tokens', 'audio_prompt_tokens'],
   ...['completion_tokens', 'reasoning_tokens', 'audio_completion_tokens', 'estimated'],
-  ...['dollars', 'nano_dollars', 'price_version'],
+  ...['dollars', 'nano_dollars', 'price_version', 'hedge'],
 ] as ReadonlyArray<keyof ReturnType<typeof recordView>>

@@ -92,6 +92,8 @@ export class History {
         return
       case 'attempt-ended':
         return this.#attemptEnded(fact)
+      case 'attempt-hedged':
+        return this.#callEnded(fact)
       case 'answer-stalled':
         return this.#add(fact.atMs, 'stalls', 1)
       case 'job-refused':
@@ -142,6 +144,14 @@ export class History {
     this.#add(atMs, 'tokensOut', usage.completionTokens - counted)
     this.#add(atMs, 'tokensIn', usage.promptTokens)
     if (usage.cachedTokens !== undefined) this.#add(atMs, 'tokensCached', usage.cachedTokens)
+    if (cost?.nanoDollars) this.#add(atMs, 'nanoUsd', cost.nanoDollars)
+    if (usage.estimated) this.#add(atMs, 'estimated', 1)
+  }
+
+  /** The one of an attempt's two calls that did not go on: it has shown nothing. */
+  #callEnded({ deployment, atMs, code, usage, cost }: Extract<Fact, { type: 'attempt-hedged' }>): void {
+    this.deployments.ended(deployment, atMs, code, cost?.nanoDollars ?? 0)
+    this.#add(atMs, 'tokensIn', usage.promptTokens)
     if (cost?.nanoDollars) this.#add(atMs, 'nanoUsd', cost.nanoDollars)
     if (usage.estimated) this.#add(atMs, 'estimated', 1)
   }

@@ -98,6 +98,8 @@ export class Spans {
         return this.#jobEnded(fact, trace)
       case 'attempt-ended':
         return this.#attempt(fact, trace)
+      case 'attempt-hedged':
+        return this.#lostCall(fact, trace)
       case 'reader-closed':
         return this.#delivery(fact, trace)
       default:
@@ -196,7 +198,7 @@ export class Spans {
     const kind = isCall ? CLIENT : INTERNAL
     const atMs = this.#nowMs()
     const startMs = atMs - calledMs
-    const from = this.#child(trace, `${job}.${attempt}`, name, kind, startMs, atMs)
+    const from = this.#child(trace, `${job}.${attempt}${fact.isHedge ? '.hedge' : ''}`, name, kind, startMs, atMs)
     if (isCall) {
       const at = this.#calledAt(deployment)
       this.#text(attributes.operation, operation)
@@ -233,6 +235,26 @@ export class Spans {
       if (marks.isOutput === true) this.#event('first_output', startMs, marks.firstTokenMs)
       this.#event('last_token', startMs, marks.lastTokenMs)
     }
+    this.#end(from, code, code !== null)
+  }
+
+  /** The one of an attempt's two calls that did not go on. */
+  #lostCall(fact: Of<'attempt-hedged'>, trace: Traceparent): void {
+    const { job, attempt, deployment, model, code, won, end, afterMs, tookMs, usage, cost } = fact
+    const { attributes } = this.#names
+    const atMs = this.#nowMs()
+    const [id, startMs] = won === 'first' ? ['.hedge', atMs - tookMs] : ['', atMs - tookMs - afterMs]
+    // Only streams are hedged
+    const from = this.#child(trace, `${job}.${attempt}${id}`, `chat ${model}`, CLIENT, startMs, atMs)
+    this.#text(attributes.operation, 'chat')
+    this.#text(attributes.requestModel, model)
+    this.#count(attributes.inputTokens, usage.promptTokens)
+    this.#text('sluice.tenant', fact.tenant)
+    this.#text('sluice.job.id', job)
+    this.#count('sluice.attempt', attempt)
+    this.#text('sluice.deployment', deployment)
+    if (typeof cost?.nanoDollars === 'number') this.#number('sluice.cost_dollars', cost.nanoDollars / 1e9)
+    this.#text('sluice.stopped', end)
     this.#end(from, code, code !== null)
   }
 

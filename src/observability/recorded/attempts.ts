@@ -13,13 +13,21 @@ export function attempts(by: By): Recorded {
     'deployment',
     'as',
   )
+  const hedged = counters(
+    'calls_hedged',
+    'Attempts that had a second call, by where the one ran that is over, which one went on, and how the other ended',
+    'model',
+    'deployment',
+    'won',
+    'end',
+  )
   const byCode = counters('attempts_ended', 'Attempts that ended, by error', 'model', 'deployment', 'code')
   const stalls = counters('stalls', 'Pauses of a second or more between two chunks', 'model', 'deployment')
   const overhead = histograms('overhead_ms', 'What Sluice itself took: neither line nor provider', 'model')
   const chunk = histograms('tokens_per_chunk', 'Tokens of an answer for each chunk that brought some', 'model')
   return {
     metrics: [ended, failed, cut],
-    families: [started, byCode, stalls, overhead, chunk],
+    families: [started, hedged, byCode, stalls, overhead, chunk],
     observe(fact) {
       switch (fact.type) {
         case 'answer-cut':
@@ -28,6 +36,8 @@ export function attempts(by: By): Recorded {
           const as = fact.attempt === 1 ? 'first' : fact.isFallback ? 'fallback' : 'retry'
           return started.of(by.model(fact.model), fact.deployment, as).add()
         }
+        case 'attempt-hedged':
+          return hedged.of(by.model(fact.model), fact.deployment, fact.won, fact.end).add()
         case 'answer-stalled':
           return stalls.of(by.model(fact.model), fact.deployment).add()
         case 'attempt-ended': {

@@ -3,7 +3,7 @@ import { counter, counters } from '../../core/numbers.ts'
 import { FROM_CACHE } from '../../core/ports/work.ts'
 import type { By, Recorded } from './recorded.ts'
 
-/** Tokens of each attempt, those that failed included, and what they cost. */
+/** Tokens of each call, those that failed included, and what they cost. */
 export function tokens(by: By): Recorded {
   const prompt = counter('prompt_tokens', 'Tokens of prompts, of all attempts')
   const completion = counter('completion_tokens', 'Tokens that were generated, of all attempts')
@@ -15,7 +15,8 @@ export function tokens(by: By): Recorded {
     families: [byKind, cost, unpriced],
     observe(fact) {
       // One that is repeated from the cache has the usage of the call that was made for it
-      if (fact.type !== 'attempt-ended' || fact.usage === undefined || fact.deployment === FROM_CACHE) return
+      if (fact.type !== 'attempt-ended' && fact.type !== 'attempt-hedged') return
+      if (fact.usage === undefined || fact.deployment === FROM_CACHE) return
       const { usage } = fact
       const model = by.model(fact.model)
       const who = by.who(fact)

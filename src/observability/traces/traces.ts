@@ -123,6 +123,7 @@ type Kept =
   | 'job-returned'
   | 'job-ended'
   | 'attempt-started'
+  | 'attempt-hedged'
   | 'first-token-received'
   | 'answer-stalled'
   | 'answer-resumed'
@@ -225,6 +226,7 @@ export class Traces implements TraceBook {
       case 'job-returned':
       case 'job-ended':
       case 'attempt-started':
+      case 'attempt-hedged':
       case 'first-token-received':
       case 'answer-stalled':
       case 'answer-resumed':
@@ -310,6 +312,13 @@ function mark(trace: Trace, fact: OfJob): void {
         if (fact.mode === 'continue') attempt.fromTokens = fact.fromTokens ?? attempt.fromTokens
         trace.tokens = Math.max(trace.tokens, attempt.fromTokens)
       })
+      return
+    case 'attempt-hedged':
+      if (fact.won === 'second')
+        change(trace, fact.attempt, (attempt) => {
+          attempt.deployment = fact.other
+          if (attempt.calledAtMs !== null) attempt.calledAtMs += fact.afterMs
+        })
       return
     case 'first-token-received':
       if (!fact.isWhole) {

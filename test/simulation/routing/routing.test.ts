@@ -3,7 +3,10 @@
  */
 import { afterAll, describe, expect, it } from 'vitest'
 import { DeploymentState } from '../../../src/coordinator/plan/deployment.ts'
+import { FirstTexts } from '../../../src/coordinator/plan/first-texts.ts'
 import { Speed } from '../../../src/coordinator/plan/speed.ts'
+import type { PolicyName } from '../../../src/core/policies.ts'
+import type { Hedging } from '../../../src/core/ports/coordinator.ts'
 import { broken } from '../planting.ts'
 import { random } from '../random.ts'
 import { plainRoundRobin, planned, type Replica, type Result, type Router, simpleShuffle, simulate } from './world.ts'
@@ -20,18 +23,68 @@ const SCENARIOS: ReadonlyArray<readonly [string, readonly Replica[]]> = [
 ]
 
 const rows: string[] = []
-const told = (scenario: string, router: string, { goodput, ttftP50Ms, ttftP99Ms, failed, shares }: Result): void => {
+const told = (
+  scenario: string,
+  router: string,
+  { goodput, ttftP50Ms, ttftP99Ms, failed, hedged, shares }: Result,
+): void => {
   const bad = Object.entries(shares).filter(([name]) => name === 'slow' || name === 'failing')
   const where = bad.map(([name, share]) => `${name} ${(100 * share).toFixed(1)} %`).join(', ')
   const cells = [scenario, router, `${goodput.toFixed(2)}/s`, `${Math.round(ttftP50Ms)}`, `${Math.round(ttftP99Ms)}`]
-  rows.push(`| ${[...cells, `${(100 * failed).toFixed(2)} %`, where].join(' | ')} |`)
+  rows.push(`| ${[...cells, `${(100 * failed).toFixed(2)} %`, `${(100 * hedged).toFixed(1)} %`, where].join(' | ')} |`)
 }
 afterAll(() => {
-  const head = '| replicas | router | good answers | TTFT p50 ms | p99 ms | failed | calls of the bad ones |'
-  process.stdout.write(`\n${head}\n|${' --- |'.repeat(7)}\n${rows.join('\n')}\n`)
+  const head = '| replicas | router | good answers | TTFT p50 ms | p99 ms | failed | hedged | calls of the bad ones |'
+  process.stdout.write(`\n${head}\n|${' --- |'.repeat(8)}\n${rows.join('\n')}\n`)
 })
 
 const run = (replicas: readonly Replica[], router: Router): Result => simulate(replicas, router, LOAD)
+
+describe('one in twenty calls begins late', () => {
+  const late = (name: string): Replica => ({ name, late: { share: 0.05, ms: 3_000 } })
+  const one = [...HEALTHY, late('c')]
+  const each = ['a', 'b', 'c'].map(late)
+  const at = (quantile: number): Hedging => ({ quantile, afterMs: null })
+
+  it.each<[string, readonly Replica[], PolicyName]>([
+    ['of one of three', one, 'round-robin'],
+    ['of each of three', each, 'round-robin'],
+    ['of each of three', each, 'least-wait'],
+  ])('%s: hedged, no p99 sees it (%#)', (scenario, replicas, policy) => {
+    const plain = run(replicas, planned(replicas, policy))
+    told(scenario, policy, plain)
+    expect(plain.ttftP99Ms).toBeGreaterThan(3_000)
+    for (const quantile of [0.95, 0.9]) {
+      const router = planned(replicas, policy, at(quantile))
+      const hedged = run(replicas, router)
+      told(scenario, router.name, hedged)
+      expect(hedged.ttftP99Ms, router.name).toBeLessThan(1_000)
+      expect(hedged.goodput, router.name).toBeGreaterThan(0.99 * plain.goodput)
+      expect(hedged.hedged, router.name).toBeLessThan(0.16)
+    }
+  })
+
+  it('where routing leaves the late one alone anyway, hedging costs little', () => {
+    const plain = run(one, planned(one, 'least-wait'))
+    told('of one of three', 'least-wait', plain)
+    const router = planned(one, 'least-wait', at(0.95))
+    const hedged = run(one, router)
+    told('of one of three', router.name, hedged)
+    expect(hedged.ttftP99Ms).toBeLessThan(2 * plain.ttftP99Ms)
+    expect(hedged.goodput).toBeGreaterThan(0.99 * plain.goodput)
+  })
+
+  it('finds a planted bug: any time counts as slow', () => {
+    const share = (): number => run(each, planned(each, 'round-robin', at(0.95))).hedged
+    const before = share()
+    const repair = broken(FirstTexts.prototype, 'quantile', () => () => 100)()
+    try {
+      expect(share()).toBeGreaterThan(2 * before)
+    } finally {
+      repair()
+    }
+  })
+})
 
 describe('a bad replica is routed around', () => {
   const without = run(HEALTHY, planned(HEALTHY, 'least-wait'))

@@ -5,7 +5,7 @@
 import { Plan, type Planned } from '../../../src/coordinator/plan/plan.ts'
 import { job as scheduledJob } from '../../../src/coordinator/scheduler/testing/jobs.ts'
 import type { PolicyName } from '../../../src/core/policies.ts'
-import type { FailedAt, PlanDeployment, ScheduledJob } from '../../../src/core/ports/coordinator.ts'
+import type { FailedAt, Hedging, PlanDeployment, ScheduledJob } from '../../../src/core/ports/coordinator.ts'
 import { type Random, random } from '../random.ts'
 
 export interface Replica {
@@ -14,6 +14,8 @@ export interface Replica {
   readonly slower?: number
   /** From then on. */
   readonly slowFromMs?: number
+  /** Share of calls whose first token comes so late. */
+  readonly late?: { readonly share: number; readonly ms: number }
   /** Share of calls that it fails, after the time to a first token. */
   readonly fails?: number
 }
@@ -25,6 +27,10 @@ export interface Router {
   route(job: ScheduledJob, failedAt: FailedAt, now: number): { readonly to: string; readonly call: Planned } | null
   answered(call: Planned, tokens: number, timing: { ttftMs: number; tpotMs: number }, now: number): void
   failed(call: Planned, now: number): FailedAt
+  /** So long after a call that has shown nothing another one may be made; null: never. */
+  hedgeAfterMs?(call: Planned): number | null
+  hedge?(call: Planned, now: number): { readonly to: string; readonly call: Planned } | null
+  outrun?(call: Planned, now: number): void
 }
 
 export const CHAT: PlanDeployment = {
@@ -32,16 +38,29 @@ export const CHAT: PlanDeployment = {
 }
 
 /** Sluice's own. */
-export function planned(replicas: readonly Replica[], policy: PolicyName): Router {
-  const deployments = replicas.map(({ name }) => ({ ...CHAT, name }))
+export function planned(replicas: readonly Replica[], policy: PolicyName, hedge: Hedging | null = null): Router {
+  const deployments = replicas.map(({ name }) => ({ ...CHAT, name, hedge }))
+  const afterMs = new WeakMap<Planned, number>()
   const plan = new Plan([{ name: 'chat', policy, deployments }])
   return {
-    name: policy,
+    name: hedge === null ? policy : `${policy}, hedged after p${100 * hedge.quantile}`,
     route(job, failedAt, now) {
       plan.tick(now)
       const call: Planned = { job, failedAt, call: null }
       const claimed = plan.claim(call, now)
-      return 'scope' in claimed ? null : { to: claimed.deployment, call }
+      if ('scope' in claimed) return null
+      if (claimed.hedgeAfterMs !== undefined) afterMs.set(call, claimed.hedgeAfterMs)
+      return { to: claimed.deployment, call }
+    },
+    hedgeAfterMs: (call) => afterMs.get(call) ?? null,
+    hedge(first, now) {
+      const call: Planned = { ...first, call: null }
+      const claimed = plan.hedge(first, call, now)
+      return claimed === null ? null : { to: claimed.deployment, call }
+    },
+    outrun(call, now) {
+      plan.outrun(call, now)
+      plan.release(call, { promptTokens: call.job.promptTokens, completionTokens: 0 }, now)
     },
     answered(call, completionTokens, timing, now) {
       plan.answered(call, { completionTokens }, timing, now)
@@ -105,6 +124,8 @@ export interface Result {
   readonly ttftP99Ms: number
   /** Of jobs, that failed for good. */
   readonly failed: number
+  /** Calls beyond the first of each attempt, of jobs. */
+  readonly hedged: number
   /** Of calls. */
   readonly shares: Readonly<Record<string, number>>
 }
@@ -117,7 +138,7 @@ export function simulate(replicas: readonly Replica[], router: Router, { perSeco
   const calls = new Map(replicas.map(({ name }) => [name, 0]))
   const byName = new Map(replicas.map((one) => [one.name, one]))
   const ttfts: number[] = []
-  let [good, failed, jobs] = [0, 0, 0]
+  let [good, failed, jobs, hedged] = [0, 0, 0, 0]
   const events: Event[] = []
   const at = (time: number, run: () => void): void => {
     let i = events.length
@@ -130,15 +151,10 @@ export function simulate(replicas: readonly Replica[], router: Router, { perSeco
     const routed = router.route(job, failedAt, now)
     if (routed === null) return at(now + 50, () => attempt(job, tokens, failedAt, n, now + 50))
     const { to, call } = routed
-    const { slower: slowed = 1, slowFromMs = 0, fails = 0 } = byName.get(to)!
-    const slower = now < slowFromMs ? 1 : slowed
-    const others = active.get(to)!
-    active.set(to, others + 1)
-    calls.set(to, calls.get(to)! + 1)
-    const pace = slower * Math.max(1, (others + 1) / AT_ONCE) * (0.8 + 0.4 * uniform())
-    const ttftMs = TTFT_MS * pace
-    const tpotMs = TPOT_MS * pace
-    const ends = now + ttftMs
+    const { fails = 0 } = byName.get(to)!
+    const first = begin(to, call, now)
+    const { shows: ends } = first
+    const hedgeAt = now + (router.hedgeAfterMs?.(call) ?? Infinity)
     if (draw.chance(fails))
       at(ends, () => {
         active.set(to, active.get(to)! - 1)
@@ -149,16 +165,43 @@ export function simulate(replicas: readonly Replica[], router: Router, { perSeco
           at(again, () => attempt(job, tokens, where, n + 1, again))
         }
       })
-    else {
-      const done = ends + tokens * tpotMs
-      at(done, () => {
-        active.set(to, active.get(to)! - 1)
-        const ownTtftMs = ends - job.acceptedMono
-        router.answered(call, tokens, { ttftMs: ownTtftMs, tpotMs }, done)
-        ttfts.push(ownTtftMs)
-        if (ownTtftMs <= GOOD_TTFT_MS && tpotMs <= GOOD_TPOT_MS) good++
+    else if (hedgeAt < ends)
+      at(hedgeAt, () => {
+        const more = router.hedge!(call, hedgeAt)
+        if (more === null) return goesOn(first, job, tokens)
+        hedged++
+        const second = begin(more.to, more.call, hedgeAt)
+        const [won, lost] = second.shows < ends ? [second, first] : [first, second]
+        at(won.shows, () => {
+          active.set(lost.to, active.get(lost.to)! - 1)
+          router.outrun!(lost.call, won.shows)
+          goesOn(won, job, tokens)
+        })
       })
-    }
+    else goesOn(first, job, tokens)
+  }
+
+  /** When it shows its first token, and its pace from there on. */
+  function begin(to: string, call: Planned, now: number) {
+    const { slower: slowed = 1, slowFromMs = 0, late } = byName.get(to)!
+    const slower = now < slowFromMs ? 1 : slowed
+    const others = active.get(to)!
+    active.set(to, others + 1)
+    calls.set(to, calls.get(to)! + 1)
+    const pace = slower * Math.max(1, (others + 1) / AT_ONCE) * (0.8 + 0.4 * uniform())
+    const lateMs = late !== undefined && draw.chance(late.share) ? late.ms : 0
+    return { to, call, shows: now + TTFT_MS * pace + lateMs, tpotMs: TPOT_MS * pace }
+  }
+
+  function goesOn({ to, call, shows, tpotMs }: ReturnType<typeof begin>, job: ScheduledJob, tokens: number): void {
+    const done = shows + tokens * tpotMs
+    at(done, () => {
+      active.set(to, active.get(to)! - 1)
+      const ownTtftMs = shows - job.acceptedMono
+      router.answered(call, tokens, { ttftMs: ownTtftMs, tpotMs }, done)
+      ttfts.push(ownTtftMs)
+      if (ownTtftMs <= GOOD_TTFT_MS && tpotMs <= GOOD_TPOT_MS) good++
+    })
   }
 
   function arrive(now: number): void {
@@ -180,6 +223,7 @@ export function simulate(replicas: readonly Replica[], router: Router, { perSeco
     ttftP50Ms: quantile(0.5),
     ttftP99Ms: quantile(0.99),
     failed: failed / jobs,
+    hedged: hedged / jobs,
     shares: Object.fromEntries([...calls].map(([name, each]) => [name, each / all])),
   }
 }

@@ -3,6 +3,7 @@ import type { JobId } from '../../../core/job.ts'
 import type { Following, LogListener } from '../../../core/ports/log.ts'
 import type { Bytes } from '../../../core/record.ts'
 import type { Link } from '../../../core/table.ts'
+import { NO_CALLS } from '../../shared/calls.ts'
 import { Encoder } from '../../shared/codec.ts'
 
 const READY = Promise.resolve(null)
@@ -28,11 +29,11 @@ export class LiveLog {
   readonly epoch: number
   /** The attempt that may write; 0 = none. */
   attempt = 0
-  /** An attempt to be noted, with its times and deployment, in the next commit; 0 = none. */
+  /** An attempt to be noted, with its times and calls, in the next commit; 0 = none. */
   lease = 0
   queuedMs = 0
   ttftMs: number | null = null
-  deployment: string | null = null
+  calls = NO_CALLS
   /** Last seq taken, and last that may be read. */
   taken = 0
   head = 0

@@ -150,11 +150,11 @@ export class Logs implements TokenLog, LogShare {
   }
 
   /** An attempt begins: noted, so that a restart knows of it. */
-  noteLease(log: LiveLog, { queuedMs, ttftMs, deployment }: Begun): void {
+  noteLease(log: LiveLog, { queuedMs, ttftMs, calls }: Begun): void {
     log.lease = log.attempt
     log.queuedMs = queuedMs
     log.ttftMs = ttftMs
-    log.deployment = deployment
+    log.calls = calls
     this.touch(log)
   }
 
@@ -447,7 +447,7 @@ class Writer implements LogWriter {
   noteFirstText(ttftMs: number): void {
     const log = this.#log
     if (log.attempt === this.#attempt && !log.ending)
-      this.#logs.noteLease(log, { queuedMs: log.queuedMs, ttftMs, deployment: log.deployment })
+      this.#logs.noteLease(log, { queuedMs: log.queuedMs, ttftMs, calls: log.calls })
   }
 
   get pendingBytes(): number {

@@ -5,12 +5,15 @@
  * A segment is a sequence of entries: order number of the job (7 bytes, high first), varint of the attempt that this
  * entry notes (0 = none), varint of the number of records, varint of the length, encoded records (codec.ts). An entry
  * that notes an attempt has no records but what is known of the attempt: varint of the time in line, varint of the time
- * to the first text plus one (0 = there was none yet), its deployment. Earlier versions wrote no deployment, and the
- * time to the first text as it is, which reads a millisecond short; before that no times, and records with the attempt.
+ * to the first text plus one (0 = there was none yet), its deployment; then, where it had two calls, a zero byte, and
+ * where the second one runs beside the first (nowhere: it is the one that goes on). Earlier versions wrote no
+ * deployment, and the time to the first text as it is, which reads a millisecond short; before that no times, and
+ * records with the attempt.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
 import { Chain } from '../../../core/table.ts'
+import { type Calls, NO_CALLS } from '../../shared/calls.ts'
 import { varint } from '../../shared/codec.ts'
 import { checksumOf, expectIntact, isIntact } from '../disk/checksum.ts'
 import type { LiveLog } from './live-log.ts'
@@ -51,13 +54,22 @@ export function entry(order: number, lease: number, records: number, data: Bytes
 export interface Begun {
   readonly queuedMs: number
   readonly ttftMs: number | null
-  /** Null: an earlier version wrote it. */
-  readonly deployment: string | null
+  readonly calls: Calls
 }
 
-export function leaseEntry(order: number, attempt: number, { queuedMs, ttftMs, deployment }: Begun): Bytes {
+export function leaseEntry(order: number, attempt: number, { queuedMs, ttftMs, calls }: Begun): Bytes {
   const times = varint(Math.round(queuedMs)) + varint(ttftMs === null ? 0 : Math.round(ttftMs) + 1)
-  return entry(order, attempt, 0, times + toBytes(deployment ?? ''))
+  return entry(order, attempt, 0, times + toBytes(writeCalls(calls)))
+}
+
+const writeCalls = ({ deployment, isHedge, beside }: Calls): string =>
+  beside === undefined && !isHedge ? (deployment ?? '') : `${deployment}\0${beside ?? ''}`
+
+function readCalls(text: string): Calls {
+  const [deployment, beside] = text.split('\0', 2)
+  if (deployment === '') return NO_CALLS
+  if (beside === undefined) return { deployment }
+  return beside === '' ? { deployment, isHedge: true } : { deployment, beside }
 }
 
 /** Null: an earlier version wrote the entry. */
@@ -66,8 +78,7 @@ export function begunOf(data: Bytes): Begun | null {
   const cursor = new Cursor(data)
   const queuedMs = cursor.number()
   const ttft = cursor.done ? 0 : cursor.number()
-  const deployment = toText(cursor.rest())
-  return { queuedMs, ttftMs: ttft === 0 ? null : ttft - 1, deployment: deployment === '' ? null : deployment }
+  return { queuedMs, ttftMs: ttft === 0 ? null : ttft - 1, calls: readCalls(toText(cursor.rest())) }
 }
 
 class Cursor {

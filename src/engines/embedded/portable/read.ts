@@ -9,6 +9,7 @@ import type { Selector } from '../../../core/ports/operations.ts'
 import type { Item, Source } from '../../../core/ports/portable.ts'
 import type { TenantRecord } from '../../../core/ports/tenants.ts'
 import type { End } from '../../../core/record.ts'
+import { type Calls, NO_CALLS } from '../../shared/calls.ts'
 import {
   AUDIT,
   CONVERSATIONS,
@@ -266,12 +267,19 @@ function leftOf(
   open: ReturnType<typeof openAttempt> | null,
 ): Pick<WaitingJob, 'reservation' | 'unbooked'> {
   const held = tried === 0 && open === null ? parsed<Amounts>(reservation) : null
-  const died = open ?? parsed<{ readonly attempt: number; readonly deployment: string | null }>(unbooked)
+  const died = open ?? parsed<Calls & { readonly attempt: number }>(unbooked)
   return {
     ...(held !== null && { reservation: held }),
-    ...(died !== null && { unbooked: { attempt: died.attempt, deployment: died.deployment } }),
+    ...(died !== null && { unbooked: unbookedOf(died) }),
   }
 }
+
+const unbookedOf = ({ attempt, deployment, isHedge, beside }: Calls & { readonly attempt: number }) => ({
+  attempt,
+  deployment,
+  ...(isHedge && { isHedge }),
+  ...(beside !== undefined && { beside }),
+})
 
 /** When it stopped is not known: all the time until now counts as the attempt's. */
 function openAttempt({ lease, begun }: Leftover, sinceAcceptedMs: number) {
@@ -280,7 +288,7 @@ function openAttempt({ lease, begun }: Leftover, sinceAcceptedMs: number) {
     attempt: lease,
     ranMs: known === null ? 0 : Math.max(0, sinceAcceptedMs - known.queuedMs),
     ttftMs: known?.ttftMs ?? null,
-    deployment: known?.deployment ?? null,
+    ...(known?.calls ?? NO_CALLS),
   }
 }
 

@@ -27,7 +27,7 @@ export function absorb(term: Term, split = true): void {
       const { record } = change
       const job = held.get(change.id)
       job?.spent.add(record)
-      if (job !== undefined && record.end === 'lost') {
+      if (job !== undefined && record.end === 'lost' && !record.hedge) {
         const fact = lostFact(job.about(), record)
         journal.draft.afterwards(() => term.emit(fact))
       }
@@ -45,6 +45,11 @@ export function absorb(term: Term, split = true): void {
         break
       case 'leased':
         leased(term, job, change)
+        break
+      case 'hedged':
+        if (job.attempt !== change.attempt) break
+        job.claim = change.claim
+        journal.draft.run(job.id, job.run())
         break
       case 'returned':
         returned(term, job, change)

@@ -65,6 +65,11 @@ function answerOf(term: Term, command: Command, known: KnownJobs): Answer {
       return cancel(term, command, known)
     case 'finish':
       return answer('finish', finish(term, command, known))
+    case 'hedge':
+      return answer('hedge', holds(term, command) ? coordinator.hedge(command.id, command.attempt, now) : null)
+    case 'raced':
+      if (holds(term, command)) coordinator.raced(command.id, command.attempt, command.race, now)
+      return NOTHING
     case 'seat': {
       const { from, worker: id, pools, slots, version } = command
       fleet.seat(from, { id, pools, slots, version }, now)
@@ -235,11 +240,17 @@ function cancel(term: Term, { id, wait, from, n }: Cancel, known: KnownJobs): An
   return wait ? LATER : answer('cancel', kind)
 }
 
+/** Does it run there? */
+function holds({ held }: Term, { id, attempt, worker }: Pick<Finish, 'id' | 'attempt' | 'worker'>): boolean {
+  const job = held.get(id)
+  return job !== undefined && job.attempt === attempt && job.worker === worker
+}
+
 function finish(term: Term, command: Finish, known: KnownJobs): FinishAnswer {
   const { coordinator, held } = term
   const { id, attempt, worker, outcome } = command
   const job = held.get(id)
-  if (job === undefined || job.attempt !== attempt || job.worker !== worker)
+  if (job === undefined || !holds(term, command))
     return finishedBefore(term, { id, attempt, worker, kind: outcome.kind }, known)
   const now = term.now()
   job.isEmpty = attempt === 1 && command.head === 0

@@ -1,6 +1,7 @@
 /** The jobs of a shard at rest, with their requests and logs. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { Item } from '../../../core/ports/portable.ts'
+import { callsOf, NO_CALLS } from '../../shared/calls.ts'
 import { type EndedJob, NO_BLOB, storedFacts, type WaitingJob } from '../../shared/portable/kinds.ts'
 import { type Piece, pieceOf, runOf } from '../../shared/portable/log.ts'
 import { HeldJob } from '../coordinator/held.ts'
@@ -97,7 +98,7 @@ function standing(job: HeldJob, ttft: string | null, nowMs: number) {
     failedAt,
     notBeforeInMs: isOpen || notBeforeAtMs === 0 ? 0 : Math.max(0, notBeforeAtMs - nowMs),
     canceling,
-    ...(isOpen && { unbooked: { attempt, deployment: claim?.deployment ?? null } }),
+    ...(isOpen && { unbooked: { attempt, ...(claim === null ? NO_CALLS : callsOf(claim)) } }),
   }
 }
 

@@ -10,7 +10,7 @@ import type { RowKind } from '../../../core/live.ts'
 import type { PlanModel } from '../../../core/ports/coordinator.ts'
 import type { JobFilter } from '../../../core/ports/jobs.ts'
 import type { LineBounds, RouteAsk, Selector } from '../../../core/ports/operations.ts'
-import type { Outcome } from '../../../core/ports/work.ts'
+import type { Outcome, Race } from '../../../core/ports/work.ts'
 import {
   count,
   fits,
@@ -99,6 +99,23 @@ export interface Finish extends Asked {
   /** Last seq of its log. */
   readonly head?: number
   readonly outcome: PackedOutcome
+}
+
+/** A second call for an attempt; answered once it is committed. */
+export interface Hedge extends Asked {
+  readonly type: 'hedge'
+  readonly worker: string
+  readonly id: JobId
+  readonly attempt: number
+}
+
+/** One of its two calls is over. */
+export interface Raced extends Asked {
+  readonly type: 'raced'
+  readonly worker: string
+  readonly id: JobId
+  readonly attempt: number
+  readonly race: Race
 }
 
 /** The last reader of a job at a process has left, or the first is there. */
@@ -213,6 +230,8 @@ export type Command =
   | Leave
   | Draining
   | Finish
+  | Hedge
+  | Raced
   | Reading
   | Pause
   | Purge
@@ -227,6 +246,7 @@ export type Ask = { [R in Request as R['type']]: Omit<R, 'from' | 'n' | 're'> }[
 
 const KINDS: ReadonlyArray<Outcome['kind']> = ['done', 'failed', 'canceled', 'released']
 const KIND: Member = (kind) => KINDS.includes(kind as Outcome['kind'])
+const RACE = members({ won: oneOf('first', 'second'), end: oneOf('outrun', 'failed', 'canceled', 'released') })
 const ASKED: Shape = { from: text, n: count }
 const ITEM = members({ id: text, facts: object, bodyBytes: count, isRetry: flag })
 /** One with members of a later version must not match more than it means. */
@@ -260,6 +280,8 @@ const SHAPES: Readonly<Record<Command['type'], Shape>> = {
     head: maybe(count),
     outcome: members({ kind: KIND }),
   },
+  hedge: { ...ASKED, worker: text, id: text, attempt: count },
+  raced: { ...ASKED, worker: text, id: text, attempt: count, race: RACE },
   reading: { ...ASKED, id: text, here: flag },
   pause: { ...ASKED, selector: SELECTOR },
   resume: { ...ASKED, selector: SELECTOR },

@@ -141,6 +141,8 @@ export interface Answers {
   readonly draining: null
   readonly reading: null
   readonly finish: FinishAnswer
+  readonly hedge: Claim | null
+  readonly raced: null
   readonly finished: FinishAnswer
   readonly pause: null
   readonly resume: null

@@ -85,8 +85,13 @@ const AMOUNTS = { inputTokens: count, outputTokens: count, requests: count, nano
 /** Null: it is none. Of an older version, or damaged: nothing is held for it. */
 function readClaim(stored: unknown): Claim | null {
   if (!isRecord(stored) || !text(stored['deployment'])) return null
-  const { reservation, source, ...claim } = stored
-  const read = { ...claim, reservation: fits(reservation, AMOUNTS) ? reservation : null }
+  const { reservation, source, hedge, ...claim } = stored
+  const second = hedge === undefined ? null : readClaim(hedge)
+  const read = {
+    ...claim,
+    reservation: fits(reservation, AMOUNTS) ? reservation : null,
+    ...(second !== null && { hedge: second }),
+  }
   return (text(source) ? { ...read, source } : read) as Claim
 }
 

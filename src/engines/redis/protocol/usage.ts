@@ -18,12 +18,13 @@ const PARTS = [
 ] as const
 
 export function packRecord(record: UsageRecord): object {
-  const { job, attempt, keyId, user, run, kind, model, deployment, source, end, usage, nanoDollars, priceVersion } =
-    record
+  const { job, attempt, hedge, keyId, user, run, kind, model, deployment, source, end, usage } = record
+  const { nanoDollars, priceVersion } = record
   const { promptTokens, completionTokens, estimated } = usage
   return {
     j: job,
     n: attempt,
+    ...(hedge && { b: true }),
     k: keyId,
     ...(user !== null && { u: user }),
     ...(run !== null && { r: run }),
@@ -44,6 +45,7 @@ export function packRecord(record: UsageRecord): object {
 const RECORD = {
   j: text,
   n: count,
+  b: maybe(flag),
   k: text,
   u: maybe(text),
   r: maybe(text),
@@ -71,10 +73,11 @@ export function readRecords(tenant: string, value: string): ReadonlyArray<Stored
 type Packed = Readonly<Record<string, string & number & true>>
 
 function unpackRecord(tenant: string, atMs: number, packed: Packed): StoredUsage {
-  const { j, n, k, u, r, v, m, d, s, e, p, c, x, $, w } = packed
+  const { j, n, b, k, u, r, v, m, d, s, e, p, c, x, $, w } = packed
   return {
     job: j,
     attempt: n,
+    ...(b === true && { hedge: true as const }),
     tenant,
     keyId: k,
     user: u ?? null,

@@ -8,10 +8,12 @@ import type { JobId } from '../../../core/job.ts'
 import type { Shortfall } from '../../../core/limits.ts'
 import {
   type Attachment,
+  type Claim,
   FENCED,
   type Finished,
   type Lease,
   type Outcome,
+  type Race,
   type Work,
   type Worker,
 } from '../../../core/ports/work.ts'
@@ -218,6 +220,19 @@ export class FleetWork implements Work {
   }
 
   // ------------------------------------------------------------ ends
+
+  async hedge({ job, attempt }: Lease): Promise<Claim | null> {
+    const held = this.#held.get(job.id, attempt)
+    if (held === undefined || held.isFinishing || held.isRevoked) return null
+    return await this.#ground.bus.ask({ type: 'hedge', worker: held.seat.id, id: job.id, attempt })
+  }
+
+  raced({ job, attempt }: Lease, race: Race): void {
+    const held = this.#held.get(job.id, attempt)
+    if (held === undefined || held.isFinishing) return
+    const told = { type: 'raced', worker: held.seat.id, id: job.id, attempt, race } as const
+    this.#ground.bus.ask(told).catch(() => {}) // by its end
+  }
 
   async finish(lease: Lease, outcome: Outcome): Promise<Finished> {
     const { bus, clock } = this.#ground

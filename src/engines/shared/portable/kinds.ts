@@ -1,4 +1,5 @@
 /** The kinds of things that an engine holds: what of each travels, and what of it must arrive as it was. */
+
 import { jobOrder } from '../../../core/ids.ts'
 import { isTerminal, type Job, type JobDraft, type JobId, type JobState } from '../../../core/job.ts'
 import type { Amounts, LevelState, LevelUse, Window } from '../../../core/limits.ts'
@@ -10,6 +11,7 @@ import type { Selector } from '../../../core/ports/operations.ts'
 import type { Item, Kind } from '../../../core/ports/portable.ts'
 import type { TenantRecord } from '../../../core/ports/tenants.ts'
 import type { End } from '../../../core/record.ts'
+import type { Calls } from '../calls.ts'
 import { count, fits, flag, maybe, members, number, object, type Shape, text } from '../shape.ts'
 import { RECORD } from '../tenant-records.ts'
 import { piecesOf, type Run, recordsOf, runs } from './log.ts'
@@ -96,7 +98,7 @@ export interface WaitingJob extends Kept {
   /** What it holds until its first lease; absent: nothing. */
   readonly reservation?: Amounts
   /** Its attempt ran, and has no usage record. A store that can't book it later drops this. */
-  readonly unbooked?: { readonly attempt: number; readonly deployment: string | null }
+  readonly unbooked?: Calls & { readonly attempt: number }
 }
 
 /** What was used of a level of the limits, without what is held. In the order of kind, owner and name (UTF-8). */
@@ -331,7 +333,7 @@ export const WAITING = kind<WaitingJob>(
     notBeforeInMs: number,
     canceling: flag,
     reservation: maybe(members(AMOUNTS)),
-    unbooked: maybe(members({ attempt: count, deployment: maybe(text) })),
+    unbooked: maybe(members({ attempt: count, deployment: maybe(text), isHedge: maybe(flag), beside: maybe(text) })),
   },
   ['acceptedAtMs', 'acceptedAgoMs', 'notBeforeInMs', 'log', 'unbooked'],
   isWhole,
