@@ -4,6 +4,7 @@ import type { Output } from '../../src/cli/command.ts'
 import { run } from '../../src/cli/run.ts'
 import { systemClock as clock } from '../../src/core/clock.ts'
 import type { Intake } from '../../src/core/ports/intake.ts'
+import { clientOptions, loadKafka } from '../../src/intakes/kafka/connection.ts'
 import { openKafka } from '../../src/intakes/kafka/kafka.ts'
 import { startTestApp, type TestApp } from '../front/app.ts'
 import { addressOf } from './reading.ts'
@@ -63,6 +64,14 @@ describe.skipIf(NO_KAFKA)('sluice replay', () => {
       `sluice1 ${'x'.repeat(43)}\n${JSON.stringify({ type: 'job', id: 'job_own', draft })}\n${JSON.stringify(request)}`,
     )
     await publish('cancel', `sluice1 ${'x'.repeat(43)}\n${JSON.stringify({ type: 'cancel', id: 'job_own' })}\n`)
+    // One that its publisher dates back lies among them
+    const kafka = await loadKafka()
+    const producer = new kafka.Producer<Buffer, Buffer, Buffer, Buffer>(clientOptions(addressOf(server.port)))
+    const value = Buffer.from(JSON.stringify({ id: 'old', request }))
+    const messages = [0, 1, 2].map((partition) => ({ topic: 'sluice.text', partition, value, timestamp: 1_000n }))
+    await producer.send({ messages })
+    await producer.close()
+    for (let n = 5; n < 8; n++) await publish(`m${n}`, { request, tenant: 'acme', metadata: { page: `${n}` } })
     await pause()
     to = new Date().toISOString()
     await pause()
@@ -93,13 +102,13 @@ describe.skipIf(NO_KAFKA)('sluice replay', () => {
     const { code, text } = await replay('--dry-run', '--json')
     expect(code).toBe(0)
     expect(JSON.parse(text)).toEqual({
-      jobs: 6,
+      jobs: 9,
       conversation_turns: 1,
       others: 2,
-      models: { demo: 6 },
-      tenants: { acme: 5, beta: 1 },
+      models: { demo: 9 },
+      tenants: { acme: 8, beta: 1 },
     })
-    expect((await replay('--dry-run')).text).toContain('6 jobs would be submitted')
+    expect((await replay('--dry-run')).text).toContain('9 jobs would be submitted')
     expect(await jobs()).toEqual([])
   })
 
@@ -113,16 +122,18 @@ describe.skipIf(NO_KAFKA)('sluice replay', () => {
   it('submits them as new jobs, to another model, marked; again it goes on and doubles nothing', async () => {
     expect(await replay('--tenant', 'acme', '--model', 'talks', '--name', 'try')).toEqual({
       code: 0,
-      text: '5 submitted, 0 refused, as "try".\n',
+      text: '8 submitted, 0 refused, as "try".\n',
     })
     const made = await jobs()
-    expect(made.map(({ metadata }) => metadata['replay_of']).sort()).toEqual(['m0', 'm1', 'm2', 'm3', 'm4'])
+    expect(made.map(({ metadata }) => metadata['replay_of']).sort()).toEqual(
+      Array.from({ length: 8 }, (_, n) => `m${n}`),
+    )
     for (const { metadata, model, priority, lane } of made) {
       expect({ model, priority, lane }).toEqual({ model: 'talks', priority: 'low', lane: null })
       expect(metadata).toEqual({ replay: 'try', replay_of: `m${metadata['page']}`, page: metadata['page'] })
     }
     await replay('--tenant', 'acme', '--model', 'talks', '--name', 'try')
-    expect((await jobs()).length).toBe(5)
+    expect((await jobs()).length).toBe(8)
     await replay('--tenant', 'beta')
     expect((await jobs()).map(({ metadata, model }) => [metadata['replay_of'], model])).toContainEqual([
       'job_own',
