@@ -39,6 +39,8 @@ process.on('exit', () => {
 export interface KafkaOptions {
   /** So many more ways to it, each of which a test can cut. */
   readonly links?: number
+  /** One more way to it, with TLS, for one user alone (SCRAM-SHA-512). `keystore`: a file with key and certificate. */
+  readonly secured?: { readonly keystore: string; readonly username: string; readonly password: string }
   /** More lines of server.properties. */
   readonly config?: Readonly<Record<string, string>>
 }
@@ -48,6 +50,7 @@ export class KafkaServer {
   /** Who is connected through one of these stays on it. */
   readonly links: readonly FaultProxy[]
   readonly dir: string
+  readonly securedPort: number
   readonly #controllerPort: number
   readonly #linkPorts: readonly number[]
   readonly #options: KafkaOptions
@@ -56,12 +59,13 @@ export class KafkaServer {
   #printed = ''
 
   private constructor(
-    [port, controllerPort, ...linkPorts]: readonly number[],
+    [port, controllerPort, securedPort, ...linkPorts]: readonly number[],
     links: readonly FaultProxy[],
     options: KafkaOptions,
   ) {
     this.port = port
     this.links = links
+    this.securedPort = securedPort
     this.#controllerPort = controllerPort
     this.#linkPorts = linkPorts
     this.#options = options
@@ -71,8 +75,8 @@ export class KafkaServer {
   static async start(options: KafkaOptions = {}): Promise<KafkaServer> {
     for (let tries = 1; ; tries++) {
       const ports: number[] = []
-      for (let more = 2 + (options.links ?? 0); more > 0; more--) ports.push(await freePort())
-      const links = await Promise.all(ports.slice(2).map((port) => FaultProxy.start(port)))
+      for (let more = 3 + (options.links ?? 0); more > 0; more--) ports.push(await freePort())
+      const links = await Promise.all(ports.slice(3).map((port) => FaultProxy.start(port)))
       const server = new KafkaServer(ports, links, options)
       try {
         await server.#format()
@@ -103,7 +107,10 @@ export class KafkaServer {
     writeFileSync(this.#file, this.#properties())
     // A first character that its command line takes for no switch
     const id = `A${randomBytes(16).toString('base64url').slice(1)}`
+    const { secured } = this.#options
+    const user = secured && `SCRAM-SHA-512=[name=${secured.username},password=${secured.password}]`
     const format = ['kafka.tools.StorageTool', 'format', '-t', id, '-c', this.#file]
+    if (user !== undefined) format.push('--add-scram', user)
     await promisify(execFile)('java', [...JAVA, '-cp', CLASS_PATH, ...format], { timeout: START_MS })
   }
 
@@ -140,6 +147,8 @@ export class KafkaServer {
 
   #properties(): string {
     const [own, controller] = [`127.0.0.1:${this.port}`, `127.0.0.1:${this.#controllerPort}`]
+    const { secured } = this.#options
+    const tls = secured === undefined ? '' : `,SECURED://127.0.0.1:${this.securedPort}`
     const links = this.#linkPorts.map((port, i) => `,LINK${i}://127.0.0.1:${port}`)
     const told = this.links.map(({ port }, i) => `,LINK${i}://127.0.0.1:${port}`)
     const kinds = links.map((_, i) => `,LINK${i}:PLAINTEXT`)
@@ -147,11 +156,11 @@ export class KafkaServer {
       'process.roles': 'broker,controller',
       'node.id': '1',
       'controller.quorum.voters': `1@${controller}`,
-      listeners: `PLAINTEXT://${own},CONTROLLER://${controller}${links.join('')}`,
-      'advertised.listeners': `PLAINTEXT://${own}${told.join('')}`,
+      listeners: `PLAINTEXT://${own},CONTROLLER://${controller}${links.join('')}${tls}`,
+      'advertised.listeners': `PLAINTEXT://${own}${told.join('')}${tls}`,
       'inter.broker.listener.name': 'PLAINTEXT',
       'controller.listener.names': 'CONTROLLER',
-      'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT${kinds.join('')}`,
+      'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURED:SASL_SSL${kinds.join('')}`,
       'log.dirs': join(this.dir, 'data'),
       'auto.create.topics.enable': 'false',
       'group.initial.rebalance.delay.ms': '0',
@@ -173,6 +182,13 @@ export class KafkaServer {
       'num.io.threads': '2',
       'num.network.threads': '2',
       'background.threads': '2',
+      ...(secured !== undefined && {
+        'listener.name.secured.ssl.keystore.type': 'PEM',
+        'listener.name.secured.ssl.keystore.location': secured.keystore,
+        'listener.name.secured.sasl.enabled.mechanisms': 'SCRAM-SHA-512',
+        'listener.name.secured.scram-sha-512.sasl.jaas.config':
+          'org.apache.kafka.common.security.scram.ScramLoginModule required;',
+      }),
       ...this.#options.config,
     }
     return Object.entries(lines)

@@ -1,4 +1,5 @@
 /** The Kafka client: loaded when it is used, and how it reaches the brokers. */
+import { isIP } from 'node:net'
 import type { BaseOptions } from '@platformatic/kafka'
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
@@ -32,6 +33,7 @@ export interface KafkaSasl {
 export const KAFKA_PACKAGE = '@platformatic/kafka'
 export const KAFKA_VERSION = '2.12.1'
 
+const PORT = /:\d+$/
 const CONNECT_MS = 4_000
 /** Of one request, and so of one try. */
 export const REQUEST_MS = 8_000
@@ -67,19 +69,33 @@ export function clientOptions({ brokers, tls, sasl }: KafkaAddress): BaseOptions
         ...(tls.cert !== null && { cert: tls.cert }),
         ...(tls.key !== null && { key: tls.key }),
       },
-      tlsServerName: true,
+      // An address is no name
+      tlsServerName: brokers.some((broker) => isIP(broker.replace(PORT, '').replace(/^\[|\]$/g, '')) === 0),
     }),
     ...(sasl !== null && { sasl }),
   }
 }
 
-/** An error of the client as one line, without what it has of ours in it. */
+/** What is at the bottom of an error of the client, as one line: the broker's name for it, or the system's. */
 export function reasonOf(error: unknown): string {
-  const all = [error, ...((error as AggregateError).errors ?? [])] as Array<Error & { readonly apiId?: string }>
-  const deepest = all.flatMap((each) => (each instanceof AggregateError ? [each, ...each.errors] : [each])).at(-1)!
-  const cause = (deepest.cause ?? deepest) as Error & { readonly apiId?: string; readonly code?: string }
-  return String(cause.apiId ?? cause.code ?? cause.message).slice(0, 200)
+  const { errors = [], cause, apiId, code, message } = Object(error) as Layer
+  const below = errors.at(-1) ?? cause
+  if (below !== undefined && below !== null && below !== error) return reasonOf(below)
+  const name = apiId ?? (code?.startsWith(CLIENT_CODE) === false ? code : null)
+  return (name ?? message ?? 'unknown').slice(0, MAX_REASON)
 }
+
+interface Layer {
+  readonly errors?: readonly unknown[]
+  readonly cause?: unknown
+  readonly apiId?: string
+  readonly code?: string
+  readonly message?: string
+}
+
+/** Says less than its message does. */
+const CLIENT_CODE = 'PLT_'
+const MAX_REASON = 200
 
 /** Is there an error with this `member` in what the client threw, at any depth? */
 export function hasError(error: unknown, member: string, value: unknown): boolean {

@@ -53,12 +53,16 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
     { name: deadTopicOf(prefix, pool), partitions: 1 },
   ])
   let why: SluiceError | null = unavailable()
+  let isTold = false
   let hasTopics = false
   let reads: readonly Reader[] = []
   const change = (error: SluiceError | null): void => {
     const before = why
     why = error
-    if ((before === null) !== (error === null)) options.onChange(error)
+    // At the start nobody has been told of anything
+    if (isTold && (before === null) === (error === null)) return
+    isTold = true
+    options.onChange(error)
   }
   const publisher = new Publisher({
     kafka,
