@@ -258,14 +258,16 @@ describe('the route of a job', () => {
     expect(leadOf(route, ['a', 'b'], true)).toBe(
       'It went to a, then b. One like it would go to b now: least-wait picks where the answer is expected soonest.',
     )
-    expect(leadOf(route, [], false)).toMatch(/^It would go to b now/)
+    expect(leadOf(route, [], false)).toMatch(/^Were it its turn, it would go to b now/)
     expect(leadOf({ ...route, steps: [{ ...step, cached_at: 'b' }] }, [], false)).toBe(
-      'It would go to b now: it has read this beginning last.',
+      'Were it its turn, it would go to b now: it has read this beginning last.',
     )
     const alone = { ...step, deployments: step.deployments.slice(0, 2) }
-    expect(leadOf({ ...route, steps: [alone] }, [], false)).toBe('It would go to b now: no other is open to it.')
+    expect(leadOf({ ...route, steps: [alone] }, [], false)).toBe(
+      'Were it its turn, it would go to b now: no other is open to it.',
+    )
     expect(leadOf({ ...route, deployment: null, own_key: true }, [], false)).toBe(
-      'It would wait now: no deployment is open to it. With the tenant’s own key.',
+      'Were it its turn, it would wait now: no deployment is open to it. With the tenant’s own key.',
     )
     expect(leadOf({ ...route, refused: { message: 'The tenant is stopped.' } }, ['a'], true)).toBe(
       'It went to a. One like it would be refused now: The tenant is stopped.',

@@ -40,7 +40,7 @@ const PICKS: Readonly<Record<string, string>> = {
 export function leadOf(route: Route, went: readonly string[], isOver: boolean): string {
   const { refused, deployment, own_key: ownKey, steps } = route
   const past = went.length === 0 ? '' : `It went to ${went.join(', then ')}. `
-  const who = isOver || went.length > 0 ? 'One like it' : 'It'
+  const who = isOver || went.length > 0 ? 'One like it' : 'Were it its turn, it'
   const last = steps.at(-1)
   const open = last?.deployments.filter(({ why }) => why === null) ?? []
   const why =
