@@ -1,8 +1,8 @@
 /** The runs of main.ts, in small: whole with npm run test:fleet. */
 import { expect, it } from 'vitest'
+import { isHere } from '../deploy/proxy.ts'
 import { DEEP } from '../depth.ts'
 import { NO_REDIS } from '../redis/server.ts'
-import { NO_NGINX } from './front.ts'
 import { quantile, runMass } from './mass.ts'
 import { runRoll } from './roll.ts'
 
@@ -30,7 +30,7 @@ it.skipIf(NO_REDIS || !DEEP)(
   240_000,
 )
 
-it.skipIf(NO_REDIS || NO_NGINX || !DEEP)(
+it.skipIf(NO_REDIS || !isHere('nginx') || !DEEP)(
   'Redis: a rolling restart to the next version, behind nginx, under load: no request fails',
   async () => {
     const { served, faults } = await runRoll({ streams: 60, tokens: 30, tokenMs: 100, toNext: true, log })

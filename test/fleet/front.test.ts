@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, it } from 'vitest'
-import { Front, NO_NGINX } from './front.ts'
+import { FrontProxy, isHere } from '../deploy/proxy.ts'
 
 const open: Array<() => unknown> = []
 afterEach(async () => {
@@ -20,8 +20,8 @@ async function hiccup(): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-it.skipIf(NO_NGINX)('gateways that each broke one connection are asked again at once', async () => {
-  const front = await Front.start([await hiccup(), await hiccup()])
+it.skipIf(!isHere('nginx'))('gateways that each broke one connection are asked again at once', async () => {
+  const front = await FrontProxy.start('nginx', [await hiccup(), await hiccup()])
   open.push(() => front.close())
   const ask = async (): Promise<number> => (await fetch(front.url, { method: 'POST' })).status
   expect([await ask(), await ask()]).toEqual([502, 502])

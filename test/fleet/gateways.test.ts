@@ -5,13 +5,13 @@ import type { Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
 import { connect } from '../../client/src/index.ts'
+import { FrontProxy, isHere } from '../deploy/proxy.ts'
 import { DEEP } from '../depth.ts'
 import { freePort } from '../free-port.ts'
 import { expectInTime } from '../in-time.ts'
 import { type Logged, recordsOfFrames, recordsOfSse } from '../protocol/log.ts'
 import { openPeer, type Peer } from '../protocol/peer.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
-import { Front, NO_NGINX } from './front.ts'
 import { ADMIN_KEY, KEY, Member, type Role } from './member.ts'
 
 const MODELS = [{ name: 'demo', provider: 'demo' }]
@@ -131,12 +131,12 @@ describe.skipIf(NO_REDIS)('Redis: gateways that go', () => {
     },
   )
 
-  it.skipIf(NO_NGINX || !DEEP).each(['websocket', 'sse'] as const)(
+  it.skipIf(!isHere('nginx') || !DEEP).each(['websocket', 'sse'] as const)(
     'a client over %s whose gateway was killed has the next token within 2 s, at another',
     async (transport) => {
       const [a] = await Promise.all([start('gateway'), start('worker')])
       const port = await freePort()
-      const front = await Front.start([a.port, port])
+      const front = await FrontProxy.start('nginx', [a.port, port])
       const states: string[] = []
       const client = connect({ url: front.url, key: KEY, transport, onState: (state) => states.push(state) })
       try {

@@ -7,9 +7,9 @@ import OpenAI from 'openai'
 import { connect, type Sluice } from '../../client/src/index.ts'
 import { speak } from '../../src/routing/providers/demo/answer.ts'
 import { readScript } from '../../src/routing/providers/demo/script.ts'
+import { FrontProxy } from '../deploy/proxy.ts'
 import { freePort } from '../free-port.ts'
 import { RedisServer } from '../redis/server.ts'
-import { Front } from './front.ts'
 import { KEY, Member, type Role } from './member.ts'
 
 export interface RollOptions {
@@ -64,7 +64,7 @@ export async function runRoll(options: RollOptions): Promise<RollReport> {
     models: [{ name: 'demo', provider: 'demo' }],
   }
   const members: Member[] = []
-  let front: Front | null = null
+  let front: FrontProxy | null = null
   let load: Load | null = null
   try {
     const ports = [await freePort(), await freePort()]
@@ -77,7 +77,7 @@ export async function runRoll(options: RollOptions): Promise<RollReport> {
         isNext,
       })
     for (let i = 0; i < ROLES.length; i++) members.push(await start(i, false))
-    front = await Front.start(ports)
+    front = await FrontProxy.start('nginx', ports)
     load = new Load(front.url, options)
     load.start(streams)
     await load.moves()
