@@ -46,6 +46,9 @@ export function startWorker(
       hasOther: ({ kind, model }, name) =>
         catalogue.resolve(model)?.deployments.some((other) => other.name !== name && other.kinds.includes(kind)) ??
         false,
+      hasInstead: ({ model, instead = [] }) =>
+        catalogue.resolve(model)?.fallbacks.contentPolicy.some((name) => instead.some((one) => one.model === name)) ??
+        false,
       replay: createReplays({ log, clock }),
       open: (lease) => log.open(lease),
       read: (job, afterSeq, maxBytes) => log.read(job, afterSeq, maxBytes),

@@ -33,6 +33,7 @@ function setUp() {
       hasOther: () => false,
       hedge: () => Promise.resolve(null),
       raced() {},
+      hasInstead: () => false,
       deployment: () => deployment,
       replay: () => deployment,
       open: () => ({ epoch: 1, head: 0, pendingBytes: 0, append() {}, noteFirstText() {}, flushed: async () => {} }),

@@ -16,6 +16,8 @@ export interface RunDeps {
   readonly deployment: (name: string, tenant: TenantId) => Deployment | null
   /** Could another deployment answer this job, as far as is configured? */
   readonly hasOther: (job: Job, deployment: string) => boolean
+  /** May another model answer it where its own one's policy does not? */
+  readonly hasInstead: (job: Job) => boolean
   /** Where a claim with a source leads. */
   readonly replay: (source: JobId) => Deployment
   /** Opens the log for the lease's attempt. Throws what fences it. */

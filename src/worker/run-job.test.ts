@@ -207,6 +207,7 @@ function setUp(
         },
         {
           deployment: (name) => catalogue.deployment(name),
+          hasInstead: () => false,
           hasOther: (_job, name) => deployments.length > 1 && name !== 'none',
           hedge: () => Promise.resolve(null),
           raced() {},

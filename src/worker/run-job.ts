@@ -36,7 +36,7 @@ import type { Cost } from '../core/usage-record.ts'
 import { wireUsage } from '../core/wire.ts'
 import { AttemptLog, STOPPED } from './attempt-log.ts'
 import { endOf } from './call-end.ts'
-import { endsAnswer, rewrite } from './chunks.ts'
+import { endsAnswer, isFiltered, rewrite } from './chunks.ts'
 import { finishing } from './cut.ts'
 import { msPerToken, type Pace, thousandths, ttftPartsOf, UNKNOWN } from './measured.ts'
 import { Meter } from './meter.ts'
@@ -97,6 +97,8 @@ export class Run implements ProviderSink {
   #settled = false
   /** Its finish threw, and it was ended as failed. */
   #hasFailed = false
+  /** It ended by its provider's policy before anything was shown, and another model may answer instead. */
+  readonly #withheld: Bytes[] = []
   /** Holds the beginning back; null: it goes to the log as it comes. */
   #trial: Trial | null = null
   /** Later attempts' chunks take the first one's identity. */
@@ -372,25 +374,42 @@ export class Run implements ProviderSink {
 
   #take(payloads: readonly Bytes[]): void {
     const before = this.#meter.tokens
-    const records: Bytes[] = []
+    const taken: Bytes[] = []
     for (let payload of payloads) {
       this.#answerBytes += payload.length
       const kind = this.#meter.see(payload)
       if (kind === 'usage') {
         // What is told of a continued answer is of all of it
         if (this.#isContinued) this.#usageTold = payload
-        else records.push(usageRecord(payload))
+        else taken.push(usageRecord(payload))
         continue
       }
       if (kind === 'opening' && this.#dropOpening) continue
       if (this.#identity !== null) payload = rewrite(payload, this.#identity)
       this.#lastChunk = payload
-      records.push(payload)
+      taken.push(payload)
     }
+    const records = this.#released(taken, this.#meter.shown)
+    if (records === null) return
     this.#last = records
     const tokens = this.#meter.tokens - before
     if (this.#trial === null) this.#append(records, tokens)
     else this.#trial.take(records, tokens)
+  }
+
+  /** What goes on to the log now; null: nothing does, while this may be the end of a refusal. */
+  #released(records: readonly Bytes[], isShown: boolean): readonly Bytes[] | null {
+    const withheld = this.#withheld
+    if (withheld.length === 0 && (isShown || !records.some(isFiltered) || !this.#isReplaceable)) return records
+    withheld.push(...records)
+    return isShown ? withheld.splice(0) : null
+  }
+
+  /** Nothing of the answer is out, and its own model refuses it. */
+  get #isReplaceable(): boolean {
+    const { job, claim } = this.lease
+    const { model = job.model, source } = claim
+    return !this.#textShown && source === undefined && model === job.model && this.#deps.hasInstead(job)
   }
 
   /** What is held back has been counted: a deployment that is left for another has cost what it made. */
@@ -419,10 +438,12 @@ export class Run implements ProviderSink {
       const identity = this.#identity
       const record =
         identity === null ? documentRecord(document) : chunkBytesOf(document, (chunk) => ({ ...chunk, ...identity }))
-      this.#last = [record]
+      const records = this.#released([record], false)
+      if (records === null) return
+      this.#last = records
       this.#lastChunk = document
       this.#isWhole = !this.#textShown
-      this.#append([record], this.#meter.tokens - before, true)
+      this.#append(records, this.#meter.tokens - before, true)
     } catch (thrown) {
       this.#giveUp(thrown)
     }
@@ -553,7 +574,8 @@ export class Run implements ProviderSink {
 
   /** The answer ends where it is. One that has come to its end is left to its usage, which is still to come. */
   cut(cause: Shortfall): void {
-    if (this.#isOver) return
+    // Of a refusal nothing more comes
+    if (this.#isOver || this.#withheld.length > 0) return
     try {
       const isSpared = this.#isSpared
       this.#isSpared = this.#last.some(endsAnswer)
@@ -589,12 +611,19 @@ export class Run implements ProviderSink {
     if (this.#cut !== null && end.kind === 'aborted') return this.#endCut(this.#cut)
     switch (end.kind) {
       case 'done':
-        return this.#done()
+        return this.#withheld.length === 0 ? this.#done() : this.#refused()
       case 'aborted':
         return this.#failedBy(new Error('the provider aborted a call that nobody had stopped'))
       case 'failed':
         return this.#failed(end)
     }
+  }
+
+  /** What it cost its provider told. */
+  #refused(): Outcome {
+    const message = "The model provider's policy ended the answer before it began."
+    const error = new SluiceError('provider_rejected', { upstreamCode: 'content_filter', message })
+    return { kind: 'failed', error, retry: false, textShown: false, ...this.#spent() }
   }
 
   /** After text was shown it is tried again only as the job's policy allows. */

@@ -1,8 +1,9 @@
 /** Another model in the place of one that fails: who may use it, what it costs, and how soon it answers. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type MockServer, startMock } from '../../src/mock/server.ts'
+import { chunk, RawUpstream, response, stream } from '../../src/routing/providers/testing/upstream.ts'
 import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, chat, request, send } from './wire.ts'
 
@@ -99,4 +100,77 @@ it('answers at once, however many deployments fail before, and for as long as th
   expect(mock.stats.requests).toBe(40)
   // They are left alone in time
   expect(failed).toBeLessThan(80)
+})
+
+describe('a refusal inside a 200, before any text', () => {
+  const upstream = new RawUpstream()
+  beforeEach(() => upstream.listen())
+  afterEach(() => upstream.stop())
+
+  const event = (value: { type: string }): string => `event: ${value.type}\ndata: ${JSON.stringify(value)}\n\n`
+  const sse = (text: string): string => response('200 OK', text).replace('application/json', 'text/event-stream')
+  const usage = { input_tokens: 3, output_tokens: 1 }
+  const message = { id: 'msg_1', type: 'message', role: 'assistant', model: 'm', content: [], usage }
+  const anthropic = [
+    { type: 'message_start', message: { ...message, stop_reason: null } },
+    { type: 'message_delta', delta: { stop_reason: 'refusal' }, usage },
+    { type: 'message_stop' },
+  ]
+  const blocked = {
+    promptFeedback: { blockReason: 'SAFETY' },
+    usageMetadata: { promptTokenCount: 3, totalTokenCount: 3 },
+  }
+  const safety = { candidates: [{ finishReason: 'SAFETY', index: 0 }], usageMetadata: blocked.usageMetadata }
+  const FILTERED = {
+    ...{ id: 'c', object: 'chat.completion', created: 1, model: 'm' },
+    choices: [{ index: 0, message: { role: 'assistant', content: '' }, finish_reason: 'content_filter' }],
+    usage: { prompt_tokens: 3, completion_tokens: 0, total_tokens: 3 },
+  }
+
+  it.each([
+    [
+      'of a stream',
+      'openai-compatible',
+      true,
+      stream(chunk('{"role":"assistant","content":""}'), chunk('{}', '"content_filter"'), '[DONE]'),
+    ],
+    ['of a document', 'openai-compatible', false, response('200 OK', JSON.stringify(FILTERED))],
+    ["Anthropic's", 'anthropic', true, sse(anthropic.map(event).join(''))],
+    [
+      "Anthropic's, of a document",
+      'anthropic',
+      false,
+      response('200 OK', JSON.stringify({ ...message, stop_reason: 'refusal' })),
+    ],
+    ["Google's, of the prompt", 'google', true, sse(`data: ${JSON.stringify(blocked)}\n\n`)],
+    ["Google's, of the answer", 'google', true, sse(`data: ${JSON.stringify(safety)}\n\n`)],
+    ["Google's, of a document", 'google', false, response('200 OK', JSON.stringify(blocked))],
+  ])('%s: its fallback answers, unseen, and without one it is passed on', async (_what, provider, streams, bytes) => {
+    upstream.says(bytes)
+    const deployment = { provider, model: 'x', base_url: `${upstream.url}/v1`, api_key: { env: 'KEY' } }
+    app = await startTestApp(
+      {},
+      {
+        models: [
+          { name: 'm', ...deployment, deployment: 'strict', fallbacks: { content_policy: ['other'] } },
+          { name: 'alone', ...deployment, deployment: 'alone' },
+          { name: 'other', model: 'mock-n5', ...at(mock.url) },
+        ],
+      },
+      { KEY: 'a-key' },
+    )
+    const asked = async (model: string): Promise<string> => {
+      const body = JSON.stringify({ ...chat(PROMPT), model, stream: streams })
+      const headers = { authorization: `Bearer ${app.key}` }
+      const answer = await send(app.port, request('POST', '/v1/chat/completions', headers, body))
+      expect(answer.status, answer.body).toBe(200)
+      return answer.body
+    }
+    const alone = await asked('alone')
+    expect(alone).toContain('"content_filter"')
+    const replaced = await asked('m')
+    expect(replaced).not.toContain('content_filter')
+    expect(replaced).toContain('"stop"')
+    expect(mock.stats.requests).toBe(1)
+  })
 })
