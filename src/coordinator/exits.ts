@@ -78,11 +78,12 @@ export class Exits {
     if (told.kind === 'done') this.#plan.answered(notes, told.attemptUsage ?? told.usage, told.timing, now)
     if (told.kind !== 'failed') return told
     const refused = told.textShown === true ? null : refusedBy(told.error)
-    const isInstead = refused !== null && this.#plan.hasInstead(notes, refused)
-    const outcome: typeof told = isInstead ? { ...told, retry: 'elsewhere' } : told
+    const isTooLong = refused === 'contextWindow' && this.#plan.hasLarger(notes)
+    const isInstead = !isTooLong && refused !== null && this.#plan.hasInstead(notes, refused)
+    const outcome: typeof told = isInstead || isTooLong ? { ...told, retry: 'elsewhere' } : told
     const { code, retryAfterMs } = outcome.error
     const elsewhere = outcome.retry === 'elsewhere'
-    const failure = { code, retryAfterMs, elsewhere, refused: isInstead ? refused : null }
+    const failure = { code, retryAfterMs, elsewhere, refused: isInstead ? refused : null, isTooLong }
     const { failedAt, coolingMs } = this.#plan.failed(notes, failure, now)
     notes.failedAt = failedAt
     if (coolingMs !== null && coolingMs >= NOTICED_COOL_MS)

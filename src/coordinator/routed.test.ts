@@ -73,6 +73,32 @@ it('a refusal is final where no other model is named for it, or its text was see
   expect(coordinator.finish('1', 2, refused('context_length_exceeded'), 10)).toEqual({ kind: 'ended', state: 'failed' })
 })
 
+it('a prompt that is too long where it was sent goes to the larger ones of the group, and then to the fallback', () => {
+  const windows = { a: 4_000, b: 4_000, c: 32_000, d: null }
+  const deployments = Object.entries(windows).map(([name, contextTokens], order) =>
+    deployment(name, { contextTokens, order }),
+  )
+  const fallbacks = { general: [], contextWindow: ['long'], contentPolicy: [] }
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments, fallbacks }, ...INSTEAD.slice(1)])
+  coordinator.submit(job('1'), 0)
+  const tried: string[] = []
+  for (let attempt = 1; attempt <= 4; attempt++) {
+    tried.push(lease(attempt * 1_000)[0].claim.deployment)
+    const outcome = attempt < 4 ? refused('context_length_exceeded') : done()
+    coordinator.finish('1', attempt, outcome, attempt * 1_000 + 1)
+  }
+  expect(tried).toEqual(['a', 'c', 'd', 'l'])
+  expect(coordinator.state('1')).toBe(null)
+})
+
+it('those that are alike are not asked: the client gets the refusal', () => {
+  const deployments = [deployment('a'), deployment('b')]
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments }])
+  coordinator.submit(job('1', { instead: [] }), 0)
+  lease()
+  expect(coordinator.finish('1', 1, refused('context_length_exceeded'), 1)).toMatchObject({ state: 'failed' })
+})
+
 const LIMITED: PlanModel[] = [{ name: 'chat', deployments: [deployment('a', { tokensPerMinute: 1_000 })] }]
 
 it('a job that its provider has no room for waits, and runs when there is some', () => {

@@ -30,7 +30,7 @@ import { Deciding, type MayAnswer } from './deciding.ts'
 import { DeploymentState } from './deployment.ts'
 import { failedThere, neverThere, refusedFor, withFailure } from './failed-at.ts'
 import type { QuotaHold } from './quota.ts'
-import { fitFor, insteadFor, isTooLong, placesOf, type Route, routeOf } from './route.ts'
+import { fitFor, insteadFor, isLarger, isTooLong, placesOf, type Route, routeOf } from './route.ts'
 import { workOf } from './speed.ts'
 import { type Traced, traceOf } from './trace.ts'
 import type { Cooling, Waiting } from './waiting.ts'
@@ -43,6 +43,8 @@ export interface Failure {
   readonly elsewhere: boolean
   /** Its model does not take such a request; null: it may. */
   readonly refused?: Refused | null
+  /** Its prompt is too long for it; a larger one of the group may take it. */
+  readonly isTooLong?: boolean
 }
 
 /** What a job takes of a deployment, from its lease to its end. */
@@ -370,7 +372,7 @@ export class Plan {
   /** Learns from one that failed. Returns where the job failed now, and how long the deployment is newly left alone. */
   failed(
     { job, failedAt, call }: Planned,
-    { code, retryAfterMs, elsewhere, refused = null }: Failure,
+    { code, retryAfterMs, elsewhere, refused = null, isTooLong = false }: Failure,
     now: number,
   ): { readonly failedAt: FailedAt; readonly coolingMs: number | null } {
     const { state, model, fromMono } = call as Call
@@ -385,8 +387,22 @@ export class Plan {
         state.speed.failed(now)
       }
     }
+    if (isTooLong) {
+      const names = this.#index.find(model)![job.kind].all.filter((one) => !isLarger(one, state))
+      return { coolingMs, failedAt: names.reduce((all, { name }) => withFailure(all, name, true), failedAt) }
+    }
     const isNoted = isBlamed || elsewhere || refused !== null
     return { coolingMs, failedAt: isNoted ? withFailure(failedAt, state.name, elsewhere, refused) : failedAt }
+  }
+
+  /** Has its group one whose context is larger than where it ran? */
+  hasLarger({ job, failedAt, call }: Planned): boolean {
+    const { state, model } = call as Call
+    const group = this.#index.find(model)?.[job.kind]
+    if (group === undefined || state.settings === null) return false
+    return fitFor(group, job).some(
+      (one) => isLarger(one, state) && !neverThere(failedAt, one.name) && !this.#isDrained(one.name),
+    )
   }
 
   /** Is there another model for what this one refuses? */

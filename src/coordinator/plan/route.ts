@@ -50,6 +50,12 @@ function groupOf(states: readonly DeploymentState[], kind: JobKind): Group {
 
 const contextOf = ({ settings }: DeploymentState): number => settings?.contextTokens ?? Infinity
 
+/** Is its context larger, or may it be, where only one of the two is known? */
+export function isLarger(one: DeploymentState, than: DeploymentState): boolean {
+  const [own, other] = [one.settings?.contextTokens ?? null, than.settings?.contextTokens ?? null]
+  return own === null ? other !== null : other === null || own > other
+}
+
 /** Why a deployment can't serve a job, whatever happens; null: it can. */
 export type Unfit = 'tags' | 'abilities' | 'context'
 
