@@ -15,6 +15,7 @@ interface Candidate {
   readonly ttft_ms: number | null
   readonly error_rate: number
   readonly headroom: number
+  readonly hedge_after_ms: number | null
 }
 
 interface Trace {
@@ -98,6 +99,9 @@ function* explained({ refused, own_key: ownKey, steps, deployment, ...tokens }: 
   }
   const what = `${tokens.prompt_tokens} tokens in, about ${tokens.output_tokens} out`
   yield deployment === null ? `It would wait in line (${what}).` : `It would go to ${deployment} (${what}).`
+  const at = steps.flatMap(({ deployments }) => deployments).find((one) => one.deployment === deployment)
+  if (at?.hedge_after_ms != null)
+    yield `As a stream that has shown nothing after ${Math.round(at.hedge_after_ms)} ms it gets a second call.`
 }
 
 const number = (value: number | null): string => (value === null ? '-' : String(Math.round(value)))

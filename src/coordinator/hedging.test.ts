@@ -271,6 +271,13 @@ it('after the percentile of its own first texts, once enough of them are known, 
   expect(after(() => 20)).toBe(100)
 })
 
+it('is told where a route is explained', () => {
+  const stage = new Stage([deployment('a'), deployment('b', { hedge: null })])
+  const ask = { model: 'chat', kind: 'chat', promptTokens: 1, maxOutputTokens: 1, draw: 'x' } as const
+  const { steps } = stage.it.explain(ask, 0)
+  expect(steps[0].deployments.map(({ hedgeAfterMs }) => hedgeAfterMs)).toEqual([500, null])
+})
+
 it('one that is outrun three times in a row comes after the others', () => {
   const stage = new Stage([deployment('a'), deployment('b')], {})
   const went: string[] = []

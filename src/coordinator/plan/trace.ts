@@ -45,6 +45,7 @@ function stepOf(
         score: Number.isFinite(score) ? score : null,
         expectedMs: expectedMs(one, ask),
         ...{ ttftMs, tpotMs, errorRate: one.speed.errors, headroom: one.quota.headroom(now) },
+        hedgeAfterMs: group.length > 1 ? one.hedgeAfterMs : null,
       }
     }),
     chosen: chosen?.name ?? null,

@@ -126,6 +126,8 @@ export interface RouteCandidate {
   readonly errorRate: number
   /** Share of its requests or tokens a minute that is left, 0 to 1. */
   readonly headroom: number
+  /** A call of it that has shown nothing gets a second one, ms; null: never, or not known yet. Absent: as null. */
+  readonly hedgeAfterMs?: number | null
 }
 
 export type RouteOut =

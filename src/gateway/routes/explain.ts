@@ -124,6 +124,7 @@ const candidateView = (one: RouteCandidate): JsonRecord => ({
   tpot_ms: rounded(one.tpotMs),
   error_rate: rounded(one.errorRate),
   headroom: rounded(one.headroom),
+  hedge_after_ms: rounded(one.hedgeAfterMs ?? null),
 })
 
 /** Three digits after the point; what is no number is null in JSON. */
