@@ -380,3 +380,91 @@ describe('what would be wrong, and not be noticed', () => {
     expect(err).toContain('keys[0] (a).spend: 12.5 of its budget are used')
   })
 })
+
+describe('clouds', () => {
+  const entry = (model: string, params = '') =>
+    `  - { model_name: m, litellm_params: { model: "${model}"${params && `, ${params}`} } }\n`
+  const AWS = `aws_access_key_id: ${CANARY}, aws_secret_access_key: os.environ/SECRET_OF_AWS`
+
+  it('Bedrock and Vertex, with their credentials by reference, load', async () => {
+    const { code, out, err } = await imported(
+      `model_list:\n${[
+        entry('bedrock/converse/us.anthropic.claude-sonnet-4-5-20250929-v1:0', `${AWS}, aws_region_name: us-east-1`),
+        entry('bedrock/eu-west-1/amazon.nova-lite-v1:0', `${AWS}, aws_session_token: ${CANARY}t`),
+        entry('bedrock/amazon.nova-pro-v1:0', `api_key: ${CANARY}b, aws_region_name: us-west-2`),
+        entry('vertex_ai/gemini-2.5-pro', 'vertex_project: my-project, vertex_location: europe-west1'),
+        entry('vertex_ai/gemini-2.5-flash', 'vertex_project: p-1, vertex_credentials: /etc/keys/vertex.json'),
+        entry('vertex_ai/gemini-2.5-flash', `api_key: ${CANARY}v`),
+      ].join('')}`,
+    )
+    expect([code, err]).toEqual([0, err])
+    expect(out + err).not.toContain('canary')
+    const pair = { access_key_id: { env: 'AWS_ACCESS_KEY_ID' }, secret_access_key: { env: 'SECRET_OF_AWS' } }
+    const bedrock = { name: 'm', provider: 'bedrock' }
+    const vertex = { name: 'm', provider: 'vertex' }
+    expect(parse(out).models).toEqual([
+      { ...bedrock, region: 'us-east-1', ...pair, model: 'us.anthropic.claude-sonnet-4-5-20250929-v1:0' },
+      {
+        ...bedrock,
+        ...{
+          region: 'eu-west-1',
+          ...pair,
+          session_token: { env: 'AWS_SESSION_TOKEN' },
+          model: 'amazon.nova-lite-v1:0',
+        },
+      },
+      {
+        ...bedrock,
+        ...{ region: 'us-west-2', api_key: { env: 'AWS_BEARER_TOKEN_BEDROCK' }, model: 'amazon.nova-pro-v1:0' },
+      },
+      { ...vertex, project: 'my-project', region: 'europe-west1', model: 'gemini-2.5-pro' },
+      {
+        ...vertex,
+        ...{
+          project: 'p-1',
+          region: 'us-central1',
+          credentials_file: '/etc/keys/vertex.json',
+          model: 'gemini-2.5-flash',
+        },
+      },
+      { ...vertex, api_key: { env: 'GOOGLE_VERTEX_API_KEY' }, model: 'gemini-2.5-flash' },
+    ])
+    expect(load(out).config.models.map(({ provider }) => provider)).toHaveLength(6)
+  })
+
+  it('what has no counterpart is said, each by its name; what can not be served is left out', async () => {
+    const { code, out, err } = await imported(
+      `model_list:\n${[
+        entry(
+          'bedrock/amazon.nova-lite-v1:0',
+          'aws_region_name: us-east-1, aws_role_name: "arn:x", aws_profile_name: p',
+        ),
+        entry('bedrock/amazon.nova-lite-v1:0', AWS),
+        entry('bedrock/x', `${AWS}, aws_region_name: os.environ/NOT_SET_HERE`),
+        entry('vertex_ai/gemini-2.5-pro', `vertex_project: p-1, vertex_credentials: '{"private_key":"${CANARY}"}'`),
+        entry('vertex_ai/claude-sonnet-4-5', 'vertex_project: p-1'),
+        entry('vertex_ai/gemini-2.5-pro'),
+      ].join('')}`,
+    )
+    expect(code, err).toBe(0)
+    expect(out + err).not.toContain('canary')
+    for (const told of [
+      /\[0\]\.litellm_params: LiteLLM takes AWS's own chain/,
+      /\[0\]\.litellm_params\.aws_role_name: roles, profiles/,
+      /\[0\]\.litellm_params\.aws_profile_name: roles, profiles/,
+      /\[1\]\.litellm_params: Bedrock needs a region/,
+      /\[2\]\.litellm_params\.aws_region_name: NOT_SET_HERE is not set here/,
+      /\[3\]\.litellm_params\.vertex_credentials: credentials are a file/,
+      /\[4\]\.litellm_params: of Vertex's models, Google's own/,
+      /\[5\]\.litellm_params: Vertex needs a project/,
+    ])
+      expect(err).toMatch(told)
+    expect(parse(out).models).toEqual([
+      {
+        ...{ name: 'm', provider: 'bedrock', region: 'us-east-1', model: 'amazon.nova-lite-v1:0' },
+        ...{ access_key_id: { env: 'AWS_ACCESS_KEY_ID' }, secret_access_key: { env: 'AWS_SECRET_ACCESS_KEY' } },
+      },
+      { name: 'm', provider: 'vertex', project: 'p-1', region: 'us-central1', model: 'gemini-2.5-pro' },
+    ])
+  })
+})

@@ -1,6 +1,7 @@
 /** `model_list`: each entry as one of Sluice's `models`. Pure. */
 import { LEAVES } from '../../config/leaves.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
+import { bedrockOf, CLOUD_PARAMS, type CloudPlace, vertexOf } from './clouds.ts'
 import {
   countOf,
   leftOut,
@@ -52,6 +53,7 @@ const NEEDLESS = new Set([
   'merge_reasoning_content_in_choices',
 ])
 const READ = new Set([
+  ...CLOUD_PARAMS,
   ...['model', 'custom_llm_provider', 'litellm_credential_name', 'api_key', 'api_base', 'base_url', 'api_version'],
   ...['rpm', 'tpm', 'weight', 'order', 'max_parallel_requests', 'timeout', 'stream_timeout', 'tags', 'region_name'],
   ...['input_cost_per_token', 'output_cost_per_token', 'cache_read_input_token_cost', 'extra_headers', 'headers'],
@@ -88,6 +90,10 @@ function noteInfo(info: JsonRecord, at: string, notes: Notes): void {
   }
 }
 
+type Cloud = (model: string, params: JsonRecord, at: string, reading: Reading) => CloudPlace | null
+/** Null: it is left out, which is noted. */
+const CLOUDS: Readonly<Record<string, Cloud>> = { bedrock: bedrockOf, vertex: vertexOf }
+
 /** Null: it has no counterpart, which is noted. */
 export function entryOf(given: unknown, at: string, reading: Reading): Entry | null {
   const { notes, credentials } = reading
@@ -104,7 +110,11 @@ export function entryOf(given: unknown, at: string, reading: Reading): Entry | n
     return none(notes, at, `the name "${shown(name)}" is none of Sluice's`, 'Use letters, digits and . : / @ + - _ .')
   const found = vendorOf(model, textOf(params['custom_llm_provider']))
   const vendor = found === null || !Object.hasOwn(VENDORS, found[0]) ? null : VENDORS[found[0]]
-  const where = found === null ? null : placeOf(found[0], found[1], vendor, params, `${at}.litellm_params`, reading)
+  const cloud = vendor === null || found === null ? undefined : CLOUDS[vendor.provider]
+  const place = cloud?.(found![1], params, `${at}.litellm_params`, reading)
+  if (place === null) return null
+  const where =
+    place?.settings ?? (found && placeOf(found[0], found[1], vendor, params, `${at}.litellm_params`, reading))
   if (found === null || where === null) {
     const what = `nothing here speaks to "${shown(found?.[0] ?? model)}"`
     return none(
@@ -118,7 +128,7 @@ export function entryOf(given: unknown, at: string, reading: Reading): Entry | n
   if (kinds === null) return null
   // The provider takes its own beginning off
   const isVendors = found[1] === '*' && name === `${where['provider']}/*` && PREFIXED.has(name)
-  const upstream = isVendors ? null : upstreamOf(name, found[1], at, notes)
+  const upstream = isVendors ? null : upstreamOf(name, place?.model ?? found[1], at, notes)
   if (upstream === undefined) return null
   if (name === '*' && model === '*')
     notes.add(
@@ -133,6 +143,8 @@ export function entryOf(given: unknown, at: string, reading: Reading): Entry | n
     deployment: deploymentOf(info),
     kinds,
     ...sharesOf(params),
+    // A cloud's own region stands: others' is for people
+    ...(place !== undefined && { region: place.settings['region'] }),
     ...rest(params, info, `${at}.litellm_params`, reading),
   })
   noteOthers(params, `${at}.litellm_params`, notes)
