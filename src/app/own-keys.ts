@@ -10,7 +10,7 @@ import type { TenantId } from '../core/job.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Deployment, Provider, ProviderEnd } from '../core/ports/provider.ts'
 import type { ProviderKey, Tenants } from '../core/ports/tenants.ts'
-import type { OwnKeys } from '../gateway/deps.ts'
+import type { OwnKeys, Resealed } from '../gateway/deps.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { Secret } from '../settings/fields.ts'
 import type { Settings } from './in-force.ts'
@@ -73,6 +73,39 @@ export class TenantKeys implements OwnKeys {
     const to = this.#originFor(provider, origin)
     const last4 = key.length < 12 ? '' : key.slice(-4)
     return { sealed: sealer.seal(key, about(tenant, provider, to)), origin: to, last4, setAtMs: clock.wallMs() }
+  }
+
+  async reseal(): Promise<Resealed> {
+    const { tenants, sealer } = this.#parts
+    const told = { resealed: 0, unchanged: 0, unreadable: [] as Array<{ tenant: TenantId; provider: string }> }
+    for (const { kind, id, providerKeys } of await tenants.list()) {
+      if (kind !== 'tenant' || providerKeys === undefined) continue
+      const made = new Map<string, string>()
+      for (const [provider, { sealed, origin }] of Object.entries(providerKeys)) {
+        const text = sealer.resealed(sealed, about(id, provider, origin))
+        if (text === null) told.unreadable.push({ tenant: id, provider })
+        else if (text === sealed) told.unchanged++
+        else made.set(sealed, text)
+      }
+      if (made.size === 0) continue
+      // Of what is there by then: a key that was set, or a tenant that was erased meanwhile, stays so
+      const isThere = await tenants
+        .change('tenant', id, (known) => {
+          if (known === null) throw GONE
+          const keys = Object.entries(known.providerKeys ?? {}).map(([provider, key]) => {
+            const text = made.get(key.sealed)
+            return [provider, text === undefined ? key : { ...key, sealed: text }] as const
+          })
+          return { ...known, ...(keys.length > 0 && { providerKeys: Object.fromEntries(keys) }) }
+        })
+        .catch((error: unknown) => {
+          if (error !== GONE) throw error
+          return null
+        })
+      if (isThere === null) continue
+      told.resealed += made.size
+    }
+    return told
   }
 
   #originFor(provider: string, origin: string | null): string {
@@ -190,6 +223,8 @@ export class TenantKeys implements OwnKeys {
     this.#cancelCheck = isDone ? null : this.#parts.clock.after(CLOSE_CHECK_MS, this.#closeRetired)
   }
 }
+
+const GONE = new Error('the tenant was erased')
 
 const refused = (param: string, message: string) => new SluiceError('invalid_request', { param, message })
 

@@ -14,7 +14,13 @@ const secret = (value: string): Secret => {
   made.resolve({ env: () => value, file: () => '' })
   return made
 }
-const CONFIG = { secretKey: null, engine: 'embedded', durability: 'power', dataDir: join(dir, 'data') } as const
+const CONFIG = {
+  secretKey: null,
+  secretKeyBefore: null,
+  engine: 'embedded',
+  durability: 'power',
+  dataDir: join(dir, 'data'),
+} as const
 
 it('opens what was sealed, for what it was sealed for, and by no other key', () => {
   const one = createSealer({ ...CONFIG, secretKey: secret('a first key of 24 characters') }, ids)
@@ -55,4 +61,20 @@ it('its key is a file of this user alone, made when it is needed, and the same a
 it('a fleet must be given one', () => {
   const fleet = { ...CONFIG, engine: { redis: {} } } as unknown as typeof CONFIG
   expect(() => createSealer(fleet, ids).seal('sk-canary', 'a')).toThrow('set SLUICE_SECRET_KEY')
+})
+
+it('what an older key sealed opens, and is sealed anew: by the setting, and by the file of the data folder', () => {
+  const [older, newer] = ['an-older-key-of-24-chars', 'a-newer-key-of-24-chars'].map(secret)
+  const dataDir = join(dir, 'rotated')
+  const old = createSealer({ ...CONFIG, dataDir, secretKey: older }, ids)
+  const file = createSealer({ ...CONFIG, dataDir }, ids)
+  const both = createSealer({ ...CONFIG, dataDir, secretKey: newer, secretKeyBefore: older }, ids)
+  const today = createSealer({ ...CONFIG, dataDir: join(dir, 'elsewhere'), secretKey: newer }, ids)
+  const sealedBefore = [old, file].map((before) => [before, before.seal('s', 'a')] as const)
+  for (const [before, sealed] of sealedBefore) {
+    expect([today.open(sealed, 'a'), both.open(sealed, 'a'), both.open(sealed, 'b')]).toEqual([null, 's', null])
+    const anew = both.resealed(sealed, 'a')!
+    expect([today.open(anew, 'a'), before.open(anew, 'a'), both.resealed(anew, 'a')]).toEqual(['s', null, anew])
+    expect([both.resealed(sealed, 'b'), today.resealed(sealed, 'a')]).toEqual([null, null])
+  }
 })

@@ -15,48 +15,73 @@ export interface Sealer {
   seal(secret: string, about: string): string
   /** Null: it was sealed by another key, for something else, or is damaged. Throws as `seal`. */
   open(sealed: string, about: string): string | null
+  /** The same secret, sealed by the key of today; `sealed` itself where it is. Null and throws as `open`. */
+  resealed(sealed: string, about: string): string | null
 }
 
 const [NONCE_BYTES, TAG_BYTES, KEY_BYTES] = [12, 16, 32]
 const PREFIX = 'v1.'
+const FILE = 'sealing.key'
 
-/** The key is looked for when it is first needed: most servers keep no such secrets. */
-export function createSealer(
-  config: Pick<Config, 'secretKey' | 'engine' | 'durability' | 'dataDir'>,
-  ids: Ids,
-): Sealer {
-  let known: Buffer | null = null
-  const key = (isMade: boolean): Buffer =>
-    (known ??= Buffer.from(hkdfSync('sha256', keyText(config, ids, isMade), '', 'sluice sealed secrets', KEY_BYTES)))
+/** Keys are looked for when they are first needed: most servers keep no such secrets. */
+export function createSealer(config: SealerConfig, ids: Ids): Sealer {
+  let [known, older]: [Buffer | null, readonly Buffer[] | null] = [null, null]
+  const key = (isMade: boolean): Buffer => (known ??= derived(keyText(config, ids, isMade)))
+  const before = (): readonly Buffer[] => (older ??= textsBefore(config).map(derived))
+
+  function open(sealed: string, about: string): { readonly secret: string; readonly isOfToday: boolean } | null {
+    const secret = openedBy(key(false), sealed, about)
+    if (secret !== null) return { secret, isOfToday: true }
+    for (const one of before()) {
+      const secret = openedBy(one, sealed, about)
+      if (secret !== null) return { secret, isOfToday: false }
+    }
+    return null
+  }
+  function seal(secret: string, about: string): string {
+    const nonce = ids.random(NONCE_BYTES)
+    const cipher = createCipheriv('aes-256-gcm', key(true), nonce).setAAD(Buffer.from(about))
+    const text = Buffer.concat([cipher.update(secret, 'utf8'), cipher.final()])
+    return PREFIX + Buffer.concat([nonce, cipher.getAuthTag(), text]).toString('base64url')
+  }
   return {
-    seal(secret, about) {
-      const nonce = ids.random(NONCE_BYTES)
-      const cipher = createCipheriv('aes-256-gcm', key(true), nonce).setAAD(Buffer.from(about))
-      const text = Buffer.concat([cipher.update(secret, 'utf8'), cipher.final()])
-      return PREFIX + Buffer.concat([nonce, cipher.getAuthTag(), text]).toString('base64url')
-    },
-    open(sealed, about) {
-      if (!sealed.startsWith(PREFIX)) return null
-      const bytes = Buffer.from(sealed.slice(PREFIX.length), 'base64url')
-      const [nonce, tag] = [bytes.subarray(0, NONCE_BYTES), bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES)]
-      if (tag.length < TAG_BYTES) return null
-      const decipher = createDecipheriv('aes-256-gcm', key(false), nonce, { authTagLength: TAG_BYTES })
-      decipher.setAAD(Buffer.from(about)).setAuthTag(tag)
-      try {
-        return decipher.update(bytes.subarray(NONCE_BYTES + TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
-      } catch {
-        return null
-      }
+    seal,
+    open: (sealed, about) => open(sealed, about)?.secret ?? null,
+    resealed(sealed, about) {
+      const opened = open(sealed, about)
+      return opened === null || opened.isOfToday ? opened && sealed : seal(opened.secret, about)
     },
   }
 }
 
+type SealerConfig = Pick<Config, 'secretKey' | 'secretKeyBefore' | 'engine' | 'durability' | 'dataDir'>
+
+const derived = (text: string): Buffer => Buffer.from(hkdfSync('sha256', text, '', 'sluice sealed secrets', KEY_BYTES))
+
+function openedBy(key: Buffer, sealed: string, about: string): string | null {
+  if (!sealed.startsWith(PREFIX)) return null
+  const bytes = Buffer.from(sealed.slice(PREFIX.length), 'base64url')
+  const [nonce, tag] = [bytes.subarray(0, NONCE_BYTES), bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES)]
+  if (tag.length < TAG_BYTES) return null
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
+  decipher.setAAD(Buffer.from(about)).setAuthTag(tag)
+  try {
+    return decipher.update(bytes.subarray(NONCE_BYTES + TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
+  } catch {
+    return null
+  }
+}
+
+/** By what was sealed before: the setting's, and the data folder's where a `secret_key` has taken its place. */
+function textsBefore({ secretKey, secretKeyBefore, engine, durability, dataDir }: SealerConfig): readonly string[] {
+  const given = secretKeyBefore === null ? [] : [secretKeyBefore.reveal()]
+  if (secretKey === null || engine !== 'embedded' || durability === 'memory') return given
+  const kept = readSecret(join(dataDir, FILE), SEALING_KEY)
+  return kept === null ? given : [...given, kept]
+}
+
 /** `isMade`: one is made where none is; what was sealed before would not open by it. */
-function keyText(
-  { secretKey, engine, durability, dataDir }: Parameters<typeof createSealer>[0],
-  ids: Ids,
-  isMade: boolean,
-): string {
+function keyText({ secretKey, engine, durability, dataDir }: SealerConfig, ids: Ids, isMade: boolean): string {
   if (secretKey !== null) return secretKey.reveal()
   if (engine !== 'embedded')
     throw new SluiceError('config_invalid', {
@@ -67,7 +92,7 @@ function keyText(
     })
   const make = (): string => SEALING_KEY.prefix + Buffer.from(ids.random(KEY_BYTES)).toString('base64url')
   if (durability === 'memory') return make()
-  const path = join(dataDir, 'sealing.key')
+  const path = join(dataDir, FILE)
   locate(dataDir)
   if (isMade) return keepSecret(path, SEALING_KEY, make)
   const kept = readSecret(path, SEALING_KEY)

@@ -53,6 +53,13 @@ export const command: Group = {
       takesSettings: SHOWN,
       run: remove,
     },
+    reseal: {
+      usage: 'provider-keys reseal',
+      about: "Seals all tenants' own keys with the secret_key of today, after a change of it (secret_key_before).",
+      options: ADMIN_OPTIONS,
+      takesSettings: SHOWN,
+      run: reseal,
+    },
   },
 }
 
@@ -110,4 +117,25 @@ async function remove(args: Args, out: Output): Promise<number> {
   if (args.has('json')) out.print(JSON.stringify({ tenant, provider, removed: true }))
   else out.note(`The key of ${tenant} for ${provider} is removed.`)
   return EXIT.ok
+}
+
+interface Resealed {
+  readonly resealed: number
+  readonly unchanged: number
+  readonly unreadable: ReadonlyArray<{ readonly tenant: string; readonly provider: string }>
+}
+
+/** Fails where some can't be read: then the key before can't be given up. */
+async function reseal(args: Args, out: Output): Promise<number> {
+  const told = (await (
+    await adminClient(args).call('POST', '/admin/provider-keys/reseal', { body: {} })
+  ).json()) as Resealed
+  const { resealed, unchanged, unreadable } = told
+  if (args.has('json')) out.print(JSON.stringify({ resealed, unchanged, unreadable }))
+  else {
+    out.note(`${resealed} sealed anew, ${unchanged} sealed with the key of today.`)
+    for (const { tenant, provider } of unreadable)
+      out.note(`The key of ${tenant} for ${provider} can't be read with either key: set it again.`)
+  }
+  return unreadable.length === 0 ? EXIT.ok : EXIT.failed
 }

@@ -101,6 +101,7 @@ describe('defaults < file < environment < flags', () => {
       'SLUICE_KEY',
       'SLUICE_ADMIN_KEY',
       'SLUICE_SECRET_KEY',
+      'SLUICE_SECRET_KEY_BEFORE',
       'SLUICE_KAFKA_PASSWORD',
       'SLUICE_TELEMETRY_OTLP_HEADER_LIST',
     ])
@@ -339,9 +340,12 @@ describe('what is wrong, where, and what was probably meant', () => {
     )
   })
 
-  it.each(['SLUICE_KEY', 'SLUICE_ADMIN_KEY', 'SLUICE_SECRET_KEY'])('takes an empty %s for a mistake', (name) => {
-    for (const blank of ['', ' ', '""']) expect(refusal(null, { [name]: blank })).toMatch(/is empty: give it a value/)
-  })
+  it.each(['SLUICE_KEY', 'SLUICE_ADMIN_KEY', 'SLUICE_SECRET_KEY', 'SLUICE_SECRET_KEY_BEFORE'])(
+    'takes an empty %s for a mistake',
+    (name) => {
+      for (const blank of ['', ' ', '""']) expect(refusal(null, { [name]: blank })).toMatch(/is empty: give it a value/)
+    },
+  )
 
   it.each([
     ['file:///tmp/x', /is a URL/],

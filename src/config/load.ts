@@ -69,7 +69,7 @@ const OTHER_NAMES = [
 const OTLP_ENDPOINT = ['telemetry', 'otlp', 'endpoint']
 
 /** Named and empty they are a mistake: without them anybody's key, or another one than was meant, would be in force. */
-const OUR_KEYS = ['key', 'admin.key', 'secret_key']
+const OUR_KEYS = ['key', 'admin.key', 'secret_key', 'secret_key_before']
 
 /** Throws config_invalid, with everything that is wrong and where it is. Secrets are never repeated. */
 export function loadConfig(sources: Sources = {}): Loaded {

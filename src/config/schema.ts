@@ -54,6 +54,13 @@ export const settings = z.strictObject({
         'the file `sealing.key` in the data folder, made when it is needed; on Redis it must be given, the same ' +
         'to all processes. In the environment: the key itself.',
     ),
+  secret_key_before: secret()
+    .nullable()
+    .prefault(null)
+    .describe(
+      'The `secret_key` before this one, while it is changed: what it sealed can be read, and `sluice provider-keys ' +
+        'reseal` seals it with the new one. In the environment: the key itself.',
+    ),
   engine,
   role,
   processes,

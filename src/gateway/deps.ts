@@ -121,6 +121,15 @@ export interface LimitRules {
 }
 
 /** Provider keys that tenants have of their own. */
+/** Keys of tenants, by what became of them. */
+export interface Resealed {
+  readonly resealed: number
+  /** They were sealed with the key of today. */
+  readonly unchanged: number
+  /** Neither key opens them. */
+  readonly unreadable: ReadonlyArray<{ readonly tenant: TenantId; readonly provider: string }>
+}
+
 export interface OwnKeys {
   /** Providers in use that take keys, and the origins of their models. */
   providers(): ReadonlyMap<string, readonly string[]>
@@ -129,6 +138,8 @@ export interface OwnKeys {
    * config_invalid where there is nothing to seal it with.
    */
   sealed(tenant: TenantId, provider: string, key: string, origin: string | null): ProviderKey
+  /** Seals with the key of today what one before it has sealed. Throws config_invalid as `sealed`. */
+  reseal(): Promise<Resealed>
   /** Of a tenant that must have its own, and has none for this model. */
   refusal(tenant: TenantId, model: string): SluiceError | null
   /** Is each call of this model made with a key of the tenant's own? */

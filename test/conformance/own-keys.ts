@@ -28,6 +28,7 @@ const PROVIDER = 'openai-compatible'
 const HOUSE = 'sk-house-0123456789'
 const OWN = 'sk-own-of-acme-0123456789'
 const SEAL = 'a-sealing-secret-of-the-suites'
+const NEW_SEAL = 'a-new-sealing-secret-of-them'
 const ANSWER = JSON.stringify({
   ...{ id: 'c', object: 'chat.completion', created: 1, model: 'm' },
   choices: [{ index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop' }],
@@ -53,17 +54,18 @@ class Upstream {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  config(secret = SEAL) {
+  config(secret = SEAL, before?: string) {
     const models = [
       { name: 'm', provider: PROVIDER, deployment: 'one', base_url: `${this.origin}/v1`, api_key: { env: 'HOUSE' } },
       { name: 'second', provider: 'demo', deployment: 'two' },
     ]
-    return loadConfig({ env: { HOUSE, SLUICE_SECRET_KEY: secret }, flags: {}, found: models }).config
+    const seals = { SLUICE_SECRET_KEY: secret, ...(before !== undefined && { SLUICE_SECRET_KEY_BEFORE: before }) }
+    return loadConfig({ env: { HOUSE, ...seals }, flags: {}, found: models }).config
   }
 
   /** The keys as a process of this engine has them. */
-  async keys(engine: Engine, secret = SEAL) {
-    const config = this.config(secret)
+  async keys(engine: Engine, secret = SEAL, before?: string) {
+    const config = this.config(secret, before)
     const runtime = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock) }
     const settings = await Settings.open(config, runtime)
     const unreadable: string[] = []
@@ -76,6 +78,7 @@ class Upstream {
     this.#open.push(keys, settings)
     return {
       unreadable,
+      reseal: () => keys.reseal(),
       sealed: (tenant: string, key = OWN) => keys.sealed(tenant, PROVIDER, key, null),
       /** The key that a job of this tenant was called with, or what it failed with instead. */
       call: async (tenant: string): Promise<string> => {
@@ -220,6 +223,30 @@ export const ownKeyCases: readonly Case[] = [
         const elsewhere = await upstream.keys(engine, 'another-sealing-secret-of-them')
         expect(await elsewhere.call('acme')).toBe('own_key_failed')
         expect(upstream.seen).toEqual([OWN])
+      }),
+  },
+  {
+    name: 'under a new sealing key: what the one before sealed is used, and sealed anew; a kill loses none of it',
+    needs: 'kill',
+    run: (open) =>
+      upstreamed(async (upstream) => {
+        const first = await open()
+        const old = await upstream.keys(first.engine)
+        for (const tenant of ['acme', 'bob']) await set(first.engine, tenant, old.sealed(tenant))
+        await set(first.engine, 'acme', FAKE, 'lost')
+        const both = await upstream.keys(first.engine, NEW_SEAL, SEAL)
+        expect(await both.call('acme')).toBe(OWN)
+        const unreadable = [{ tenant: 'acme', provider: 'lost' }]
+        expect(await both.reseal()).toEqual({ resealed: 2, unchanged: 0, unreadable })
+        expect([await both.call('acme'), await both.call('bob')]).toEqual([OWN, OWN])
+        expect(await both.reseal()).toEqual({ resealed: 0, unchanged: 2, unreadable })
+        const { engine } = await first.reopen('kill')
+        const today = await upstream.keys(engine, NEW_SEAL)
+        expect([await today.call('acme'), await today.call('bob')]).toEqual([OWN, OWN])
+        expect(await (await upstream.keys(engine)).call('bob')).toBe('own_key_failed')
+        // Beside its seal nothing has changed
+        const { sealed: _, ...rest } = keyOf(engine, 'bob')!
+        expect(rest).toEqual({ origin: upstream.origin, last4: '6789', setAtMs: expect.any(Number) })
       }),
   },
   {

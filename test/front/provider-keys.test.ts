@@ -230,6 +230,16 @@ it('is in a backup, and in the store, sealed alone', async () => {
   }
 })
 
+it('all are sealed anew by one request, which tells of how many, and is in the audit', async () => {
+  await set('acme')
+  const { status, json } = await admin('POST', '/admin/provider-keys/reseal', {})
+  expect([status, json]).toEqual([200, { object: 'provider_keys_resealed', resealed: 0, unchanged: 1, unreadable: [] }])
+  const audit = (await admin('GET', '/admin/audit')).json['data'] as Array<Record<string, unknown>>
+  expect(audit[0]).toMatchObject({ action: 'tenant-provider-keys-resealed', after: { resealed: 0 } })
+  await ask('acme')
+  expect(seen.map(({ key }) => key)).toEqual([OWN])
+})
+
 it('goes with its tenant', async () => {
   await set('bob')
   expect((await admin('DELETE', '/admin/tenants/bob')).status).toBe(204)

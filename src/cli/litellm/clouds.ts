@@ -67,12 +67,11 @@ export function bedrockOf(name: string, params: JsonRecord, at: string, reading:
       "LiteLLM takes AWS's own chain where no key is given: profiles, roles of the machine",
       'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: nothing else is looked for here.',
     )
-  const isPair = params['aws_access_key_id'] !== undefined
   return {
     model,
     settings: {
       ...settings,
-      access_key_id: reference('aws_access_key_id', 'AWS_ACCESS_KEY_ID', isPair ? undefined : ENV('AWS_ACCESS_KEY_ID')),
+      access_key_id: reference('aws_access_key_id', 'AWS_ACCESS_KEY_ID', ENV('AWS_ACCESS_KEY_ID')),
       secret_access_key: reference('aws_secret_access_key', 'AWS_SECRET_ACCESS_KEY', ENV('AWS_SECRET_ACCESS_KEY')),
       session_token: reference('aws_session_token', 'AWS_SESSION_TOKEN', undefined),
     },

@@ -49,6 +49,16 @@ export function providerKeyRoutes(deps: GatewayDeps): readonly Route[] {
     return empty(204)
   }
 
+  async function reseal(call: Call): Promise<Answer> {
+    const told = await ownKeys.reseal()
+    const after = { resealed: told.resealed }
+    await tellChange(deps, call, {
+      ...{ action: 'tenant-provider-keys-resealed', target: 'provider keys', tenant: null },
+      ...{ before: {}, after },
+    })
+    return json(200, { object: 'provider_keys_resealed', ...told })
+  }
+
   async function change(call: Call, id: string, provider: string, action: string, key: ProviderKey | null) {
     let before: ProviderKey | null = null
     await tenants.change('tenant', id, (known) => {
@@ -83,6 +93,7 @@ export function providerKeyRoutes(deps: GatewayDeps): readonly Route[] {
     { method: 'GET', path: PATH, auth: 'operator', run: list },
     { method: 'POST', path: `${PATH}/:provider`, auth: 'operator', run: set },
     { method: 'DELETE', path: `${PATH}/:provider`, auth: 'operator', run: remove },
+    { method: 'POST', path: '/admin/provider-keys/reseal', auth: 'operator', run: reseal },
   ]
 }
 

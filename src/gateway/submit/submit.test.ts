@@ -100,6 +100,9 @@ function setUp(
         },
         refusal: () => null,
         covers: () => false,
+        reseal: () => {
+          throw new Error('none')
+        },
       },
       prices: { of: () => null, dearest: () => price, at: () => null },
       weights: { weigh: () => WEIGHT, accepted: (job) => void weighed.push(job) },
