@@ -130,7 +130,7 @@ async function openOne(
         ...shared,
         ...settings,
         url: typeof url === 'string' ? url : url!.reveal(),
-        pools: pools.map(({ name, routes }) => ({ pool: name, routes: routes.length > 0 ? routes : [`${name}.#`] })),
+        pools: rabbitPools(pools),
       })
     }
     case 'kafka': {
@@ -150,6 +150,19 @@ async function openOne(
       })
     }
   }
+}
+
+const rabbitPools = (pools: Pools) =>
+  pools.map(({ name, routes }) => ({ pool: name, routes: routes.length > 0 ? routes : [`${name}.#`] }))
+
+/** For `sluice doctor`; null: RabbitMQ is not used. Rejects as examineRabbitmq. */
+export async function examineRabbit(config: Pick<Config, 'intakes' | 'pools'>) {
+  const { url, exchange, heartbeatMs } = config.intakes.rabbitmq
+  if (url === null || (typeof url !== 'string' && !url.known)) return null
+  const pools = rabbitPools(config.pools.filter(({ intake }) => intake === 'rabbitmq'))
+  const { examineRabbitmq } = await import('../intakes/rabbitmq/examine.ts')
+  const text = typeof url === 'string' ? url : url.reveal()
+  return { pools, ...(await examineRabbitmq({ url: text, heartbeatMs, exchange, pools })) }
 }
 
 function none({ submissions, jobs }: Engine): Intakes {

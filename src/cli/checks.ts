@@ -4,6 +4,7 @@ import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { examine } from '../app/data-folder.ts'
+import { examineRabbit } from '../app/intakes.ts'
 import { compareWithFleet, examineRedis, type RedisSettings } from '../app/redis.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
@@ -28,7 +29,8 @@ export interface NamedProvider {
 /** All checks, none of which waits longer than a few seconds. The providers are closed. */
 export async function checkAll(config: Config, providers: readonly NamedProvider[]): Promise<readonly Check[]> {
   const { host, port, admin, engine } = config
-  const [store, publicPort, adminPort, ...reached] = await Promise.all([
+  const [rabbit, store, publicPort, adminPort, ...reached] = await Promise.all([
+    checkRabbit(config),
     engine === 'embedded' ? checkData(config) : checkRedis(engine.redis, config.durability),
     checkPort('port', host, port),
     checkPort('admin.port', admin.host, admin.port),
@@ -37,6 +39,7 @@ export async function checkAll(config: Config, providers: readonly NamedProvider
   return [
     checkNode(process.versions.node),
     ...store,
+    ...rabbit,
     ...checkAdminKey(config),
     ...(config.role === 'worker' ? [] : [publicPort]),
     adminPort,
@@ -75,6 +78,26 @@ export async function checkRedis(settings: RedisSettings, durability: Config['du
       ...advice.map((detail): Check => ({ name, verdict: 'note', detail })),
       ...losses.map((detail): Check => ({ name, verdict: allowDataLoss ? 'note' : 'failed', detail })),
     ]
+  } catch (error) {
+    return [{ name, verdict: 'failed', detail: (error as Error).message }]
+  }
+}
+
+/** The broker, and each pool's queue. */
+export async function checkRabbit(config: Pick<Config, 'intakes' | 'pools'>): Promise<readonly Check[]> {
+  const name = 'intakes.rabbitmq'
+  try {
+    const found = await withTimeout(() => examineRabbit(config), REDIS_CHECK_MS)
+    if (found === null) return []
+    const queues = found.queues.map((queue, i): Check => {
+      const { pool } = found.pools[i]
+      if (queue === null)
+        return { name, verdict: 'note', detail: `pool ${pool}: its queue is made at the start of Sluice` }
+      const { ready, consumers } = queue
+      const detail = `pool ${pool}: ${ready} messages wait, ${consumers} processes take`
+      return { name, verdict: ready > 0 && consumers === 0 ? 'note' : 'ok', detail }
+    })
+    return [{ name, verdict: 'ok', detail: found.server }, ...queues]
   } catch (error) {
     return [{ name, verdict: 'failed', detail: (error as Error).message }]
   }

@@ -2,6 +2,7 @@
 import { connect as amqp } from 'amqplib'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
+import { checkRabbit } from '../../src/cli/checks.ts'
 import { startTestApp, type TestApp } from '../front/app.ts'
 import { FaultProxy } from '../redis/proxy.ts'
 import { NO_RABBITMQ, RabbitServer } from './server.ts'
@@ -219,6 +220,31 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     )
     expect(mine[0]).toMatchObject({ pool: 'text' })
     expect(await jobs()).toEqual([])
+  })
+
+  it('doctor tells of the broker and its queues; where it is away, why, and never the password', async () => {
+    await start()
+    const url = { reveal: () => server.url, known: true } as any
+    const configOf = (address: unknown) =>
+      ({
+        intakes: { rabbitmq: { url: address, exchange, heartbeatMs: 10_000 } },
+        pools: ['text', 'no'].map((name) => ({ name, intake: 'rabbitmq', routes: [] })),
+      }) as any
+    expect(await checkRabbit(configOf(url))).toMatchObject([
+      { verdict: 'ok', detail: expect.stringContaining(`at 127.0.0.1:${server.port}`) },
+      { verdict: 'ok', detail: expect.stringMatching(/^pool text: 0 messages wait, [01] processes/) },
+      { verdict: 'note', detail: expect.stringContaining('pool no') },
+    ])
+    expect(await checkRabbit(configOf(null))).toEqual([])
+    for (const [address, why] of [
+      ['amqp://guest:secret-word@127.0.0.1:1', 'refuses connections'],
+      [`amqp://guest:secret-word@127.0.0.1:${server.port}`, 'does not accept the user'],
+      [`amqp://guest:guest@127.0.0.1:${server.port}/nowhere`, 'virtual host'],
+    ]) {
+      const [check] = await checkRabbit(configOf(address))
+      expect(check).toMatchObject({ verdict: 'failed', detail: expect.stringContaining(why) })
+      expect(check.detail).not.toContain('secret-word')
+    }
   })
 
   it('nobody may publish where no tenant is named', async () => {

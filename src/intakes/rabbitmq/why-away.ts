@@ -13,7 +13,8 @@ export function whyAway(thrown: unknown, url: string): SluiceError {
   if (/^(ENOTFOUND|EAI_AGAIN)$/.test(code)) return away(`is not found (${code}). See ${URL_SETTING}.`)
   if (/ACCESS[-_]REFUSED|403/i.test(message) || /Handshake terminated/i.test(message))
     return away(`does not accept the user, or its permissions do not suffice. See ${URL_SETTING}.`)
-  if (/NOT_ALLOWED|530/.test(message)) return away(`does not have that virtual host. See ${URL_SETTING}.`)
+  if (/NOT_ALLOWED|530|ConnectionOpenOk|abruptly/.test(message))
+    return away(`ends the connection: does it have that virtual host, and may the user use it? See ${URL_SETTING}.`)
   if (/PRECONDITION[-_]FAILED|406/.test(message))
     return away(
       'has a queue or an exchange of that name that was declared otherwise: rename (intakes.rabbitmq.exchange), or ' +
