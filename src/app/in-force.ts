@@ -283,6 +283,7 @@ const planned = ({ name, policy, fallbacks, deployments }: ModelRoute): PlanMode
     price: each.price,
     hedge: each.hedge ?? null,
     revision: each.revision,
+    ownKeyAt: each.ownKeyAt,
   })),
 })
 

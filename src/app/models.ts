@@ -88,6 +88,12 @@ export const providerDeps = ({ http, proxy }: Pick<Config, 'http' | 'proxy'>, de
   readFile,
 })
 
+/** Those of one model that a tenant's key of its own is used for have the same; null: none is. */
+function ownKeyAt(model: ModelConfig): string | null {
+  const origin = originOf(model)
+  return 'apiKey' in model && origin !== null ? `${model.provider} ${origin}` : null
+}
+
 /** Scheme, host and port of what its key is sent to; null: it calls nobody. */
 export function originOf(model: ModelConfig): string | null {
   if ('baseUrl' in model && typeof model.baseUrl === 'string') return new URL(model.baseUrl).origin
@@ -215,6 +221,7 @@ export function toRoutes(
       ({ name, model, provider, madeOf }): Deployment => ({
         name,
         revision: madeOf,
+        ownKeyAt: ownKeyAt(model),
         provider,
         kinds: model.kinds,
         order: model.order,

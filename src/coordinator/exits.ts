@@ -2,6 +2,7 @@
  * How jobs leave: an attempt's end teaches the plan, becomes a verdict, and is told. Whatever ends a lease (finished,
  * handed back, lost, given up), the scheduler calls `settle`, the one place where a claim is given back.
  */
+import type { SluiceError } from '../core/errors.ts'
 import type { Instead, JobId } from '../core/job.ts'
 import { type Claim, FENCED, type Finished, type Outcome } from '../core/ports/work.ts'
 import {
@@ -89,7 +90,9 @@ export class Exits {
     if (coolingMs !== null && coolingMs >= NOTICED_COOL_MS)
       this.#results.notice({ type: 'cooling', deployment, model: job.model, code, ms: coolingMs })
     const may = (instead: Instead) => (this.#spending.isHopeless(job, instead, now) ? 'never' : 'later')
+    this.#noteRefusal(notes, outcome.error, now)
     const verdict = verdictOn(outcome, {
+      alone: notes.refusedAlone,
       hereInMs: this.#plan.coolsForMs(notes, now),
       elsewhereInMs: this.#plan.elsewhereInMs(notes, now, may),
       roomMs: job.deadlineMono - now,
@@ -99,11 +102,22 @@ export class Exits {
     const isUntried = untried !== null && told.textShown !== true
     // Where something works it is no storm on what fails
     const budgetMs = untried?.works === true ? 0 : this.#plan.retriesInMs(notes, now)
-    const waitMs = Math.min(budgetMs, (job.deadlineMono - now) / 2)
+    const roomMs = job.deadlineMono - now
+    const ownKeyMs = isUntried ? 0 : notes.ownKeyMono - now
+    const waitMs = Math.max(Math.min(budgetMs, roomMs / 2), ownKeyMs)
     const { error } = verdict
+    if (ownKeyMs >= roomMs) return { ...verdict, retry: false, error: error.with({ retryAfterMs: ownKeyMs }) }
     return waitMs > (error.retryAfterMs ?? 0)
       ? { ...verdict, isUntried, error: error.with({ retryAfterMs: waitMs }) }
       : { ...verdict, isUntried }
+  }
+
+  /** For being too many, of all calls or of its tenant's own key. */
+  #noteRefusal(notes: Notes, { code, retryAfterMs = 0 }: SluiceError, now: number): void {
+    if (code === 'own_key_rate_limited') notes.ownKeyMono = now + retryAfterMs
+    if (code !== 'provider_rate_limited') return
+    notes.refusedAlone = this.#plan.hasAnsweredSince(notes, notes.refusedMono) ? notes.refusedAlone + 1 : 0
+    notes.refusedMono = now
   }
 
   /** It is back in line. */

@@ -243,3 +243,67 @@ it('a lone deployment that fails is left alone where a fallback works, and tried
   // Five, then one after 5 s
   expect(calls.filter((at) => at === 'a').length).toBe(6)
 })
+
+// ---------------------------------------------------------------- 429s that waiting does not mend
+
+const busy = (code: 'provider_rate_limited' | 'own_key_rate_limited' | 'own_key_failed', retryAfterMs?: number) =>
+  ({
+    kind: 'failed',
+    error: new SluiceError(code, retryAfterMs === undefined ? {} : { retryAfterMs }),
+    retry: code === 'own_key_failed' ? 'elsewhere' : true,
+    textShown: false,
+  }) as const
+
+it('a job that is refused though others are answered is asked less and less often, and given up', () => {
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments: [deployment('a')] }])
+  coordinator.submit(job('huge'), 0)
+  let calls = 0
+  let small = 0
+  for (let now = 0; now < 900_000 && coordinator.state('huge') !== null; now += 250) {
+    coordinator.submit(job(`s${now}`), now)
+    coordinator.tick(now)
+    for (const { id, attempt } of lease(now)) {
+      if (id === 'huge') calls++
+      else small++
+      coordinator.finish(id, attempt, id === 'huge' ? busy('provider_rate_limited', 1_000) : done(), now + 100)
+    }
+  }
+  expect([coordinator.state('huge'), calls <= 10, small > 100]).toEqual([null, true, true])
+})
+
+it('jobs that are refused while nobody is answered use up nothing', () => {
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments: [deployment('a')] }])
+  coordinator.submit(job('1'), 0)
+  let calls = 0
+  for (let now = 0; now < 900_000; now += 1_000) {
+    coordinator.tick(now)
+    for (const { attempt } of lease(now)) {
+      calls++
+      coordinator.finish('1', attempt, busy('provider_rate_limited', 1_000), now)
+    }
+  }
+  expect([coordinator.state('1'), calls > 15]).toEqual(['waiting', true])
+})
+
+const KEYED = ['m', 'm#2', 'm#3'].map((name) => deployment(name, { ownKeyAt: 'mistral https://api.mistral.ai' }))
+
+it.each(['own_key_rate_limited', 'own_key_failed'] as const)('%s: the same key is not sent elsewhere', (code) => {
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments: [...KEYED, deployment('g', { order: 1 })] }])
+  coordinator.submit(job('1'), 0)
+  expect(lease()[0].claim.deployment).toMatch(/^m/)
+  expect(coordinator.finish('1', 1, busy(code, 120_000), 10)).toMatchObject({ kind: 'again', notBeforeMono: 10 })
+  expect(lease(10)[0].claim.deployment).toBe('g')
+})
+
+it('the time that is told for an own key is waited for, there and where the same one is sent', () => {
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments: KEYED }])
+  coordinator.submit(job('1', { deadlineMono: 60_000 }), 0)
+  lease()
+  expect(coordinator.finish('1', 1, busy('own_key_rate_limited', 2_000), 10)).toEqual({
+    kind: 'again',
+    notBeforeMono: 2_010,
+  })
+  coordinator.tick(2_010)
+  lease(2_010)
+  expect(coordinator.finish('1', 2, busy('own_key_rate_limited', 120_000), 2_020)).toMatchObject({ state: 'failed' })
+})

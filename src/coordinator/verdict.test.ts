@@ -11,10 +11,10 @@ const on = (
   const error = new SluiceError(code, retryAfterMs === undefined ? {} : { retryAfterMs })
   const verdict = verdictOn(
     { kind: 'failed', error, retry, textShown },
-    { hereInMs: 0, elsewhereInMs: null, roomMs: 60_000, ...chances },
+    { hereInMs: 0, elsewhereInMs: null, alone: 0, roomMs: 60_000, ...chances },
   )
   return verdict.kind === 'released'
-    ? 'released'
+    ? (verdict.inMs ?? 'released')
     : { retry: verdict.retry, ...(verdict.error.retryAfterMs !== undefined && { in: verdict.error.retryAfterMs }) }
 }
 
@@ -28,6 +28,13 @@ it.each([
   ],
   ['so is one until the deadline itself', on('overloaded', {}, { hereInMs: 60_000 }), { retry: false, in: 60_000 }],
   ['busy here, free elsewhere', on('provider_rate_limited', {}, { hereInMs: 90_000, elsewhereInMs: 0 }), 'released'],
+  ['busy for this job alone: later', on('provider_rate_limited', {}, { alone: 3 }), 8_000],
+  ['again and again: attempts', on('provider_rate_limited', {}, { alone: 4 }), { retry: true, in: 16_000 }],
+  [
+    'and not beyond its deadline',
+    on('provider_rate_limited', {}, { alone: 3, roomMs: 8_000 }),
+    { retry: false, in: 8_000 },
+  ],
   ['busy after text was shown: an attempt', on('provider_rate_limited', { textShown: true }), { retry: true }],
   ['busy, and no use', on('provider_rate_limited', { retry: false }), { retry: false }],
   ['a failure is tried again', on('provider_cut', {}), { retry: true }],

@@ -10,6 +10,8 @@ export interface Chances {
   readonly hereInMs: number
   /** How long until another one may be; null: there is no other. */
   readonly elsewhereInMs: number | null
+  /** Times in a row that the job was refused though others were answered meanwhile: it may be its own size. */
+  readonly alone: number
   /** Time left until the job's deadline. */
   readonly roomMs: number
 }
@@ -31,16 +33,26 @@ export function refusedBy({ code, upstreamCode }: SluiceError): Refused | null {
 }
 
 export type Verdict =
-  /** Back in line, without using up an attempt. */
-  | { readonly kind: 'released' }
+  /** Back in line, without using up an attempt; `inMs`: after a while. */
+  | { readonly kind: 'released'; readonly inMs?: number }
   /** `isUntried`: it is tried where it has not failed, so that it may be tried once more. */
   | (Omit<Failed, 'retry'> & { readonly retry: boolean; readonly isUntried?: boolean })
 
-export function verdictOn(outcome: Failed, { hereInMs, elsewhereInMs, roomMs }: Chances): Verdict {
+/** A job that is refused alone waits so long, twice as long each time … */
+const ALONE_MS = 1_000
+const MOST_ALONE_MS = 60_000
+/** … and from then on it uses up attempts. */
+const OFTEN_ALONE = 4
+
+export function verdictOn(outcome: Failed, { hereInMs, elsewhereInMs, alone, roomMs }: Chances): Verdict {
   const { error, retry: asked, textShown } = outcome
   if (BUSY.has(error.code) && asked !== false && !textShown) {
-    const waitMs = Math.min(elsewhereInMs ?? Infinity, hereInMs)
-    if (waitMs < roomMs) return { kind: 'released' }
+    const aloneMs = alone === 0 ? 0 : Math.min(MOST_ALONE_MS, ALONE_MS * 2 ** alone)
+    const waitMs = Math.max(aloneMs, Math.min(elsewhereInMs ?? Infinity, hereInMs))
+    if (waitMs < roomMs) {
+      if (alone >= OFTEN_ALONE) return { ...outcome, error: error.with({ retryAfterMs: waitMs }), retry: true }
+      return aloneMs === 0 ? { kind: 'released' } : { kind: 'released', inMs: aloneMs }
+    }
     const retryAfterMs = Math.max(error.retryAfterMs ?? 0, waitMs)
     return { ...outcome, error: error.with({ retryAfterMs }), retry: false }
   }

@@ -28,6 +28,8 @@ export class DeploymentState {
   readonly speed = new Speed()
   readonly firstTexts = new FirstTexts()
   readonly quota: Quota
+  /** When it answered last. */
+  answeredMono = -Infinity
   /** Number of the last call, among those of its route. */
   turn = 0
 

@@ -352,6 +352,7 @@ export class Plan {
     const { state, model, fromMono, work, beside } = call as Call
     state.health.answers(now)
     if (!state.health.isWell) state.health.answered(state.upstreamName(model), fromMono, now)
+    state.answeredMono = now
     state.speed.answered(workOf(job.promptTokens, completionTokens), beside, now - fromMono, now)
     // None of an attempt before this one
     const ownTtftMs = ttftMs === undefined ? -1 : ttftMs - (fromMono - job.acceptedMono)
@@ -391,6 +392,10 @@ export class Plan {
       const names = this.#index.find(model)![job.kind].all.filter((one) => !isLarger(one, state))
       return { coolingMs, failedAt: names.reduce((all, { name }) => withFailure(all, name, true), failedAt) }
     }
+    if (code.startsWith('own_key_')) {
+      const names = this.#withKeyOf(state, model, job.kind)
+      return { coolingMs, failedAt: names.reduce((all, name) => withFailure(all, name, elsewhere), failedAt) }
+    }
     const isNoted = isBlamed || elsewhere || refused !== null
     return { coolingMs, failedAt: isNoted ? withFailure(failedAt, state.name, elsewhere, refused) : failedAt }
   }
@@ -403,6 +408,19 @@ export class Plan {
     return fitFor(group, job).some(
       (one) => isLarger(one, state) && !neverThere(failedAt, one.name) && !this.#isDrained(one.name),
     )
+  }
+
+  /** Where the same key of the tenant's own is sent, this one last. */
+  #withKeyOf(state: DeploymentState, model: string, kind: JobKind): readonly string[] {
+    const at = state.settings?.ownKeyAt ?? null
+    const all = at === null ? [] : (this.#index.find(model)?.[kind].all ?? [])
+    const others = all.filter((one) => one !== state && one.settings?.ownKeyAt === at)
+    return [...others, state].map(({ name }) => name)
+  }
+
+  /** Has it answered anybody since then? */
+  hasAnsweredSince({ call }: Planned, sinceMono: number): boolean {
+    return (call as Call).state.answeredMono >= sinceMono
   }
 
   /** Is there another model for what this one refuses? */

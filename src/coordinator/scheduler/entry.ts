@@ -40,6 +40,9 @@ export class Entry implements Timed, Notes, Crowding<Entry> {
   streamed = 0
   failedAt: FailedAt = NOWHERE
   ttftMs: number | null = null
+  refusedMono = Infinity
+  refusedAlone = 0
+  ownKeyMono = 0
   /** The line it is in while it is ready. */
   line: Line<Entry> | null = null
   /** The account by which it was parked, and may try again. */

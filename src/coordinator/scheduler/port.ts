@@ -71,8 +71,12 @@ export interface InLine {
 
 /** How an attempt ended. `isUntried`: where it failed, there is a deployment where the job has not failed yet. */
 export type Ended =
-  | Exclude<Outcome, { kind: 'failed' }>
+  | Exclude<Outcome, { kind: 'failed' | 'released' }>
+  | Released
   | (Extract<Outcome, { kind: 'failed' }> & { readonly isUntried?: boolean })
+
+/** Back in line. `inMs`: not ready before that. */
+export type Released = Extract<Outcome, { kind: 'released' }> & { readonly inMs?: number }
 
 /** What the coordinator keeps with a job; the scheduler doesn't look at it. */
 export interface Notes {
@@ -97,6 +101,11 @@ export interface Notes {
   streamed: number
   failedAt: FailedAt
   ttftMs: number | null
+  /** When it was refused for being too many last, and how often though others were answered since the time before. */
+  refusedMono: number
+  refusedAlone: number
+  /** Where its tenant's own key was refused for that, it is not sent again before. */
+  ownKeyMono: number
 }
 
 /** May this job start now? `null` = yes; what it takes for that is given back when the lease is `released`. */

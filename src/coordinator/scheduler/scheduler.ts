@@ -241,8 +241,9 @@ class PureScheduler implements Scheduler {
       return ended('canceled')
     }
     if (outcome.kind === 'released') {
-      this.#giveBack(lease, now, true, now)
-      return { kind: 'again', notBeforeMono: now }
+      const notBeforeMono = now + (outcome.inMs ?? 0)
+      this.#giveBack(lease, notBeforeMono, true, now)
+      return { kind: 'again', notBeforeMono }
     }
     entry.fails++
     if (!outcome.retry || entry.fails >= mostFails(this.#options, outcome.isUntried)) {

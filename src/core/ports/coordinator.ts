@@ -288,6 +288,8 @@ export interface PlanDeployment {
   readonly hedge?: Hedging | null
   /** Changes when something else answers under this name: its health is then reset. */
   readonly revision: string
+  /** What takes the same key of a tenant's own has the same one; null or absent: it takes none. */
+  readonly ownKeyAt?: string | null
 }
 
 /** When a call that has shown nothing gets a second one. */

@@ -127,6 +127,13 @@ export function failedInBand(error: unknown, secret: string | null): Failed {
 /** A refusal whose meaning is known, in the codes of OpenAI's dialect; null: it is judged by its status. */
 function refusalOf(upstream: UpstreamError, status: number | null): Failed | null {
   const { names, labels, message, param, upstreamCode } = upstream
+  // It counts what one request asks for: no waiting mends that
+  if (status === 429 && TOO_LARGE.test(message ?? ''))
+    return failed('provider_rejected', 'elsewhere', {
+      status: 413,
+      upstreamCode: 'context_length_exceeded',
+      message: message!,
+    })
   // A text may quote the request
   if (OUT_OF_QUOTA.test(status === 429 || status === null ? labels : names)) return outOfCredit()
   const means = status === 429 || status === 401 || status === 402 ? null : meaningOf(names, message ?? '')
@@ -242,6 +249,8 @@ function textOf(value: unknown): string {
   return text !== '' && Array.isArray(loc) ? `${loc.map(String).join('.')}: ${text}` : text
 }
 
+/** OpenAI: "Request too large for gpt-4.1 … on tokens per min (TPM): Limit 30000, Requested 42000." */
+const TOO_LARGE = /^request too large\b/i
 const OUT_OF_QUOTA = /insufficient[-_ ](quota|balance)|billing_/
 
 /** A code or a parameter for clients' eyes; null where it is none. */

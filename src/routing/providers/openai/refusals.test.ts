@@ -237,3 +237,15 @@ describe('what a model is unable to do is asked of another deployment', () => {
     expect(await refusalOf(status, body)).toMatchObject({ row: 'provider_rejected', status: 400, retry: 'elsewhere' })
   })
 })
+
+it('a request that is more than its provider allows in a minute is refused, not busy', async () => {
+  const message =
+    'Request too large for gpt-4.1 in organization org-1 on tokens per min (TPM): Limit 30000, Requested 42000. ' +
+    'The input or output tokens must be reduced in order to run successfully.'
+  const body = openai(message, { type: 'tokens', code: 'rate_limit_exceeded' })
+  expect(await refusalOf('429 Too Many Requests', body)).toEqual({
+    ...{ code: 'context_length_exceeded', row: 'provider_rejected', status: 413, retry: 'elsewhere', message },
+  })
+  const quoted = openai('Rate limit reached. (Request too large?)', { type: 'tokens', code: 'rate_limit_exceeded' })
+  expect(await refusalOf('429 Too Many Requests', quoted)).toMatchObject({ row: 'provider_rate_limited' })
+})
