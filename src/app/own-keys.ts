@@ -143,7 +143,16 @@ export class TenantKeys implements OwnKeys {
     const key = this.#keyFor(deployment.name, tenant)
     if (key !== null) return { ...deployment, provider: this.#providerFor(deployment, tenant, key), isOwnKey: true }
     if (!this.#isRequired(tenant) || !this.#takesKey(deployment.name)) return deployment
-    return { ...deployment, provider: failing(new SluiceError('own_key_required')), isOwnKey: true }
+    return { ...deployment, provider: failing(this.#keyless(deployment.name, tenant)), isOwnKey: true }
+  }
+
+  /** That it has none is the whole reason only where it has none for the rest of the group. */
+  #keyless(deployment: string, tenant: TenantId): SluiceError {
+    const route = this.#parts.catalogue.resolve(this.#model(deployment)!.name)
+    const has = route?.deployments.some(({ name }) => this.#keyFor(name, tenant) !== null)
+    return has === true
+      ? new SluiceError('own_key_failed', { message: ONE_FAILED })
+      : new SluiceError('own_key_required')
   }
 
   close(): void {
@@ -230,6 +239,9 @@ const refused = (param: string, message: string) => new SluiceError('invalid_req
 
 const UNREADABLE =
   "This tenant's own key for the model provider can't be read on this server: the operator sets it again."
+
+const ONE_FAILED =
+  "This tenant's own key did not work for this model, and it has none for the model's other providers: set it again."
 
 /** A sealed key opens for this alone. */
 const about = (tenant: TenantId, provider: string, origin: string): string =>

@@ -274,8 +274,8 @@ describe('what is wrong, where, and what was probably meant', () => {
     ],
     ['models: [{ name: a }]', `sluice.yaml:1:10: models[0].provider: must be one of ${PROVIDER_NAMES}`],
     [
-      'models: [{ name: a, provider: azure, base_url: "http://h", api_versio: 1 }]',
-      'sluice.yaml:1:60: models[0].api_versio: is not a known setting. Did you mean "api_version"?',
+      'models: [{ name: a, provider: azure, base_url: "http://h/x", api_versio: 1 }]',
+      'sluice.yaml:1:62: models[0].api_versio: is not a known setting. Did you mean "api_version"?',
     ],
     [
       'models: [{ name: a, provider: demo, base_url: "http://h" }]',

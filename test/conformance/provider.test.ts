@@ -133,10 +133,13 @@ for (const [name, { open, gaps }] of [...Object.entries(RIGS), ['echo', { open: 
     else test.skip(`${name}: ${one.name} (${gap})`, () => {})
   }
 
-test('azure: its key in a header of its own, its version in the query of each call', async () => {
+test.each([
+  ['', RIGS['azure'].open],
+  [", of the resource's address", overHttp('', { ...AZURE, model: 'gpt' })],
+])('azure: its key in a header of its own, its version in the query of each call%s', async (_of, open) => {
   const upstream = new RawUpstream()
   await upstream.listen()
-  const rig = await RIGS['azure'].open.raw!(upstream)
+  const rig = await open.raw!(upstream)
   upstream.says(response('200 OK', '{}'))
   const end = Promise.withResolvers<void>()
   const call = { kind: 'chat', stream: false, requestId: 'r', timeouts: PATIENT, body: Buffer.from('{}') } as const

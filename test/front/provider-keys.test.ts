@@ -52,6 +52,8 @@ beforeAll(async () => {
       models: [
         { ...model, name: 'one', deployment: 'one', base_url: `${urls[0]}/v1` },
         { ...model, name: 'two', deployment: 'two', base_url: `${urls[1]}/v1` },
+        { ...model, name: 'both', deployment: 'both-1', base_url: `${urls[0]}/v1` },
+        { ...model, name: 'both', deployment: 'both-2', base_url: `${urls[1]}/v1`, order: 1 },
         { name: 'demo', provider: 'demo' },
       ],
       tenants: [
@@ -140,6 +142,14 @@ it('own_keys: require refuses where there is none, and calls nobody', async () =
   await set('must')
   expect((await ask('must')).status).toBe(200)
   expect((await ask('must', 'two')).status).toBe(403)
+  expect(seen.map(({ key }) => key)).toEqual([OWN])
+})
+
+it('own_keys: require tells of the key that did not work, where another provider of the model has none', async () => {
+  await set('must')
+  status = 401
+  const refused = await ask('must', 'both')
+  expect([refused.status, JSON.parse(refused.body).error.code]).toEqual([502, 'own_key_failed'])
   expect(seen.map(({ key }) => key)).toEqual([OWN])
 })
 

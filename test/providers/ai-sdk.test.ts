@@ -247,6 +247,17 @@ describe('a hostile upstream', () => {
   })
 
   test.each([
+    ['overloaded_error', 'provider_error'],
+    ['rate_limit_error', 'provider_rate_limited'],
+    ['authentication_error', 'provider_auth'],
+  ])('%s as the first event of a stream', async (type, code) => {
+    const error = { type: 'error', error: { type, message: 'Overloaded' } }
+    const { error: first } = failure(await told(events(`event: error\ndata: ${JSON.stringify(error)}\n\n`)))
+    expect(first.code).toBe(code)
+    if (code !== 'provider_auth') expect(first.message).toContain('Overloaded')
+  })
+
+  test.each([
     [401, 'authentication_error', 'provider_auth', 'elsewhere', null],
     [400, 'invalid_request_error', 'provider_rejected', false, null],
     [413, 'request_too_large', 'provider_rejected', false, null],

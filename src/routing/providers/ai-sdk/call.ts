@@ -5,6 +5,7 @@ import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../..
 import { type Bytes, toBytes } from '../../../core/record.ts'
 import type { Sweep, Swept } from '../http/sweep.ts'
 import { type Failed, failed, failedInBand } from '../openai/failures.ts'
+import { objectIn, parseJson } from '../openai/json.ts'
 import { Chunks, documentOf, type Labels, reasonOf, TooManyCalls, usageOf } from './answer.ts'
 import type { StreamPart } from './model.ts'
 import { Untranslatable } from './request.ts'
@@ -238,9 +239,17 @@ class PartError extends Error {
   }
 }
 
+interface SdkError {
+  readonly name?: string
+  readonly message?: string
+  readonly data?: unknown
+  readonly statusCode?: number
+  readonly responseBody?: string
+}
+
 /** What the SDK itself refuses or can't read, by the names of its errors. */
 function failureOfSdk(error: unknown, secret: string | null): Failed {
-  const { name = '', message = '', data } = (error ?? {}) as { name?: string; message?: string; data?: unknown }
+  const { name = '', message = '', data, statusCode = 0, responseBody = '' } = (error ?? {}) as SdkError
   if (
     name === 'AI_UnsupportedFunctionalityError' ||
     name === 'AI_InvalidPromptError' ||
@@ -251,6 +260,9 @@ function failureOfSdk(error: unknown, secret: string | null): Failed {
       message: `This can't be asked of the model's provider: ${short(message, secret)}`,
     })
   if (name === 'AI_APICallError' && isObject(data)) return failedInBand(data['error'] ?? data, secret)
+  // An error that was the first event of a stream
+  const said = name === 'AI_APICallError' && statusCode >= 400 ? objectIn(parseJson(responseBody)) : null
+  if (said !== null) return failedInBand({ status: statusCode, ...said }, secret)
   return failed('provider_garbage', true, { message: "The model provider's answer can't be read by its package." })
 }
 

@@ -233,7 +233,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (this.#text.length > this.#maxRecordBytes) return this.#finish(this.#tooLarge())
     this.#scan ??= new JsonScan(this.#call.kind === 'chat' ? MAX_CHAT_ITEMS : MAX_ITEMS)
     const { excess, closed } = this.#scan.feed(text)
-    if (excess !== null) return this.#finish(tooMuch(excess))
+    if (excess !== null) return this.#finish(tooMuch(excess, 'elsewhere'))
     if (!closed) this.#finishedMono = null
     else if (this.#finishedMono === null) this.#finishedMono = this.#options.clock.monoMs()
   }
@@ -326,7 +326,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   /** A payload unlike those before it. */
   #look(payload: Bytes) {
     if (isDone(payload)) return this.#done()
-    const parsed = parseJson(payload, (excess) => this.#finish(tooMuch(excess)))
+    const parsed = parseJson(payload, (excess) => this.#finish(tooMuch(excess, 'elsewhere')))
     const chunk = objectIn(parsed)
     if (chunk === null) return this.#garbage('an event that is not a JSON object')
     const whole = hasMessage(chunk) ? chunkOf(parseDocument(payload), (index) => this.#state.isTold(index)) : null
@@ -490,14 +490,28 @@ const isDone = (payload: Bytes): boolean =>
 const hasMessage = ({ choices }: JsonObject): boolean =>
   Array.isArray(choices) && choices.some((choice) => isObject(choice) && isObject(choice['message']))
 
-/** Every item has a vector (a list, or base64), and there is one of each input. */
+/** One vector (numbers, or base64) for each input, and no two for one. */
 function hasEmbeddings({ data }: JsonObject, inputs: number): boolean {
-  if (!Array.isArray(data) || data.length < inputs) return false
-  return data.every((item) => isObject(item) && (hasItems(item['embedding']) || hasItems(item['embeddings'])))
+  if (!Array.isArray(data) || data.length !== inputs) return false
+  const places = new Set<Json>()
+  return data.every((item, i) => {
+    if (!isObject(item)) return false
+    const { index = i, embedding, embeddings } = item
+    const isPlace = typeof index === 'number' && Number.isInteger(index) && index >= 0 && index < inputs
+    if (!isPlace || places.has(index)) return false
+    places.add(index)
+    return isVector(embedding) || isVector(embeddings)
+  })
 }
 
-const hasItems = (vector: Json | undefined): boolean =>
-  isObject(vector) || ((typeof vector === 'string' || Array.isArray(vector)) && vector.length > 0)
+/** Some engines tell several of one input, or sparse ones: lists of lists, or an object. */
+function isVector(vector: Json | undefined): boolean {
+  if (typeof vector === 'string') return vector !== '' && /^[\w+/-]+=*$/.test(vector)
+  if (!Array.isArray(vector)) return isObject(vector)
+  return (
+    vector.length > 0 && vector.every((item) => typeof item === 'number' || (typeof item === 'object' && item !== null))
+  )
+}
 
 /** Another attempt here would fail the same way. */
 const unreadable = (coding: string): Failed =>
@@ -505,9 +519,9 @@ const unreadable = (coding: string): Failed =>
     message: `The model provider compresses its answer (content-encoding: ${coding}), which it was asked not to do.`,
   })
 
-/** Any other attempt would fail the same way. */
-const tooMuch = (what: string): Failed =>
-  failed('provider_garbage', false, { message: `The model provider sent more than an answer can be: ${what}.` })
+/** Of what a request asks for, as choices, any other attempt would bring as much; `elsewhere`: of what it can't. */
+const tooMuch = (what: string, retry: Failed['retry'] = false): Failed =>
+  failed('provider_garbage', retry, { message: `The model provider sent more than an answer can be: ${what}.` })
 
 /** OpenAI's SDK for JavaScript throws at any `error` that is truthy, and `{}` is. */
 const hasEmptyError = ({ error }: JsonObject): boolean => typeof error === 'object' && error !== null

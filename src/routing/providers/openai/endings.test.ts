@@ -225,27 +225,53 @@ describe('an error', () => {
   })
 })
 
+it('what is nested too deep for any answer may be better elsewhere', async () => {
+  const deep = `{"choices":${'['.repeat(5_000)}`
+  for (const bytes of [response('200 OK', deep), stream(deep)]) {
+    upstream.says(bytes)
+    const { end } = await upstream.call(REQUEST)
+    expect(end).toMatchObject({ kind: 'failed', retry: 'elsewhere', error: { code: 'provider_garbage' } })
+  }
+})
+
 describe('embeddings', () => {
   const embed = async (input: unknown, data: unknown): Promise<string> => {
     upstream.says(response('200 OK', JSON.stringify({ object: 'list', data, usage: { prompt_tokens: 1 } })))
     return codeOf(await upstream.call({ model: 'm', input }, { kind: 'embedding' }))
   }
   const one = { index: 0, embedding: [0, 0] }
+  const two = { index: 1, embedding: [0, 1] }
   const tokens = [1, 2, 3]
 
   it.each<[unknown, unknown]>([
     ['x', [one]],
     ['x', [{ embedding: 'AAAA' }]],
+    ['x', [{ index: 0, embedding: 'AA+/8g==' }]],
+    [
+      'x',
+      [
+        {
+          index: 0,
+          embedding: [
+            [0, 1],
+            [1, 0],
+          ],
+        },
+      ],
+    ],
     [
       ['x', 'y'],
-      [one, one],
+      [two, one],
+    ],
+    [
+      ['x', 'y'],
+      [{ embedding: [0] }, { embedding: [1] }],
     ],
     [tokens, [one]],
     [
       [tokens, tokens],
-      [one, one],
+      [one, two],
     ],
-    [['x'], [one, one]],
   ])('of %j are done with %j', async (input, data) => {
     expect(await embed(input, data)).toBe('done')
   })
@@ -257,6 +283,18 @@ describe('embeddings', () => {
     ['x', [{ index: 0, embedding: [] }]],
     ['x', [null]],
     [['x', 'y'], [one]],
+    [
+      ['x', 'y'],
+      [one, one],
+    ],
+    [
+      ['x', 'y'],
+      [one, { index: 7, embedding: [1] }],
+    ],
+    [['x'], [one, two]],
+    ['x', [{ index: 0, embedding: [0, null] }]],
+    ['x', [{ index: 0, embedding: ['x'] }]],
+    ['x', [{ index: 0, embedding: '!!!!' }]],
     [[tokens, tokens], [one]],
   ])('of %j are not done with %j', async (input, data) => {
     expect(await embed(input, data)).toBe('provider_garbage')
