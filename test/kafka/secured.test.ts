@@ -14,11 +14,14 @@ const NO_OPENSSL = spawnSync('openssl', ['version']).status !== 0
 const USER = { username: 'sluice', password: 'a-canary-of-a-password' }
 
 describe.skipIf(NO_KAFKA || NO_OPENSSL)('Kafka with TLS and SASL', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'sluice-kafka-tls-'))
-  const [key, cert, keystore] = ['key.pem', 'cert.pem', 'both.pem'].map((name) => join(dir, name))
+  let dir = ''
+  let cert = ''
   let server: KafkaServer
   let intake: Intake | null = null
   beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'sluice-kafka-tls-'))
+    cert = join(dir, 'cert.pem')
+    const [key, keystore] = [join(dir, 'key.pem'), join(dir, 'both.pem')]
     const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2']
     const made = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, ...subject]
     execFileSync('openssl', made, { stdio: 'ignore' })
