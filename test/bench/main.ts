@@ -8,6 +8,7 @@
  * `--profile LOAD` tells where the time goes instead (profile.ts). Without the C tools a small load of our own is
  * used instead, with a note. A first word measures something else: `gateways` the six workloads that gateways are
  * compared by, `goals` the whole table of what Sluice is to reach, `page` an open dashboard, `fleet` a fleet on Redis,
+ * `intakes` a broker in front,
  * `limits` limits and refusals, `recorder` recording, `parts` each part by itself, `plan` where a
  * job goes; each in a folder of that name.
  */
