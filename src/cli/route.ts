@@ -30,6 +30,7 @@ interface Trace {
     readonly unit: string
     readonly cached_at: string | null
     readonly chosen: string | null
+    readonly awaits?: { readonly deployment: string; readonly in_ms: number } | null
     readonly deployments: readonly Candidate[]
   }>
 }
@@ -82,7 +83,7 @@ async function explain(args: Args, out: Output): Promise<number> {
 function* explained({ refused, own_key: ownKey, steps, deployment, ...tokens }: Trace): Generator<string> {
   if (refused !== null) yield `Refused: ${refused.message}`
   if (ownKey === true) yield "It would be called with the tenant's own key."
-  for (const { model, policy, unit, cached_at: cachedAt, chosen, deployments } of steps) {
+  for (const { model, policy, unit, cached_at: cachedAt, chosen, awaits, deployments } of steps) {
     yield `${model}, by ${policy} (${unit.replaceAll('_', ' ')}, the least is best):`
     const rows = deployments.map((one) => [
       one.deployment === chosen ? '->' : '',
@@ -96,6 +97,8 @@ function* explained({ refused, own_key: ownKey, steps, deployment, ...tokens }: 
       one.why ?? (one.deployment === cachedAt ? 'had this beginning last' : ''),
     ])
     yield* columns([['', 'DEPLOYMENT', 'ORDER', 'CALLS', 'SCORE', 'TTFT MS', 'ERRORS', 'ROOM', 'WHY NOT'], ...rows])
+    if (awaits)
+      yield `It is sooner to wait for ${awaits.deployment}, which is full for about ${Math.ceil(awaits.in_ms)} ms more.`
   }
   const what = `${tokens.prompt_tokens} tokens in, about ${tokens.output_tokens} out`
   yield deployment === null ? `It would wait in line (${what}).` : `It would go to ${deployment} (${what}).`

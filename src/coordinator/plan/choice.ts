@@ -68,6 +68,17 @@ export class Choice {
     return this.#candidates
   }
 
+  /** Those of `fit` that would be among the candidates, which are the last that were asked for, had they a slot. */
+  full(fit: readonly DeploymentState[], asked: Asked, now: number): readonly DeploymentState[] {
+    return fit.filter((one) => {
+      const { active, settings, health, speed, quota } = one
+      if (active < settings!.concurrent || this.#isDrained(one.name)) return false
+      const upstream = one.upstreamName(asked.model)
+      if (health.brokenSince(upstream, now) !== null || health.coolUntilMono(upstream) > now) return false
+      return 2 * settings!.order + (speed.isAiling(now) ? 1 : 0) <= this.#rank && quota.waitMs(asked.tokens, now) <= 0
+    })
+  }
+
   /** One where it has not failed works, and only has no room: its attempts are not to be used up where it failed. */
   #isElsewhereSoon(fit: readonly DeploymentState[], asked: Asked, now: number): boolean {
     return fit.some((one) => {

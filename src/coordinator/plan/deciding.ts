@@ -2,6 +2,7 @@
 import type { Instead } from '../../core/job.ts'
 import type { FailedAt, ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { Affinities } from './affinity.ts'
+import { worthAwaiting } from './awaiting.ts'
 import { type Asked, bestUnitMs, type Choice, pick } from './choice.ts'
 import type { DeploymentState } from './deployment.ts'
 import { drawOf } from './draw.ts'
@@ -125,12 +126,17 @@ export class Deciding {
     const { promptTokens } = job
     const cachedAt = job.affinity && route.policy.followsCache ? this.#affinities.get(job.affinity) : null
     const asked: Asked = { model, failedAt, tokens: promptTokens + outputTokens, cachedAt, isFallback, isReplaceable }
-    const candidates = this.#choice.candidates(fitFor(group, job), asked, now)
+    const fit = fitFor(group, job)
+    const candidates = this.#choice.candidates(fit, asked, now)
     const work = workOf(promptTokens, outputTokens)
     const best = bestUnitMs(candidates)
     const ask: Ask = { draw: drawOf(job.id), promptTokens, outputTokens, work, now, turn: route.turn, bestUnitMs: best }
-    const chosen = candidates.length === 0 ? null : pick(candidates, route.policy, ask, cachedAt)
-    return { route, asked, ask, candidates, chosen }
+    const step = { route, asked, ask, candidates }
+    if (candidates.length === 0) return { ...step, chosen: null, awaits: null }
+    const chosen = pick(candidates, route.policy, ask, cachedAt)
+    const mayAwait = route.policy.awaits && candidates.length < fit.length && failedAt.length === 0 && !isFallback
+    const awaits = mayAwait ? worthAwaiting(chosen, this.#choice.full(fit, asked, now), job, ask) : null
+    return { ...step, chosen: awaits === null ? chosen : null, awaits }
   }
 
   /** Nothing of its model works for the job: that it is busy would be a reason to wait. */

@@ -14,6 +14,21 @@ export interface Running {
   readonly work: number
 }
 
+/** Who waits for a deployment, in one pass through the line: it is the same again in the next one. */
+class AwaitedBy {
+  #jobs = 0
+  #mono = -Infinity
+
+  before(now: number): number {
+    return this.#mono === now ? this.#jobs : 0
+  }
+
+  add(now: number): void {
+    this.#jobs = this.before(now) + 1
+    this.#mono = now
+  }
+}
+
 export class DeploymentState {
   readonly name: string
   /** Null: it is no longer configured, but some of its calls still run. */
@@ -30,6 +45,7 @@ export class DeploymentState {
   readonly quota: Quota
   /** When it answered last. */
   answeredMono = -Infinity
+  readonly awaited = new AwaitedBy()
   /** Number of the last call, among those of its route. */
   turn = 0
 

@@ -4,6 +4,7 @@
  *
  *   route        a model's deployments, and which of them can serve a job at all
  *   choice       who is left out now, and who comes first; policies/, how one of the rest is picked
+ *   awaiting     is a full one worth waiting for?
  *   deciding     its own model, or one that answers in its place
  *   deployment   what is known of one: its calls, and
  *     health     is it left alone, because it is busy or because it fails
@@ -25,6 +26,7 @@ import { OutputLengths } from '../limits/output-lengths.ts'
 import type { HeadroomRefusal, Notes } from '../scheduler/port.ts'
 import { Timers } from '../scheduler/timers.ts'
 import { Affinities } from './affinity.ts'
+import { looksInMs } from './awaiting.ts'
 import { Choice } from './choice.ts'
 import { Deciding, type MayAnswer } from './deciding.ts'
 import { DeploymentState } from './deployment.ts'
@@ -74,6 +76,8 @@ const NO_MODEL: HeadroomRefusal = { scope: 'model' }
 const FULL: HeadroomRefusal = { scope: 'model' }
 /** Who can go to the same places can't use what is free; others may. */
 const NOT_THERE: HeadroomRefusal = { scope: 'places' }
+/** It waits for a full one. */
+const NOT_THIS_ONE: HeadroomRefusal = { scope: 'job' }
 
 /** Failures that reflect on the deployment, not on the request. */
 const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
@@ -103,6 +107,7 @@ export class Plan {
   readonly #choice: Choice
   readonly #deciding: Deciding
   readonly #isDrained: (deployment: string) => boolean
+  readonly #look: Waiting = { seq: 0, due: Infinity, heapAt: -1, nextMono: () => Infinity }
   #roomCame = false
   readonly #opened = (): void => {
     this.#roomCame = true
@@ -196,7 +201,12 @@ export class Plan {
   }
 
   /** Nothing is open to the job: who else has to wait for that, and until when. */
-  #refusal({ route, asked }: Traced, job: ScheduledJob, failedAt: FailedAt, now: number): HeadroomRefusal {
+  #refusal({ route, asked, awaits }: Traced, job: ScheduledJob, failedAt: FailedAt, now: number): HeadroomRefusal {
+    if (awaits !== null) {
+      awaits.state.awaited.add(now)
+      this.#lookAgain(now + looksInMs(awaits.inMs))
+      return NOT_THIS_ONE
+    }
     for (const one of fitFor(route[job.kind], job))
       if (!failedThere(failedAt, one.name)) this.#fits(one, asked.tokens, now)
     return this.places(job, failedAt) === '' ? FULL : NOT_THERE
@@ -208,6 +218,11 @@ export class Plan {
     if (route === null) return ''
     const isOne = route[job.kind].all.length < 2 && !route.isReplaceable && job.needs === undefined
     return isOne ? '' : placesOf(route, job, failedAt)
+  }
+
+  /** Nothing may happen meanwhile that has those in line asked about. */
+  #lookAgain(at: number): void {
+    if (this.#look.heapAt < 0 || at < this.#look.due) this.#cooling.set(this.#look, at)
   }
 
   #begin(

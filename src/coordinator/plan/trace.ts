@@ -2,6 +2,7 @@
 
 import type { ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { RouteStep, RouteTrace } from '../../core/ports/operations.ts'
+import type { Awaited } from './awaiting.ts'
 import type { Asked, Choice } from './choice.ts'
 import type { DeploymentState } from './deployment.ts'
 import { type Ask, expectedMs } from './policies/policy.ts'
@@ -13,6 +14,8 @@ export interface Traced {
   readonly ask: Ask
   readonly candidates: readonly DeploymentState[]
   readonly chosen: DeploymentState | null
+  /** It waits for this one rather than be answered by one with room. */
+  readonly awaits: Awaited | null
 }
 
 export const traceOf = (job: ScheduledJob, steps: readonly Traced[], choice: Choice, now: number): RouteTrace => ({
@@ -24,7 +27,7 @@ export const traceOf = (job: ScheduledJob, steps: readonly Traced[], choice: Cho
 
 function stepOf(
   job: ScheduledJob,
-  { route, asked, ask, candidates, chosen }: Traced,
+  { route, asked, ask, candidates, chosen, awaits }: Traced,
   choice: Choice,
   now: number,
 ): RouteStep {
@@ -49,5 +52,6 @@ function stepOf(
       }
     }),
     chosen: chosen?.name ?? null,
+    ...(awaits !== null && { awaits: { deployment: awaits.state.name, inMs: awaits.inMs } }),
   }
 }

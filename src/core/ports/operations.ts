@@ -108,6 +108,8 @@ export interface RouteStep {
   readonly cachedAt: string | null
   readonly deployments: readonly RouteCandidate[]
   readonly chosen: string | null
+  /** A full one that is waited for, as it is expected to answer sooner than those with room. Absent: none. */
+  readonly awaits?: { readonly deployment: string; readonly inMs: number }
 }
 
 export interface RouteCandidate {

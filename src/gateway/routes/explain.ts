@@ -88,12 +88,13 @@ const traceView = ({ promptTokens, outputTokens, deployment, steps }: RouteTrace
   prompt_tokens: promptTokens,
   output_tokens: Math.round(outputTokens),
   deployment,
-  steps: steps.map(({ model, policy, unit, cachedAt, chosen, deployments }) => ({
+  steps: steps.map(({ model, policy, unit, cachedAt, chosen, awaits, deployments }) => ({
     model,
     policy,
     unit,
     cached_at: cachedAt,
     chosen,
+    awaits: awaits === undefined ? null : { deployment: awaits.deployment, in_ms: Math.ceil(awaits.inMs) },
     deployments: deployments.map(candidateView),
   })),
 })

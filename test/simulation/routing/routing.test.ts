@@ -2,6 +2,7 @@
  * What a bad replica costs: beside a fleet without it, and beside routers that do not look. The table is printed.
  */
 import { afterAll, describe, expect, it } from 'vitest'
+import { Choice } from '../../../src/coordinator/plan/choice.ts'
 import { DeploymentState } from '../../../src/coordinator/plan/deployment.ts'
 import { FirstTexts } from '../../../src/coordinator/plan/first-texts.ts'
 import { Speed } from '../../../src/coordinator/plan/speed.ts'
@@ -106,6 +107,44 @@ describe('a bad replica is routed around', () => {
     expect(ours.failed).toBe(0)
     // It may be well again
     for (const one of replicas) expect(ours.shares[one.name], one.name).toBeGreaterThan(0.003)
+  })
+
+  it.each([
+    ['now and then full', 1.2],
+    ['full most of the time', 2],
+  ])('a fast one, %s, is waited for where a slow one would take longer', (_, perSecond) => {
+    const replicas = [
+      { name: 'fast', concurrent: 8 },
+      { name: 'slow', slower: 10, concurrent: 64 },
+    ]
+    const load = { perSecond, forMs: 1_200_000, seed: 5 }
+    const run = (): Result => simulate(replicas, planned(replicas, 'least-wait'), load)
+    const waiting = run()
+    const repair = broken(Choice.prototype, 'full', () => () => [])()
+    const rushing = run()
+    repair()
+    const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
+    const shown = ({ tookMeanMs, tookP99Ms, shares }: Result): string =>
+      `mean ${seconds(tookMeanMs)}, p99 ${seconds(tookP99Ms)}, slow ${(100 * shares['slow']).toFixed(1)} %`
+    process.stdout.write(`${perSecond}/s: ${shown(waiting)}; without waiting: ${shown(rushing)}\n`)
+    expect(waiting.tookMeanMs).toBeLessThan(0.9 * rushing.tookMeanMs)
+    expect(waiting.tookP99Ms).toBeLessThanOrEqual(1.1 * rushing.tookP99Ms)
+    expect(waiting.shares['slow']).toBeLessThan(rushing.shares['slow'])
+  })
+
+  it('where more comes than the fast one can do, both are used as they were', () => {
+    const replicas = [
+      { name: 'fast', concurrent: 8 },
+      { name: 'slow', slower: 10, concurrent: 64 },
+    ]
+    const run = (): Result =>
+      simulate(replicas, planned(replicas, 'least-wait'), { perSecond: 3, forMs: 300_000, seed: 5 })
+    const waiting = run()
+    const repair = broken(Choice.prototype, 'full', () => () => [])()
+    const rushing = run()
+    repair()
+    expect(waiting.tookMeanMs).toBeLessThan(1.1 * rushing.tookMeanMs)
+    expect(waiting.shares['slow']).toBeGreaterThan(0.8 * rushing.shares['slow'])
   })
 
   it('one that becomes slow is left before its calls have ended; a planted bug that waits for them is found', () => {

@@ -16,6 +16,8 @@ export interface Replica {
   readonly slowFromMs?: number
   /** Share of calls whose first token comes so late. */
   readonly late?: { readonly share: number; readonly ms: number }
+  /** Calls at once; more than that wait in line. Absent: no limit. */
+  readonly concurrent?: number
   /** Share of calls that it fails, after the time to a first token. */
   readonly fails?: number
 }
@@ -31,6 +33,8 @@ export interface Router {
   hedgeAfterMs?(call: Planned): number | null
   hedge?(call: Planned, now: number): { readonly to: string; readonly call: Planned } | null
   outrun?(call: Planned, now: number): void
+  /** When those in line are to be asked about again, though nothing has ended; Infinity: never. */
+  nextAt?(): number
 }
 
 export const CHAT: PlanDeployment = {
@@ -39,7 +43,7 @@ export const CHAT: PlanDeployment = {
 
 /** Sluice's own. */
 export function planned(replicas: readonly Replica[], policy: PolicyName, hedge: Hedging | null = null): Router {
-  const deployments = replicas.map(({ name }) => ({ ...CHAT, name, hedge }))
+  const deployments = replicas.map(({ name, concurrent = Infinity }) => ({ ...CHAT, name, concurrent, hedge }))
   const afterMs = new WeakMap<Planned, number>()
   const plan = new Plan([{ name: 'chat', policy, deployments }])
   return {
@@ -62,6 +66,7 @@ export function planned(replicas: readonly Replica[], policy: PolicyName, hedge:
       plan.outrun(call, now)
       plan.release(call, { promptTokens: call.job.promptTokens, completionTokens: 0 }, now)
     },
+    nextAt: () => plan.nextAt(),
     answered(call, completionTokens, timing, now) {
       plan.answered(call, { completionTokens }, timing, now)
       plan.release(call, { promptTokens: call.job.promptTokens, completionTokens }, now)
@@ -122,6 +127,9 @@ export interface Result {
   readonly goodput: number
   readonly ttftP50Ms: number
   readonly ttftP99Ms: number
+  /** From acceptance to the end of the answer. */
+  readonly tookMeanMs: number
+  readonly tookP99Ms: number
   /** Of jobs, that failed for good. */
   readonly failed: number
   /** Calls beyond the first of each attempt, of jobs. */
@@ -138,6 +146,7 @@ export function simulate(replicas: readonly Replica[], router: Router, { perSeco
   const calls = new Map(replicas.map(({ name }) => [name, 0]))
   const byName = new Map(replicas.map((one) => [one.name, one]))
   const ttfts: number[] = []
+  const tookMs: number[] = []
   let [good, failed, jobs, hedged] = [0, 0, 0, 0]
   const events: Event[] = []
   const at = (time: number, run: () => void): void => {
@@ -147,9 +156,25 @@ export function simulate(replicas: readonly Replica[], router: Router, { perSeco
   }
   const uniform = (): number => draw.below(1e6) / 1e6
 
+  /** In order; all are asked about whenever something may have changed. */
+  let line: Array<(now: number) => boolean> = []
+  let looksAt = Infinity
+  const look = (now: number): void => {
+    line = line.filter((starts) => !starts(now))
+    const next = Math.max(now + 1, router.nextAt?.() ?? now + 50)
+    if (line.length === 0 || next === Infinity || (looksAt > now && looksAt <= next)) return
+    looksAt = next
+    at(next, () => look(next))
+  }
+
   function attempt(job: ScheduledJob, tokens: number, failedAt: FailedAt, n: number, now: number): void {
+    line.push((then) => start(job, tokens, failedAt, n, then))
+    look(now)
+  }
+
+  function start(job: ScheduledJob, tokens: number, failedAt: FailedAt, n: number, now: number): boolean {
     const routed = router.route(job, failedAt, now)
-    if (routed === null) return at(now + 50, () => attempt(job, tokens, failedAt, n, now + 50))
+    if (routed === null) return false
     const { to, call } = routed
     const { fails = 0 } = byName.get(to)!
     const first = begin(to, call, now)
@@ -164,6 +189,7 @@ export function simulate(replicas: readonly Replica[], router: Router, { perSeco
           const again = ends + uniform() * MOST_BACKOFF_MS
           at(again, () => attempt(job, tokens, where, n + 1, again))
         }
+        look(ends)
       })
     else if (hedgeAt < ends)
       at(hedgeAt, () => {
@@ -176,9 +202,11 @@ export function simulate(replicas: readonly Replica[], router: Router, { perSeco
           active.set(lost.to, active.get(lost.to)! - 1)
           router.outrun!(lost.call, won.shows)
           goesOn(won, job, tokens)
+          look(won.shows)
         })
       })
     else goesOn(first, job, tokens)
+    return true
   }
 
   /** When it shows its first token, and its pace from there on. */
@@ -201,6 +229,8 @@ export function simulate(replicas: readonly Replica[], router: Router, { perSeco
       router.answered(call, tokens, { ttftMs: ownTtftMs, tpotMs }, done)
       ttfts.push(ownTtftMs)
       if (ownTtftMs <= GOOD_TTFT_MS && tpotMs <= GOOD_TPOT_MS) good++
+      tookMs.push(done - job.acceptedMono)
+      look(done)
     })
   }
 
@@ -215,13 +245,17 @@ export function simulate(replicas: readonly Replica[], router: Router, { perSeco
 
   at(0, () => arrive(0))
   for (let event = events.pop(); event !== undefined; event = events.pop()) event.run()
-  ttfts.sort((a, b) => a - b)
-  const quantile = (share: number): number => ttfts[Math.min(ttfts.length - 1, Math.floor(share * ttfts.length))]
+  for (const each of [ttfts, tookMs]) each.sort((a, b) => a - b)
+  const quantileOf = (each: readonly number[], share: number): number =>
+    each[Math.min(each.length - 1, Math.floor(share * each.length))]
+  const quantile = (share: number): number => quantileOf(ttfts, share)
   const all = [...calls.values()].reduce((sum, each) => sum + each, 0)
   return {
     goodput: (good / forMs) * 1_000,
     ttftP50Ms: quantile(0.5),
     ttftP99Ms: quantile(0.99),
+    tookMeanMs: tookMs.reduce((sum, each) => sum + each, 0) / tookMs.length,
+    tookP99Ms: quantileOf(tookMs, 0.99),
     failed: failed / jobs,
     hedged: hedged / jobs,
     shares: Object.fromEntries([...calls].map(([name, each]) => [name, each / all])),

@@ -12,6 +12,8 @@ export interface Route {
     readonly unit: 'ms' | 'nano_dollars' | 'weight' | 'turn'
     readonly cached_at: string | null
     readonly chosen: string | null
+    /** A full one that is worth waiting for. */
+    readonly awaits?: { readonly deployment: string } | null
     readonly deployments: ReadonlyArray<{
       readonly deployment: string
       readonly active: number
@@ -36,6 +38,9 @@ const PICKS: Readonly<Record<string, string>> = {
   'round-robin': 'the one that was asked longest ago',
 }
 
+const waitsFor = (full: { readonly deployment: string } | null | undefined): string =>
+  full == null ? 'no deployment is open to it' : `${full.deployment} is full, and the soonest all the same`
+
 /** `went`: to which deployments it went so far, in turn. */
 export function leadOf(route: Route, went: readonly string[], isOver: boolean): string {
   const { refused, deployment, own_key: ownKey, steps } = route
@@ -53,7 +58,7 @@ export function leadOf(route: Route, went: readonly string[], isOver: boolean): 
     refused !== null
       ? `${who} would be refused now: ${refused.message}`
       : deployment === null
-        ? `${who} would wait now: no deployment is open to it.`
+        ? `${who} would wait now: ${waitsFor(last?.awaits)}.`
         : `${who} would go to ${deployment} now: ${why}.`
   return `${past}${now}${ownKey === true ? ' With the tenant’s own key.' : ''}`
 }

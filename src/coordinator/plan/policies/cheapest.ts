@@ -10,6 +10,7 @@ export const cheapest: Policy = {
   name: 'cheapest',
   unit: 'nano_dollars',
   followsCache: false,
+  awaits: false,
   score: cost,
   pick(candidates, ask) {
     let lowest = Infinity

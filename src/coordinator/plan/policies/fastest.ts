@@ -11,6 +11,7 @@ export const fastest: Policy = {
   name: 'fastest',
   unit: 'ms',
   followsCache: true,
+  awaits: false,
   score: ttft,
   pick: (candidates, ask) => least(candidates, ask, ttft),
 }

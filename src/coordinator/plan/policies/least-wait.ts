@@ -5,6 +5,7 @@ export const leastWait: Policy = {
   name: 'least-wait',
   unit: 'ms',
   followsCache: true,
+  awaits: true,
   score: expectedMs,
   pick: (candidates, ask) => least(candidates, ask, expectedMs),
 }

@@ -24,6 +24,8 @@ export interface Policy {
   readonly unit: 'ms' | 'nano_dollars' | 'weight' | 'turn'
   /** May a job go where the beginning of its prompt is in the cache, though another one would be chosen? */
   readonly followsCache: boolean
+  /** Is a full one waited for, where an answer of it is expected sooner than of those with room? */
+  readonly awaits: boolean
   score(one: DeploymentState, ask: Ask): number
   /** `candidates`: at least two, of the same `order`; only read. */
   pick(candidates: readonly DeploymentState[], ask: Ask): DeploymentState

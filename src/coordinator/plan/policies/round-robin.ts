@@ -7,6 +7,7 @@ export const roundRobin: Policy = {
   name: 'round-robin',
   unit: 'turn',
   followsCache: false,
+  awaits: false,
   score: turn,
   pick: (candidates, ask) => least(candidates, ask, turn),
 }

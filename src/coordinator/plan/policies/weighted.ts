@@ -8,6 +8,7 @@ export const weighted: Policy = {
   name: 'weighted',
   unit: 'weight',
   followsCache: false,
+  awaits: false,
   score: (one) => -weightOf(one),
   pick(candidates, ask) {
     let total = 0
