@@ -28,9 +28,8 @@ export function worthAwaiting(
   job: ScheduledJob,
   ask: Ask,
 ): Awaited | null {
-  if (chosen.speed.unitMs === null) return null
   const { now } = ask
-  // One that was slow is tried again, now and then, as among candidates
+  // One of which nothing is known is tried first, and one that was slow now and then, as among candidates
   const bestUnitMs = full.reduce((least, { speed }) => Math.min(least, speed.unitMs ?? least), ask.bestUnitMs)
   const hereMs = expectedMs(chosen, { ...ask, bestUnitMs })
   const waitedMs = Math.max(0, now - job.acceptedMono)
