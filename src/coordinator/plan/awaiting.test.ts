@@ -97,6 +97,7 @@ describe('a full one that is fast', () => {
     stage.pass(lookMono - stage.now)
     expect(plan.takeRoom()).toBe(true)
     stage.end(running[0])
+    expect(plan.takeRoom()).toBe(true)
     expect(stage.ask(job)).toBe('fast')
   })
 
@@ -121,11 +122,16 @@ describe('a full one that is fast', () => {
     expect(stage.ask(stage.make({ acceptedMono: stage.now - 3 * SLOW_MS }))).toBe('slow')
   })
 
-  it('that hangs is left, by its oldest call', () => {
-    const { stage } = full()
-    expect(stage.ask(stage.make())).toBe('waits (job)')
+  it('that hangs is left, by its oldest call, and by who waits when it is asked about again', () => {
+    const { stage, plan } = full()
+    const job = stage.make()
+    expect(stage.ask(job)).toBe('waits (job)')
     stage.now += 5 * SLOW_MS
     expect(stage.ask(stage.make())).toBe('slow')
+    // Not before that is told: who leases goes by it
+    expect(stage.ask(job)).toBe('waits (job)')
+    stage.pass(0)
+    expect([plan.takeRoom(), stage.ask(job)]).toEqual([true, 'slow'])
   })
 
   it('takes nothing while it is waited for, and is told with when', () => {

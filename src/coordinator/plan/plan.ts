@@ -109,6 +109,10 @@ export class Plan {
   readonly #isDrained: (deployment: string) => boolean
   readonly #look: Waiting = { seq: 0, due: Infinity, heapAt: -1, nextMono: () => Infinity }
   #roomCame = false
+  /** How often room has come. */
+  #rooms = 0
+  /** Who waits for a full one, since then. */
+  readonly #awaiting = new WeakMap<Planned, { readonly state: DeploymentState; readonly rooms: number }>()
   readonly #opened = (): void => {
     this.#roomCame = true
   }
@@ -173,9 +177,10 @@ export class Plan {
       !route.isReplaceable
     )
       return this.#isOpen(lone[0], job.model, now) ? this.#begin(notes, lone[0], route, job.model, 0, now) : FULL
+    if (this.#stillAwaits(notes, now)) return NOT_THIS_ONE
     let refusal: HeadroomRefusal | null = null
     const chosen = this.#deciding.decide(route, job, failedAt, outputTokens, now, may, (step) => {
-      if (step.chosen === null) refusal ??= this.#refusal(step, job, failedAt, now)
+      if (step.chosen === null) refusal ??= this.#refusal(step, notes, failedAt, now)
     })
     return chosen === null
       ? (refusal ?? FULL)
@@ -201,9 +206,11 @@ export class Plan {
   }
 
   /** Nothing is open to the job: who else has to wait for that, and until when. */
-  #refusal({ route, asked, awaits }: Traced, job: ScheduledJob, failedAt: FailedAt, now: number): HeadroomRefusal {
+  #refusal({ route, asked, awaits }: Traced, notes: Planned, failedAt: FailedAt, now: number): HeadroomRefusal {
+    const { job } = notes
     if (awaits !== null) {
       awaits.state.awaited.add(now)
+      this.#awaiting.set(notes, { state: awaits.state, rooms: this.#rooms })
       this.#lookAgain(now + looksInMs(awaits.inMs))
       return NOT_THIS_ONE
     }
@@ -218,6 +225,14 @@ export class Plan {
     if (route === null) return ''
     const isOne = route[job.kind].all.length < 2 && !route.isReplaceable && job.needs === undefined
     return isOne ? '' : placesOf(route, job, failedAt)
+  }
+
+  /** It is not asked about again before room has come, or is expected: see `#lookAgain`. */
+  #stillAwaits(notes: Planned, now: number): boolean {
+    const awaits = this.#awaiting.get(notes)
+    if (awaits === undefined || awaits.rooms !== this.#rooms) return false
+    awaits.state.awaited.add(now)
+    return true
   }
 
   /** Nothing may happen meanwhile that has those in line asked about. */
@@ -535,6 +550,7 @@ export class Plan {
   takeRoom(): boolean {
     const came = this.#roomCame
     this.#roomCame = false
+    if (came) this.#rooms++
     return came
   }
 

@@ -50,6 +50,7 @@ export function planned(replicas: readonly Replica[], policy: PolicyName, hedge:
     name: hedge === null ? policy : `${policy}, hedged after p${100 * hedge.quantile}`,
     route(job, failedAt, now) {
       plan.tick(now)
+      plan.takeRoom()
       const call: Planned = { job, failedAt, call: null }
       const claimed = plan.claim(call, now)
       if ('scope' in claimed) return null
