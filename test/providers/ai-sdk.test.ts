@@ -165,6 +165,14 @@ describe('what is asked', () => {
     expect(chunks.slice(1).join()).not.toContain('warnings')
   })
 
+  test('what has no counterpart is told, and who asks goes with it', async () => {
+    upstream.says(json('200 OK', DOCUMENT))
+    const more = { user: 'u-1', logit_bias: { 1: 2 }, thinking: { type: 'enabled' }, safety_identifier: null }
+    const { document } = await ask(provider, { ...HELLO, ...more }, { stream: false })
+    expect(JSON.parse(document!).sluice.warnings).toEqual(['logit_bias is not passed on', 'thinking is not passed on'])
+    expect(upstream.bodies[0]).toMatchObject({ metadata: { user_id: 'u-1' } })
+  })
+
   test.each([
     ['n', { n: 2 }],
     ['logprobs', { logprobs: true }],

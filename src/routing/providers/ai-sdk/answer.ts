@@ -7,6 +7,8 @@ export interface Labels {
   /** Seconds since 1970. */
   readonly created: number
   readonly model: string
+  /** Members of the request that are not passed on. */
+  readonly dropped?: readonly string[]
 }
 
 /** Unified words of the AI SDK. Any other that has a provider's word of its own beside it is an end like any. */
@@ -53,10 +55,11 @@ const MAX_WARNINGS = 16
 const MAX_WARNING_CHARS = 200
 
 /** What was asked and could not be done, for a member of the answer. */
-function toldOf(warnings: readonly Warning[]): object {
-  const texts = warnings.map(({ type, feature, details, message }) =>
+function toldOf(warnings: readonly Warning[], dropped: readonly string[] = []): object {
+  const given = warnings.map(({ type, feature, details, message }) =>
     [feature === undefined ? (message ?? type) : `${feature} is ${type}`, details].filter(Boolean).join(': '),
   )
+  const texts = [...dropped.map((name) => `${name} is not passed on`), ...given]
   if (texts.length === 0) return {}
   return { sluice: { warnings: texts.slice(0, MAX_WARNINGS).map((text) => text.slice(0, MAX_WARNING_CHARS)) } }
 }
@@ -116,7 +119,7 @@ export class Chunks {
   of(part: StreamPart): readonly string[] {
     switch (part.type) {
       case 'stream-start':
-        this.#warnings = toldOf(part.warnings)
+        this.#warnings = toldOf(part.warnings, this.#labels.dropped)
         return []
       case 'response-metadata':
         this.#labels = {
@@ -231,7 +234,7 @@ export function documentOf(result: Result, labels: Labels, reason: string): stri
     model: response?.modelId ?? labels.model,
     choices: [{ index: 0, message: messageOf(content), finish_reason: reason }],
     ...(reported !== undefined && { usage: reported }),
-    ...toldOf(warnings),
+    ...toldOf(warnings, labels.dropped),
   })
 }
 

@@ -61,16 +61,17 @@ export function createSdkProvider(options: SdkOptions): Provider {
     const transport = transportOf(stream, `${fixed}${headerLines({ 'x-request-id': call.requestId, ...trace })}`)
     const signal = new AbortController()
     const context = { abortSignal: signal.signal, headers: {} }
-    const labels = (model: string | null): Labels => ({
+    const labels = (model: string | null, dropped: readonly string[] = []): Labels => ({
       id: deps.ids.name('chatcmpl', 12),
       created: Math.floor(deps.clock.wallMs() / 1_000),
       model: upstreamModel ?? model ?? '',
+      dropped,
     })
     if (call.kind === 'embedding') {
       const result = () => embedded(call.body, upstreamModel, models, transport.fetch, context)
       return { transport, signal, labels: labels(null), ask: { kind: 'embedding', result } }
     }
-    const { model: asked, options, urls } = translated(call.body)
+    const { model: asked, options, dropped, urls } = translated(call.body)
     const limit = models.addsThought && options.reasoning !== undefined ? options.maxOutputTokens : undefined
     const model = models.chat(upstreamModel ?? asked ?? '', fetchWithin(transport.fetch, limit))
     const checked = async (): Promise<CallOptions & typeof context> => {
@@ -80,7 +81,7 @@ export function createSdkProvider(options: SdkOptions): Provider {
     return {
       transport,
       signal,
-      labels: labels(asked),
+      labels: labels(asked, dropped),
       ask: stream
         ? { kind: 'stream', parts: async () => (await model.doStream(await checked())).stream }
         : { kind: 'document', result: async () => model.doGenerate(await checked()) },

@@ -16,11 +16,21 @@ export class Untranslatable extends Error {
 export interface Translated {
   readonly model: string | null
   readonly options: CallOptions
+  /** Members that ask something, and have no counterpart. */
+  readonly dropped: readonly string[]
   readonly urls: ReadonlyArray<{ readonly param: string; readonly url: URL; readonly mediaType: string }>
 }
 
 /** Members that ask for another kind of answer: leaving them out would give one that the client can't read. */
 const REFUSED = ['functions', 'function_call', 'audio', 'logprobs', 'top_logprobs', 'web_search_options'] as const
+
+/** What is translated, and what asks nothing of the provider. */
+const KNOWN: ReadonlySet<string> = new Set([
+  ...['model', 'messages', 'stream', 'stream_options', 'n', 'modalities', 'sluice', 'metadata', 'store', 'user'],
+  ...['max_completion_tokens', 'max_tokens', 'temperature', 'top_p', 'top_k', 'seed', 'stop', 'response_format'],
+  ...['presence_penalty', 'frequency_penalty', 'tools', 'tool_choice', 'parallel_tool_calls', 'reasoning_effort'],
+  ...REFUSED,
+])
 
 export function translated(body: Uint8Array): Translated {
   const request = parsed(body)
@@ -32,7 +42,8 @@ export function translated(body: Uint8Array): Translated {
     throw new Untranslatable('modalities', 'The provider of this model gives no sound.')
   const urls: Array<Translated['urls'][number]> = []
   const { model } = request
-  return { model: typeof model === 'string' ? model : null, options: optionsOf(request, urls), urls }
+  const dropped = Object.keys(request).filter((name) => !KNOWN.has(name) && isAsked(request[name]))
+  return { dropped, model: typeof model === 'string' ? model : null, options: optionsOf(request, urls), urls }
 }
 
 function parsed(body: Uint8Array): JsonObject {
@@ -65,11 +76,19 @@ function optionsOf(request: JsonObject, urls: Array<Translated['urls'][number]>)
     tools: toolsOf(request['tools']),
     toolChoice: choiceOf(request['tool_choice']),
     reasoning: typeof request['reasoning_effort'] === 'string' ? request['reasoning_effort'] : undefined,
-    providerOptions:
-      request['parallel_tool_calls'] === false ? { anthropic: { disableParallelToolUse: true } } : undefined,
+    providerOptions: optionsOfAnthropic(request),
   }
   for (const name of Object.keys(given)) if (given[name] === undefined) delete given[name]
   return given as unknown as CallOptions
+}
+
+/** Others leave it unread. */
+function optionsOfAnthropic({ parallel_tool_calls: parallel, user }: JsonObject): Options | undefined {
+  const options = {
+    ...(parallel === false && { disableParallelToolUse: true }),
+    ...(typeof user === 'string' && user !== '' && { metadata: { userId: user } }),
+  }
+  return Object.keys(options).length === 0 ? undefined : { anthropic: options }
 }
 
 const stopOf = (stop: unknown): readonly string[] | undefined =>
