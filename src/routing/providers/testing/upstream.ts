@@ -90,9 +90,10 @@ export class RawUpstream {
     return `http://127.0.0.1:${(this.#server.address() as { port: number }).port}`
   }
 
-  /** The bodies of the requests. */
+  /** The bodies of the requests that have one: a check of an engine has none. */
   get bodies(): Array<Record<string, unknown>> {
-    return this.asked.map((text) => JSON.parse(toText(text.slice(text.indexOf('\r\n\r\n') + 4))) as never)
+    const bodies = this.asked.map((text) => toText(text.slice(text.indexOf('\r\n\r\n') + 4)))
+    return bodies.filter((text) => text !== '').map((text) => JSON.parse(text) as never)
   }
 
   /** Answers each call with the next of these, the last one again and again. */
