@@ -116,6 +116,7 @@ it('a key goes where the file sends it, and nowhere else; no file is read', asyn
     [{ headers: { 'x-token': { env: 'PATH' } } }, 'a key is sent only where the configuration sends it'],
     [{ api_key: 'sk-literal-canary' }, 'a secret must be a reference'],
     [{ ca_file: '/etc/hostname' }, 'in the configuration alone'],
+    [{ ...VERTEX, credentials_file: '/etc/hostname' }, 'in the configuration alone'],
     [{ deployment: undefined }, 'is required'],
     [{ deployment: 'filed' }, 'There is a deployment \\"filed\\" already'],
     [{ provider: 'opnai' }, 'openai'],
@@ -185,6 +186,7 @@ it('the command adds, lists and removes', async () => {
   expect(await find('own-gpu')).toBeUndefined()
 })
 
+const VERTEX = { provider: 'vertex', model: 'g', project: 'p', region: 'r', api_key: undefined }
 const COHERE = () => ({ ...ENTRY(), name: 'c', deployment: 'c', provider: 'cohere', model: 'command' })
 
 it('one that can not be made here is refused, with what to install, and holds up nothing', async () => {
