@@ -12,6 +12,7 @@
  *   results            what was decided, until an engine takes it
  */
 import type { CheckReport } from '../core/engine-check.ts'
+import { SluiceError } from '../core/errors.ts'
 import type { JobId, JobState, Place, TenantId } from '../core/job.ts'
 import {
   type Calendar,
@@ -155,7 +156,8 @@ class PureCoordinator implements Coordinator {
     const cached = this.#sharing.find(job, now)
     const repeats = isRepeat(cached)
     const admit: Admit = (isFirst) => {
-      const admitted = this.#spending.admit(job, repeats, isFirst, now)
+      const admitted =
+        (repeats ? null : this.#coolsTooLong(job, now)) ?? this.#spending.admit(job, repeats, isFirst, now)
       if (admitted !== null && 'amounts' in admitted) hold = admitted
       return admitted
     }
@@ -170,6 +172,12 @@ class PureCoordinator implements Coordinator {
     if (decision.kind === 'joined') return { ...decision, standing }
     const accepted = { ...decision, reservation: amountsOf(hold), standing }
     return cached === null ? accepted : { ...accepted, cached }
+  }
+
+  /** Its providers want to be left alone until it would have expired. */
+  #coolsTooLong(job: ScheduledJob, now: number): SluiceError | null {
+    const retryAfterMs = this.#plan.coolsAllForMs(job, now)
+    return now + retryAfterMs <= job.deadlineMono ? null : new SluiceError('provider_rate_limited', { retryAfterMs })
   }
 
   withdraw(id: JobId): void {

@@ -307,3 +307,18 @@ it('the time that is told for an own key is waited for, there and where the same
   lease(2_010)
   expect(coordinator.finish('1', 2, busy('own_key_rate_limited', 120_000), 2_020)).toMatchObject({ state: 'failed' })
 })
+
+it('what would wait for its providers until it expires is refused at once, with their time', () => {
+  const { coordinator, lease } = setUp([{ name: 'chat', deployments: [deployment('a'), deployment('b')] }])
+  for (const id of ['1', '2']) coordinator.submit(job(id), 0)
+  expect(lease()).toHaveLength(2)
+  const isIn = (id: string, deadlineMono: number) => coordinator.submit(job(id, { deadlineMono }), 10)
+  coordinator.finish('1', 1, busy('provider_rate_limited', 100_000), 10)
+  expect(isIn('3', 60_010).kind).toBe('accepted')
+  coordinator.finish('2', 1, busy('provider_rate_limited', 200_000), 10)
+  expect(isIn('4', 60_010)).toMatchObject({
+    kind: 'refused',
+    error: { code: 'provider_rate_limited', retryAfterMs: 100_000 },
+  })
+  expect(isIn('5', 100_010).kind).toBe('accepted')
+})

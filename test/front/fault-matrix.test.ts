@@ -285,7 +285,9 @@ async function ask(way: Way, model: string, key: string, deadline_ms: number): P
     const isDone = datas.at(-1) === '[DONE]'
     return { text: isDone ? textOf(datas) : null, code: told?.sluice_code ?? told?.code ?? null, reset: false }
   }
-  const { id } = (await (await http('/v1/jobs', key, { request: asked, ...options })).json()) as { id: string }
+  const accepted = (await (await http('/v1/jobs', key, { request: asked, ...options })).json()) as any
+  if (accepted.error) return { text: null, code: accepted.error.sluice_code ?? accepted.error.code, reset: false }
+  const { id } = accepted
   const events = await (await http(`/v1/jobs/${id}/events`, key)).text()
   const job = (await (await http(`/v1/jobs/${id}?wait_ms=50000`, key)).json()) as any
   const reset = events.includes('event: reset')

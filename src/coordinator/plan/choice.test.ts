@@ -147,6 +147,19 @@ it('a long prompt goes where it fits; where it fits nowhere, the upstream says s
   expect(sizes.map((promptTokens) => stage.claim({ promptTokens }).at)).toEqual(['small', 'large', 'small'])
 })
 
+it('a prompt that is heavier than what a minute of a deployment holds goes elsewhere, or to another model', () => {
+  const other = model('other', [deployment('o')])
+  const small = deployment('small', { tokensPerMinute: 1_000 })
+  const both = new Stage(model('chat', [small, deployment('large', { order: 1 })]))
+  expect([1_000, 1_001].map((promptTokens) => both.claim({ promptTokens, maxOutputTokens: 0 }).at)).toEqual([
+    'small',
+    'large',
+  ])
+  const fallbacks = { general: [], contextWindow: ['other'], contentPolicy: [] }
+  const alone = new Stage(model('chat', [small], { fallbacks }), other)
+  expect(alone.claim({ promptTokens: 1_001 }).at).toBe('other o')
+})
+
 it('a job that can not use what is free keeps nobody from it that can', () => {
   const stage = new Stage(
     model('chat', [deployment('a', { can: { vision: false } }), deployment('b', { concurrent: 1 })]),

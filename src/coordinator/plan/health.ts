@@ -11,9 +11,8 @@ import type { Cooling, Waiting } from './waiting.ts'
 
 /** How long a busy deployment is left alone: doubled each time it still is busy. Its retry-after may be longer. */
 const MIN_COOL_MS = 1_000
-/** At most, after a 429. Other refusals may be one request's fault, so they close a deployment to all for less long. */
-const MAX_COOL_MS = 60_000
-const MAX_COOL_FAILED_MS = 15_000
+/** At most, where nobody asked for more: it may be back, and nothing else tries. */
+const MAX_COOL_MS = 15_000
 /** A breaker is open for so long, and twice as long each time the call that tries it fails. */
 const MIN_OPEN_MS = 5_000
 const MAX_OPEN_MS = 60_000
@@ -168,7 +167,7 @@ export class HealthOf {
     if (health.coolUntilMono <= now && (isLimit || health.refusedTo !== job)) health.refusals++
     health.refusedTo = job
     const guessMs = MIN_COOL_MS * 2 ** Math.min(Math.max(health.refusals - 1, 0), 30)
-    const ms = Math.max(askedMs, Math.min(isLimit ? MAX_COOL_MS : MAX_COOL_FAILED_MS, guessMs))
+    const ms = Math.max(askedMs, Math.min(MAX_COOL_MS, guessMs))
     if (now + ms <= health.coolUntilMono) return null
     health.coolUntilMono = now + ms
     this.#cooling.set(health, health.nextMono(now))

@@ -200,7 +200,7 @@ it('makes the wait longer while a deployment goes on refusing, once for calls th
     stage.now += waits.at(-1)! + 1
     waits.push(refuse(`again${i}`))
   }
-  expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
+  expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000, 15_000])
   stage.now += 60_001
   take('good')
   release('good', null)

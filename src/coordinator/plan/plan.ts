@@ -465,6 +465,18 @@ export class Plan {
     return Math.max(0, state.health.coolUntilMono(state.upstreamName(model)) - now)
   }
 
+  /** How long all that could answer it are left alone; 0: not all are. */
+  coolsAllForMs(job: ScheduledJob, now: number): number {
+    const route = this.#index.find(job.model)
+    if (route === null || insteadFor(Object.values(route.fallbacks).flat(), job).length > 0) return 0
+    let least = Infinity
+    for (const one of fitFor(route[job.kind], job)) {
+      if (one.health.isWell) return 0
+      least = Math.min(least, one.health.coolUntilMono(one.upstreamName(job.model)) - now)
+    }
+    return least === Infinity ? 0 : Math.max(0, least)
+  }
+
   /** It is to be tried again: how long until that is no storm, ms. */
   retriesInMs({ job }: Planned, now: number): number {
     return this.#index.find(job.model)?.retries.takes(now) ?? 0

@@ -48,7 +48,9 @@ function groupOf(states: readonly DeploymentState[], kind: JobKind): Group {
   return { all, smallestContext: all.reduce((least, one) => Math.min(least, contextOf(one)), Infinity) }
 }
 
-const contextOf = ({ settings }: DeploymentState): number => settings?.contextTokens ?? Infinity
+/** Its longest prompt: what a minute does not hold its provider refuses. */
+const contextOf = ({ settings }: DeploymentState): number =>
+  Math.min(settings?.contextTokens ?? Infinity, settings?.tokensPerMinute ?? Infinity)
 
 /** Is its context larger, or may it be, where only one of the two is known? */
 export function isLarger(one: DeploymentState, than: DeploymentState): boolean {
