@@ -28,6 +28,19 @@ read -r SLUICE_PORT SLUICE_ADMIN_PORT < <(node -e '
 export SLUICE_PORT SLUICE_ADMIN_PORT SLUICE_KEY=sk-sluice-a-key-for-this-test
 export SLUICE_ADMIN_KEY=an-admin-key-for-this-test-0123456789
 npx --no-install sluice version
+# What the READMEs of both link is in the package, or somewhere else in the world
+node - <<'END'
+const { existsSync, readFileSync } = require('node:fs')
+const { dirname, join } = require('node:path')
+const gone = ['node_modules/sluice/README.md', 'node_modules/@sluice/client/README.md'].flatMap((file) =>
+  [...readFileSync(file, 'utf8').matchAll(/\]\(([^)#\s]+)/g)]
+    .map(([, link]) => link)
+    .filter((link) => !/^https?:/.test(link) && !existsSync(join(dirname(file), link)))
+    .map((link) => `${file}: ${link}`),
+)
+if (gone.length > 0) throw new Error(`links that lead nowhere:\n${gone.join('\n')}`)
+console.log('what its README links is there')
+END
 node_modules/.bin/sluice serve >"$work/out" 2>&1 &
 server=$!
 for _ in $(seq 300); do curl -sf "http://127.0.0.1:$SLUICE_PORT/readyz" >/dev/null && break; sleep 0.1; done
