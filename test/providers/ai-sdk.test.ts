@@ -165,12 +165,15 @@ describe('what is asked', () => {
     expect(chunks.slice(1).join()).not.toContain('warnings')
   })
 
-  test('what has no counterpart is told, and who asks goes with it', async () => {
+  test('what has no counterpart is told, and of who asks a digest goes with it', async () => {
     upstream.says(json('200 OK', DOCUMENT))
-    const more = { user: 'u-1', logit_bias: { 1: 2 }, thinking: { type: 'enabled' }, safety_identifier: null }
+    const asks = { logit_bias: { 1: 2 }, thinking: { type: 'enabled' }, safety_identifier: null }
+    const more = { ...asks, user: 'jane@example.com' }
     const { document } = await ask(provider, { ...HELLO, ...more }, { stream: false })
     expect(JSON.parse(document!).sluice.warnings).toEqual(['logit_bias is not passed on', 'thinking is not passed on'])
-    expect(upstream.bodies[0]).toMatchObject({ metadata: { user_id: 'u-1' } })
+    // Anthropic refuses an address of mail
+    const user_id = '8c87b489ce35cf2e2f39f80e282cb2e804932a56a213983eeeb428407d43b52d'
+    expect(upstream.bodies[0]).toMatchObject({ metadata: { user_id } })
   })
 
   test.each([

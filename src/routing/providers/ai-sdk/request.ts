@@ -1,4 +1,5 @@
 /** A request of OpenAI's dialect, as the AI SDK's models take it. What can't be said is refused, by its name. */
+import { hash } from 'node:crypto'
 import { isObject, type JsonObject } from '../../../core/fold.ts'
 import type { CallOptions, Message, Options, Part, Tool, ToolChoice } from './model.ts'
 
@@ -82,11 +83,11 @@ function optionsOf(request: JsonObject, urls: Array<Translated['urls'][number]>)
   return given as unknown as CallOptions
 }
 
-/** Others leave it unread. */
+/** Others leave it unread. As Anthropic refuses mail addresses and long texts, it gets a digest of the user. */
 function optionsOfAnthropic({ parallel_tool_calls: parallel, user }: JsonObject): Options | undefined {
   const options = {
     ...(parallel === false && { disableParallelToolUse: true }),
-    ...(typeof user === 'string' && user !== '' && { metadata: { userId: user } }),
+    ...(typeof user === 'string' && user !== '' && { metadata: { userId: hash('sha256', user) } }),
   }
   return Object.keys(options).length === 0 ? undefined : { anthropic: options }
 }
