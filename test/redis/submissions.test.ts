@@ -229,6 +229,29 @@ describe.skipIf(NO_REDIS)('Redis: submissions', () => {
     expect(await bodies()).toBe(1)
   })
 
+  it('a reserved id is taken though its key was revoked since: it was valid at the door', async () => {
+    const { submissions, keys, inbox } = await setup()
+    await keys.add({ id: 'k1', tenant: 'acme', name: 'n', hint: 'h', createdAtMs: 1 }, 'd1')
+    const ids = await submissions.reserve(1)
+    await keys.revoke('k1', 5)
+    const taken = submissions.submit([draft({ keyId: 'k1' })], ids)
+    const [submit] = await inbox.submits(1)
+    await inbox.answer(submit, await inbox.store(submit))
+    expect(kinds(await taken)).toEqual(['accepted'])
+  })
+
+  it('a reserved id that was refused keeps its request: another process may have it accepted', async () => {
+    const { submissions, inbox, ground, through } = await setup()
+    const ids = await submissions.reserve(1)
+    const refused = submissions.submit([draft({ body: 'text' })], ids)
+    const [submit] = await inbox.submits(1)
+    await inbox.answer(submit, [{ kind: 'refused', error: { code: 'queue_full', message: 'm' } }])
+    expect(kinds(await refused)).toEqual(['queue_full'])
+    // What would be sent has reached Redis by then
+    await through.commands.client.ping()
+    expect(await ground.commands.client.get(ground.names.body(ids[0]))).toBe('text')
+  })
+
   it('bytes that wait are bounded, and a large one alone is not refused', async () => {
     const { submissions, inbox } = await setup(1_000)
     const body = Buffer.alloc(1_001, ' ')

@@ -2,11 +2,12 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Place, Progress } from './progress.ts'
 
-const place = (offset: number, partition = 0): Place => ({
+const place = (offset: number, partition = 0, leaderEpoch = 0, atMs = 0): Place => ({
   topic: 't',
   partition,
   offset: BigInt(offset),
-  leaderEpoch: 0,
+  leaderEpoch,
+  timestamp: BigInt(atMs),
 })
 const offsets = (progress: Progress): Array<readonly [partition: number, offset: number]> =>
   progress.due().map(({ partition, offset }) => [partition, Number(offset)] as const)
@@ -39,6 +40,34 @@ describe('how far a partition may be committed', () => {
     expect(progress.begin(place(5))).toBeNull()
     expect(progress.begin(place(4))).toBeNull()
     expect(progress.begin(place(6))).not.toBeNull()
+  })
+
+  it.each([
+    ['of a later leader', place(8, 0, 1)],
+    ['published later', place(8, 0, 0, 5)],
+  ])('what stands where a log was cut is new: %s', (_, another) => {
+    const progress = new Progress()
+    const done = [7, 8, 9, 10].map((offset) => progress.begin(place(offset, 0, 0, 4))!)
+    for (const one of [1, 2, 3]) done[one]()
+    // What was there before the cut comes again
+    expect(progress.begin(place(7, 0, 0, 4))).toBeNull()
+    const anew = [another, { ...another, offset: 9n }].map((each) => progress.begin(each)!)
+    anew[1]()
+    expect(offsets(progress)).toEqual([])
+    done[0]()
+    expect(offsets(progress)).toEqual([[0, 7]])
+    anew[0]()
+    expect(offsets(progress)).toEqual([[0, 9]])
+  })
+
+  it('of a log that was cut what was committed is taken back', () => {
+    const progress = new Progress()
+    for (const offset of [7, 8, 9]) progress.begin(place(offset))!()
+    expect(offsets(progress)).toEqual([[0, 9]])
+    const done = progress.begin(place(8, 0, 1))!
+    expect(offsets(progress)).toEqual([[0, 7]])
+    done()
+    expect(offsets(progress)).toEqual([[0, 8]])
   })
 
   it('is right for verdicts in any order', () => {

@@ -7,6 +7,8 @@ export interface Place {
   readonly partition: number
   readonly offset: bigint
   readonly leaderEpoch: number
+  /** Of its publisher, ms since 1970. */
+  readonly timestamp: bigint
 }
 
 interface Partition {
@@ -15,6 +17,8 @@ interface Partition {
   from: number
   /** The next one that is new. */
   next: bigint
+  /** Of all that was handed on. */
+  readonly newest: { leaderEpoch: number; timestamp: bigint }
   /** To be committed; null: nothing new. */
   due: Place | null
 }
@@ -22,19 +26,38 @@ interface Partition {
 /** Of an array's head that was passed, before it is cut off. */
 const PASSED = 256
 
+/** Nothing from this place on is there any more; what was committed past it is taken back. */
+function cut(partition: Partition, place: Place): void {
+  let kept = partition.places.length
+  while (kept > 0 && partition.places[kept - 1].place.offset >= place.offset) kept--
+  partition.places.length = kept
+  if (partition.from < kept) return
+  partition.from = kept
+  partition.due = { ...place, offset: place.offset - 1n }
+}
+
 export class Progress {
   readonly #partitions = new Map<string, Partition>()
 
-  /** Null: it is under way already, or done. Else it is from now on; what is returned is called once it is done. */
+  /**
+   * Null: it is under way already, or done. Else it is from now on; what is returned is called once it is done. What
+   * comes once more is as old as what has come; anything newer stands where a log was cut (an election of a replica
+   * that lagged, a broker restored): it is another message, as is all that follows.
+   */
   begin(place: Place): (() => void) | null {
     const name = `${place.topic}/${place.partition}`
     let partition = this.#partitions.get(name)
     if (partition === undefined) {
-      partition = { places: [], from: 0, next: 0n, due: null }
+      partition = { places: [], from: 0, next: 0n, newest: { leaderEpoch: -1, timestamp: -1n }, due: null }
       this.#partitions.set(name, partition)
     }
-    if (place.offset < partition.next) return null
+    const { newest } = partition
+    const isNewer = place.leaderEpoch > newest.leaderEpoch || place.timestamp > newest.timestamp
+    if (place.offset < partition.next && !isNewer) return null
+    if (place.offset < partition.next) cut(partition, place)
     partition.next = place.offset + 1n
+    if (place.leaderEpoch > newest.leaderEpoch) newest.leaderEpoch = place.leaderEpoch
+    if (place.timestamp > newest.timestamp) newest.timestamp = place.timestamp
     const entry = { place, isDone: false }
     partition.places.push(entry)
     return () => {

@@ -87,7 +87,8 @@ export class RedisSubmissions implements Submissions {
   }
 
   submit(drafts: readonly JobDraft[], ids?: readonly JobId[]): Promise<readonly Submitted[]> {
-    const digests = new Set(drafts.map(({ keyId }) => this.#keys.digestOf(keyId)))
+    // Those of reserved ids were let in when they were published
+    const digests = new Set(ids === undefined ? drafts.map(({ keyId }) => this.#keys.digestOf(keyId)) : [])
     return this.#take(
       drafts,
       [...digests].filter((digest) => digest !== null),
@@ -191,7 +192,8 @@ export class RedisSubmissions implements Submissions {
       return this.#givenUp(drafts, ids, untilMs, SluiceError.from(error))
     }
     const results = await Promise.all(drafts.map((draft, i) => this.#result(draft, ids[i], answers[i])))
-    this.#drop(ids.filter((id, i) => !isTaken(id, answers[i])))
+    // Another process may submit a reserved id, too, with the same request: what is left of those the sweep removes
+    if (reserved === undefined) this.#drop(ids.filter((id, i) => !isTaken(id, answers[i])))
     return results
   }
 
