@@ -36,6 +36,7 @@ export type ProcessDeps = Pick<ProviderDeps, 'clock' | 'ids' | 'wheel' | 'gather
 interface Kind {
   readonly shape: Readonly<Record<string, unknown>>
   place(model: ModelConfig): string
+  takesOwnKey?(model: ModelConfig): boolean
   seller(model: ModelConfig): Seller
   identity?(model: ModelConfig): ReadonlyArray<string | null>
   checks?(model: ModelConfig): EngineChecks | null
@@ -90,9 +91,13 @@ export const providerDeps = ({ http, proxy }: Pick<Config, 'http' | 'proxy'>, de
 
 /** Those of one model that a tenant's key of its own is used for have the same; null: none is. */
 function ownKeyAt(model: ModelConfig): string | null {
-  const origin = originOf(model)
-  return 'apiKey' in model && origin !== null ? `${model.provider} ${origin}` : null
+  const origin = ownKeyOrigin(model)
+  return origin === null ? null : `${model.provider} ${origin}`
 }
+
+/** Where a tenant's own key for it would be sent; null: it takes none. */
+export const ownKeyOrigin = (model: ModelConfig): string | null =>
+  'apiKey' in model && kindOf(model.provider).takesOwnKey?.(model) !== false ? originOf(model) : null
 
 /** Scheme, host and port of what its key is sent to; null: it calls nobody. */
 export function originOf(model: ModelConfig): string | null {

@@ -14,7 +14,7 @@ import type { OwnKeys, Resealed } from '../gateway/deps.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { Secret } from '../settings/fields.ts'
 import type { Settings } from './in-force.ts'
-import { originOf } from './models.ts'
+import { ownKeyOrigin } from './models.ts'
 import type { Sealer } from './sealing.ts'
 
 interface Made {
@@ -59,8 +59,8 @@ export class TenantKeys implements OwnKeys {
   providers(): ReadonlyMap<string, readonly string[]> {
     const found = new Map<string, Set<string>>()
     for (const { model } of this.#parts.settings.providers) {
-      const origin = originOf(model)
-      if (!('apiKey' in model) || origin === null) continue
+      const origin = ownKeyOrigin(model)
+      if (origin === null) continue
       found.set(model.provider, (found.get(model.provider) ?? new Set()).add(origin))
     }
     return new Map([...found].map(([name, origins]) => [name, [...origins]]))
@@ -126,7 +126,7 @@ export class TenantKeys implements OwnKeys {
   refusal(tenant: TenantId, model: string): SluiceError | null {
     if (!this.#isRequired(tenant)) return null
     const route = this.#parts.catalogue.resolve(model)
-    const has = route?.deployments.some(({ name }) => this.#keyFor(name, tenant) !== null || !this.#takesKey(name))
+    const has = route?.deployments.some(({ name }) => this.#keyFor(name, tenant) !== null || !this.#needsKey(name))
     return has === false ? new SluiceError('own_key_required', { param: 'model' }) : null
   }
 
@@ -142,7 +142,7 @@ export class TenantKeys implements OwnKeys {
   of(deployment: Deployment, tenant: TenantId): Deployment {
     const key = this.#keyFor(deployment.name, tenant)
     if (key !== null) return { ...deployment, provider: this.#providerFor(deployment, tenant, key), isOwnKey: true }
-    if (!this.#isRequired(tenant) || !this.#takesKey(deployment.name)) return deployment
+    if (!this.#isRequired(tenant) || !this.#needsKey(deployment.name)) return deployment
     return { ...deployment, provider: failing(this.#keyless(deployment.name, tenant)), isOwnKey: true }
   }
 
@@ -169,7 +169,8 @@ export class TenantKeys implements OwnKeys {
     return this.#parts.settings.providers.find(({ name }) => name === deployment)?.model ?? null
   }
 
-  #takesKey(deployment: string): boolean {
+  /** It is called with somebody's: ours, or that of a tenant. */
+  #needsKey(deployment: string): boolean {
     const model = this.#model(deployment)
     return model !== null && 'apiKey' in model
   }
@@ -181,7 +182,7 @@ export class TenantKeys implements OwnKeys {
     const model = this.#model(deployment)
     if (model === null || !Object.hasOwn(keys, model.provider)) return null
     const key = keys[model.provider]
-    return key.origin === originOf(model) ? key : null
+    return key.origin === ownKeyOrigin(model) ? key : null
   }
 
   #providerFor(deployment: Deployment, tenant: TenantId, key: ProviderKey): Provider {

@@ -30,6 +30,8 @@ export interface ProviderSettings<Name extends string = string, Shape extends z.
   place(settings: SettingsOf<Shape>): string
   /** What tells apart several at one place: version, whose key. Never a secret. Absent: there can be only one. */
   identity?(settings: SettingsOf<Shape>): ReadonlyArray<string | null>
+  /** May a tenant's own key be used for it? Absent: wherever it has an `api_key`. */
+  takesOwnKey?(settings: SettingsOf<Shape>): boolean
   /** Whose price list holds, where a model's settings have no price. */
   seller(settings: SettingsOf<Shape>): Seller
   /** How it is checked; null: it is not. Absent: none of them is. */

@@ -15,9 +15,8 @@ import {
   PACKAGES,
   type SdkPackage,
   type SdkSettings,
-  VERTEX_KEY_URL,
   type VertexSettings,
-  vertexUrl,
+  vertexBase,
 } from './settings.ts'
 
 /** What a package's `create…` returns, as far as it is used. */
@@ -178,11 +177,11 @@ export const vertex = () =>
     async () => (await import('@ai-sdk/google-vertex')).createGoogleVertex,
     true,
     (settings, readFile) => {
-      const { baseUrl, region, project, apiKey, credentialsFile } = settings
+      const { region, project, apiKey, credentialsFile } = settings
       const credentials =
         credentialsFile === null ? null : credentialsIn(readFile('credentials_file', credentialsFile), credentialsFile)
       return {
-        baseUrl: baseUrl ?? (apiKey === null ? vertexUrl(region, project) : VERTEX_KEY_URL),
+        baseUrl: vertexBase(settings),
         secret: apiKey,
         options: {
           apiKey: keyOf(apiKey),

@@ -166,9 +166,9 @@ const vertexShape = {
     .describe("The JSON file of a service account. Null: Google's application default credentials."),
 }
 
-export const VERTEX_KEY_URL = 'https://aiplatform.googleapis.com/v1/publishers/google'
+const VERTEX_KEY_URL = 'https://aiplatform.googleapis.com/v1/publishers/google'
 
-export function vertexUrl(region: unknown, project: unknown): string {
+function vertexUrl(region: unknown, project: unknown): string {
   const hosts: Readonly<Record<string, string>> = {
     global: 'aiplatform.googleapis.com',
     us: 'aiplatform.us.rep.googleapis.com',
@@ -177,6 +177,10 @@ export function vertexUrl(region: unknown, project: unknown): string {
   const host = hosts[String(region)] ?? `${String(region)}-aiplatform.googleapis.com`
   return `https://${host}/v1beta1/projects/${String(project)}/locations/${String(region)}/publishers/google`
 }
+
+/** With a key of its own Vertex knows neither project nor region. */
+export const vertexBase = ({ baseUrl, region, project }: Pick<VertexSettings, 'baseUrl' | 'region' | 'project'>) =>
+  baseUrl ?? (project === null ? VERTEX_KEY_URL : vertexUrl(region, project))
 
 export const vertex = providerSettings({
   name: 'vertex',
@@ -187,9 +191,11 @@ export const vertex = providerSettings({
   check({ api_key, project, region }, refuse) {
     if (api_key === null && project === null) refuse('api_key', 'is required by the provider vertex, or project')
     else if (api_key === null && region === null) refuse('region', 'is required by the provider vertex with a project')
+    else if (api_key !== null && project !== null)
+      refuse('api_key', 'is for Vertex without a project, outside of any region: leave out one of the two')
   },
-  place: ({ baseUrl, region, project }) =>
-    new URL(baseUrl ?? (project === null ? VERTEX_KEY_URL : vertexUrl(region, project))).host,
+  place: (settings) => new URL(vertexBase(settings)).host,
+  takesOwnKey: ({ project }) => project === null,
   identity: ({ baseUrl, region, project, apiKey }) => [baseUrl, region, project, apiKey?.toString() ?? null],
   seller: () => ({ id: 'google' }),
 })
