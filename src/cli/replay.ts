@@ -12,7 +12,7 @@ export const command: Command = {
   about:
     "Submits what came through Kafka in some time again: as new jobs of the API key's tenant, of low priority, " +
     'marked in their metadata (replay, replay_of). What belongs to a conversation is left out, as its prompt is more ' +
-    'than itself. Cut short, the same command goes on.',
+    'than itself, and so are earlier replays. Cut short, the same command goes on.',
   options: {
     from: { value: 'TIME', help: 'from then on: 2026-11-26T08:00:00Z, or how long ago: 90m, 2h, 1d' },
     to: { value: 'TIME', help: 'until then (default: now)' },
@@ -45,9 +45,11 @@ export const command: Command = {
     const sent = await submitAll(client, read(), args, out)
     out.print(
       args.has('json')
-        ? JSON.stringify(sent)
+        ? JSON.stringify({ replay: sent.replay, submitted: sent.submitted, refused: sent.refused })
         : `${sent.submitted} submitted, ${sent.refused} refused, as "${sent.replay}".`,
     )
+    if (sent.jobs < found.jobs)
+      throw new FailedError(`Of ${found.jobs} jobs only ${sent.jobs} could be read the second time: start it again.`)
     return sent.refused > 0 ? EXIT.failed : EXIT.ok
   },
 }
@@ -74,6 +76,8 @@ function missing(): never {
 interface Found {
   readonly jobs: number
   readonly turns: number
+  /** Of an earlier replay: its jobs go through Kafka, too. */
+  readonly replays: number
   /** Cancels, and what can be no job. */
   readonly others: number
   readonly models: ReadonlyMap<string, number>
@@ -82,11 +86,12 @@ interface Found {
 
 async function count(messages: AsyncGenerator<Replayed | null>, tenant: string | null): Promise<Found> {
   const [models, tenants] = [new Map<string, number>(), new Map<string, number>()]
-  let [jobs, turns, others] = [0, 0, 0]
+  let [jobs, turns, replays, others] = [0, 0, 0, 0]
   for await (const each of messages) {
     if (each === null) others++
     else if (!isWanted(each, tenant)) continue
     else if (each.isTurn) turns++
+    else if (isReplay(each)) replays++
     else {
       jobs++
       models.set(each.model, (models.get(each.model) ?? 0) + 1)
@@ -94,20 +99,24 @@ async function count(messages: AsyncGenerator<Replayed | null>, tenant: string |
       tenants.set(whose, (tenants.get(whose) ?? 0) + 1)
     }
   }
-  return { jobs, turns, others, models, tenants }
+  return { jobs, turns, replays, others, models, tenants }
 }
 
 /** A message that names no tenant. */
 const NOBODY = '(none)'
 const isWanted = ({ tenant }: Replayed, wanted: string | null): boolean =>
   wanted === null || (tenant ?? NOBODY) === wanted
+const isReplay = ({ metadata }: Replayed): boolean => metadata['replay_of'] !== undefined
 
-function tell({ jobs, turns, others, models, tenants }: Found, args: Args, out: Output): void {
+function tell({ jobs, turns, replays, others, models, tenants }: Found, args: Args, out: Output): void {
   if (args.has('json')) {
     const counts = { models: Object.fromEntries(models), tenants: Object.fromEntries(tenants) }
-    return out.print(JSON.stringify({ jobs, conversation_turns: turns, others, ...counts }))
+    return out.print(JSON.stringify({ jobs, conversation_turns: turns, replays, others, ...counts }))
   }
-  out.print(`${jobs} jobs would be submitted. Left out: ${turns} turns of conversations, ${others} that are no jobs.`)
+  out.print(
+    `${jobs} jobs would be submitted. Left out: ${turns} turns of conversations, ${replays} of earlier replays, ` +
+      `${others} that are no jobs.`,
+  )
   const rows = (title: string, counts: ReadonlyMap<string, number>): string[][] =>
     [...counts].map(([name, n]) => [title, name, String(n)])
   for (const line of columns([...rows('model', models), ...rows('tenant', tenants)])) out.print(line)
@@ -118,11 +127,15 @@ interface Sent {
   /** Those that an earlier run had submitted among them. */
   submitted: number
   refused: number
+  /** Read, that were to be submitted. */
+  jobs: number
 }
 
 const BATCH = 100
 const BATCH_BYTES = 2 ** 20
 const AGAIN_MS = 2_000
+/** What Kafka has is published once more with each try. */
+const LAST_AGAIN_MS = 30_000
 /** Of the client's own labels at most so many are kept beside ours. */
 const KEPT_LABELS = 13
 const TOLD = 5
@@ -135,7 +148,7 @@ async function submitAll(
 ): Promise<Sent> {
   const model = args.option('model') ?? null
   const named = args.option('name') ?? [args.option('from'), args.option('to') ?? 'now', model ?? 'same'].join(' ')
-  const sent: Sent = { replay: named.slice(0, 64), submitted: 0, refused: 0 }
+  const sent: Sent = { replay: named.slice(0, 64), submitted: 0, refused: 0, jobs: 0 }
   const tenant = args.option('tenant') ?? null
   let batch: object[] = []
   let bytes = 0
@@ -145,7 +158,8 @@ async function submitAll(
     bytes = 0
   }
   for await (const each of messages) {
-    if (each === null || each.isTurn || !isWanted(each, tenant)) continue
+    if (each === null || each.isTurn || isReplay(each) || !isWanted(each, tenant)) continue
+    sent.jobs++
     const job = jobOf(each, model, sent.replay)
     batch.push(job)
     bytes += JSON.stringify(job).length
@@ -174,10 +188,20 @@ interface Answer {
 }
 
 /** What finds no room now waits for some. */
-const LATER = new Set(['queue_full', 'rate_limit_exceeded', 'overloaded', 'draining', 'starting', 'intake_unavailable'])
+const LATER = new Set([
+  'queue_full',
+  'rate_limit_exceeded',
+  'overloaded',
+  'draining',
+  'starting',
+  'intake_unavailable',
+  // It waits in Kafka
+  'not_arrived',
+])
 
 async function submit(client: Client, jobs: readonly object[], sent: Sent, out: Output): Promise<void> {
-  for (let left = jobs; left.length > 0; ) {
+  let wait = AGAIN_MS
+  for (let left = jobs; left.length > 0; wait = Math.min(2 * wait, LAST_AGAIN_MS)) {
     const response = await client.call('POST', '/v1/jobs', { body: { jobs: left } })
     const { data } = (await response.json()) as { data: readonly Answer[] }
     const again: object[] = []
@@ -187,7 +211,7 @@ async function submit(client: Client, jobs: readonly object[], sent: Sent, out: 
       else if (sent.refused++ < TOLD) out.note(`refused: ${error!.message}`)
     if (again.length > 0 && left === jobs) out.note('There is no room in line: waiting for some.')
     left = again
-    if (left.length > 0) await sleep(systemClock, AGAIN_MS)
+    if (left.length > 0) await sleep(systemClock, wait)
   }
   if (sent.refused > 0 && sent.submitted === 0 && sent.refused >= BATCH)
     throw new FailedError('The server refuses all of them.')

@@ -3,6 +3,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { run } from '../../src/cli/run.ts'
 import { systemClock as clock } from '../../src/core/clock.ts'
 import { loadKafka } from '../../src/intakes/kafka/connection.ts'
 import { deadTopicOf, HEADERS, topicOf } from '../../src/intakes/kafka/names.ts'
@@ -100,6 +101,37 @@ describe.skipIf(NO_KAFKA)('Kafka in front', () => {
     prefix = `front-${++prefixes}`
   })
   afterAll(() => server?.remove())
+
+  it('a replay up to now, through the same topic, repeats no replay', async () => {
+    await start()
+    const own = await call('/v1/jobs', { request: asking(QUICK) })
+    await publish(
+      'text',
+      [1, 2, 3].map((n) => ({ id: `m${n}`, tenant: 'default', request: asking(QUICK) })),
+      null,
+    )
+    await until(jobs, (all) => all.length === 4 && all.every(isDone))
+    let text = ''
+    const print = (line: string): void => {
+      text += `${line}\n`
+    }
+    const replay = (): Promise<number> => {
+      text = ''
+      const at = ['--url', `http://127.0.0.1:${app!.port}`, '--key', app!.key]
+      const broker = ['--kafka-brokers', server.broker, '--kafka-prefix', prefix]
+      return run(['replay', '--from', '1h', ...broker, ...at], { print, write: print, note: print })
+    }
+    expect([await replay(), text]).toEqual([0, '4 submitted, 0 refused, as "1h now same".\n'])
+    expect([await replay(), text]).toEqual([0, '4 submitted, 0 refused, as "1h now same".\n'])
+    const all = await jobs()
+    expect(all.length).toBe(8)
+    expect(
+      all
+        .map(({ metadata }) => metadata?.replay_of)
+        .filter(Boolean)
+        .sort(),
+    ).toEqual([own.body.id, 'm1', 'm2', 'm3'])
+  })
 
   it('a job is accepted at the confirm, becomes the same job, and is answered', async () => {
     await start()

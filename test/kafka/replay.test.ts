@@ -104,6 +104,7 @@ describe.skipIf(NO_KAFKA)('sluice replay', () => {
     expect(JSON.parse(text)).toEqual({
       jobs: 9,
       conversation_turns: 1,
+      replays: 0,
       others: 2,
       models: { demo: 9 },
       tenants: { acme: 8, beta: 1 },
