@@ -14,6 +14,8 @@ import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
 
 const MAX_PENDING_BYTES = 1 << 20
+/** Deployments that are told of in the log. */
+const MOST_LACKING = 1_000
 
 /** In a process that only serves clients. */
 export const NO_WORKER: WorkerPool = {
@@ -33,6 +35,13 @@ export function startWorker(
 ): WorkerPool {
   const { config } = settings
   const { clock, ids, emit, log: report } = runtime
+  const lacking = new Set<string>()
+  /** Once for as long as it is not there. */
+  const tellLacking = (deployment: string): void => {
+    if (lacking.has(deployment) || lacking.size >= MOST_LACKING) return
+    lacking.add(deployment)
+    report.warn({ deployment }, 'jobs for a deployment that is not in force in this process are handed back')
+  }
   const moderator = createModerator(() => settings.config.proxy, runtime)
   const onFault = (err: unknown, { id: job }: Job): void => report.error({ err, job }, 'unforeseen error')
   const guardsOf = (tenant: TenantId) => settings.tenant(tenant)?.guards
@@ -41,7 +50,12 @@ export function startWorker(
     {
       deployment(name, tenant) {
         const found = catalogue.deployment(name)
-        return found && ownKeys.of(found, tenant)
+        if (found === null) {
+          tellLacking(name)
+          return null
+        }
+        lacking.delete(name)
+        return ownKeys.of(found, tenant)
       },
       hasOther: ({ kind, model }, name) =>
         catalogue.resolve(model)?.deployments.some((other) => other.name !== name && other.kinds.includes(kind)) ??

@@ -259,6 +259,31 @@ it('takes workers as they are: no more than their slots, the least loaded first,
   expect(coordinator.changes().filter(({ type }) => type === 'leased')).toMatchObject([{ id: '7', worker: 'w' }])
 })
 
+it('what its worker can not run is ready after a while, and others come before that worker then', () => {
+  const { coordinator, attach, submit } = setUp({
+    models: [{ name: 'chat', deployments: [deployment('a', { concurrent: 9 })] }],
+  })
+  const leasedTo = (now: number): readonly string[] => {
+    coordinator.changes()
+    coordinator.lease(now)
+    return coordinator
+      .changes()
+      .flatMap((change) => (change.type === 'leased' ? [`${change.id} ${change.worker}`] : []))
+  }
+  submit('1')
+  expect(leasedTo(0)).toEqual(['1 w'])
+  attach(9, 'lacks')
+  submit('2')
+  expect(leasedTo(0)).toEqual(['2 lacks'])
+  coordinator.finish('2', 1, { kind: 'released', inMs: 1_000 }, 5)
+  expect([leasedTo(5), coordinator.nextAt()]).toEqual([[], 1_005])
+  coordinator.tick(1_005)
+  expect(leasedTo(1_005)).toEqual(['2 w'])
+  // Not for ever
+  submit('3')
+  expect(leasedTo(2_005)).toEqual(['3 lacks'])
+})
+
 it('shares a batch among workers that have room for all of it', () => {
   const { coordinator, attach } = setUp({
     models: [{ name: 'chat', deployments: [deployment('a', { concurrent: Infinity })] }],

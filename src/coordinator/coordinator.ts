@@ -109,7 +109,7 @@ class PureCoordinator implements Coordinator {
       released: (notes, worker) => this.#exits.settle(notes, worker, this.#now),
       left: (notes) => spending.letGo(notes, this.#now),
       late: (notes) => spending.late(notes, this.#now),
-      free: (job) => Math.min(this.#leasing.free(job.pool), plan.free(job, this.#now)),
+      free: (job) => Math.min(this.#leasing.free(job.pool, this.#now), plan.free(job, this.#now)),
     })
     const sharing = new Sharing({ rules: shares, scheduler, spending, wake })
     const parts = { scheduler, plan, spending, sharing, results }

@@ -56,6 +56,9 @@ export class Exits {
     if (outcome.race !== undefined) this.#hedging.raced(notes, outcome.race, now)
     const { job, claim } = notes
     const { source } = claim
+    // Still so when the job is ready again
+    if (outcome.kind === 'released' && outcome.inMs !== undefined)
+      this.#leasing.last(notes.lease!.worker.id, now + 2 * outcome.inMs)
     notes.ttftMs = ttftOf(outcome) ?? notes.ttftMs
     const verdict =
       source === undefined

@@ -53,9 +53,9 @@ export class Leasing {
   }
 
   /** Of the workers that serve this pool. */
-  free(pool: string): number {
+  free(pool: string, now: number): number {
     let free = 0
-    for (const { pools, slots, held } of this.#seats.free())
+    for (const { pools, slots, held } of this.#seats.free(now))
       if (pools.length === 0 || pools.includes(pool)) free += slots - held
     return free
   }
@@ -81,6 +81,11 @@ export class Leasing {
     if (this.#seats.giveBack(worker)) this.#leasable = true
   }
 
+  /** It hands back what it can't run: others come first until then. */
+  last(worker: string, untilMono: number): void {
+    this.#seats.last(worker, untilMono)
+  }
+
   // ------------------------------------------------------------ lease
 
   lease(now: number): void {
@@ -88,7 +93,7 @@ export class Leasing {
     let left = LEASE_BATCH
     for (let hasMore = true; hasMore && left > 0; ) {
       hasMore = false
-      const free = this.#seats.free()
+      const free = this.#seats.free(now)
       // Several workers get a few each per round, so that the least loaded comes first again
       const share = free.length === 1 ? left : Math.ceil(left / (4 * free.length))
       for (const seat of free) {

@@ -4,14 +4,17 @@ import type { WorkerSeat } from '../core/ports/coordinator.ts'
 interface Seat extends WorkerSeat {
   /** Leases that are not over. */
   readonly held: number
+  /** Until then it comes after the others: it could not run what it was given. */
+  readonly lastUntilMono: number
 }
 
 export class Seats {
   /** Includes workers that hold adopted leases and have not attached again yet. */
-  readonly #seats = new Map<string, WorkerSeat & { held: number }>()
+  readonly #seats = new Map<string, WorkerSeat & { held: number; lastUntilMono: number }>()
 
   attach({ id, pools, slots }: WorkerSeat): void {
-    this.#seats.set(id, { id, pools, slots, held: this.#seats.get(id)?.held ?? 0 })
+    const { held = 0, lastUntilMono = 0 } = this.#seats.get(id) ?? {}
+    this.#seats.set(id, { id, pools, slots, held, lastUntilMono })
   }
 
   /** From now on it gets nothing more. */
@@ -24,7 +27,7 @@ export class Seats {
 
   take(id: string): void {
     const seat = this.#seats.get(id)
-    if (seat === undefined) this.#seats.set(id, { id, pools: [], slots: 0, held: 1 })
+    if (seat === undefined) this.#seats.set(id, { id, pools: [], slots: 0, held: 1, lastUntilMono: 0 })
     else seat.held++
   }
 
@@ -36,6 +39,12 @@ export class Seats {
     return wasFull
   }
 
+  /** Others come first until then. */
+  last(id: string, untilMono: number): void {
+    const seat = this.#seats.get(id)
+    if (seat !== undefined) seat.lastUntilMono = untilMono
+  }
+
   /** Of all workers. */
   get slots(): number {
     let slots = 0
@@ -44,8 +53,9 @@ export class Seats {
   }
 
   /** Those with room, the least loaded first. */
-  free(): readonly Seat[] {
+  free(now: number): readonly Seat[] {
+    const isLast = ({ lastUntilMono }: Seat): number => (now < lastUntilMono ? 1 : 0)
     const free = [...this.#seats.values()].filter(({ held, slots }) => held < slots)
-    return free.length < 2 ? free : free.sort((a, b) => a.held / a.slots - b.held / b.slots)
+    return free.length < 2 ? free : free.sort((a, b) => isLast(a) - isLast(b) || a.held / a.slots - b.held / b.slots)
   }
 }

@@ -159,7 +159,9 @@ function setUp(
     else if (change.type === 'returned') {
       const wasTried = change.tally.fails > fails
       fails = change.tally.fails
-      outcomes.push(wasTried ? ({ ...outcome, retry: true } as Outcome) : { kind: 'released' })
+      const { inMs } = { inMs: undefined, ...outcome }
+      const released = { kind: 'released', ...(inMs !== undefined && { inMs }) } as const
+      outcomes.push(wasTried ? ({ ...outcome, retry: true } as Outcome) : released)
     }
     return finished
   }
@@ -528,7 +530,7 @@ it('a deployment that was taken out of the configuration hands the job back, and
   remove()
   const { run } = await attempt()
   await over(run)
-  expect([outcomes, stored]).toEqual([[{ kind: 'released' }], []])
+  expect([outcomes, stored]).toEqual([[{ kind: 'released', inMs: 1_000 }], []])
 })
 
 it('a conversation whose answer can not be put together fails, and its lane goes on', async () => {

@@ -52,6 +52,9 @@ const LARGE_MESSAGE = 1 << 20
 /** Progress is told this often, at most. */
 const PROGRESS_MS = 500
 
+/** Where it is handed to at once, it may be handed back at once. */
+const NOT_HERE_MS = 1_000
+
 export class Run implements ProviderSink {
   readonly lease: Lease
   readonly ended = new Once<void>()
@@ -168,8 +171,8 @@ export class Run implements ProviderSink {
   #open(): void {
     const { log, damaged } = this.lease
     const deployment = this.#deployment
-    // It was taken out of the configuration since: it goes where the plan sends it now
-    if (deployment === null) return this.#settle({ kind: 'released' })
+    // Taken out since, or not in force in this process: it goes where the plan sends it by then
+    if (deployment === null) return this.#settle({ kind: 'released', inMs: NOT_HERE_MS })
     this.#writer = this.#deps.open(this.lease)
     if (damaged !== undefined) throw damaged
     if (log.head === 0) this.#begin(deployment, NOTHING_SHOWN)

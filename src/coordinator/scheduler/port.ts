@@ -71,12 +71,8 @@ export interface InLine {
 
 /** How an attempt ended. `isUntried`: where it failed, there is a deployment where the job has not failed yet. */
 export type Ended =
-  | Exclude<Outcome, { kind: 'failed' | 'released' }>
-  | Released
+  | Exclude<Outcome, { kind: 'failed' }>
   | (Extract<Outcome, { kind: 'failed' }> & { readonly isUntried?: boolean })
-
-/** Back in line. `inMs`: not ready before that. */
-export type Released = Extract<Outcome, { kind: 'released' }> & { readonly inMs?: number }
 
 /** What the coordinator keeps with a job; the scheduler doesn't look at it. */
 export interface Notes {

@@ -149,6 +149,8 @@ type Ended =
   /** Handed back unharmed (drain): goes to the head of its lane, no attempt is counted. */
   | {
       readonly kind: 'released'
+      /** Not ready before that; its worker can't run it, and others come first. Absent: at once. */
+      readonly inMs?: number
       /** What the attempt came to; absent: it never called. */
       readonly attemptUsage?: Usage
       readonly cost?: Cost
