@@ -127,6 +127,19 @@ describe('its load', () => {
     expect(stage.told.at(-1)).toMatchObject({ ok: true, running: null, waiting: null })
   })
 
+  it.each<Page>([{ failure: 'no answer within 2000 ms' }, { status: 503, text: '' }])(
+    'is asked for again at the next check where it was not told: %j',
+    async (page) => {
+      const stage = setUp(1, one({ metricsPath: '/metrics' } as never))
+      stage.answer = (path) => (path === '/metrics' ? page : OK)
+      await stage.pass(2_000)
+      expect(stage.told).toMatchObject([{ ok: true, running: null, waiting: null }])
+      stage.answer = (path) => (path === '/metrics' ? { status: 200, text: 'tgi_queue_size 40\n' } : OK)
+      await stage.pass(6_500)
+      expect(stage.told.slice(1)).toMatchObject([{ ok: true, waiting: 40 }])
+    },
+  )
+
   it('is not asked of one that is down', async () => {
     const stage = setUp(1, one({ metricsPath: '/metrics' } as never))
     stage.answer = () => ({ status: 503, text: '' })

@@ -38,7 +38,7 @@ const AGAIN_MS = 1_000
 /** What was found counts for so many intervals. */
 const HOLDS = 3
 const MAX_METRICS_BYTES = 1024 * 1024
-/** Where no load is told, so many checks go by before it is asked for again. */
+/** Where a page tells no load, so many checks go by before it is asked for again. */
 const METRICS_EVERY = 12
 
 const NO_LOAD: EngineLoad = { running: null, waiting: null }
@@ -134,7 +134,9 @@ export class Checker {
     if (verdict.ok === true && metricsPath !== null && turn.withoutMetrics-- <= 0) {
       const page = await look(metricsPath, { timeoutMs, maxBytes: MAX_METRICS_BYTES })
       if ('text' in page && page.status === 200) load = loadIn(page.text)
-      if (load.running === null && load.waiting === null) turn.withoutMetrics = METRICS_EVERY
+      // A page that failed may tell it the next time, and one that is slow is so under the greatest load
+      const isTold = 'status' in page && verdictOf(page).ok !== false
+      if (isTold && load.running === null && load.waiting === null) turn.withoutMetrics = METRICS_EVERY
     }
     return { ...verdict, ...load, tookMs, holdsMs: HOLDS * (1 + SPREAD) * intervalMs + 2 * timeoutMs }
   }
