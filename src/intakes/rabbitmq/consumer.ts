@@ -16,6 +16,13 @@ export interface ConsumerOptions {
   readonly bury: (message: ConsumeMessage, delivery: Delivery, verdict: Verdict & { kind: 'dead' }) => Promise<void>
 }
 
+/** Handed on, without a verdict. */
+interface Held {
+  readonly channel: Channel
+  readonly delivery: Delivery
+  readonly verdict: Promise<Verdict>
+}
+
 const BURY_AGAIN_MS = 500
 
 export class Consumer {
@@ -23,6 +30,8 @@ export class Consumer {
   readonly #take: Take
   #channel: Channel | null = null
   #isDraining = false
+  /** Also those of channels that have ended, which come again. */
+  readonly #underWay = new Set<Held>()
   #held = 0
   #empty: () => void = () => {}
 
@@ -63,16 +72,34 @@ export class Consumer {
     const id = typeof messageId === 'string' && messageId !== '' ? messageId : null
     const delivery = { pool: this.#options.pool, id, payload: message.content }
     this.#held++
+    const held = this.#hold(channel, delivery, message.fields.redelivered)
     try {
-      const verdict = await this.#take(delivery)
+      const verdict = await held.verdict
       if (verdict.kind === 'dead') await this.#bury(channel, message, delivery, verdict)
       if (this.#channel === channel) channel.ack(message)
     } catch {
       // It stays with the broker
       return
     } finally {
+      this.#underWay.delete(held)
       if (this.#channel === channel && --this.#held === 0) this.#empty()
     }
+  }
+
+  /** One that comes again while the first one is under way gets its verdict: else each channel would add a window. */
+  #hold(channel: Channel, delivery: Delivery, isAgain: boolean): Held {
+    const first = isAgain ? this.#orphanOf(channel, delivery) : undefined
+    if (first !== undefined) this.#underWay.delete(first)
+    const held = { channel, delivery, verdict: first?.verdict ?? this.#take(delivery) }
+    this.#underWay.add(held)
+    return held
+  }
+
+  #orphanOf(channel: Channel, { id, payload }: Delivery): Held | undefined {
+    for (const held of this.#underWay)
+      if (held.channel !== channel && held.delivery.id === id && Buffer.compare(held.delivery.payload, payload) === 0)
+        return held
+    return undefined
   }
 
   async #bury(
