@@ -48,11 +48,14 @@ export function tenantRoutes(deps: GatewayDeps, admitted: Admitted): readonly Ro
     }
   }
 
+  /** None where it can't be asked: a coordinator that is away, or older, leaves all else of the list as it is. */
+  const fullest = (ids: readonly string[]) => operations.fullest(ids).catch(() => [])
+
   /** `recent`: with what each has used of its fullest limit, and how often it was refused. */
   async function list(call: Call): Promise<Answer> {
     const withRecent = oneOf('recent', call.parameter('recent') ?? 'false', ['true', 'false']) === 'true'
     const all = [...(await knownTenants(deps))].sort(([a], [b]) => (a < b ? -1 : 1))
-    const uses = withRecent ? await operations.fullest(all.slice(0, MOST_STANDING).map(([id]) => id)) : []
+    const uses = withRecent ? await fullest(all.slice(0, MOST_STANDING).map(([id]) => id)) : []
     const refused = withRecent ? observed.refused() : null
     const data = all.map(([id, record], at) => ({
       ...viewOf(id, record),
