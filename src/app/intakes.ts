@@ -54,7 +54,7 @@ export async function openIntakes(config: IntakeConfig, engine: Engine, runtime:
   const { clock, ids, log } = runtime
   const envelopes = new Envelopes(secretOf(config, engine, runtime))
   const isOneOfMany = config.engine !== 'embedded'
-  const published = new Published(engine.jobs, clock, isOneOfMany)
+  const published = new Published({ jobs: engine.jobs, clock, isOneOfMany })
   const figures = createFigures(
     () => opened,
     () => ingest?.held ?? 0,

@@ -180,6 +180,11 @@ class PureCoordinator implements Coordinator {
     return now + retryAfterMs <= job.deadlineMono ? null : new SluiceError('provider_rate_limited', { retryAfterMs })
   }
 
+  refuse(id: JobId, error: SluiceError): void {
+    this.#results.change({ type: 'accepted', id })
+    this.#results.change({ type: 'ended', id, state: 'failed', error, deployment: null })
+  }
+
   withdraw(id: JobId): void {
     this.#exits.withdraw(id, this.#now)
     this.#collect()

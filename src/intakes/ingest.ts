@@ -123,15 +123,22 @@ export class Ingest {
       const result = await this.#submit(name, () => (told?.isCanceled ? never : draft), id)
       // It has ended, and is no longer kept
       const isGone = result.kind === 'refused' && result.error.code === 'job_gone'
-      const wasAsked = published.settle(id, result)
-      if (result.kind === 'refused' && !isGone) {
-        // Its client was told, here or where it asked
-        if (wasAsked || isAsked) return OWNED
-        throw result.error
-      }
+      // Where it is asked for here, its client is told, and nothing is kept of it
+      const isStored = result.kind === 'refused' && !isGone && !(isAsked && told !== null)
+      published.settle(id, isStored ? await this.#refuse(name, draft, id, result.error) : result)
       this.#remember(id)
       if (told?.isCanceled) await jobs.cancel(id).catch(() => {})
       return OWNED
+    })
+  }
+
+  /** It was told as accepted, or its client asks elsewhere: whoever looks for it finds what it was refused for. */
+  async #refuse(name: Intake['name'], draft: JobDraft, id: JobId, error: SluiceError): Promise<Submitted> {
+    const { submissions } = this.#deps
+    return this.#untilOwned(name, async () => {
+      const stored = await submissions.refuse(draft, id, error)
+      if (stored.kind === 'refused' && stored.error.code !== 'job_gone') throw stored.error
+      return stored
     })
   }
 

@@ -6,7 +6,7 @@ import type { Job, JobId } from '../core/job.ts'
 import type { Intake } from '../core/ports/intake.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Envelopes } from './envelope.ts'
-import type { Published, Told } from './published.ts'
+import type { Published } from './published.ts'
 
 export interface ArrivingDeps {
   readonly inner: Jobs
@@ -49,8 +49,8 @@ export function arriving({ inner, published, intakeOf, envelopes, clock, isOneOf
     if (job !== null) return job
     const told = published.get(id)
     if (told === null) return look(id)
-    if (told.refused === null) await published.outcome(told, OWN_WAIT_MS)
-    return (await inner.get(id)) ?? shown(told, clock)
+    await published.outcome(told, OWN_WAIT_MS)
+    return (await inner.get(id)) ?? (published.get(id) === null ? null : told.job)
   }
 
   return {
@@ -64,7 +64,6 @@ export function arriving({ inner, published, intakeOf, envelopes, clock, isOneOf
       const found = await inner.cancel(id)
       const told = published.get(id)
       if (found.kind !== 'unknown' || told === null) return found
-      if (told.refused !== null) return { kind: 'ended' }
       // Here at once; and with the broker, for whoever takes it
       told.isCanceled = true
       const { pool } = told.job.options
@@ -73,12 +72,12 @@ export function arriving({ inner, published, intakeOf, envelopes, clock, isOneOf
       return { kind: 'canceling' }
     },
     async erase(id) {
-      if (await inner.erase(id)) return true
+      if (await inner.erase(id)) {
+        published.forget(id)
+        return true
+      }
       if (published.get(id) === null) return false
       throw new SluiceError('not_arrived', { retryAfterMs: WAIT_MS })
     },
   }
 }
-
-const shown = ({ job, refused }: Told, clock: Clock): Job =>
-  refused === null ? job : { ...job, state: 'failed', error: refused.wire, endedAtMs: clock.wallMs() }

@@ -5,10 +5,10 @@ import type { Job, JobId } from '../core/job.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Submitted } from '../core/ports/submissions.ts'
 
-/** Of the others it is known when they are owned. */
+/** The oldest of more is forgotten, and who waits for it told that it has not arrived. */
 const MOST = 10_000
 const POLL_MS = 100
-/** Looked up in one round. */
+/** Looked up in one round, those that were not for longest. */
 const POLLED = 200
 
 export interface Told {
@@ -16,25 +16,36 @@ export interface Told {
   readonly job: Job
   readonly order: string
   isCanceled: boolean
-  /** What it was refused for. */
-  refused: SluiceError | null
+  /** What became of it; null: nobody knows yet. */
+  outcome: Submitted | null
   readonly waiting: Set<(outcome: Submitted) => void>
+}
+
+export interface PublishedOptions {
+  readonly jobs: Pick<Jobs, 'get' | 'places'>
+  readonly clock: Clock
+  /** Another process may take them: then only the store tells. */
+  readonly isOneOfMany: boolean
+  /** How many it knows at most; absent: 10,000. */
+  readonly most?: number
 }
 
 export class Published {
   readonly #jobs: Pick<Jobs, 'get' | 'places'>
   readonly #clock: Clock
-  /** Another process may take them: then only the store tells. */
   readonly #isOneOfMany: boolean
+  readonly #most: number
   readonly #told = new Map<JobId, Told>()
-  #waiting = 0
+  /** Those that somebody waits for. */
+  readonly #waited = new Map<JobId, Told>()
   #stopPolling: (() => void) | null = null
   #isPolling = false
 
-  constructor(jobs: Pick<Jobs, 'get' | 'places'>, clock: Clock, isOneOfMany: boolean) {
+  constructor({ jobs, clock, isOneOfMany, most = MOST }: PublishedOptions) {
     this.#jobs = jobs
     this.#clock = clock
     this.#isOneOfMany = isOneOfMany
+    this.#most = most
   }
 
   get(id: JobId): Told | null {
@@ -43,83 +54,90 @@ export class Published {
 
   /** Before it is published: a delivery may be faster than its confirm. */
   add(job: Job, order: string): Told {
-    for (const [id, { waiting }] of this.#told) {
-      if (this.#told.size < MOST) break
-      if (waiting.size === 0) this.#told.delete(id)
+    for (const oldest of this.#told.values()) {
+      if (this.#told.size < this.#most) break
+      this.#end(oldest, { kind: 'refused', error: notArrived() })
     }
-    const told: Told = { job, order, isCanceled: false, refused: null, waiting: new Set() }
+    const told: Told = { job, order, isCanceled: false, outcome: null, waiting: new Set() }
     this.#told.set(job.id, told)
     return told
   }
 
-  /** It was not published. */
+  /** It was not published, or is no longer there. */
   forget(id: JobId): void {
-    this.#told.delete(id)
-  }
-
-  /** What became of it. One that was refused is shown so, while there is room. */
-  settle(id: JobId, outcome: Submitted): boolean {
     const told = this.#told.get(id)
-    if (told === undefined) return false
-    if (outcome.kind === 'refused') told.refused = outcome.error
-    else this.#told.delete(id)
-    const isAsked = told.waiting.size > 0
-    for (const tell of [...told.waiting]) tell(outcome)
-    return isAsked
+    if (told !== undefined) this.#end(told, { kind: 'refused', error: new SluiceError('job_gone') })
   }
 
-  /** Resolves when it is owned or refused; with null after `withinMs`. */
-  outcome({ job, waiting, refused }: Told, withinMs: number): Promise<Submitted | null> {
-    if (refused !== null) return Promise.resolve({ kind: 'refused', error: refused })
+  /** What became of it. */
+  settle(id: JobId, outcome: Submitted): void {
+    const told = this.#told.get(id)
+    if (told !== undefined) this.#end(told, outcome)
+  }
+
+  /** Resolves when it is owned or refused; with null after `withinMs`, or once `signal` is aborted. */
+  outcome(told: Told, withinMs: number, signal?: AbortSignal): Promise<Submitted | null> {
+    if (told.outcome !== null) return Promise.resolve(told.outcome)
+    if (signal?.aborted === true) return Promise.resolve(null)
     return new Promise((resolve) => {
+      const { job, waiting } = told
       const tell = (outcome: Submitted | null): void => {
         if (!waiting.delete(tell)) return
         stop()
-        this.#waiting--
+        signal?.removeEventListener('abort', leave)
+        if (waiting.size === 0) this.#leave(job.id)
         resolve(outcome)
-        if (this.#waiting === 0) {
-          this.#stopPolling?.()
-          this.#stopPolling = null
-        }
       }
+      const leave = (): void => tell(null)
       waiting.add(tell)
-      this.#waiting++
-      const stop = this.#clock.after(withinMs, () => tell(null))
-      if (!this.#told.has(job.id)) void this.#look(job.id, waiting)
+      this.#waited.set(job.id, told)
+      const stop = this.#clock.after(withinMs, leave)
+      signal?.addEventListener('abort', leave)
       if (this.#isOneOfMany) this.#stopPolling ??= this.#clock.every(POLL_MS, () => void this.#poll())
     })
+  }
+
+  #end(told: Told, outcome: Submitted): void {
+    this.#told.delete(told.job.id)
+    told.outcome = outcome
+    for (const tell of [...told.waiting]) tell(outcome)
+  }
+
+  #leave(id: JobId): void {
+    this.#waited.delete(id)
+    if (this.#waited.size > 0) return
+    this.#stopPolling?.()
+    this.#stopPolling = null
   }
 
   async #poll(): Promise<void> {
     if (this.#isPolling) return
     this.#isPolling = true
-    try {
-      let left = POLLED
-      for (const [id, { waiting }] of this.#told) {
-        if (waiting.size === 0) continue
-        await this.#look(id, waiting)
-        if (--left === 0) break
-      }
-    } finally {
-      this.#isPolling = false
+    const next = [...this.#waited.values().take(POLLED)]
+    for (const told of next) {
+      this.#waited.delete(told.job.id)
+      this.#waited.set(told.job.id, told)
     }
+    await Promise.all(next.map((told) => this.#look(told)))
+    this.#isPolling = false
   }
 
-  async #look(id: JobId, waiting: Told['waiting']): Promise<void> {
+  async #look(told: Told): Promise<void> {
+    const { id } = told.job
     try {
       const job = await this.#jobs.get(id)
       if (job === null) return
       const place = (await this.#jobs.places([id])).get(id) ?? { position: 0, tokensAhead: 0 }
-      this.#told.delete(id)
-      for (const tell of [...waiting]) tell({ kind: 'accepted', job, place })
+      this.#end(told, { kind: 'accepted', job, place })
     } catch {
       // The store is away: it is asked again
     }
   }
 
   close(): void {
-    this.#stopPolling?.()
-    for (const { waiting } of this.#told.values())
-      for (const tell of [...waiting]) tell({ kind: 'refused', error: new SluiceError('draining') })
+    for (const told of [...this.#waited.values()])
+      this.#end(told, { kind: 'refused', error: new SluiceError('draining') })
   }
 }
+
+export const notArrived = (): SluiceError => new SluiceError('not_arrived', { retryAfterMs: 2_000 })

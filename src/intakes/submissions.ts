@@ -4,14 +4,14 @@
  * is known whether it is another one.
  */
 import type { Clock } from '../core/clock.ts'
-import { SluiceError } from '../core/errors.ts'
+import { ERRORS, type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { Job, JobDraft, JobId } from '../core/job.ts'
 import type { Intake } from '../core/ports/intake.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Submissions, Submitted } from '../core/ports/submissions.ts'
 import { type Envelopes, orderOf } from './envelope.ts'
 import type { Figures } from './figures.ts'
-import type { Published, Told } from './published.ts'
+import { notArrived, type Published, type Told } from './published.ts'
 
 export interface PublishingDeps {
   readonly inner: Submissions
@@ -54,8 +54,8 @@ export function publishing(deps: PublishingDeps): Submissions {
     figures.published.of(intake.name).add()
     figures.confirmMs.of(intake.name).record(clock.monoMs() - began)
     if (isAsked) return decided(draft, told)
-    const owned = (): Promise<Submitted> =>
-      published.outcome(told, EVER).then((outcome) => outcome ?? { kind: 'refused', error: notArrived() })
+    const owned = (signal: AbortSignal): Promise<Submitted> =>
+      published.outcome(told, EVER, signal).then((outcome) => outcome ?? { kind: 'refused', error: notArrived() })
     return { kind: 'accepted', job: told.job, place: NOWHERE, owned }
   }
 
@@ -64,7 +64,7 @@ export function publishing(deps: PublishingDeps): Submissions {
     const until = clock.monoMs() + OWNED_WITHIN_MS
     while (clock.monoMs() < until) {
       const outcome = await published.outcome(told, KEY_POLL_MS)
-      if (outcome !== null) return outcome
+      if (outcome !== null) return refusedElsewhere(outcome) ?? outcome
       // Another process has joined it to another one
       const known = await jobs.byKey(draft.tenant, draft.options.idempotencyKey!).catch(() => null)
       if (known !== null && known !== told.job.id) return (await inner.submit([draft]))[0]
@@ -79,6 +79,7 @@ export function publishing(deps: PublishingDeps): Submissions {
   }
 
   return {
+    refuse: (draft, id, error) => inner.refuse(draft, id, error),
     begin: (draft) => inner.begin(draft),
     redrive: (job, by, price) => inner.redrive(job, by, price),
     reserve: (n) => inner.reserve(n),
@@ -109,7 +110,16 @@ export function publishing(deps: PublishingDeps): Submissions {
   }
 }
 
-export const notArrived = (): SluiceError => new SluiceError('not_arrived', { retryAfterMs: 2_000 })
+/** Another process took it, and it was refused there: it is stored as that, without its key. */
+function refusedElsewhere(outcome: Submitted): Submitted | null {
+  if (outcome.kind !== 'accepted') return null
+  const { state, options, error } = outcome.job
+  if (state !== 'failed' || error === undefined || options.idempotencyKey !== undefined) return null
+  const { code, sluice_code = code, message, param } = error
+  return { kind: 'refused', error: new SluiceError(isCode(sluice_code) ? sluice_code : 'internal', { message, param }) }
+}
+
+const isCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code)
 
 const shown = ({ isRetry: _retry, ...draft }: JobDraft, id: JobId, acceptedAtMs: number): Job => ({
   ...draft,

@@ -59,6 +59,31 @@ export const queueCases: readonly Case[] = [
       expect((await jobs.list({ limit: 100 })).length).toBe(4)
     },
   },
+  {
+    name: 'a job that was told as accepted, and then refused, has failed with that; its key is free',
+    async run(open) {
+      const { engine } = await open()
+      const { submissions, jobs } = engine
+      const [id, again] = await submissions.reserve(2)
+      const refused = draft({ options: { lane: 'reserved', idempotencyKey: 'k' } })
+      const error = new SluiceError('deadline_unreachable')
+      expect(await submissions.refuse(refused, id, error)).toMatchObject({ kind: 'accepted', job: { id } })
+      await expect.poll(async () => (await jobs.get(id))?.state).toBe('failed')
+      expect(await jobs.get(id)).toMatchObject({ attempts: 0, error: { code: 'deadline_unreachable' } })
+      expect((await jobs.list({ limit: 9, states: ['failed'] })).map((job) => job.id)).toEqual([id])
+      // Delivered once more
+      expect(await submissions.refuse(refused, id, error)).toMatchObject({ kind: 'accepted', job: { state: 'failed' } })
+      expect(await submissions.submit([refused], [id])).toMatchObject([{ kind: 'accepted', job: { state: 'failed' } }])
+      expect(await jobs.byKey('acme', 'k')).toBeNull()
+      // Nothing of it is in its lane's way
+      expect(await submissions.submit([refused], [again])).toMatchObject([{ kind: 'accepted', job: { id: again } }])
+      const worker = new TestWorker(engine)
+      const lease = await worker.one((await jobs.get(again))!)
+      await engine.work.finish(lease, DONE)
+      // As any other that has failed
+      expect(await submissions.redrive(id, null)).toMatchObject({ kind: 'accepted' })
+    },
+  },
   // ---------------------------------------------------------------- submit
   {
     name: 'an accepted job is known, stands in line, and reaches its worker byte for byte',

@@ -319,6 +319,8 @@ export interface Coordinator {
     known?: { readonly id: JobId; readonly sameBody: boolean },
     isRetry?: boolean,
   ): Decision
+  /** A job that was told as accepted before its submit, and then refused: it ends with this, and never was in line. */
+  refuse(id: JobId, error: SluiceError): void
   /** Undoes a submit that could not be stored, and what came of it. */
   withdraw(id: JobId): void
   /** Puts back, in order of acceptance, what a restart found. */

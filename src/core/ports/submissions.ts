@@ -7,14 +7,14 @@ import type { Standing } from '../limits.ts'
 export type Submitted =
   /**
    * A new job, power-safe. `owned`: it is with its pool's broker, and the coordinator does not know it yet (its epoch
-   * is 0: it has no log); asked, it resolves when that is decided.
+   * is 0: it has no log); asked, it resolves when that is decided, and with not_arrived once `signal` is aborted.
    */
   | {
       readonly kind: 'accepted'
       readonly job: Job
       readonly place: Place
       readonly standing?: Standing
-      readonly owned?: () => Promise<Submitted>
+      readonly owned?: (signal: AbortSignal) => Promise<Submitted>
     }
   /** Same idempotency key and body, or an SDK's retry: the job that is there already. */
   | { readonly kind: 'joined'; readonly job: Job; readonly place: Place; readonly standing?: Standing }
@@ -41,6 +41,11 @@ export interface Submissions {
   submit(drafts: readonly JobDraft[], ids?: readonly JobId[]): Promise<readonly Submitted[]>
   /** Ids for jobs that are told before they are submitted. None is given twice. Rejects with storage_unavailable. */
   reserve(n: number): Promise<readonly JobId[]>
+  /**
+   * Of a job that was told as accepted under this reserved id, and then refused: it is stored, under no idempotency
+   * key, as one that has failed with this, and `accepted` as that. Refused where it can't be stored now.
+   */
+  refuse(draft: JobDraft, id: JobId, error: SluiceError): Promise<Submitted>
   /**
    * As submit of one, for a plain POST, which was promised nothing yet: resolves when the job is committed; what
    * `power` returns resolves when it is power-safe: no cursor of a stream may be shown before. Whoever waits for the

@@ -21,6 +21,8 @@ const STARTING_MS = 1_000
 const NOWHERE: Place = { position: 0, tokensAhead: 0 }
 
 type Accepted = Extract<Decision, { kind: 'accepted' }>
+/** It is stored, with its end. */
+const REFUSED: Accepted = { kind: 'accepted', reservation: null, standing: [] }
 
 /** As it is told; nothing where nothing is limited. */
 interface Left {
@@ -35,6 +37,8 @@ type Told = (result: Begun, live: LiveJob | null) => void
 interface Reserved {
   readonly id: JobId
   readonly order: number
+  /** It ends with this; absent: it comes in line. */
+  readonly refused?: SluiceError | undefined
 }
 
 interface Known {
@@ -74,8 +78,8 @@ export class Intake {
     this.joinable = joinable
   }
 
-  /** All of them, with one sync. */
-  takeAll(drafts: readonly JobDraft[], ids?: readonly JobId[]): Promise<readonly Submitted[]> {
+  /** All of them, with one sync. `refused`: they end with this. */
+  takeAll(drafts: readonly JobDraft[], ids?: readonly JobId[], refused?: SluiceError): Promise<readonly Submitted[]> {
     if (drafts.length === 0) return Promise.resolve([])
     return new Promise((resolve, reject) => {
       const results: Submitted[] = []
@@ -98,7 +102,7 @@ export class Intake {
           if (--left === 0) told()
         }
         if (ids === undefined) this.take(draft, tell)
-        else this.#takeAs(ids[i], draft, tell)
+        else this.#takeAs(ids[i], draft, tell, refused)
       }
     })
   }
@@ -108,7 +112,7 @@ export class Intake {
   }
 
   /** One of `reserve`, perhaps of an earlier life of the folder. */
-  #takeAs(id: JobId, draft: JobDraft, told: Told): void {
+  #takeAs(id: JobId, draft: JobDraft, told: Told, refused?: SluiceError): void {
     const { store, live, jobs } = this.#parts
     const order = jobOrder(id)
     if (order === null || store.down !== null || !this.open) return this.take(draft, told)
@@ -125,7 +129,7 @@ export class Intake {
       return told({ kind: 'refused', error: SluiceError.from(thrown) }, null)
     }
     this.#orders.seen(order, store)
-    this.take(draft, told, false, { id, order })
+    this.take(draft, told, false, { id, order, refused })
   }
 
   /** Power-safe after the next commit. */
@@ -173,8 +177,12 @@ export class Intake {
     } catch (error) {
       return refuse(SluiceError.from(error))
     }
-    const { order, id } = as ?? this.#next()
-    const decision = coordinator.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
+    const { order, id, refused } = as ?? this.#next()
+    if (refused !== undefined) coordinator.refuse(id, refused)
+    const decision: Decision =
+      refused === undefined
+        ? coordinator.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
+        : REFUSED
     // Stored first: what is leased of it shares its commit
     if (decision.kind === 'accepted')
       this.#accept(id, order, draft, now, decision, told, isBrief && hasOnlyItsEnd(draft))

@@ -32,7 +32,7 @@ import {
 } from '../../core/ports/work.ts'
 import { PlaceWatch } from '../shared/place-watch.ts'
 import { redriven } from '../shared/redriven.ts'
-import { laneNames } from '../shared/scheduled.ts'
+import { laneNames, withoutKey } from '../shared/scheduled.ts'
 import type { Dispatch } from './dispatch.ts'
 import type { Intake } from './intake.ts'
 import { listJobs } from './jobs/list.ts'
@@ -76,6 +76,11 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   async reserve(n: number): Promise<readonly JobId[]> {
     return this.#intake.reserve(n)
+  }
+
+  async refuse(draft: JobDraft, id: JobId, error: SluiceError): Promise<Submitted> {
+    const [submitted] = await this.#intake.takeAll([withoutKey(draft)], [id], error)
+    return submitted
   }
 
   begin(draft: JobDraft): Promise<{ readonly result: Begun; readonly power: () => Promise<void> }> {

@@ -87,3 +87,9 @@ export const errorOf = (error: SluiceError): Pick<End, 'error' | 'status' | 'ret
   ...(error.status === ERRORS[error.code].status ? {} : { status: error.status }),
   ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
 })
+
+/** A retry of its submit is another job. */
+export function withoutKey({ options, ...draft }: JobDraft): JobDraft {
+  const { idempotencyKey: _key, ...rest } = options
+  return { ...draft, options: rest, isRetry: false }
+}

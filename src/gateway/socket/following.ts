@@ -33,6 +33,8 @@ export class FollowedJobs {
   readonly #follower: Follower
   /** Made with the first: most connections are idle. */
   #all: Table<JobId, Following> | null = null
+  /** Jobs that are waited for before they can be followed. */
+  readonly #awaited = new Set<AbortController>()
   /** Frames under way that will follow a job. */
   #toFollow = 0
 
@@ -57,6 +59,18 @@ export class FollowedJobs {
       await work()
     } finally {
       this.#toFollow--
+    }
+  }
+
+  /** What is waited for no longer than this connection lives. */
+  async whileHere<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const leaving = new AbortController()
+    this.#awaited.add(leaving)
+    if (this.#follower.closing) leaving.abort()
+    try {
+      return await wait(leaving.signal)
+    } finally {
+      this.#awaited.delete(leaving)
     }
   }
 
@@ -121,6 +135,7 @@ export class FollowedJobs {
   }
 
   dropAll(): void {
+    for (const leaving of this.#awaited) leaving.abort()
     if (this.#all === null) return
     for (const { job } of [...this.#all.values()]) this.drop(job.id, false)
   }

@@ -108,6 +108,7 @@ function setUp(
       weights: { weigh: () => WEIGHT, accepted: (job) => void weighed.push(job) },
       submissions: {
         reserve: () => Promise.reject(new Error('not asked')),
+        refuse: () => Promise.reject(new Error('not asked')),
         async submit(drafts) {
           submitted.push(...drafts)
           return keep(drafts.length)

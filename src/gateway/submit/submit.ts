@@ -27,7 +27,7 @@ export interface Taken {
   readonly place: Place
   readonly standing?: Standing
   /** As of Submitted. */
-  readonly owned?: () => Promise<Submitted>
+  readonly owned?: (signal: AbortSignal) => Promise<Submitted>
 }
 
 export interface Started {

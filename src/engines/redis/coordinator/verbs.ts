@@ -2,7 +2,7 @@
 import { SluiceError } from '../../../core/errors.ts'
 import type { Place, TenantId } from '../../../core/job.ts'
 import type { Standing } from '../../../core/limits.ts'
-import type { EndState, PlanModel } from '../../../core/ports/coordinator.ts'
+import type { Decision, EndState, PlanModel } from '../../../core/ports/coordinator.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import { laneNames, scheduled } from '../../shared/scheduled.ts'
 import { FULL, unavailable } from '../client/errors.ts'
@@ -15,7 +15,7 @@ import {
   unpackOutcome,
   type WasFinished,
 } from '../protocol/commands.ts'
-import { packError } from '../protocol/errors.ts'
+import { packError, unpackError } from '../protocol/errors.ts'
 import type { Answers, FinishAnswer, SubmitAnswer } from '../protocol/messages.ts'
 import { type LiveRow, writeLive } from '../protocol/rows.ts'
 import { bytesOf, HeldJob } from './held.ts'
@@ -143,7 +143,7 @@ function submit(term: Term, command: Submit, known: KnownJobs): Answer {
 
 function take(term: Term, { from, follows, lasting = false }: Submit, item: Item, known: KnownJobs): Decided {
   const { coordinator, names, journal, attendance, won } = term
-  const { id, facts, bodyBytes, isRetry } = item
+  const { id, facts, bodyBytes, isRetry, refused } = item
   const now = term.now()
   if (isBarred(term, facts.tenant, now)) return { kind: 'refused', error: packError(ERASING) }
   const noRoom = lackOfRoom(term, facts.tenant, bytesOf(item))
@@ -151,7 +151,8 @@ function take(term: Term, { from, follows, lasting = false }: Submit, item: Item
   const joinsFromMs = term.time.atMs(now) - term.rules.joinAfterEndMs
   const isKnown = known.of(item, (endedAtMs) => endedAtMs >= joinsFromMs && endedAtMs < term.startedAtMs)
   const job = scheduled(id, facts, bodyBytes, now)
-  const decision = coordinator.submit(job, now, isKnown, isRetry)
+  if (refused !== undefined) coordinator.refuse(id, unpackError(refused))
+  const decision: Decision = refused === undefined ? coordinator.submit(job, now, isKnown, isRetry) : REFUSED
   if (decision.kind === 'refused') return { kind: 'refused', error: packError(decision.error) }
   if (decision.kind === 'joined') {
     const { id, standing } = decision
@@ -187,6 +188,9 @@ function take(term: Term, { from, follows, lasting = false }: Submit, item: Item
   if (follows) draft.follow(id, from)
   return { kind: 'taken', job: taken, ...(follows && { follows }), ...(standing.length > 0 && { standing }) }
 }
+
+/** It is stored, with its end. */
+const REFUSED: Decision = { kind: 'accepted', reservation: null, standing: [] }
 
 function isBarred({ barred }: Term, tenant: string, now: number): boolean {
   const until = barred.get(tenant)

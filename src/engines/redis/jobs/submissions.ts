@@ -10,6 +10,7 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { Job, JobDraft, JobId, Place } from '../../../core/job.ts'
 import type { Redriver, Submissions, Submitted, Terms } from '../../../core/ports/submissions.ts'
 import { redriven } from '../../shared/redriven.ts'
+import { withoutKey } from '../../shared/scheduled.ts'
 import type { Ground } from '../bus/ground.ts'
 import { FULL, unavailable } from '../client/errors.ts'
 import type { Argument } from '../client/scripts.ts'
@@ -17,7 +18,7 @@ import { turnRangeOf } from '../conversations/turn.ts'
 import type { RedisKeys } from '../keys.ts'
 import type { Logs } from '../log/log.ts'
 import { COMMIT_MS, type Item } from '../protocol/commands.ts'
-import { unpackError } from '../protocol/errors.ts'
+import { packError, unpackError } from '../protocol/errors.ts'
 import type { SubmitAnswer } from '../protocol/messages.ts'
 import { NO_BODY } from '../protocol/rows.ts'
 import { Doubts } from './doubts.ts'
@@ -100,10 +101,17 @@ export class RedisSubmissions implements Submissions {
     return this.#orders.take(n)
   }
 
+  /** Whoever asked passed the door before: its key need not be valid any longer. */
+  async refuse(draft: JobDraft, id: JobId, error: SluiceError): Promise<Submitted> {
+    const [submitted] = await this.#take([withoutKey(draft)], [], [id], error)
+    return submitted
+  }
+
   async #take(
     drafts: readonly JobDraft[],
     digests: readonly string[],
     reserved?: readonly JobId[],
+    refused?: SluiceError,
   ): Promise<readonly Submitted[]> {
     if (drafts.length === 0) return []
     const bytes = drafts.reduce((sum, { body }) => sum + body.length, 0)
@@ -113,7 +121,7 @@ export class RedisSubmissions implements Submissions {
     this.#pending++
     this.#pendingBytes += bytes
     try {
-      return await this.#ask(drafts, bytes, digests, reserved)
+      return await this.#ask(drafts, bytes, digests, reserved, refused)
     } catch (error) {
       return refusedAll(drafts, SluiceError.from(error))
     } finally {
@@ -150,11 +158,13 @@ export class RedisSubmissions implements Submissions {
     bytes: number,
     digests: readonly string[],
     reserved?: readonly JobId[],
+    refused?: SluiceError,
   ): Promise<readonly Submitted[]> {
     const ids = reserved ?? (await this.#orders.take(drafts.length))
-    const items = drafts.map((draft, i) => itemOf(draft, ids[i]))
+    const ends = refused !== undefined && { refused: packError(refused) }
+    const items = drafts.map((draft, i) => ({ ...itemOf(draft, ids[i]), ...ends }))
     const untilMs = this.#ground.time.nowMs() + ACCEPT_MS
-    const isRead = drafts.every(isPlain)
+    const isRead = refused === undefined && drafts.every(isPlain)
     if (isRead) for (const id of ids) this.#logs.expect(id)
     let isSent = false
     let isStored = false

@@ -61,6 +61,8 @@ export interface Item {
   readonly facts: Facts
   readonly bodyBytes: number
   readonly isRetry: boolean
+  /** It was told as accepted, and then refused: it ends with this. An older version takes it as any other. */
+  readonly refused?: PackedError
 }
 
 /** `wait`: answered when the job has ended. */
@@ -248,7 +250,7 @@ const KINDS: ReadonlyArray<Outcome['kind']> = ['done', 'failed', 'canceled', 're
 const KIND: Member = (kind) => KINDS.includes(kind as Outcome['kind'])
 const RACE = members({ won: oneOf('first', 'second'), end: oneOf('outrun', 'failed', 'canceled', 'released') })
 const ASKED: Shape = { from: text, n: count }
-const ITEM = members({ id: text, facts: object, bodyBytes: count, isRetry: flag })
+const ITEM = members({ id: text, facts: object, bodyBytes: count, isRetry: flag, refused: maybe(object) })
 /** One with members of a later version must not match more than it means. */
 const SELECTOR: Member = (value) =>
   fits(value, { tenant: maybe(text), lane: maybe(text), model: maybe(text) }) &&

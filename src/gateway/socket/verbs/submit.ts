@@ -35,7 +35,8 @@ async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: Js
   })
   if (frame.follow === false) return
   if (owned === undefined) return peer.following.add(job, null, false, place)
-  const now = await owned()
+  const now = await peer.following.whileHere(owned)
+  if (peer.closing) return
   if (now.kind === 'refused') peer.refuse(now.error, { job: job.id })
   else peer.following.add(now.job, null, false, null)
 }

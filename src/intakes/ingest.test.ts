@@ -1,0 +1,135 @@
+/** What becomes of a job that the coordinator refuses when it is taken from the broker, here or in another process. */
+import { expect, it } from 'vitest'
+import type { Clock } from '../core/clock.ts'
+import { type ErrorCode, SluiceError } from '../core/errors.ts'
+import type { Job, JobDraft } from '../core/job.ts'
+import type { Delivery, Entered, Intake, Verdict } from '../core/ports/intake.ts'
+import type { Jobs } from '../core/ports/jobs.ts'
+import type { Submissions, Submitted } from '../core/ports/submissions.ts'
+import { Envelopes } from './envelope.ts'
+import { createFigures } from './figures.ts'
+import { Ingest } from './ingest.ts'
+import { arriving } from './jobs.ts'
+import { Published } from './published.ts'
+import { publishing } from './submissions.ts'
+
+const clock = {
+  monoMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  after(ms: number, then: () => void) {
+    const timer = setTimeout(then, Math.min(ms, 1 << 30))
+    return () => clearTimeout(timer)
+  },
+  every(ms: number, then: () => void) {
+    const timer = setInterval(then, ms)
+    return () => clearInterval(timer)
+  },
+} as Clock
+
+const draft = (options: object = {}): JobDraft =>
+  ({
+    tenant: 'acme',
+    keyId: 'key',
+    model: 'chat',
+    body: Buffer.from('{}'),
+    options: { pool: 'text', policy: 'wait', ...options },
+  }) as unknown as JobDraft
+
+const NOWHERE = { position: 0, tokensAhead: 0 }
+
+/** Processes on one store and one broker. `refuses`: what its coordinator refuses a submit for. */
+function setUp() {
+  const stored = new Map<string, Job>()
+  const queue: Delivery[] = []
+  const world = { refuses: null as ErrorCode | null, submits: 0 }
+  let ids = 0
+  const keep = (job: Job): Submitted => {
+    stored.set(job.id, job)
+    return { kind: 'accepted', job, place: NOWHERE }
+  }
+  const inner = {
+    async submit([one]: readonly JobDraft[], [id] = ['direct']): Promise<readonly Submitted[]> {
+      world.submits++
+      const known = stored.get(id)
+      if (known !== undefined) return [{ kind: 'accepted', job: known, place: NOWHERE }]
+      if (world.refuses !== null) return [{ kind: 'refused', error: new SluiceError(world.refuses) }]
+      return [keep({ ...one, id, state: 'queued' } as unknown as Job)]
+    },
+    async refuse({ options, ...one }: JobDraft, id: string, error: SluiceError): Promise<Submitted> {
+      const { idempotencyKey: _, ...rest } = options
+      return keep({ ...one, options: rest, id, state: 'failed', error: error.wire } as unknown as Job)
+    },
+    reserve: async (n: number) => Array.from({ length: n }, () => `job_${++ids}`),
+  } as unknown as Submissions
+  const jobs = {
+    get: async (id: string) => stored.get(id) ?? null,
+    places: async () => new Map(),
+    byKey: async () => null,
+    erase: async (id: string) => stored.delete(id),
+  } as unknown as Jobs
+  const intake = {
+    name: 'rabbitmq',
+    publish: async ({ pool, id, payload }) => void queue.push({ pool, id, payload }),
+  } as Intake
+  const envelopes = new Envelopes(Buffer.from('secret'))
+  const dead: string[] = []
+  const process = (admit: (delivery: Delivery) => Entered = () => Promise.reject() as never) => {
+    const published = new Published({ jobs, clock, isOneOfMany: true })
+    const figures = createFigures(
+      () => [],
+      () => 0,
+    )
+    const shared = { intakeOf: () => intake, envelopes, published, figures, clock }
+    const onDead = (_: string, __: Delivery, { code }: SluiceError): void => void dead.push(code)
+    const ingest = new Ingest({ ...shared, submissions: inner, jobs, admit, jitter: () => 0, onDead })
+    const take = ingest.from(intake)
+    return {
+      submissions: publishing({ ...shared, inner, jobs }),
+      jobs: arriving({ ...shared, inner: jobs, isOneOfMany: false }),
+      published,
+      take: (delivery: Delivery): Promise<Verdict> => take(delivery),
+    }
+  }
+  return { world, queue, dead, process }
+}
+
+it('what was told as accepted, and is refused in another process, has failed with that everywhere', async () => {
+  const { world, queue, dead, process } = setUp()
+  const [here, there] = [process(), process()]
+  const [told] = (await here.submissions.submit([draft()])) as Extract<Submitted, { kind: 'accepted' }>[]
+  const owned = told.owned!(new AbortController().signal)
+  world.refuses = 'deadline_unreachable'
+  expect(await there.take(queue[0])).toEqual({ kind: 'owned' })
+  for (const { jobs } of [here, there])
+    expect(await jobs.get(told.job.id)).toMatchObject({ state: 'failed', error: { code: 'deadline_unreachable' } })
+  expect(await owned).toMatchObject({ kind: 'accepted', job: { state: 'failed' } })
+  expect(dead).toEqual([])
+  // As any other that has ended, also where nobody waits for it
+  await here.submissions.submit([draft()])
+  await there.take(queue[1])
+  expect(await here.jobs.erase('job_2')).toBe(true)
+  expect(await here.jobs.erase('job_2')).toBe(false)
+  expect(await here.jobs.erase(told.job.id)).toBe(true)
+  expect(await here.jobs.erase(told.job.id)).toBe(false)
+})
+
+it('what is refused where it was told, and is waited for, is stored and told; then it can be erased', async () => {
+  const { world, queue, process } = setUp()
+  const here = process()
+  const [told] = (await here.submissions.submit([draft()])) as Extract<Submitted, { kind: 'accepted' }>[]
+  const owned = told.owned!(new AbortController().signal)
+  world.refuses = 'insufficient_quota'
+  expect(await here.take(queue[0])).toEqual({ kind: 'owned' })
+  expect(await owned).toMatchObject({ job: { id: told.job.id, error: { code: 'insufficient_quota' } } })
+  expect(await here.jobs.erase(told.job.id)).toBe(true)
+})
+
+it('who waits for a job with an idempotency key is told what another process refused it for', async () => {
+  const { world, queue, process } = setUp()
+  const [here, there] = [process(), process()]
+  const answer = here.submissions.submit([draft({ idempotencyKey: 'k', policy: 'reject' })])
+  await expect.poll(() => queue.length).toBe(1)
+  world.refuses = 'rate_limit_exceeded'
+  expect(await there.take(queue[0])).toEqual({ kind: 'owned' })
+  expect(await answer).toMatchObject([{ kind: 'refused', error: { code: 'rate_limit_exceeded' } }])
+})
