@@ -216,15 +216,15 @@ class PureCoordinator implements Coordinator {
 
   died(attempts: readonly Died[], now: number): void {
     this.#now = now
-    for (const { id, deployment, outputTokens, isHedge, beside } of attempts) {
+    for (const { id, deployment, model, outputTokens, isHedge, beside } of attempts) {
       const notes = this.#scheduler.notes(id)
       // Of a repeat nothing is lost
       if (notes === null || deployment === FROM_CACHE) continue
-      const calls = [{ deployment, tokens: outputTokens, ...(isHedge && { hedge: isHedge }) }]
-      for (const { tokens, ...where } of beside === undefined
+      const calls = [{ deployment, model, tokens: outputTokens, ...(isHedge && { hedge: isHedge }) }]
+      for (const { tokens, model: as, ...where } of beside === undefined
         ? calls
-        : [...calls, { deployment: beside, tokens: 0, hedge: true } as const]) {
-        this.#spending.died(notes, where, tokens, now)
+        : [...calls, { deployment: beside, model, tokens: 0, hedge: true } as const]) {
+        this.#spending.died(notes, where, as, tokens, now)
         if (where.deployment !== null) this.#plan.spend(where.deployment, notes.job.promptTokens + tokens, now)
       }
     }

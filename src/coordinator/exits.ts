@@ -92,7 +92,7 @@ export class Exits {
     notes.failedAt = failedAt
     if (coolingMs !== null && coolingMs >= NOTICED_COOL_MS)
       this.#results.notice({ type: 'cooling', deployment, model: job.model, code, ms: coolingMs })
-    const may = (instead: Instead) => (this.#spending.isHopeless(job, instead, now) ? 'never' : 'later')
+    const may = (instead: Instead) => (this.#spending.isHopeless(notes, instead, now) ? 'never' : 'later')
     this.#noteRefusal(notes, outcome.error, now)
     const verdict = verdictOn(outcome, {
       alone: notes.refusedAlone,

@@ -1,5 +1,5 @@
 /** Another model answers in a job's place: by that one's limits, and at its price. */
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { SluiceError } from '../core/errors.ts'
 import { type LevelLimits, type LimitSettings, NO_LIMITS } from '../core/limits.ts'
 import type { PlanDeployment, PlanModel, ScheduledJob } from '../core/ports/coordinator.ts'
@@ -31,9 +31,14 @@ const requests = (burst: number, perSecond: number): LevelLimits => ({
 const FAILED: Outcome = { kind: 'failed', error: new SluiceError('provider_unreachable'), retry: true }
 
 /** `a` fails: where the job goes then, and how. */
-function setUp(limits: Partial<LimitSettings>, instead: ScheduledJob['instead']) {
+function setUp(
+  limits: Partial<LimitSettings>,
+  instead: ScheduledJob['instead'],
+  models = MODELS,
+  isDrained: (name: string) => boolean = () => false,
+) {
   const settings = { ...NO_LIMITS, ...limits }
-  const coordinator = createCoordinator({ ...OPTIONS, models: MODELS, limits: () => settings })
+  const coordinator = createCoordinator({ ...OPTIONS, models, limits: () => settings, isDrained })
   coordinator.openLimits([], () => ({ index: 0, endsMono: Infinity }), 0)
   coordinator.attach({ id: 'w', pools: [], slots: 100 }, 0)
   const leases = (now: number) => {
@@ -111,4 +116,66 @@ it('a restart finds what it holds, by the model that answers', () => {
   expect(direct('x')).toBe('refused')
   next.coordinator.finish('1', 2, { kind: 'released' }, 1)
   expect(direct('y')).toBe('accepted')
+})
+
+/** A fallback that takes two requests, and one each two seconds. */
+const CHEAP_ALONE = [{ model: 'cheap', price: CHEAP }]
+const NARROW = { cheap: requests(2, 0.5) }
+const tenant = (more: object) => ({
+  eachTenant: { all: null, eachUser: null, eachRun: null, eachKey: null, models: {}, ...more },
+})
+
+describe.each([
+  ['its tenant has limits, too', tenant({ all: requests(1_000, 10), models: NARROW })],
+  ['nothing else is limited', tenant({ models: NARROW })],
+  ['all tenants share the limit', { models: NARROW }],
+])('a fallback at its limit: %s', (_, limits) => {
+  it('is waited for until it has room, and no longer', () => {
+    const stage = setUp(limits, CHEAP_ALONE)
+    expect(['1', '2', '3'].map((id) => stage.fallsBack(id)?.deployment)).toEqual(['c', 'c', undefined])
+    const at = stage.coordinator.nextAt()
+    expect(at).toBe(2_000)
+    stage.coordinator.tick(at)
+    expect(stage.coordinator.leasable).toBe(true)
+    expect(stage.leases(at)).toMatchObject([{ deployment: 'c', model: 'cheap' }])
+  })
+
+  it('holds up nobody who has not failed', () => {
+    const stage = setUp(limits, CHEAP_ALONE)
+    for (const id of ['1', '2', '3']) stage.fallsBack(id)
+    stage.coordinator.submit(stage.job('4'), 100)
+    expect(stage.leases(100)).toMatchObject([{ deployment: 'a' }])
+  })
+})
+
+it('what it holds itself is no reason against its fallback', () => {
+  const stage = setUp({ global: money(300) }, CHEAP_ALONE)
+  expect(stage.fallsBack('1')).toMatchObject({ deployment: 'c', reservation: { nanoDollars: 200 } })
+})
+
+it('is asked again when a minute of its deployment has room, with no other sign', () => {
+  const models = MODELS.map((model) =>
+    model.name === 'cheap' ? { ...model, deployments: [{ ...deployment('c'), requestsPerMinute: 2 }] } : model,
+  )
+  const stage = setUp({}, CHEAP_ALONE, models, (name) => name === 'a')
+  for (const id of ['1', '2', '3']) stage.coordinator.submit(stage.job(id, { deadlineMono: 3_600_000 }), 0)
+  expect(stage.leases(0)).toHaveLength(2)
+  for (const id of ['1', '2']) stage.coordinator.finish(id, 1, done(), 10)
+  const at = stage.coordinator.nextAt()
+  expect(at).toBeLessThan(70_000)
+  stage.coordinator.tick(at)
+  expect(stage.coordinator.leasable).toBe(true)
+  expect(stage.leases(at)).toMatchObject([{ deployment: 'c' }])
+})
+
+it('what it cost when its process died is booked at its price, and in its limits', () => {
+  const stage = setUp({ models: { dear: money(1_000_000) } }, [{ model: 'dear', price: DEAR }])
+  const tally = { attempts: 2, fails: 1, deaths: 0, crashes: 0, ranMs: 0, ttftMs: null }
+  stage.coordinator.restore(stage.job('1'), { tally, failedAt: [], reservation: null, held: null }, 0)
+  stage.coordinator.changes()
+  stage.coordinator.died([{ id: '1', deployment: 'd', model: 'dear', outputTokens: 500 }], 0)
+  const used = stage.coordinator.changes().flatMap((change) => (change.type === 'used' ? [change.record] : []))
+  expect(used).toMatchObject([{ model: 'chat', deployment: 'd', nanoDollars: 600_000 }])
+  const direct = { ...stage.job('x'), model: 'dear', price: DEAR, promptTokens: 500, policy: 'reject' as const }
+  expect(stage.coordinator.submit(direct, 1)).toMatchObject({ kind: 'refused' })
 })

@@ -134,7 +134,7 @@ export class Leasing {
     if (short !== null) return short
     let unpaid: HeadroomRefusal | null = null
     const found = this.#plan.claim(notes, now, (instead) => {
-      if (this.#spending.isHopeless(job, instead, now)) return 'never'
+      if (this.#spending.isHopeless(notes, instead, now)) return 'never'
       const lack = this.#spending.replace(notes, instead, now)
       unpaid ??= lack
       return lack === null ? 'yes' : 'later'

@@ -178,8 +178,8 @@ export class Spending {
   }
 
   /** Is there no room for another model's answer in its place, and will there be none that is worth waiting for? */
-  isHopeless(job: ScheduledJob, instead: Instead, now: number): boolean {
-    const short = this.#limits.lacks(replaced(job, instead), false, now)
+  isHopeless({ job, hold }: Notes, instead: Instead, now: number): boolean {
+    const short = this.#limits.lacks(replaced(job, instead), false, now, hold)
     return short !== null && isHopeless(short, job, now)
   }
 
@@ -199,7 +199,9 @@ export class Spending {
       return null
     }
     notes.hold = amounts && this.#limits.adopt(job, amounts, true, now)
-    return blockOf(held, this.#limits.await(held, as, now), before !== null, now)
+    // Alone: others of its model don't need that one's room
+    const account = this.#limits.await(held, as, now)
+    return { scope: 'job', blocked: { account, untilMono: roomAt(held, now), alone: true } }
   }
 
   /** It could not start after all: `wasHeld`, it goes on holding what it weighs. */
@@ -263,16 +265,18 @@ export class Spending {
 
   /** Its worker's process died, and with it what it held. */
   died(
-    { job, attempt }: Notes,
+    notes: Notes,
     where: Pick<UsageRecord, 'deployment' | 'hedge'>,
+    model: string | undefined,
     outputTokens: number,
     now: number,
   ): void {
+    const job = asClaimed(notes.job, model === undefined ? {} : { model })
     const usage = seenOf(job, outputTokens)
     const cost = guessOf(job, usage)
     this.#limits.spend(job, amountsUsed(job, 'lost', usage, cost), now)
     this.#tellTrips()
-    this.#record(job, attempt, where, 'lost', usage, cost)
+    this.#record(notes.job, notes.attempt, where, 'lost', usage, cost)
   }
 
   #tellTrips(): void {

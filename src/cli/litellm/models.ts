@@ -147,6 +147,14 @@ export function entryOf(given: unknown, at: string, reading: Reading): Entry | n
     ...(place !== undefined && { region: place.settings['region'] }),
     ...rest(params, info, `${at}.litellm_params`, reading),
   })
+  if (where['provider'] === 'bedrock' || where['provider'] === 'vertex')
+    for (const each of ['api_base', 'base_url', 'headers', 'extra_headers', 'organization'])
+      if (params[each] !== undefined)
+        notes.add(
+          `${at}.litellm_params.${each}`,
+          'of a cloud it is written by hand here',
+          'Set base_url, or headers, of the model.',
+        )
   noteOthers(params, `${at}.litellm_params`, notes)
   noteInfo(info, `${at}.model_info`, notes)
   return { from: shown(`${at}: ${name} = ${model}`), settings }
@@ -208,20 +216,28 @@ function keyOf(
   { notes, secrets }: Pick<Reading, 'notes' | 'secrets'>,
 ): Reference | null {
   const given = params['api_key']
-  const isForeign = vendor?.provider === 'openai' && base !== null && new URL(base).host !== 'api.openai.com'
+  const isLiteral = given !== undefined && variableOf(given) === null
+  // Of Azure each address is its owner's
+  const isForeign = base !== null && vendor?.key !== undefined && vendor.provider !== 'azure' && !isHome(base, vendor)
   const named = (text: string): string => `${text.toUpperCase().replaceAll(/\W+/g, '_').slice(0, 60)}_API_KEY`
   if (!isForeign) {
     const key = vendor?.key ?? named(name)
     return secrets.reference(given ?? (vendor?.key && `os.environ/${vendor.key}`), key, `${at}.api_key`)
   }
-  if (given === undefined)
-    notes.add(
-      `${at}.api_key`,
-      `LiteLLM sends ${vendor.key} to ${shown(base)}: nothing is sent there`,
-      'Name a key by api_key if it needs one.',
-    )
-  return secrets.reference(given, named(model), `${at}.api_key`)
+  if (isLiteral) return secrets.reference(given, named(model), `${at}.api_key`)
+  if (given !== undefined) return secrets.reference(given, '', `${at}.api_key`)
+  // What speaks OpenAI's dialect may need no key
+  const isSent = vendor.provider !== 'openai'
+  notes.add(
+    `${at}.api_key`,
+    `LiteLLM sends ${vendor.key} to ${shown(base)}: ${isSent ? 'so does this' : 'nothing is sent there'}`,
+    isSent ? 'Name another key by api_key if that is not meant.' : 'Name a key by api_key if it needs one.',
+  )
+  return isSent ? secrets.reference(`os.environ/${vendor.key}`, '', `${at}.api_key`) : null
 }
+
+const isHome = (base: string, { host, baseUrl }: Vendor): boolean =>
+  new URL(base).host === (host ?? (baseUrl === undefined ? '' : new URL(baseUrl).host))
 
 /** Leads nowhere, so that it is noticed. */
 const UNKNOWN = 'https://address-to-be-set.invalid'

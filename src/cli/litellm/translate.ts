@@ -33,9 +33,10 @@ export function translate(
   const given = list.slice(0, MOST_ENTRIES).flatMap((one, i) => entryOf(one, `model_list[${i}]`, reading) ?? [])
   const routing = routingOf(file, notes)
   const named = withAliases(unique(given, notes), routing.aliases, notes)
-  const models = withFallbacks(named, routing, notes)
+  const valid = named
     .map(({ from, settings }) => ({ from, settings: known(settings, from, notes) }))
     .filter((entry) => isValid(entry, notes))
+  const models = withFallbacks(valid, routing, notes)
   if (models.length === 0) notes.add('model_list', 'no entry is left', 'Without models the demo model is served.')
   const commands = keys === undefined ? [] : keyCommands(keys, nowMs, notes)
   if (commands.length > 0)

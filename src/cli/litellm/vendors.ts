@@ -7,24 +7,27 @@ export interface Vendor {
   readonly baseUrl?: string
   /** The variable in which LiteLLM looks for the key; absent: it needs none. */
   readonly key?: string
+  /** Its own host, where `baseUrl` does not say it. */
+  readonly host?: string
   /** The path that Sluice's base URL has and LiteLLM's address may lack. */
   readonly path?: string
 }
 
 const at = (provider: string, baseUrl: string, key: string): Vendor => ({ provider, baseUrl, key })
+const GOOGLE = 'generativelanguage.googleapis.com'
 const own = (provider: string): Vendor => ({ provider })
 
 export const VENDORS: Readonly<Record<string, Vendor>> = {
-  openai: { provider: 'openai', key: 'OPENAI_API_KEY' },
+  openai: { provider: 'openai', key: 'OPENAI_API_KEY', host: 'api.openai.com' },
   azure: { provider: 'azure', key: 'AZURE_API_KEY' },
-  anthropic: { provider: 'anthropic', key: 'ANTHROPIC_API_KEY', path: '/v1' },
-  gemini: { provider: 'google', key: 'GEMINI_API_KEY', path: '/v1beta' },
+  anthropic: { provider: 'anthropic', key: 'ANTHROPIC_API_KEY', path: '/v1', host: 'api.anthropic.com' },
+  gemini: { provider: 'google', key: 'GEMINI_API_KEY', path: '/v1beta', host: GOOGLE },
   vertex_ai: { provider: 'vertex' },
   vertex_ai_beta: { provider: 'vertex' },
   bedrock: { provider: 'bedrock' },
   bedrock_converse: { provider: 'bedrock' },
-  cohere: { provider: 'cohere', key: 'COHERE_API_KEY' },
-  cohere_chat: { provider: 'cohere', key: 'COHERE_API_KEY' },
+  cohere: { provider: 'cohere', key: 'COHERE_API_KEY', host: 'api.cohere.com' },
+  cohere_chat: { provider: 'cohere', key: 'COHERE_API_KEY', host: 'api.cohere.com' },
   groq: at('groq', 'https://api.groq.com/openai/v1', 'GROQ_API_KEY'),
   mistral: at('mistral', 'https://api.mistral.ai/v1', 'MISTRAL_API_KEY'),
   deepseek: at('deepseek', 'https://api.deepseek.com/v1', 'DEEPSEEK_API_KEY'),

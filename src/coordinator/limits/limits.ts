@@ -152,11 +152,14 @@ export class Limits {
     return hold
   }
 
-  /** What stands in its way, if it were to be held now, and where it is to run, started; nothing is taken. */
-  lacks(job: LimitedJob, toRun: boolean, now: number): Shortfall | null {
+  /**
+   * What stands in its way, if it were to be held now, and where it is to run, started; nothing is taken. `held`: what
+   * it would give back for that.
+   */
+  lacks(job: LimitedJob, toRun: boolean, now: number, held: Hold | null = null): Shortfall | null {
     const on = this.#levels.of(job, now)
     if (on.length === 0) return null
-    return shortfall(job, on, this.#weigh(job, on), toRun ? 'start' : 'submit', now)
+    return shortfall(job, on, this.#weigh(job, on), toRun ? 'start' : 'submit', now, { held })
   }
 
   /** What stands in the way of a start, by the limits as they are now; nothing is taken. */
@@ -223,7 +226,7 @@ export class Limits {
     }
     const due = output(job.price, outputTokens - amounts.outputTokens - hold.debt)
     if (due.outputTokens <= 0) return null
-    const short = shortfall(job, on, due, 'stream', now, 'cut')
+    const short = shortfall(job, on, due, 'stream', now, { only: 'cut' })
     if (short !== null) return short
     // Others are to see the debt now, not when it is settled
     take(hold, due, now, 'deny_next')
@@ -436,13 +439,13 @@ function shortfall(
   weight: Amounts,
   to: 'submit' | 'start' | 'stream',
   now: number,
-  only?: 'cut',
+  { only, held = null }: { readonly only?: 'cut'; readonly held?: Hold | null } = {},
 ): Shortfall | null {
   let worst: { level: Level; account: Account; weight: number; waitMs: number } | null = null
   for (const { level, amounts, running } of on) {
     for (const account of amounts) {
       if (only !== undefined && account.whenOut !== only) continue
-      const amount = amountOf(weight, account.unit)
+      const amount = Math.max(0, amountOf(weight, account.unit) - (held === null ? 0 : heldOn(held, account)))
       if (amount === 0) continue
       const waitMs = account.waitMs(amount, now)
       if (waitMs > 0 && (worst === null || waitMs > worst.waitMs)) worst = { level, account, weight: amount, waitMs }
@@ -469,6 +472,16 @@ function shortfall(
   else if (unit !== 'running') short.windowMs = account.windowMs(now)
   if (isShared(level.kind, session != null)) short.shared = true
   return short
+}
+
+function heldOn({ on, held }: Hold, account: Account): number {
+  let at = 0
+  for (const { amounts } of on)
+    for (const one of amounts) {
+      if (one === account) return held[at]
+      at++
+    }
+  return 0
 }
 
 function take({ on, held, marks }: Hold, more: Amounts, now: number, except?: 'deny_next'): void {

@@ -282,3 +282,15 @@ describe('the load of others', () => {
     ])
   })
 })
+
+it('one that is down wakes those that wait for a slot there', () => {
+  const { plan, start, check } = setUp(deployment('a', { concurrent: 1 }), deployment('b', { concurrent: 1, order: 1 }))
+  expect(start().at).toBe('a')
+  expect(start().at).toBe('b')
+  expect(start().at).toBeNull()
+  plan.takeRoom()
+  check('a', BAD)
+  expect(plan.takeRoom()).toBe(false)
+  check('a', BAD)
+  expect(plan.takeRoom()).toBe(true)
+})

@@ -181,7 +181,8 @@ export class HealthOf {
     const change = checked.told(check, active, now)
     this.#cooling.set(checked, checked.untilMono)
     if (change === 'up') this.#tryAgain(now)
-    if (change === 'up' || checked.others < before) this.#opened()
+    // Who waits for one that is down may go elsewhere
+    if (change !== null || checked.others < before) this.#opened()
     return change
   }
 

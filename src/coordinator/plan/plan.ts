@@ -180,7 +180,10 @@ export class Plan {
     if (this.#stillAwaits(notes, now)) return NOT_THIS_ONE
     let refusal: HeadroomRefusal | null = null
     const chosen = this.#deciding.decide(route, job, failedAt, outputTokens, now, may, (step) => {
-      if (step.chosen === null) refusal ??= this.#refusal(step, notes, failedAt, now)
+      if (step.chosen !== null) return
+      // Of a fallback, too: what it waits for there is told
+      const one = this.#refusal(step, notes, failedAt, now)
+      refusal ??= one
     })
     return chosen === null
       ? (refusal ?? FULL)

@@ -120,6 +120,8 @@ export interface Died {
   readonly id: JobId
   /** Where it ran; null: nobody knows. */
   readonly deployment: string | null
+  /** The model that answered in place of its own; absent: its own did. */
+  readonly model?: string
   /** Of its answer, as far as it was stored. */
   readonly outputTokens: number
   /** A stop was under way: nobody is blamed for it. */

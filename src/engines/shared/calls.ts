@@ -2,12 +2,15 @@
 import type { Died } from '../../core/ports/coordinator.ts'
 import type { Claim } from '../../core/ports/work.ts'
 
-export type Calls = Pick<Died, 'deployment' | 'isHedge' | 'beside'>
+export type Calls = Pick<Died, 'deployment' | 'model' | 'isHedge' | 'beside'>
 
 export const NO_CALLS: Calls = { deployment: null }
 
-export const callsOf = ({ deployment, isHedge, hedge }: Pick<Claim, 'deployment' | 'isHedge' | 'hedge'>): Calls => ({
+type Claimed = Pick<Claim, 'deployment' | 'model' | 'isHedge' | 'hedge'>
+
+export const callsOf = ({ deployment, model, isHedge, hedge }: Claimed): Calls => ({
   deployment,
+  ...(model !== undefined && { model }),
   ...(isHedge && { isHedge }),
   ...(hedge !== undefined && { beside: hedge.deployment }),
 })

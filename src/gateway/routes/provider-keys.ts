@@ -70,7 +70,12 @@ export function providerKeyRoutes(deps: GatewayDeps): readonly Route[] {
       const has = Object.keys(all).length > 0
       return { ...rest, ...(has && { providerKeys: all }), changedAtMs: clock.wallMs() }
     })
-    const told = (one: ProviderKey | null): JsonRecord => (one === null ? {} : view(provider, one))
+    // Viewers read it, too
+    const told = (one: ProviderKey | null): JsonRecord => {
+      if (one === null) return {}
+      const { last4: _, ...rest } = view(provider, one)
+      return rest
+    }
     const target = `tenant ${id}, provider ${provider}`
     await tellChange(deps, call, { action, target, tenant: id, before: told(before), after: told(key) })
   }

@@ -26,6 +26,8 @@ export function shareOf(rules: SharingRules, job: JobDraft, value: JsonRecord, b
   if (rules.temperatureZeroOnly && kind !== 'embedding' && value['temperature'] !== 0) return undefined
   const whose = rules.share === 'tenant' ? [] : [user ?? null, user === undefined ? (session ?? null) : null]
   const texts = [JSON.stringify([tenant, ...whose, kind, model, options.pool]), textOf(job.body)]
+  // Who may not use a fallback does not get its answer from one who may
+  if (job.instead !== undefined) texts.push(JSON.stringify(job.instead.map(({ model }) => model)))
   // Two that a guard made the same, by leaving out what it must not tell, are not the same
   if (body !== job.body) texts.push(textOf(body))
   const key = hash('sha256', Buffer.from(texts.join('\n'), 'latin1'), 'base64url')

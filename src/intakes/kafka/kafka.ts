@@ -9,8 +9,11 @@ import { type KafkaAddress, loadKafka, reasonOf } from './connection.ts'
 import { deadTopicOf, HEADERS, idOf, topicOf } from './names.ts'
 import { PublishError, Publisher } from './publisher.ts'
 import { type Read, Reader } from './reader.ts'
+import type { Message } from './sender.ts'
 import { ensureTopics, type TopicOptions } from './topics.ts'
 import { until } from './until.ts'
+
+const NO_VALUE = new Uint8Array()
 
 export interface KafkaOptions {
   readonly address: KafkaAddress
@@ -99,21 +102,23 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
 
   async function bury(read: Read, pool: string, id: string, verdict: Verdict & { kind: 'dead' }): Promise<void> {
     const { topic, partition, offset, key, value } = read
-    const letter = {
-      topic: deadTopicOf(prefix, pool),
-      key,
-      value,
-      headers: {
-        [HEADERS.id]: id,
-        [HEADERS.code]: verdict.code,
-        [HEADERS.reason]: verdict.reason.slice(0, MAX_REASON),
-        [HEADERS.from]: `${topic}:${partition}:${offset}`,
-      },
+    const headers = {
+      [HEADERS.id]: id,
+      [HEADERS.code]: verdict.code,
+      [HEADERS.reason]: verdict.reason.slice(0, MAX_REASON),
+      [HEADERS.from]: `${topic}:${partition}:${offset}`,
     }
+    let letter: Message = { topic: deadTopicOf(prefix, pool), key, value, headers }
     while (!stop.signal.aborted)
       try {
         return await publisher.publish(letter)
-      } catch {
+      } catch (error) {
+        // With what is told of it, it is larger than the topic takes: where it stands is enough
+        const { kind } = error as PublishError
+        if ((kind === 'too_large' || kind === 'refused') && letter.value.length > 0) {
+          letter = { ...letter, value: NO_VALUE, headers: { ...headers, [HEADERS.bytes]: String(value.length) } }
+          continue
+        }
         await until(stop.signal, (done) => clock.after(BURY_AGAIN_MS, done))
       }
     throw new Error('the intake is closed')

@@ -25,4 +25,6 @@ export const HEADERS = {
   code: 'x-sluice-code',
   reason: 'x-sluice-reason',
   from: 'x-sluice-from',
+  /** Of one that was too large to be kept: how many it had. */
+  bytes: 'x-sluice-bytes',
 } as const

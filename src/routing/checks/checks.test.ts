@@ -148,6 +148,14 @@ describe('its load', () => {
   })
 })
 
+it('a fault of this machine is told to nobody', async () => {
+  const stage = setUp(1, one())
+  stage.answer = () => ({ failure: 'local (EMFILE)', isLocal: true })
+  await stage.pass(60_000)
+  expect(stage.asked.length).toBeGreaterThan(3)
+  expect(stage.told).toEqual([])
+})
+
 it.each([
   [{ status: 200, text: '' }, true],
   [{ status: 204, text: '' }, true],
@@ -159,5 +167,4 @@ it.each([
   [{ status: 501, text: '' }, null],
   [{ status: 503, text: '' }, false],
   [{ failure: 'no answer within 2000 ms' }, false],
-  [{ failure: 'local (EMFILE)', isLocal: true }, null],
 ] as const)('%j: works it? %s', (page, ok) => expect(verdictOf(page).ok).toBe(ok))

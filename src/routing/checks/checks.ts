@@ -120,15 +120,19 @@ export class Checker {
     if (this.#turns.get(target.key) !== turn) return
     // Until it is heard of again, which is at once, or never where the store is away
     this.#next(turn)
+    // A fault of this machine tells nothing of the engine: others ask
+    if (check === null) return
     this.#deps.tell(turn.target.deployments.map((deployment) => ({ deployment, ...check })))
   }
 
-  async #check(turn: Turn): Promise<EngineCheck> {
+  async #check(turn: Turn): Promise<EngineCheck | null> {
     const { checks, look } = turn.target
     const { path, metricsPath, intervalMs, timeoutMs } = checks
     const { clock } = this.#deps
     const fromMono = clock.monoMs()
-    const verdict = verdictOf(await look(path, { timeoutMs, maxBytes: 0 }))
+    const answer = await look(path, { timeoutMs, maxBytes: 0 })
+    if ('failure' in answer && answer.isLocal === true) return null
+    const verdict = verdictOf(answer)
     const tookMs = clock.monoMs() - fromMono
     let load = NO_LOAD
     if (verdict.ok === true && metricsPath !== null && turn.withoutMetrics-- <= 0) {
@@ -144,7 +148,7 @@ export class Checker {
 
 /** Only what the engine's own failure explains is one: a page that is not there tells nothing. */
 export function verdictOf(page: Page): Pick<EngineCheck, 'ok' | 'why'> {
-  if ('failure' in page) return { ok: page.isLocal === true ? null : false, why: page.failure }
+  if ('failure' in page) return { ok: false, why: page.failure }
   const { status } = page
   const why = `HTTP ${status}`
   if (status >= 200 && status < 300) return { ok: true, why }

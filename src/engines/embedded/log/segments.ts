@@ -62,12 +62,18 @@ export function leaseEntry(order: number, attempt: number, { queuedMs, ttftMs, c
   return entry(order, attempt, 0, times + toBytes(writeCalls(calls)))
 }
 
-const writeCalls = ({ deployment, isHedge, beside }: Calls): string =>
-  beside === undefined && !isHedge ? (deployment ?? '') : `${deployment}\0${beside ?? ''}`
+/** What another model answers has no second call. */
+const writeCalls = ({ deployment, isHedge, beside, model }: Calls): string =>
+  model !== undefined
+    ? `${deployment}\0\0${model}`
+    : beside === undefined && !isHedge
+      ? (deployment ?? '')
+      : `${deployment}\0${beside ?? ''}`
 
 function readCalls(text: string): Calls {
-  const [deployment, beside] = text.split('\0', 2)
+  const [deployment, beside, model] = text.split('\0', 3)
   if (deployment === '') return NO_CALLS
+  if (model !== undefined) return { deployment, model }
   if (beside === undefined) return { deployment }
   return beside === '' ? { deployment, isHedge: true } : { deployment, beside }
 }

@@ -274,9 +274,10 @@ function leftOf(
   }
 }
 
-const unbookedOf = ({ attempt, deployment, isHedge, beside }: Calls & { readonly attempt: number }) => ({
+const unbookedOf = ({ attempt, deployment, model, isHedge, beside }: Calls & { readonly attempt: number }) => ({
   attempt,
   deployment,
+  ...(model !== undefined && { model }),
   ...(isHedge && { isHedge }),
   ...(beside !== undefined && { beside }),
 })

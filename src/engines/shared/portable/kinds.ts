@@ -333,7 +333,11 @@ export const WAITING = kind<WaitingJob>(
     notBeforeInMs: number,
     canceling: flag,
     reservation: maybe(members(AMOUNTS)),
-    unbooked: maybe(members({ attempt: count, deployment: maybe(text), isHedge: maybe(flag), beside: maybe(text) })),
+    unbooked: maybe(
+      members({
+        ...{ attempt: count, deployment: maybe(text), model: maybe(text), isHedge: maybe(flag), beside: maybe(text) },
+      }),
+    ),
   },
   ['acceptedAtMs', 'acceptedAgoMs', 'notBeforeInMs', 'log', 'unbooked'],
   isWhole,
