@@ -291,3 +291,13 @@ it('one that is outrun three times in a row comes after the others', () => {
   }
   expect(went.filter((at) => at === 'a').length).toBeLessThanOrEqual(3)
 })
+
+it('an attempt gets no third call, when the second one is over', () => {
+  const stage = new Stage()
+  stage.lease()
+  stage.hedge()
+  stage.it.raced('1', 1, { won: 'first', end: 'outrun', usage: usage(100, 0) }, 700)
+  expect(stage.hedge('1', 701)).toBeNull()
+  stage.it.finish('1', 1, done(100, 10), 900)
+  expect(stage.booked.map(([, , , call]) => call)).toEqual(['1h', '1'])
+})

@@ -32,7 +32,7 @@ export class Hedging {
     if (second !== null) return second.claim
     // Once for each attempt; what repeats an answer calls nobody, and a fallback is none of the job's own model
     if (claim === null || call === null || claim.isHedge || notes.streamed > 0) return null
-    if (claim.model !== undefined) return null
+    if (claim.model !== undefined || notes.hedgedIn === attempt) return null
     const hold = this.#spending.holdSecond(job, now)
     if (hold === 'lacking') return null
     const planned: Planned = { job, failedAt, call: null }
@@ -43,6 +43,7 @@ export class Hedging {
     }
     const own: Claim = { ...found, isHedge: true, reservation: amountsOf(hold) }
     notes.second = { claim: own, hold, call: planned.call! }
+    notes.hedgedIn = attempt
     this.#change(notes, { ...claim, hedge: own })
     return own
   }
@@ -86,6 +87,7 @@ export class Hedging {
     const { hedge } = claim
     if (hedge === undefined) return
     const { job, failedAt } = notes
+    notes.hedgedIn = notes.attempt
     const planned: Planned = { job, failedAt, call: null }
     this.#plan.adopt(planned, hedge, now)
     const hold = this.#spending.adoptSecond(job, hedge.reservation, now)

@@ -156,15 +156,28 @@ export const CASES: readonly Case[] = [
     },
   ],
   [
+    'lease: what waits for deployments that want to be left alone is leasable when they do not any more',
+    (stage) => {
+      stage.submit('1')
+      equal(stage.lease(), ['1.1 a'])
+      const limited = failed(true, 'provider_rate_limited')
+      stage.it.finish('1', 1, limited, 1)
+      equal(stage.lease(1), ['1.2 b'])
+      stage.it.finish('1', 2, limited, 2)
+      equal(stage.lease(2), [])
+      const at = Math.min(stage.it.nextAt(), 10_000)
+      stage.it.tick(at)
+      equal(stage.lease(at), ['1.3 a'])
+    },
+  ],
+  [
     'lease: one of a lane at a time, in order',
     (stage) => {
       for (const id of ['1', '2']) stage.submit(id, { lane: 'l' })
       equal(stage.lease(), ['1.1 a'])
       // Also over an attempt that failed
       stage.it.finish('1', 1, failed(), 1)
-      equal(stage.lease(1), [])
-      stage.it.tick(stage.it.nextAt())
-      equal(stage.lease(1_000), ['1.2 b'])
+      equal(stage.lease(1), ['1.2 b'])
       stage.it.finish('1', 2, DONE, 1_001)
       equal(stage.lease(1_001), ['2.1 a'])
     },

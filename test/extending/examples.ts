@@ -58,6 +58,7 @@ function changesOf(diff: string): FileChange[] {
 const COPIED = [
   'bin',
   'client',
+  'deploy',
   'docs',
   'examples',
   'scripts',

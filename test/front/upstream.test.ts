@@ -157,7 +157,7 @@ describe('ask as you were asked', () => {
     const data = Array.from({ length: 2_048 }, (_, index) => ({ object: 'embedding', index, embedding: vector }))
     const body = JSON.stringify({ object: 'list', data, model: 'e', usage: { prompt_tokens: 9, total_tokens: 9 } })
     upstream.says(response('200 OK', body))
-    const answer = await http('/v1/embeddings', { model: 'one', input: ['x'] })
+    const answer = await http('/v1/embeddings', { model: 'one', input: data.map(() => 'x') })
     expect((await answer.text()) === body).toBe(true)
     expect(upstream.asked).toHaveLength(1)
   })

@@ -83,6 +83,8 @@ export class World {
   #hasReloaded = false
   #levels = new Map<string, LevelState>()
   /** Something was taken from limits, not for a lease, since the last lease. */
+  /** Attempts that got a second call. */
+  readonly #hedged = new Set<string>()
   #hasTaken = false
   #seats = new Map<string, Seat>()
   readonly #jobs = new Map<string, ScheduledJob>()
@@ -324,11 +326,14 @@ export class World {
     this.#hasTaken = this.#limits.global !== null || Object.keys(this.#limits.models).length > 0
   }
 
-  /** Its worker makes a second call once it is told. */
+  /** Its worker makes a second call once it is told; it asks until it gets one, also who took over. */
   hedge(id: string, attempt: number): void {
+    const isOver = this.decided.jobs.get(id)?.held?.claim.hedge === undefined
+    if (isOver && this.#hedged.has(`${id} ${attempt}`)) return
     const process = [...this.processes.values()].find(({ runs }) => runs.get(id) === attempt)
     const claim = this.call(`hedge ${id} ${attempt}`, () => this.coordinator.hedge(id, attempt, this.now))
     if (claim === null) return
+    this.#hedged.add(`${id} ${attempt}`)
     const held = this.decided.jobs.get(id)?.held
     must(held?.attempt === attempt && held.claim.hedge !== undefined, `${id} has a second call, and no change says so`)
     this.#hasTaken = this.#limits !== NO_LIMITS

@@ -37,6 +37,7 @@ export class Entry implements Timed, Notes, Crowding<Entry> {
   call: object | null = null
   hold: Hold | null = null
   second: SecondCall | null = null
+  hedgedIn = 0
   streamed = 0
   failedAt: FailedAt = NOWHERE
   ttftMs: number | null = null

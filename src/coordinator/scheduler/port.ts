@@ -93,6 +93,8 @@ export interface Notes {
   hold: Hold | null
   /** Null: its attempt has one call. */
   second: SecondCall | null
+  /** The last attempt that got a second call; 0: none did. */
+  hedgedIn: number
   /** Output tokens of the attempt that runs. */
   streamed: number
   failedAt: FailedAt
