@@ -121,7 +121,12 @@ async function openOne(
     if (error === null) log.info({ broker: kind }, 'the broker is there')
     else log.warn({ broker: kind, code: error.code }, error.message)
   }
-  const shared = { clock, jitter: ids.jitter, onChange }
+  const onPool = (pool: string, error: SluiceError | null): void => {
+    if (error === null) log.info({ broker: kind, pool }, 'the broker delivers again')
+    else
+      log.warn({ broker: kind, pool, code: error.code }, `the broker delivers nothing of this pool: ${error.message}`)
+  }
+  const shared = { clock, jitter: ids.jitter, onChange, onPool }
   switch (kind) {
     case 'rabbitmq': {
       const { openRabbitmq } = await import('../intakes/rabbitmq/rabbitmq.ts')

@@ -5,6 +5,7 @@
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Delivery, Intake, Take, Verdict } from '../../core/ports/intake.ts'
+import { lasting } from '../lasting.ts'
 import { type KafkaAddress, loadKafka, reasonOf } from './connection.ts'
 import { deadTopicOf, HEADERS, idOf, topicOf } from './names.ts'
 import { PublishError, Publisher } from './publisher.ts'
@@ -31,6 +32,8 @@ export interface KafkaOptions {
   readonly jitter: () => number
   /** It went away (with the reason), or is back (null). */
   readonly onChange: (error: SluiceError | null) => void
+  /** For some time nothing of this pool could be taken (with the reason), or it is again (null). */
+  readonly onPool?: (pool: string, error: SluiceError | null) => void
 }
 
 const MAX_WAITING_BYTES = 64 * 2 ** 20
@@ -55,17 +58,23 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
     { name: topicOf(prefix, pool), partitions },
     { name: deadTopicOf(prefix, pool), partitions: 1 },
   ])
-  let why: SluiceError | null = unavailable()
+  /** Of the publisher, and of the topics. */
+  const reasons: { publisher: SluiceError | null; topics: SluiceError | null } = {
+    publisher: unavailable(),
+    topics: null,
+  }
+  const whyAway = (): SluiceError | null => reasons.topics ?? reasons.publisher
   let isTold = false
   let hasTopics = false
   let reads: readonly Reader[] = []
-  const change = (error: SluiceError | null): void => {
-    const before = why
-    why = error
+  const change = (reason: keyof typeof reasons, error: SluiceError | null): void => {
+    const before = whyAway()
+    reasons[reason] = error
+    const after = whyAway()
     // At the start nobody has been told of anything
-    if (isTold && (before === null) === (error === null)) return
+    if (isTold ? (before === null) === (after === null) : reason === 'topics' && error === null) return
     isTold = true
-    options.onChange(error)
+    options.onChange(after)
   }
   const publisher = new Publisher({
     kafka,
@@ -75,7 +84,7 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
     confirmMs: options.confirmTimeoutMs,
     maxWaitingBytes: MAX_WAITING_BYTES,
     maxMessageBytes: options.maxMessageBytes,
-    onTurn: (error) => change(error === null ? null : unavailable(reasonOf(error))),
+    onTurn: (error) => change('publisher', error === null ? null : unavailable(reasonOf(error))),
   })
 
   /** Rejects for what no time mends, at the start. */
@@ -83,9 +92,10 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
     try {
       await ensureTopics(kafka, address, topics, options.topics, clock)
       hasTopics = true
+      change('topics', null)
     } catch (error) {
       if (error instanceof SluiceError && isStart) throw error
-      change(unavailable(error instanceof SluiceError ? error.message : reasonOf(error)))
+      change('topics', unavailable(error instanceof SluiceError ? error.message : reasonOf(error)))
     }
   }
   async function ensureLater(): Promise<void> {
@@ -135,6 +145,9 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
     consume(take: Take) {
       reads = pools.map((pool) => {
         const topic = topicOf(prefix, pool)
+        const turn = lasting<SluiceError>(clock, (error) => {
+          if (!stop.signal.aborted) options.onPool?.(pool, error)
+        })
         const reader = new Reader({
           kafka,
           address,
@@ -145,7 +158,8 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
           window,
           fetchBytes: FETCH_BYTES,
           sessionMs,
-          onTurn: () => {},
+          onTurn: (error) =>
+            turn(error === null ? null : unavailable(`nothing of ${topic} can be read, ${reasonOf(error)}`)),
           take: async (read) => {
             const id = idOf(read)
             const delivery: Delivery = { pool, id, payload: read.value }
@@ -158,6 +172,7 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
       })
     },
     health() {
+      const why = whyAway()
       if (why !== null || stop.signal.aborted) return { ok: false, error: why ?? unavailable() }
       if (!hasTopics || !reads.every(({ isUp }) => isUp)) return { ok: false, error: unavailable() }
       return { ok: true }

@@ -7,6 +7,7 @@
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Intake } from '../../core/ports/intake.ts'
+import { lasting } from '../lasting.ts'
 import { Consumer, type ConsumerOptions } from './consumer.ts'
 import { type DialOptions, dialer } from './dial.ts'
 import { Link } from './link.ts'
@@ -23,6 +24,8 @@ export interface RabbitOptions extends Topology, DialOptions {
   readonly jitter: () => number
   /** It went away (with the reason), or is back (null). Never names the password. */
   readonly onChange: (error: SluiceError | null) => void
+  /** For some time nothing of this pool could be taken (with the reason), or it is again (null). */
+  readonly onPool?: (pool: string, error: SluiceError | null) => void
 }
 
 const MAX_REASON = 500
@@ -84,11 +87,14 @@ export async function openRabbitmq(options: RabbitOptions): Promise<Intake> {
     consume(take) {
       for (const { pool, routes } of pools) {
         const consumer = new Consumer(take, { clock, window, pool, queue: queueOf(exchange, pool), bury })
+        const turn = lasting<SluiceError>(clock, (error) => {
+          if (!isClosed) options.onPool?.(pool, error)
+        })
         const link = new Link(
           dial(`consume ${pool}`),
           (connection, broken) =>
             consumer.open(connection, broken, (channel) => declare(channel, { exchange, pools: [{ pool, routes }] })),
-          { clock, jitter, onChange: () => {} },
+          { clock, jitter, onChange: (error) => turn(error === null ? null : whyAway(error, options.url)) },
         )
         inward.push({ consumer, link })
       }
