@@ -80,6 +80,7 @@ export async function openIntakes(config: IntakeConfig, engine: Engine, runtime:
         envelopes,
         published,
         admit: (message, broker) => enter(message, broker, publishers),
+        tenant: publishers.tenants[0] ?? '',
         figures,
         clock,
         jitter: ids.jitter,

@@ -28,7 +28,16 @@ const NEWLINE = 0x0a
 const NOTHING = new Uint8Array(0)
 
 /** Jobs of one such key stay in order: those of a lane or a conversation; any other job is alone. */
-export function orderOf({ tenant, options: { lane, conversation } }: Omit<JobDraft, 'body'>, id: JobId): string {
+export function orderOf(
+  {
+    tenant,
+    options: { lane, conversation },
+  }: {
+    readonly tenant: string
+    readonly options: { readonly lane?: string | undefined; readonly conversation?: string | undefined }
+  },
+  id: JobId,
+): string {
   if (conversation !== undefined) return `conversation\n${tenant}\n${conversation}`
   return lane === undefined ? id : `lane\n${tenant}\n${lane}`
 }

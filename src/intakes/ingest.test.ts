@@ -81,7 +81,7 @@ function setUp() {
     )
     const shared = { intakeOf: () => intake, envelopes, published, figures, clock }
     const onDead = (_: string, __: Delivery, { code }: SluiceError): void => void dead.push(code)
-    const ingest = new Ingest({ ...shared, submissions: inner, jobs, admit, jitter: () => 0, onDead })
+    const ingest = new Ingest({ ...shared, submissions: inner, jobs, admit, tenant: 'acme', jitter: () => 0, onDead })
     const take = ingest.from(intake)
     return {
       submissions: publishing({ ...shared, inner, jobs }),
@@ -132,4 +132,33 @@ it('who waits for a job with an idempotency key is told what another process ref
   world.refuses = 'rate_limit_exceeded'
   expect(await there.take(queue[0])).toEqual({ kind: 'owned' })
   expect(await answer).toMatchObject([{ kind: 'refused', error: { code: 'rate_limit_exceeded' } }])
+})
+
+it('what others publish waits, in order, while its model is disabled or a limit refuses it', async () => {
+  const { world, queue, dead, process } = setUp()
+  let why: ErrorCode | null = 'model_disabled'
+  const owned: string[] = []
+  const there = process(({ id }) => {
+    if (why !== null && id === 'first') throw new SluiceError(why)
+    return { draft: draft({ lane: 'l', idempotencyKey: id! }), told: () => void owned.push(id!) }
+  })
+  const verdicts = ['first', 'second'].map((id) =>
+    there.take({ pool: 'text', id, payload: Buffer.from('{"lane":"l"}') }),
+  )
+  await new Promise((go) => setTimeout(go, 150))
+  expect([owned, dead]).toEqual([[], []])
+  world.refuses = 'rate_limit_exceeded'
+  why = null
+  await expect.poll(() => world.submits).toBeGreaterThan(1)
+  world.refuses = null
+  expect(await Promise.all(verdicts)).toEqual([{ kind: 'owned' }, { kind: 'owned' }])
+  expect([owned, dead, queue]).toEqual([['first', 'second'], [], []])
+  why = 'model_not_found'
+  expect(await there.take({ pool: 'text', id: 'first', payload: Buffer.from('{}') })).toMatchObject({
+    code: 'model_not_found',
+  })
+  why = 'internal'
+  expect(await there.take({ pool: 'text', id: 'first', payload: Buffer.from('{}') })).toMatchObject({
+    code: 'internal',
+  })
 })

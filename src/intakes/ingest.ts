@@ -22,6 +22,8 @@ export interface IngestDeps {
   readonly envelopes: Envelopes
   readonly published: Published
   readonly admit: Admit
+  /** For whom a message is that names nobody. */
+  readonly tenant: string
   readonly figures: Figures
   readonly clock: Clock
   readonly jitter: () => number
@@ -41,6 +43,18 @@ const FOR_NOW: ReadonlySet<ErrorCode> = new Set([
   'intake_unavailable',
   'internal',
 ])
+/** What passes, too, and nobody could be told of: what other programs publish waits for it. */
+const FOR_NOW_OF_OTHERS: ReadonlySet<ErrorCode> = new Set([
+  ...FOR_NOW,
+  'access_disabled',
+  'model_disabled',
+  'deadline_unreachable',
+  'rate_limit_exceeded',
+  'spend_velocity',
+  'provider_rate_limited',
+])
+/** What it was admitted as is good for so long: then guards, switches and prices are asked again. */
+const ADMITTED_MS = 1_000
 const FIRST_WAIT_MS = 50
 const LAST_WAIT_MS = 2_000
 /** Ids of deliveries that were owned: one that comes again may be of a job that is no longer kept. */
@@ -50,6 +64,8 @@ const NEVER_MS = 30 * 86_400_000
 const OWNED: Verdict = { kind: 'owned' }
 
 const CANCELED = new SluiceError('job_canceled')
+
+type Message = Partial<Pick<JobDraft, 'tenant'> & Pick<JobDraft['options'], 'lane' | 'conversation'>>
 
 export class Ingest {
   readonly #deps: IngestDeps
@@ -99,7 +115,7 @@ export class Ingest {
       return await this.#takeOwn(own, name)
     } catch (thrown) {
       if (thrown === STOPPING) throw thrown
-      const error = SluiceError.from(thrown)
+      const error = SluiceError.from(thrown instanceof Final ? thrown.error : thrown)
       onDead(name, delivery, error)
       return { kind: 'dead', code: error.code, reason: error.message }
     }
@@ -143,13 +159,43 @@ export class Ingest {
   }
 
   #takeForeign(delivery: Delivery, name: Intake['name']): Promise<Verdict> {
-    const { draft, told } = this.#deps.admit(delivery, name)
-    return this.#inOrder(orderOf(draft, draft.options.idempotencyKey ?? ''), async () => {
-      const result = await this.#submit(name, () => draft)
+    const { submissions, clock } = this.#deps
+    const admittedMono = clock.monoMs()
+    const first = this.#admitted(delivery, name)
+    const order =
+      first instanceof SluiceError ? this.#orderIn(delivery) : orderOf(first.draft, first.draft.options.idempotencyKey!)
+    const ask = async (): Promise<SluiceError | null> => {
+      const isFresh = clock.monoMs() - admittedMono < ADMITTED_MS
+      const entered = isFresh && !(first instanceof SluiceError) ? first : this.#admitted(delivery, name)
+      if (entered instanceof SluiceError) throw entered
+      const { draft, told } = entered
+      const [result] = await submissions.submit([draft])
+      if (result.kind === 'refused' && FOR_NOW_OF_OTHERS.has(result.error.code)) throw result.error
       told(result)
-      if (result.kind === 'refused') throw result.error
+      return result.kind === 'refused' ? result.error : null
+    }
+    return this.#inOrder(order, async () => {
+      const refused = await this.#untilOwned(name, ask, FOR_NOW_OF_OTHERS)
+      if (refused !== null) throw refused
       return OWNED
     })
+  }
+
+  /** What keeps it out for now; throws what it is refused for, for good. */
+  #admitted(delivery: Delivery, name: Intake['name']): Entered | SluiceError {
+    try {
+      return this.#deps.admit(delivery, name)
+    } catch (thrown) {
+      const error = SluiceError.from(thrown)
+      if (FOR_NOW_OF_OTHERS.has(error.code) && error.code !== 'internal') return error
+      throw new Final(error)
+    }
+  }
+
+  /** Of a message that is not admitted yet. */
+  #orderIn({ payload, id }: Delivery): string {
+    const { tenant = this.#deps.tenant, lane, conversation } = JSON.parse(Buffer.from(payload).toString()) as Message
+    return orderOf({ tenant, options: { lane, conversation } }, `${id}`)
   }
 
   /** Runs when those of its order before it have their verdict. */
@@ -179,14 +225,14 @@ export class Ingest {
   }
 
   /** Again and again, as long as it fails with what passes. Rejects with STOPPING. */
-  async #untilOwned<T>(name: Intake['name'], ask: () => Promise<T>): Promise<T> {
+  async #untilOwned<T>(name: Intake['name'], ask: () => Promise<T>, passing = FOR_NOW): Promise<T> {
     const { clock, jitter } = this.#deps
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LAST_WAIT_MS)) {
       if (this.#isStopping) throw STOPPING
       try {
         return await ask()
       } catch (thrown) {
-        if (!FOR_NOW.has(SluiceError.from(thrown).code)) throw thrown
+        if (thrown instanceof Final || !passing.has(SluiceError.from(thrown).code)) throw thrown
         this.#deps.figures.waits.of(name).add()
       }
       await Promise.race([sleep(clock, wait * (0.5 + jitter() / 2)), this.#stopped])
@@ -200,6 +246,16 @@ export class Ingest {
       this.#owned.delete(oldest)
       break
     }
+  }
+}
+
+/** Trying again would change nothing, also where it is `internal`. */
+class Final extends Error {
+  readonly error: SluiceError
+
+  constructor(error: SluiceError) {
+    super(error.message)
+    this.error = error
   }
 }
 
