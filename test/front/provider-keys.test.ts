@@ -217,10 +217,12 @@ it('is told nowhere: not in logs, lists, the audit, numbers, jobs or usage', asy
     expect(text).not.toContain('a-secret-of-the-house')
   }
   const audit = JSON.parse(told[3])['data'] as Array<Record<string, unknown>>
+  // Viewers read it, too
+  expect(told[3]).not.toContain('last4')
   expect(audit[0]).toMatchObject({
     action: 'tenant-provider-key-set',
     target: 'tenant acme, provider openai-compatible',
-    after: { last4: 'tail', origin: urls[0] },
+    after: { origin: urls[0] },
   })
 })
 
