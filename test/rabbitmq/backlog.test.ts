@@ -9,6 +9,7 @@ import { workOff } from './backlog.ts'
 import { NO_RABBITMQ, RabbitServer } from './server.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
+const SETTLED_MS = 5_000
 const JOBS = DEEP ? 5_000 : 1_000
 
 describe.skipIf(NO_RABBITMQ)('RabbitMQ, with a server of its own', () => {
@@ -22,6 +23,8 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ, with a server of its own', () => {
     const outcome = await workOff(rabbit, JOBS, async (server) => {
       // Both die on the way
       await server.crash()
+      // RabbitMQ 3.10 finds no leader again for some queues that are younger when it is killed (decision 0071)
+      await new Promise((done) => setTimeout(done, SETTLED_MS))
       await rabbit.kill()
       await rabbit.restart()
     })
