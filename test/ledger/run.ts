@@ -79,7 +79,7 @@ const modelsOf = (keys: readonly string[]): Readonly<Record<string, ReadonlyArra
     },
     'mock-n7',
   ],
-  crawls: [{ script: 'mock-n60-d25', more: { min_speed: { tokens_per_second: 200, over_ms: 200 } } }, 'mock-n9'],
+  crawls: [{ script: 'mock-n60-d25', more: { min_speed: { tokens_per_second: 1_000, over_ms: 200 } } }, 'mock-n9'],
   balanced: [even('mock-n10-k4'), even('mock-n12-c5'), even('mock-n14-d2')],
   falls: [{ script: 'mock-e500', more: { fallbacks: { general: ['plain'] } } }],
   // The second wins, the first does, both are slow, the first fails, the second does
@@ -90,7 +90,21 @@ const modelsOf = (keys: readonly string[]): Readonly<Record<string, ReadonlyArra
   worsened: ['mock-n12-f200', 'mock-e500'],
 })
 const HEDGED = ['hedged', 'close', 'late', 'worse', 'worsened']
-const OFTEN = ['plain', 'plain', 'plain', 'bursts', 'bursts', 'slow', 'quiet', 'undone', 'keyed', 'balanced', ...HEDGED]
+/** Often enough that its quotas are used up within a minute. */
+const KEYED = ['keyed', 'keyed', 'keyed']
+const OFTEN = [
+  'plain',
+  'plain',
+  'plain',
+  'bursts',
+  'bursts',
+  'slow',
+  'quiet',
+  'undone',
+  'balanced',
+  ...KEYED,
+  ...HEDGED,
+]
 const FAILING = ['refused', 'drops', 'broken', 'told', 'silent', 'garbled', 'busy', 'balanced', 'crawls', 'falls']
 
 const perMillion = (nanoDollars: number): number => nanoDollars / 1_000
