@@ -225,7 +225,7 @@ class PureCoordinator implements Coordinator {
         ? calls
         : [...calls, { deployment: beside, model, tokens: 0, hedge: true } as const]) {
         this.#spending.died(notes, where, as, tokens, now)
-        if (where.deployment !== null) this.#plan.spend(where.deployment, notes.job.promptTokens + tokens, now)
+        if (where.deployment !== null) this.#plan.spend(where.deployment, notes.job.promptTokens, tokens, now)
       }
     }
     this.#scheduler.died(

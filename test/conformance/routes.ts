@@ -33,6 +33,25 @@ export const routeCases: readonly Case[] = [
     },
   },
   {
+    name: 'what was reported of a prompt is held for those after it',
+    async run(open) {
+      const { engine } = await open({ models: models(deployment('d', { tokensPerMinute: 1_000 })) })
+      const prompt = { promptTokens: 50, maxOutputTokens: 0 }
+      const first = await submit(engine, prompt)
+      const worker = new TestWorker(engine)
+      const lease = await worker.one(first)
+      const usage = { promptTokens: 400, completionTokens: 0, estimated: false }
+      await engine.work.finish(lease, { ...DONE, usage })
+      for (let i = 0; i < 4; i++) await submit(engine, prompt)
+      // Two of about 270 beside the 400
+      const another = new TestWorker(engine, 'w2')
+      await another.lease()
+      await eventually(() => expect(another.taken.length).toBe(2))
+      await another.lease()
+      expect(another.taken.length).toBe(2)
+    },
+  },
+  {
     name: 'an attempt whose worker died is counted where it ran',
     needs: 'kill',
     async run(open) {

@@ -3,28 +3,21 @@
  * family of models. A tenant that is new begins with what all of them have seen.
  */
 import type { TenantId } from '../../core/job.ts'
+import { TokenRatio } from '../../core/token-ratio.ts'
 
-/** Of each observation, what is left at the next one. */
-const KEPT = 15 / 16
-/** The weight of not knowing anything, in tokens: a short prompt tells little. */
 const DOUBT_TOKENS = 500
 /** Beyond these the provider counted something else than the prompt. */
 const [LEAST_SEEN, MOST_SEEN] = [0.25, 4]
 const [LEAST, MOST] = [0.5, 2.5]
 const MAX_FACTORS = 4_096
 
-interface Seen {
-  reported: number
-  estimated: number
-}
-
 export class Factors {
   /** The one that learned last is the last. */
-  readonly #seen = new Map<string, Seen>()
+  readonly #seen = new Map<string, TokenRatio>()
 
   get(tenant: TenantId, family: string): number {
     const seen = this.#seen.get(keyOf(tenant, family)) ?? this.#seen.get(keyOf('', family))
-    return seen === undefined ? 1 : factorOf(seen)
+    return seen === undefined ? 1 : Math.min(MOST, Math.max(LEAST, seen.value))
   }
 
   learn(tenant: TenantId, family: string, estimated: number, reported: number): void {
@@ -32,12 +25,8 @@ export class Factors {
     // The tenant's own first: it begins with what the others know
     for (const whose of [tenant, '']) {
       const key = keyOf(whose, family)
-      const seen = this.#seen.get(key) ?? {
-        reported: DOUBT_TOKENS * this.get(tenant, family),
-        estimated: DOUBT_TOKENS,
-      }
-      seen.reported = seen.reported * KEPT + reported
-      seen.estimated = seen.estimated * KEPT + estimated
+      const seen = this.#seen.get(key) ?? new TokenRatio(DOUBT_TOKENS, this.get(tenant, family))
+      seen.learn(estimated, reported)
       this.#seen.delete(key)
       this.#seen.set(key, seen)
     }
@@ -47,7 +36,5 @@ export class Factors {
     }
   }
 }
-
-const factorOf = ({ reported, estimated }: Seen): number => Math.min(MOST, Math.max(LEAST, reported / estimated))
 
 const keyOf = (tenant: TenantId, family: string): string => `${family}\n${tenant}`

@@ -18,8 +18,9 @@ export interface Asked {
   /** The model that is asked for: the job's, or a fallback. */
   readonly model: string
   readonly failedAt: FailedAt
-  /** Prompt, and the answer as it is expected. */
-  readonly tokens: number
+  /** As it is estimated, and the answer as it is expected. */
+  readonly promptTokens: number
+  readonly outputTokens: number
   /** Where the beginning of its prompt was read last; null: nowhere. */
   readonly cachedAt: string | null
   /** No longer where it failed, even if there is no other. */
@@ -75,7 +76,8 @@ export class Choice {
       if (active < settings!.concurrent || this.#isDrained(one.name)) return false
       const upstream = one.upstreamName(asked.model)
       if (health.brokenSince(upstream, now) !== null || health.coolUntilMono(upstream) > now) return false
-      return 2 * settings!.order + (speed.isAiling(now) ? 1 : 0) <= this.#rank && quota.waitMs(asked.tokens, now) <= 0
+      if (2 * settings!.order + (speed.isAiling(now) ? 1 : 0) > this.#rank) return false
+      return quota.waitMs(asked.promptTokens, asked.outputTokens, now) <= 0
     })
   }
 
@@ -119,12 +121,12 @@ export class Choice {
   }
 
   /** Why no call of the job starts there now, beside that it failed there or is broken; null: one may. */
-  #out(one: DeploymentState, { model, tokens }: Asked, now: number): Out | null {
+  #out(one: DeploymentState, { model, promptTokens, outputTokens }: Asked, now: number): Out | null {
     const { health, active, settings, quota } = one
     if (active >= settings!.concurrent) return 'slots'
     if (!health.isWell && health.coolUntilMono(one.upstreamName(model)) > now) return 'cooling'
     if (this.#isDrained(one.name)) return 'drained'
-    return quota.waitMs(tokens, now) > 0 ? 'quota' : null
+    return quota.waitMs(promptTokens, outputTokens, now) > 0 ? 'quota' : null
   }
 
   /** Is one that asked to be left alone worth waiting for? */

@@ -125,7 +125,7 @@ export class Deciding {
     const group = route[job.kind]
     const { promptTokens } = job
     const cachedAt = job.affinity && route.policy.followsCache ? this.#affinities.get(job.affinity) : null
-    const asked: Asked = { model, failedAt, tokens: promptTokens + outputTokens, cachedAt, isFallback, isReplaceable }
+    const asked: Asked = { model, failedAt, promptTokens, outputTokens, cachedAt, isFallback, isReplaceable }
     const fit = fitFor(group, job)
     const candidates = this.#choice.candidates(fit, asked, now)
     const work = workOf(promptTokens, outputTokens)

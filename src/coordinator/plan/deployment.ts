@@ -61,6 +61,7 @@ export class DeploymentState {
       this.health.clear()
       this.speed.forget()
       this.firstTexts.forget()
+      this.quota.forgetRatio()
     }
     this.settings = settings
     this.quota.change(settings.requestsPerMinute, settings.tokensPerMinute)

@@ -194,11 +194,11 @@ export class Plan {
     const { health, active, settings, name } = state
     if (active >= settings!.concurrent || this.#isDrained(name)) return false
     if (health.isWell && !state.quota.isTold) return true
-    return health.coolUntilMono(state.upstreamName(model)) <= now && this.#fits(state, 0, now)
+    return health.coolUntilMono(state.upstreamName(model)) <= now && this.#fits(state, 0, 0, now)
   }
 
-  #fits({ quota }: DeploymentState, tokens: number, now: number): boolean {
-    const waitMs = quota.waitMs(tokens, now)
+  #fits({ quota }: DeploymentState, promptTokens: number, outputTokens: number, now: number): boolean {
+    const waitMs = quota.waitMs(promptTokens, outputTokens, now)
     if (waitMs > 0) this.#await(quota, waitMs, now)
     return waitMs <= 0
   }
@@ -218,7 +218,7 @@ export class Plan {
       return NOT_THIS_ONE
     }
     for (const one of fitFor(route[job.kind], job))
-      if (!failedThere(failedAt, one.name)) this.#fits(one, asked.tokens, now)
+      if (!failedThere(failedAt, one.name)) this.#fits(one, asked.promptTokens, asked.outputTokens, now)
     return this.places(job, failedAt) === '' ? FULL : NOT_THERE
   }
 
@@ -323,7 +323,7 @@ export class Plan {
     const state = this.#states.get(deployment) ?? this.#make(deployment)
     this.#states.set(deployment, state)
     const outputTokens = Math.max(0, quotaTokens - job.promptTokens)
-    const hold = state.quota.isLimited ? state.quota.adopt(outputTokens, now) : null
+    const hold = state.quota.isLimited ? state.quota.adopt(job.promptTokens, outputTokens, now) : null
     const work = workOf(job.promptTokens, outputTokens)
     notes.call = {
       state,
@@ -346,7 +346,7 @@ export class Plan {
   /** `used`: what it came to there; null: nothing. `sentMono`: when it was sent there; null: not known. */
   release(
     notes: Planned,
-    used: Pick<Usage, 'promptTokens' | 'completionTokens'> | null,
+    used: (Pick<Usage, 'promptTokens' | 'completionTokens'> & Partial<Pick<Usage, 'estimated'>>) | null,
     now: number,
     sentMono: number | null = null,
   ): void {
@@ -354,7 +354,11 @@ export class Plan {
     state.calls.delete(notes.call as Call)
     notes.call = null
     if (hold !== null) {
-      const amounts = used && { promptTokens: used.promptTokens, outputTokens: used.completionTokens }
+      const amounts = used && {
+        promptTokens: used.promptTokens,
+        outputTokens: used.completionTokens,
+        isEstimate: used.estimated === true,
+      }
       state.quota.settle(hold, amounts, now, sentMono)
     }
     state.work = Math.max(0, state.work - work)
@@ -365,9 +369,9 @@ export class Plan {
   }
 
   /** Of a call whose process died, and with it what it held. */
-  spend(deployment: string, tokens: number, now: number): void {
+  spend(deployment: string, promptTokens: number, outputTokens: number, now: number): void {
     const state = this.#states.get(deployment)
-    if (state?.quota.isLimited === true) state.quota.spend(tokens, now)
+    if (state?.quota.isLimited === true) state.quota.spend(promptTokens, outputTokens, now)
   }
 
   /** What the upstream's headers told, at the end of a call. */
@@ -581,7 +585,7 @@ export class Plan {
       if (
         !this.#isDrained(state.name) &&
         state.health.coolUntilMono(state.upstreamName(model)) <= now &&
-        state.quota.waitMs(promptTokens, now) <= 0
+        state.quota.waitMs(promptTokens, 0, now) <= 0
       )
         free += Math.max(0, state.settings!.concurrent - state.active)
     return free

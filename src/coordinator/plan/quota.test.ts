@@ -33,6 +33,7 @@ interface Call {
 class World {
   readonly #draw: Random
   readonly #counting: Counting
+  readonly #weighs: number
   readonly counted: Array<{ readonly at: number; readonly tokens: number; readonly requests: number }> = []
   readonly running: Call[] = []
   readonly #store = new Map<string, LevelState>()
@@ -40,9 +41,11 @@ class World {
   now = 0
   #made = 0
 
-  constructor(seed: number, counting: Counting) {
+  /** `weighs`: tokens of a prompt for each that is estimated. */
+  constructor(seed: number, counting: Counting, weighs = 1) {
     this.#draw = random(seed)
     this.#counting = counting
+    this.#weighs = weighs
   }
 
   #count(tokens: number, requests = 0): void {
@@ -62,10 +65,11 @@ class World {
 
   #next(): Call {
     const asked = 1 + this.#draw.below(400)
-    const prompt = 1 + this.#draw.below(400)
+    const estimate = 1 + this.#draw.below(400 / this.#weighs)
+    const prompt = estimate * this.#weighs
     const maxOutputTokens = asked
     const notes: Planned = {
-      job: job(`j${++this.#made}`, { promptTokens: prompt, maxOutputTokens }),
+      job: job(`j${++this.#made}`, { promptTokens: estimate, maxOutputTokens }),
       failedAt: [],
       call: null,
     }
@@ -101,15 +105,16 @@ class World {
   }
 
   /** The most in any 60 s, as shares of what is allowed; and the share that was used while work waited. */
-  judged() {
+  judged(sinceMs = 0) {
     let [tokens, requests, from] = [0, 0, 0]
     let most = 0
-    for (const one of this.counted) {
+    const counted = this.counted.filter(({ at }) => at >= sinceMs)
+    for (const one of counted) {
       tokens += one.tokens
       requests += one.requests
-      for (; this.counted[from].at <= one.at - MINUTE; from++) {
-        tokens -= this.counted[from].tokens
-        requests -= this.counted[from].requests
+      for (; counted[from].at <= one.at - MINUTE; from++) {
+        tokens -= counted[from].tokens
+        requests -= counted[from].requests
       }
       most = Math.max(most, tokens / TPM, requests / RPM)
     }
@@ -129,6 +134,18 @@ describe('what a provider allows in a minute', () => {
     }
   })
 
+  it.each<Counting>(['asked', 'streamed'])(
+    'is exceeded once where prompts weigh more than estimated: %s',
+    (counting) => {
+      for (let seed = 1; seed <= 10; seed++) {
+        const world = new World(seed, counting, 10)
+        world.run(4 * MINUTE, 0)
+        expect(world.judged(MINUTE).most, `seed ${seed}`).toBeLessThanOrEqual(1)
+        expect(world.judged().used, `seed ${seed}`).toBeGreaterThan(0.8)
+      }
+    },
+  )
+
   it('is used to nine tenths while work waits', () => {
     const used = Array.from({ length: 10 }, (_, i) => {
       const world = new World(100 + i, 'streamed')
@@ -143,7 +160,7 @@ describe('what a provider allows in a minute', () => {
       'what is claimed is not held',
       () =>
         Object.assign(Quota.prototype, {
-          take: () => ({ slot: 0, promptTokens: 0, requests: 0, left: 0, streamed: 0 }),
+          take: () => ({ slot: 0, estimate: 0, promptTokens: 0, requests: 0, left: 0, streamed: 0 }),
         }),
     ],
     [
@@ -261,4 +278,80 @@ it('limits may come and go: what was used stays used', () => {
   expect(claim(TPM, 0, 1)).not.toBeNull()
   plan.configure(models())
   expect(claim(1, 0, 2)).toBeNull()
+})
+
+describe('what the upstream counts of a prompt', () => {
+  const [light, heavy] = [100, 1_000]
+  const learned = (more?: Partial<PlanDeployment>) => {
+    const made = claims(more)
+    for (let i = 0; i < 5; i++)
+      made.plan.release(made.claim(light, 0, 0)!, { promptTokens: heavy, completionTokens: 0, estimated: false }, 1)
+    return made
+  }
+  /** How many such prompts fit into a minute. */
+  const fitting = ({ plan, claim }: ReturnType<typeof claims>, now: number): number => {
+    let fit = 0
+    for (; fit < RPM && claim(light, 0, now) !== null; fit++);
+    plan.takeRoom()
+    return fit
+  }
+
+  it('is held for the next ones, before they are answered', () => {
+    const { plan, claim } = learned()
+    // Five times 1,000 were reported, and each of the next is known to come to about that
+    expect(fitting({ plan, claim }, 2)).toBe(5)
+    expect(plan.status(2)[0].used).toMatchObject({ tokens: expect.closeTo(TPM, -3) })
+  })
+
+  it('may be less', () => {
+    const { plan, claim } = claims({ tokensPerMinute: 1_000 })
+    for (let i = 0; i < 20; i++)
+      plan.release(claim(light, 0, i * 2 * MINUTE)!, { promptTokens: 50, completionTokens: 0 }, i * 2 * MINUTE)
+    expect(fitting({ plan, claim }, 40 * MINUTE)).toBe(19)
+  })
+
+  it('is what was reported: an estimate teaches nothing, and takes nothing back', () => {
+    const { plan, claim } = learned()
+    const used = () => plan.status(2)[0].used!.tokens
+    const first = claim(light, 0, 2)!
+    const held = used()
+    plan.release(first, { promptTokens: light, completionTokens: 0, estimated: true }, 2)
+    expect(used()).toBe(held)
+    expect(fitting({ plan, claim }, 2)).toBe(4)
+  })
+
+  it.each([
+    ['sixteen times', 1_000_000_000, 6],
+    ['a quarter, rounded up', 1, 384],
+  ])('is at most and at least what one can believe: %s', (_name, promptTokens, fit) => {
+    const { plan, claim } = claims({ requestsPerMinute: null })
+    for (let i = 0; i < 200; i++)
+      plan.release(claim(light, 0, i * 2 * MINUTE)!, { promptTokens, completionTokens: 0 }, i * 2 * MINUTE)
+    let fits = 0
+    while (claim(light, 0, 400 * MINUTE) !== null) fits++
+    expect(fits).toBe(fit)
+  })
+
+  it('is forgotten where something else answers', () => {
+    const { plan, claim } = learned()
+    plan.configure(models({ revision: 'another' }))
+    expect(fitting({ plan, claim }, 2)).toBe(50)
+  })
+
+  it('is learned from calls that a coordinator before this one made', () => {
+    const { plan, claim } = claims()
+    for (let i = 0; i < 5; i++) {
+      const notes: Planned = { job: job(`adopted${i}`, { promptTokens: light }), failedAt: [], call: null }
+      plan.adopt(notes, { deployment: 'a', reservation: null, quotaTokens: light }, 0)
+      plan.release(notes, { promptTokens: heavy, completionTokens: 0, estimated: false }, 1)
+    }
+    expect(fitting({ plan, claim }, 2)).toBe(10)
+  })
+
+  it('is what one whose worker died came to', () => {
+    const { plan } = learned()
+    const before = plan.status(2)[0].used!.tokens
+    plan.spend('a', light, 7, 2)
+    expect(plan.status(2)[0].used!.tokens - before).toBeGreaterThan(9 * light)
+  })
 })

@@ -1,10 +1,12 @@
 /**
  * What a provider allows one deployment: requests and tokens in any 60 s. A call counts its request and its prompt
  * when it is claimed, and what it writes as it writes it; until then the answer that is expected of it is held. That
- * is never later than a provider counts, be it as it is asked or as it answers. Pure.
+ * is never later than a provider counts, be it as it is asked or as it answers. A prompt weighs what the last reports
+ * tell that such an estimate comes to. Pure.
  */
 import type { LevelUse } from '../../core/limits.ts'
 import type { DeploymentUse } from '../../core/ports/operations.ts'
+import { TokenRatio } from '../../core/token-ratio.ts'
 import type { LimitState, UpstreamLimits } from '../../core/upstream-limits.ts'
 import { LastMinute, slotOf } from '../limits/last-minute.ts'
 import type { Waiting } from './waiting.ts'
@@ -13,12 +15,23 @@ import type { Waiting } from './waiting.ts'
 export interface QuotaHold {
   /** Where it is counted: that of its claim, until it is known when it reached the provider. */
   slot: number
+  /** As it was estimated. */
+  readonly estimate: number
   /** Counted since; 0: they were counted by a coordinator before this one. */
   readonly promptTokens: number
   readonly requests: number
   /** Of its answer, and not written yet. */
   left: number
   streamed: number
+}
+
+/** What a call came to. */
+export interface QuotaUse {
+  /** Those that were read from the provider's cache among them: that is how most count. */
+  readonly promptTokens: number
+  readonly outputTokens: number
+  /** Nobody reported it. Absent: the upstream did. */
+  readonly isEstimate?: boolean
 }
 
 interface Told {
@@ -30,6 +43,10 @@ interface Told {
 const NOTHING: Told = { more: 0, untilMono: -Infinity }
 /** Whatever an upstream says. */
 const MOST_MS = 60_000
+/** Few tokens: what a minute's limit costs while nothing is known is more than what a short prompt misleads to. */
+const DOUBT_TOKENS = 32
+/** Whatever an upstream reports. */
+const [LEAST_RATIO, MOST_RATIO] = [0.25, 16]
 
 class Counted {
   limit = Infinity
@@ -79,6 +96,7 @@ export class Quota implements Waiting {
   readonly seq: number
   readonly #requests = new Counted()
   readonly #tokens = new Counted()
+  #ratio = new TokenRatio(DOUBT_TOKENS)
   /** What it has used is not what the store has. */
   isChanged = false
   #isStored = false
@@ -123,23 +141,40 @@ export class Quota implements Waiting {
   }
 
   /** How long until a call fits: 0, it does; Infinity, when one that runs has ended. */
-  waitMs(tokens: number, now: number): number {
+  waitMs(promptTokens: number, outputTokens: number, now: number): number {
+    const tokens = this.#weight(promptTokens) + outputTokens
     return Math.max(this.#requests.waitMs(1, now), this.#tokens.waitMs(tokens, now))
   }
 
-  /** Takes it, whether it fits or not. */
-  take(promptTokens: number, outputTokens: number, now: number): QuotaHold {
+  #weight(estimate: number): number {
+    return Math.ceil(estimate * this.#ratio.value)
+  }
+
+  /** Within bounds each, and so is what they come to together, however wrong one is. */
+  #learn(estimate: number, reported: number): void {
+    if (estimate <= 0 || reported <= 0) return
+    this.#ratio.learn(estimate, Math.min(estimate * MOST_RATIO, Math.max(estimate * LEAST_RATIO, reported)))
+  }
+
+  /** Something else answers there from now on. */
+  forgetRatio(): void {
+    this.#ratio = new TokenRatio(DOUBT_TOKENS)
+  }
+
+  /** Takes it, whether it fits or not. `estimate`: of its prompt, tokens. */
+  take(estimate: number, outputTokens: number, now: number): QuotaHold {
     this.isChanged = true
+    const promptTokens = this.#weight(estimate)
     this.#requests.minute.add(1, now)
     this.#tokens.minute.add(promptTokens, now)
     this.#tokens.held += outputTokens
-    return { slot: slotOf(now), promptTokens, requests: 1, left: outputTokens, streamed: 0 }
+    return { slot: slotOf(now), estimate, promptTokens, requests: 1, left: outputTokens, streamed: 0 }
   }
 
   /** Of a call that runs already: a coordinator before this one counted it. */
-  adopt(outputTokens: number, now: number): QuotaHold {
+  adopt(estimate: number, outputTokens: number, now: number): QuotaHold {
     this.#tokens.held += outputTokens
-    return { slot: slotOf(now), promptTokens: 0, requests: 0, left: outputTokens, streamed: 0 }
+    return { slot: slotOf(now), estimate, promptTokens: 0, requests: 0, left: outputTokens, streamed: 0 }
   }
 
   /** Its provider has counted it at about that time, which may be long after the claim. */
@@ -166,12 +201,7 @@ export class Quota implements Waiting {
   }
 
   /** Its call is over. `used` null: it came to nothing there, or was never made. `sentMono`: when it was, if known. */
-  settle(
-    hold: QuotaHold,
-    used: { readonly promptTokens: number; readonly outputTokens: number } | null,
-    now: number,
-    sentMono: number | null,
-  ): void {
+  settle(hold: QuotaHold, used: QuotaUse | null, now: number, sentMono: number | null): void {
     this.isChanged = true
     this.#tokens.held -= hold.left
     hold.left = 0
@@ -182,17 +212,19 @@ export class Quota implements Waiting {
     }
     if (sentMono !== null) this.#arrived(hold, slotOf(sentMono), now)
     else if (hold.streamed === 0) this.#arrived(hold, slotOf(now), now)
-    // Of one that was adopted nobody knows how much was counted before
-    const more = hold.requests === 0 ? 0 : used.promptTokens - hold.promptTokens
+    const counted = used.promptTokens - hold.promptTokens
+    if (used.isEstimate !== true) this.#learn(hold.estimate, used.promptTokens)
+    // Of one that was adopted nobody knows how much was counted before, and an estimate takes nothing back
+    const more = hold.requests === 0 ? 0 : used.isEstimate === true ? Math.max(0, counted) : counted
     this.#tokens.minute.add(more, now, more < 0 ? hold.slot : slotOf(now))
     this.#tokens.minute.add(Math.max(0, used.outputTokens - hold.streamed), now)
   }
 
   /** Of a call that nobody held anything for. */
-  spend(tokens: number, now: number): void {
+  spend(estimate: number, outputTokens: number, now: number): void {
     this.isChanged = true
     this.#requests.minute.add(1, now)
-    this.#tokens.minute.add(tokens, now)
+    this.#tokens.minute.add(this.#weight(estimate) + outputTokens, now)
   }
 
   /** What the upstream's headers said. `agoMs`: before now. */

@@ -40,7 +40,7 @@ export interface Claim {
   readonly source?: JobId
   /** What is held for it; null: nothing is limited. */
   readonly reservation: Amounts | null
-  /** Tokens that it may use of the deployment's own limits; absent: those have none. */
+  /** Tokens of the deployment's own limits: its prompt as estimated, and its answer; absent: those have none. */
   readonly quotaTokens?: number
   /** The model whose deployment it is, where that answers in place of the one that was asked for. */
   readonly model?: string
