@@ -41,7 +41,7 @@ const NOWHERE = { position: 0, tokensAhead: 0 }
 function setUp() {
   const stored = new Map<string, Job>()
   const queue: Delivery[] = []
-  const world = { refuses: null as ErrorCode | null, submits: 0 }
+  const world = { refuses: null as ErrorCode | null, submits: 0, fails: false }
   let ids = 0
   const keep = (job: Job): Submitted => {
     stored.set(job.id, job)
@@ -50,6 +50,7 @@ function setUp() {
   const inner = {
     async submit([one]: readonly JobDraft[], [id] = ['direct']): Promise<readonly Submitted[]> {
       world.submits++
+      if (world.fails) throw new SluiceError('storage_failed')
       const known = stored.get(id)
       if (known !== undefined) return [{ kind: 'accepted', job: known, place: NOWHERE }]
       if (world.refuses !== null) return [{ kind: 'refused', error: new SluiceError(world.refuses) }]
@@ -79,7 +80,13 @@ function setUp() {
       () => [],
       () => 0,
     )
-    const shared = { intakeOf: () => intake, envelopes, published, figures, clock }
+    const shared = {
+      intakeOf: (pool: string) => (pool === 'direct' ? null : intake),
+      envelopes,
+      published,
+      figures,
+      clock,
+    }
     const onDead = (_: string, __: Delivery, { code }: SluiceError): void => void dead.push(code)
     const ingest = new Ingest({ ...shared, submissions: inner, jobs, admit, tenant: 'acme', jitter: () => 0, onDead })
     const take = ingest.from(intake)
@@ -132,6 +139,31 @@ it('who waits for a job with an idempotency key is told what another process ref
   world.refuses = 'rate_limit_exceeded'
   expect(await there.take(queue[0])).toEqual({ kind: 'owned' })
   expect(await answer).toMatchObject([{ kind: 'refused', error: { code: 'rate_limit_exceeded' } }])
+})
+
+it('a lane is published as it was asked for, where a job with a key comes before one without', async () => {
+  const { queue, process } = setUp()
+  const { submissions, take } = process()
+  const lane = { lane: 'l' }
+  const both = submissions.submit([draft({ ...lane, idempotencyKey: 'k' }), draft(lane), draft({ lane: 'other' })])
+  const after = submissions.submit([draft(lane)])
+  await expect.poll(() => queue.length).toBe(4)
+  expect(queue.map(({ id }) => id).filter((id) => id !== 'job_3')).toEqual(['job_1', 'job_2', 'job_4'])
+  await Promise.all(queue.map(take))
+  expect((await Promise.all([both, after])).flat().map(({ kind }) => kind)).toEqual(Array(4).fill('accepted'))
+})
+
+it('jobs of a list that go past the broker are refused alone', async () => {
+  const { queue, process, world } = setUp()
+  const { submissions } = process()
+  world.fails = true
+  const direct = draft({ pool: 'direct' })
+  expect(await submissions.submit([direct, draft(), direct])).toMatchObject([
+    { kind: 'refused', error: { code: 'storage_failed' } },
+    { kind: 'accepted' },
+    { kind: 'refused', error: { code: 'storage_failed' } },
+  ])
+  expect(queue).toHaveLength(1)
 })
 
 it('what others publish waits, in order, while its model is disabled or a limit refuses it', async () => {

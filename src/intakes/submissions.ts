@@ -72,10 +72,21 @@ export function publishing(deps: PublishingDeps): Submissions {
     return { kind: 'refused', error: notArrived() }
   }
 
+  /** Of an order: until its last key has been looked up. Resolves whatever came of it. */
+  const looking = new Map<string, Promise<unknown>>()
+
+  /** The jobs of an order are published as they were asked for, also where one has a key that is looked up first. */
   async function submitOne(intake: Intake, draft: JobDraft, id: JobId): Promise<Submitted> {
     const { idempotencyKey } = draft.options
-    const isKnown = idempotencyKey !== undefined && (await jobs.byKey(draft.tenant, idempotencyKey)) !== null
-    return isKnown ? (await inner.submit([draft]))[0] : publish(intake, draft, id)
+    const order = orderOf(draft, id)
+    const before = looking.get(order)
+    if (idempotencyKey === undefined && before === undefined) return publish(intake, draft, id)
+    const known = idempotencyKey === undefined ? null : jobs.byKey(draft.tenant, idempotencyKey)
+    const turn = Promise.allSettled([known, before])
+    looking.set(order, turn)
+    await turn
+    if (looking.get(order) === turn) looking.delete(order)
+    return (await known) === null ? publish(intake, draft, id) : (await inner.submit([draft]))[0]
   }
 
   return {
@@ -92,8 +103,7 @@ export function publishing(deps: PublishingDeps): Submissions {
       try {
         ids = (await inner.reserve(count))[Symbol.iterator]()
       } catch (thrown) {
-        const error = SluiceError.from(thrown)
-        return drafts.map(() => ({ kind: 'refused', error }))
+        return refusedAll(drafts)(thrown)
       }
       const publishing = drafts.map((draft, i) => {
         const intake = intakes[i]
@@ -103,12 +113,20 @@ export function publishing(deps: PublishingDeps): Submissions {
               (thrown: unknown): Submitted => ({ kind: 'refused', error: SluiceError.from(thrown) }),
             )
       })
-      const submitted = direct.length === 0 ? [] : await inner.submit(direct)
+      const submitted = direct.length === 0 ? [] : await inner.submit(direct).catch(refusedAll(direct))
       const rest = submitted.values()
       return Promise.all(publishing.map((each) => each ?? rest.next().value!))
     },
   }
 }
+
+/** What fails for some says nothing of the others, which may have been published. */
+const refusedAll =
+  (drafts: readonly JobDraft[]) =>
+  (thrown: unknown): readonly Submitted[] => {
+    const error = SluiceError.from(thrown)
+    return drafts.map(() => ({ kind: 'refused', error }))
+  }
 
 /** Another process took it, and it was refused there: it is stored as that, without its key. */
 function refusedElsewhere(outcome: Submitted): Submitted | null {
