@@ -186,3 +186,27 @@ it('limits are the same object until they change, whatever else is reloaded', as
   expect(needsRestart).toEqual([])
   settings.close()
 })
+
+it('what needs a restart is told by what the process started with, not by the file before', async () => {
+  const load = (port: number) => {
+    const file = join(dir, 'sluice.yaml')
+    writeFileSync(file, `port: ${port}\n`)
+    return loadConfig({ env: {}, file }).config
+  }
+  const runtime = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock) }
+  const settings = await Settings.open(load(4100), runtime)
+  const parts = {
+    catalogue: { replace: () => {} },
+    engine: { configure: () => {} },
+    worker: { isUsing: () => false },
+    checks: { follow: () => {} },
+  } as unknown as ServedBy
+  const told = async (port: number) => {
+    const { changed, needsRestart } = await settings.reload(load(port), parts)
+    return [changed.includes('port'), needsRestart.includes('port')]
+  }
+  expect(await told(4200)).toEqual([true, true])
+  expect(await told(4200)).toEqual([false, true])
+  expect(await told(4100)).toEqual([true, false])
+  settings.close()
+})

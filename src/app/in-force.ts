@@ -35,7 +35,7 @@ export interface Reloaded {
   readonly tenants: readonly string[]
   /** Names of settings that differ from before, and of their items where they are lists. */
   readonly changed: readonly string[]
-  /** Settings that have changed, and are in force after a restart. */
+  /** Settings of the file that differ from what the process started with, and come into force after a restart. */
   readonly needsRestart: readonly string[]
 }
 
@@ -78,6 +78,8 @@ export class Settings {
   /** Of deployments, by their names. */
   #added: WithAdded
   #file: Config
+  /** What is in force of that which needs a restart. */
+  readonly #started: Config
   #records: readonly TenantRecord[] = []
   /** One change after the other. */
   #last: Promise<unknown> = Promise.resolve()
@@ -101,6 +103,7 @@ export class Settings {
   ) {
     this.config = config
     this.#file = config
+    this.#started = config
     this.#added = withAdded(config, [])
     this.#gather = gatherGauge(config.stream, clock)
     this.#deps = { clock, ids, wheel, gatherMs: this.#gather.gatherMs }
@@ -239,7 +242,7 @@ export class Settings {
       models: [...new Set(next.models.map(({ name }) => name))],
       tenants: [...this.#tenants.keys()],
       changed: changedSettings(before, this),
-      needsRestart: restartSettings(before.config, next),
+      needsRestart: restartSettings(this.#started, next),
     }
   }
 
@@ -291,7 +294,7 @@ const byName = (config: Config): ReadonlyMap<string, Config['tenants'][number]> 
   new Map(config.tenants.map((tenant) => [tenant.name, tenant]))
 
 /** The settings that differ and need a restart. */
-const restartSettings = (before: Config, after: Config): readonly string[] =>
+const restartSettings = (started: Config, after: Config): readonly string[] =>
   LEAVES.filter(({ path }) => !TAKEN_OVER.includes(path[0]) && !TAKEN_OVER.includes(path.join('.')))
-    .filter(({ path }) => !isSame(before, after, path))
+    .filter(({ path }) => !isSame(started, after, path))
     .map(({ path }) => path.join('.'))

@@ -83,7 +83,7 @@ describe('a reload', () => {
     const { status, json } = await server.post('/admin/reload', {})
     expect([status, json]).toEqual([
       200,
-      { object: 'reload', models: ['b', 'a'], tenants: ['team'], changed: [], needs_restart: [] },
+      { object: 'reload', models: ['b', 'a'], tenants: ['team'], changed: [], needs_restart: ['http.max_depth'] },
     ])
     expect(server.err()).not.toContain('was reloaded')
   })
