@@ -13,6 +13,7 @@ const LANES = 12
 export const CONVERSATION = 'conversation'
 const JOBS_PER_SOCKET = 8
 const MAX_TO_READ = 200
+const POST_EVERY_MS = 300
 
 export interface LoadOptions {
   /** Where a client connects to, asked at each connection: of a fleet, any gateway. */
@@ -28,6 +29,8 @@ export interface LoadOptions {
   readonly sockets: number
   readonly streamers: number
   readonly askers: number
+  /** Who submit job after job without a key; absent: none. */
+  readonly posters?: number
   /** The model of a job of so many tokens. */
   readonly model: (tokens: number) => string
   /** Tokens of the next job. */
@@ -44,6 +47,8 @@ export class Load {
   readonly readers: Reader[] = []
   readonly answers: Answer[] = []
   resumes = 0
+  /** Acknowledged jobs without a key. */
+  posted = 0
   readonly #options: LoadOptions
   readonly #http: Http
   readonly #toRead: Acked[] = []
@@ -59,7 +64,7 @@ export class Load {
   }
 
   start(): void {
-    const { writers, followers, sockets, streamers, askers } = this.#options
+    const { writers, followers, sockets, streamers, askers, posters = 0 } = this.#options
     const many = (n: number, client: (i: number) => Promise<void>) => Array.from({ length: n }, (_, i) => client(i))
     this.#work = Promise.all([
       ...many(writers, (i) => this.#write(i)),
@@ -67,6 +72,7 @@ export class Load {
       ...many(sockets, () => this.#followOverSocket()),
       ...many(streamers, () => this.#stream()),
       ...many(askers, () => this.#ask()),
+      ...many(posters, (i) => this.#post(i)),
     ])
   }
 
@@ -161,6 +167,31 @@ export class Load {
       }
     }
     return { ids, tries }
+  }
+
+  /**
+   * Without a key, at a steady pace: where no answer came nobody can know whether it is a job. Its log is read in the
+   * end only.
+   */
+  async #post(poster: number): Promise<void> {
+    const { random, tokens, model } = this.#options
+    while (!this.#stopping) {
+      const key = `post-${this.#keys++}`
+      const count = tokens()
+      const kind = [null, 'lane', CONVERSATION][random(3)]
+      const lane = kind === null ? null : `${kind}-post-${poster}-${random(3)}`
+      const where = lane === null ? {} : { [kind!]: lane }
+      const request = { model: model(count), user: key, messages: [{ role: 'user', content: key }] }
+      const answer = await this.#http.call('POST', '/v1/jobs', { ...where, request }).catch(() => null)
+      if (answer?.status === 202) {
+        const place = lane === null ? 0 : (this.#places.get(lane) ?? 0)
+        if (lane !== null) this.#places.set(lane, place + 1)
+        const { id } = answer.json as { id: string }
+        this.acked.push({ id, key, tokens: count, lane, place, ackedAtMs: performance.now(), canceled: false })
+        this.posted++
+      }
+      await pause(random(POST_EVERY_MS))
+    }
   }
 
   /** A plain JSON call under an idempotency key, repeated until it is answered. */

@@ -1,6 +1,7 @@
 /**
  * npm run test:chaos [-- kill stop … --kills 100 --jobs 10000 --streams 1000 --backlog 50000 --seed N]
  * npm run test:chaos -- fleet fleet-planted [--events 100 --jobs 10000 --rounds 3 --fsync everysec --seed N]
+ * npm run test:chaos -- fleet --intake rabbitmq (or kafka): with that broker in front; fleet-intakes: each, in short
  * npm run test:chaos -- fleet-upgrade --before FOLDER [--events 30 --jobs 3000 --seed N]
  */
 
@@ -11,6 +12,7 @@ import { runBacklog } from './backlog.ts'
 import { runBurst } from './burst.ts'
 import { canFake } from './clocks.ts'
 import { runCuts } from './cuts.ts'
+import { INTAKES } from './fleet/broker.ts'
 import { fleetVerdicts } from './fleet/main.ts'
 import type { Fsync } from './fleet/store.ts'
 import { runKills } from './kill.ts'
@@ -26,10 +28,11 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '3' },
     fsync: { type: 'string', default: 'always' },
     before: { type: 'string' },
+    intake: { type: 'string' },
     seed: { type: 'string' },
   },
 })
-const ALL = ['burst', 'cuts', 'backlog', 'stop', 'kill', 'users', 'planted', 'fleet-small']
+const ALL = ['burst', 'cuts', 'backlog', 'stop', 'kill', 'users', 'planted', 'fleet-small', 'fleet-intakes']
 const only = positionals.length === 0 ? ALL : positionals
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
 const clocks = canFake ? 'each life with another clock' : 'honest clocks: no libfaketime here'
@@ -130,12 +133,16 @@ if (only.includes('planted') && canFake) {
   )
 }
 const fsync: Fsync = values.fsync === 'everysec' ? 'everysec' : 'always'
+const intake = INTAKES.find((name) => name === values.intake)
+if (values.intake !== undefined && intake === undefined)
+  throw new Error(`--intake ${values.intake}: ${INTAKES.join(' or ')}`)
 const sizes = {
   events: Number(values.events),
   jobs: Number(values.jobs),
   rounds: Number(values.rounds),
   fsync,
   ...(values.before !== undefined && { before: resolve(values.before) }),
+  ...(intake !== undefined && { intake }),
 }
 await fleetVerdicts(only, sizes, seed, verdict)
 process.stdout.write(`chaos: ${passed} passed, ${failed} failed\n`)

@@ -1,5 +1,5 @@
 /** What happens to a fleet: a deck of events, shuffled by the seed. */
-import type { Way } from '../../redis/proxy.ts'
+import type { FaultProxy, Way } from '../../redis/proxy.ts'
 import { pause } from '../server.ts'
 import type { Fleet } from './fleet.ts'
 import type { FleetNode } from './node.ts'
@@ -52,7 +52,7 @@ export interface Event {
   /** In a hundred. */
   readonly share: number
   /** What it is about: nothing else happens to that meanwhile. */
-  readonly of: 'node' | 'store' | 'all'
+  readonly of: 'node' | 'store' | 'broker' | 'all'
   /** Resolves when it is over, with what it did. */
   run(fleet: Fleet, targets: Targets, random: Random): Promise<string>
 }
@@ -104,13 +104,15 @@ const suspend =
     return `for ${ms} ms`
   }
 
+type Harm = (link: FaultProxy, random: Random) => string
+
 /** Its link to Redis, for a while. */
 const link =
-  (leastMs: number, mostMs: number, harm: (node: FleetNode, random: Random) => string): On =>
+  (leastMs: number, mostMs: number, harm: Harm): On =>
   async (node, fleet, random) => {
     const ms = leastMs + random(mostMs - leastMs)
     const reached = fleet.isolate(node)
-    const how = harm(node, random)
+    const how = harm(node.link, random)
     await pause(ms)
     node.link.heal()
     reached()
@@ -128,19 +130,23 @@ async function stopAndStart(node: FleetNode): Promise<number> {
   return tookMs
 }
 
-const cut = (node: FleetNode): string => {
-  node.link.cut()
+const cut: Harm = (link) => {
+  link.cut()
   return 'cut'
 }
-const stall = (node: FleetNode, random: Random): string => {
+const stall: Harm = (link, random) => {
   const ways = WAYS[random(WAYS.length)]
-  node.link.stall(...ways)
+  link.stall(...ways)
   return `silent ${ways.join(' and ')}`
 }
-const slow = (node: FleetNode, random: Random): string => {
+const slow: Harm = (link, random) => {
   const ms = 50 + random(100)
-  node.link.delay(ms)
+  link.delay(ms)
   return `${ms} ms late`
+}
+const drop: Harm = (link) => {
+  link.drop()
+  return 'reset'
 }
 
 export const EVENTS: readonly Event[] = [
@@ -220,6 +226,50 @@ export const EVENTS: readonly Event[] = [
     },
   },
 ]
+
+/** Happen too where the fleet has a broker in front. */
+const BROKER_EVENTS: readonly Event[] = [
+  {
+    name: 'kill the broker',
+    of: 'broker',
+    share: 24,
+    async run({ broker }, _targets, random) {
+      const ms = random(2_000)
+      await broker!.kill(ms)
+      return `started again after ${ms} ms`
+    },
+  },
+  onNode('cut a broker link', 24, 'gateway', async ({ brokerLink }, _fleet, random) => {
+    const harms = [cut, cut, stall, drop]
+    const ms = 200 + random(6_000)
+    const how = harms[random(harms.length)](brokerLink!, random)
+    await pause(ms)
+    brokerLink!.heal()
+    return `${how} for ${ms} ms`
+  }),
+  {
+    // Whoever takes what the broker delivers is among them, and nobody owns what it has taken meanwhile
+    name: 'cut each gateway off and kill it',
+    of: 'all',
+    share: 24,
+    async run({ gateways }) {
+      for (const node of gateways) {
+        node.link.cut()
+        await pause(1_000)
+        await node.kill()
+        node.link.heal()
+        await startAgain(node)
+      }
+      return 'one after the other'
+    },
+  },
+]
+
+/**
+ * With a broker in front there is no fail-over: what waited in the broker, and was owned in the second that a replica
+ * lacks, was acknowledged before that second: the oracle can't know that its loss is allowed.
+ */
+export const INTAKE_EVENTS: readonly Event[] = [...BROKER_EVENTS, ...EVENTS.filter(({ name }) => name !== 'fail-over')]
 
 /** Each node is stopped, and started again as the version that is tested. */
 export const upgrades = ({ nodes }: Fleet): readonly Event[] =>

@@ -2,6 +2,7 @@
 
 import type { Span } from '../history.ts'
 import { pause, startUpstream, type Upstream } from '../server.ts'
+import { FleetBroker, type IntakeName } from './broker.ts'
 import { FleetNode, type Role } from './node.ts'
 import { FleetStore, type Fsync } from './store.ts'
 
@@ -16,12 +17,15 @@ const TOLD_MS = 3_000
 export class Fleet {
   readonly store: FleetStore
   readonly upstream: Upstream
+  /** In front of its pool; null: jobs come directly. */
+  readonly broker: FleetBroker | null
   readonly nodes: readonly FleetNode[]
   readonly isolated: Array<Span & { readonly worker: string }> = []
 
-  private constructor(store: FleetStore, upstream: Upstream, nodes: readonly FleetNode[]) {
+  private constructor(store: FleetStore, upstream: Upstream, broker: FleetBroker | null, nodes: readonly FleetNode[]) {
     this.store = store
     this.upstream = upstream
+    this.broker = broker
     this.nodes = nodes
   }
 
@@ -30,21 +34,31 @@ export class Fleet {
     env: Readonly<Record<string, string>> = {},
     fsync: Fsync = 'always',
     before?: string,
+    intake?: IntakeName,
   ): Promise<Fleet> {
-    const [store, upstream] = await Promise.all([FleetStore.start(fsync), startUpstream()])
+    const [store, upstream, broker] = await Promise.all([
+      FleetStore.start(fsync),
+      startUpstream(),
+      intake === undefined ? null : FleetBroker.start(intake, GATEWAYS),
+    ])
     const durability = fsync === 'always' ? 'power' : 'process'
     const make = (role: Role, n: number): Promise<FleetNode> => {
       const name = `${role[0]}${n + 1}`
       const clock = CLOCKS[name]
       const shared = { name, role, upstream: upstream.url, redisPort: store.port, durability, env } as const
-      const options = before === undefined ? shared : { ...shared, before }
-      return FleetNode.make(clock === undefined ? options : { ...options, clock })
+      const way = role === 'gateway' ? broker?.ways[n] : undefined
+      return FleetNode.make({
+        ...shared,
+        ...(before !== undefined && { before }),
+        ...(clock !== undefined && { clock }),
+        ...(way !== undefined && { broker: way }),
+      })
     }
     const nodes = await Promise.all([
       ...Array.from({ length: GATEWAYS }, (_, n) => make('gateway', n)),
       ...Array.from({ length: WORKERS }, (_, n) => make('worker', n)),
     ])
-    const fleet = new Fleet(store, upstream, nodes)
+    const fleet = new Fleet(store, upstream, broker, nodes)
     for (const node of nodes) if (!(await node.start())) throw new Error(`${node.name} did not start:\n${node.printed}`)
     return fleet
   }
@@ -86,6 +100,7 @@ export class Fleet {
   async remove(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.remove()))
     this.upstream.stop()
+    await this.broker?.remove()
     await this.store.remove()
   }
 }

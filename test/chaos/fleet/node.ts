@@ -4,6 +4,7 @@ import { freePort } from '../../free-port.ts'
 import { FaultProxy } from '../../redis/proxy.ts'
 import { clockAt } from '../clocks.ts'
 import { SluiceProcess } from '../server.ts'
+import { type BrokerWay, POOL } from './broker.ts'
 
 const ADMIN_KEY = 'chaos-admin-key-0123456789'
 const DRAIN_MS = 3_000
@@ -18,6 +19,8 @@ export interface NodeOptions {
   /** Of the upstream, without a path. */
   readonly upstream: string
   readonly redisPort: number
+  /** Where its jobs come through a broker. */
+  readonly broker?: BrokerWay
   readonly durability: 'power' | 'process'
   /** "+1h": by how much its wall clock is wrong. */
   readonly clock?: string
@@ -33,6 +36,8 @@ export class FleetNode {
   readonly link: FaultProxy
   /** To its upstream. */
   readonly upstream: FaultProxy
+  /** To the broker; null: it has none. */
+  readonly brokerLink: FaultProxy | null
   readonly #server: SluiceProcess
   readonly #root: string
   readonly #clock: Record<string, string>
@@ -40,7 +45,7 @@ export class FleetNode {
   isStopped = false
 
   private constructor(
-    { name, role, clock }: NodeOptions,
+    { name, role, clock, broker }: NodeOptions,
     link: FaultProxy,
     upstream: FaultProxy,
     server: SluiceProcess,
@@ -50,13 +55,14 @@ export class FleetNode {
     this.role = role
     this.link = link
     this.upstream = upstream
+    this.brokerLink = broker?.link ?? null
     this.#server = server
     this.#root = root
     this.#clock = clock === undefined ? {} : clockAt(clock)
   }
 
   static async make(options: NodeOptions): Promise<FleetNode> {
-    const { name, role, redisPort, env = {} } = options
+    const { name, role, redisPort, broker, env = {} } = options
     const link = await FaultProxy.start(redisPort)
     const upstream = await FaultProxy.start(Number(new URL(options.upstream).port))
     const config = `engine: { redis: { url: "${link.url}" } }
@@ -66,6 +72,7 @@ models:
   - name: "mock-*"
     deployment: mock
     provider: openai-compatible
+    pool: ${POOL}
     base_url: "http://127.0.0.1:${upstream.port}/${name}/v1"
 queue: { max_crashes: 1000, max_attempts: 10, max_queued_per_lane: 100000 }
 workers: { lease_ms: ${LEASE_MS}, heartbeat_ms: 1s, drain_ms: ${DRAIN_MS}, concurrency: 200 }
@@ -73,8 +80,8 @@ http: { heartbeat_ms: 1s, headers_after_ms: 1s }
 websocket: { heartbeat_ms: 1s }
 log: { level: silent }
 retention: { bytes: 8GiB }
-`
-    const server = new SluiceProcess([await freePort(), await freePort()], config, { ...env })
+${broker?.config ?? ''}`
+    const server = new SluiceProcess([await freePort(), await freePort()], config, { ...broker?.env, ...env })
     const { root } = server
     if (options.before !== undefined) server.root = options.before
     return new FleetNode(options, link, upstream, server, root)

@@ -1,5 +1,5 @@
 /** Bugs that the fleet's oracle is shown, and must see: each is in the sources of all processes as they load. */
-import { EVENTS, type Event } from './events.ts'
+import { EVENTS, type Event, INTAKE_EVENTS } from './events.ts'
 
 /** Of a file: a text, and what it becomes. */
 export type Edit = readonly [file: string, from: string, to: string]
@@ -7,6 +7,8 @@ export type Edit = readonly [file: string, from: string, to: string]
 export interface Plant {
   readonly name: string
   readonly edits: readonly Edit[]
+  /** Of fleets that have a broker in front. */
+  readonly isOfIntakes?: boolean
   /** What brings it to light, and how often. */
   readonly events: readonly Event[]
   readonly times: number
@@ -15,7 +17,7 @@ export interface Plant {
 }
 
 const eventsOf = (...names: readonly string[]): readonly Event[] => {
-  const found = EVENTS.filter(({ name }) => names.includes(name))
+  const found = [...new Set([...EVENTS, ...INTAKE_EVENTS])].filter(({ name }) => names.includes(name))
   if (found.length !== names.length) throw new Error(`no such events: ${names}`)
   return found
 }
@@ -68,6 +70,20 @@ export const PLANTS: readonly Plant[] = [
     events: eventsOf('fail-over'),
     times: 2,
     seen: /^S1/,
+  },
+  {
+    name: 'a broker that is told of a job before the coordinator owns it',
+    isOfIntakes: true,
+    edits: [
+      [
+        'intakes/ingest.ts',
+        'const verdict = await this.#take(delivery, name)',
+        'this.#take(delivery, name).catch(() => {}); const verdict = OWNED',
+      ],
+    ],
+    events: eventsOf('cut each gateway off and kill it'),
+    times: 1,
+    seen: /^J1 .*acknowledged and lost/,
   },
 ]
 

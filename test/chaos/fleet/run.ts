@@ -14,7 +14,8 @@ import { readFinals, readTurns } from '../finals.ts'
 import type { History, UpstreamCall } from '../history.ts'
 import { Load } from '../load.ts'
 import { KEY, pause } from '../server.ts'
-import { deckOf, type Event, type Random, Targets, upgrades } from './events.ts'
+import type { IntakeName } from './broker.ts'
+import { deckOf, EVENTS, type Event, INTAKE_EVENTS, type Random, Targets, upgrades } from './events.ts'
 import { Fleet } from './fleet.ts'
 import { Slowdown } from './slowdown.ts'
 import type { Fsync } from './store.ts'
@@ -25,6 +26,8 @@ import { acceptLimit, tooSlow } from './verdict.ts'
 const PATIENCE_MS = 5_000
 /** After the last event every reader must reach its end within this. */
 const READ_ON_MS = 60_000
+/** And every job that is acknowledged must be there. */
+const OWNED_MS = 15_000
 const AT_ONCE = 2
 const PAUSE_MS = 1_000
 const PAGE = 1_000
@@ -45,6 +48,8 @@ export interface FleetOptions {
   readonly only?: readonly Event[]
   /** Sources of the version that the fleet begins with: its nodes are upgraded one by one. */
   readonly before?: string
+  /** In front of its pool; absent: jobs come directly. */
+  readonly intake?: IntakeName
   /** Told each line of the event log. */
   readonly log: (line: string) => void
 }
@@ -53,6 +58,8 @@ export interface FleetReport {
   /** How often each happened. */
   readonly events: ReadonlyMap<string, number>
   readonly acked: number
+  /** Those without a key among them: with a broker in front, acknowledged before they are owned. */
+  readonly posted: number
   readonly readers: number
   readonly answers: number
   readonly seen: number
@@ -67,15 +74,17 @@ export interface FleetReport {
 }
 
 export async function runFleet(options: FleetOptions): Promise<FleetReport> {
-  const { events, jobs, seed, rounds, fsync, env, only, before, log } = options
+  const { events, jobs, seed, rounds, fsync, env, before, intake, log } = options
+  const { only = intake === undefined ? EVENTS : INTAKE_EVENTS } = options
   const random = seeded(seed)
   const startedMs = performance.now()
-  const [fleet, control] = await Promise.all([Fleet.start(env, fsync, before), Slowdown.start()])
+  const [fleet, control] = await Promise.all([Fleet.start(env, fsync, before, intake), Slowdown.start()])
   const at = (): string => ((performance.now() - startedMs) / 1_000).toFixed(1)
   try {
     const pace = new Pace(jobs, events)
     const load = loadOf(fleet, seeded(seed + 1), () => pace.allows(load.acked.length))
     load.start()
+    await fleet.broker?.settled()
     const times: Times[] = []
     for (const fault of rounds > 0 ? FAULTS : []) {
       const found: Times[] = []
@@ -109,6 +118,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
     return {
       events: counts,
       acked: acked.length,
+      posted: load.posted,
       readers: readers.length,
       answers: answers.length,
       seen: readers.reduce((n, { seen }) => n + seen.length, 0),
@@ -159,7 +169,7 @@ class Pace {
   }
 }
 
-function loadOf({ gateways }: Fleet, random: Random, mayWrite: () => boolean): Load {
+function loadOf({ gateways, broker }: Fleet, random: Random, mayWrite: () => boolean): Load {
   return new Load({
     url: () => gateways[random(gateways.length)].url,
     random,
@@ -170,6 +180,8 @@ function loadOf({ gateways }: Fleet, random: Random, mayWrite: () => boolean): L
     sockets: 4,
     streamers: 6,
     askers: 3,
+    // What is acknowledged before it is owned has no key
+    posters: broker === null ? 0 : 3,
     // Long enough to be running when something happens, now and then
     tokens: () => (random(10) === 0 ? 40 + random(120) : 2 + random(10)),
     model: (tokens) => `mock-n${tokens}-d${tokens > 12 ? 20 + random(30) : 1 + random(4)}-f${random(8)}`,
@@ -195,7 +207,7 @@ async function happen(
   const running = new Map<Event, Promise<void>>()
   const mayBegin = ({ of }: Event): boolean =>
     running.size < (of === 'all' ? 1 : AT_ONCE) &&
-    [...running.keys()].every((other) => other.of === 'node' || of === 'node')
+    [...running.keys()].every((other) => of === 'node' || other.of !== of)
   const failed: unknown[] = []
   for (const card of deck) {
     const event = { ...card }
@@ -222,10 +234,16 @@ async function happen(
 /** What clients saw, and what is stored in the end. */
 async function historyOf(fleet: Fleet, load: Load, records: boolean): Promise<History> {
   const { acked, readers, answers } = load
-  const { store, upstream, gateways, isolated } = fleet
+  const { store, upstream, gateways, isolated, broker } = fleet
   const http = new Http(() => gateways[0].url, KEY)
   const ids = [...acked.map(({ id }) => id), ...[...readers, ...answers].map(({ job }) => job)]
   const finals = await readFinals(http, [...new Set(ids)])
+  // What waits in the broker is shown by who published it alone, and as queued
+  for (const giveUpAt = performance.now() + OWNED_MS; broker !== null && performance.now() < giveUpAt; ) {
+    const left = ids.filter((id) => (finals.get(id)?.log.length ?? 0) === 0)
+    if (left.length === 0) break
+    for (const [id, final] of await readFinals(http, left)) finals.set(id, final)
+  }
   const turns = await readTurns(http, load.conversations)
   const calls = (await new Http(upstream.url, '').call('GET', '/calls')).json as UpstreamCall[]
   http.close()
