@@ -1,6 +1,8 @@
 /** `sluice route`: where a request would go, by the running server. */
+
+import { ABILITIES } from '../core/job.ts'
 import { ADMIN_OPTIONS, adminClient } from './client.ts'
-import { type Args, EXIT, type Group, type Output, wholeNumber } from './command.ts'
+import { type Args, EXIT, type Group, type Output, UsageError, wholeNumber } from './command.ts'
 import { listOf, SHOWN } from './switches.ts'
 import { columns } from './table.ts'
 
@@ -10,6 +12,9 @@ interface Candidate {
   readonly active: number
   /** Why it is no candidate; null: it is one. */
   readonly why: string | null
+  /** Of one that may be called: what speaks against it. */
+  readonly note: string | null
+  readonly out: string | null
   readonly score: number | null
   readonly expected_ms: number | null
   readonly ttft_ms: number | null
@@ -19,6 +24,7 @@ interface Candidate {
 }
 
 interface Trace {
+  readonly kind: string
   readonly refused: { readonly message: string } | null
   readonly own_key: boolean | null
   readonly prompt_tokens: number
@@ -41,15 +47,16 @@ export const command: Group = {
   about: 'Where requests go.',
   commands: {
     explain: {
-      usage: 'route explain MODEL [--tenant NAME] [--tokens N] [--output-tokens N] [--tags A,B] [--needs A,B]',
+      usage:
+        'route explain MODEL [--tenant NAME] [--tokens N] [--output-tokens N] [--tags A,B] [--needs A,B] [--kind KIND]',
       about: 'Shows where a request would go now, what else there is, and why not there. Nothing is called.',
       options: {
         tenant: { value: 'NAME', help: 'may this tenant use it, and with a key of its own?' },
         tokens: { value: 'N', help: 'tokens of the prompt (default: 1000)' },
         'output-tokens': { value: 'N', help: 'the most that it may write' },
         tags: { value: 'A,B', help: 'what the deployment must be tagged with' },
-        needs: { value: 'A,B', help: 'what it must be able to do: tools, vision, json_schema' },
-        kind: { value: 'KIND', help: 'chat (default) or embedding' },
+        needs: { value: 'A,B', help: `what it must be able to do: ${ABILITIES.join(', ')}` },
+        kind: { value: 'KIND', help: "chat or embedding (default: the model's only one, else chat)" },
         ...ADMIN_OPTIONS,
       },
       operand: { name: 'model', listedBy: 'models list' },
@@ -65,13 +72,16 @@ async function explain(args: Args, out: Output): Promise<number> {
     const text = args.option(option)
     return text === undefined ? undefined : wholeNumber(text, option, MOST_TOKENS)
   }
+  const needs = listOf(args.option('needs')) ?? undefined
+  const unknown = needs?.find((one) => !ABILITIES.some((ability) => ability === one))
+  if (unknown !== undefined) throw new UsageError(`--needs takes ${ABILITIES.join(', ')}, not "${unknown}".`)
   const body = {
     model,
     tenant: args.option('tenant'),
     prompt_tokens: count('tokens'),
     max_output_tokens: count('output-tokens'),
     tags: listOf(args.option('tags')) ?? undefined,
-    can: listOf(args.option('needs')) ?? undefined,
+    can: needs,
     kind: args.option('kind'),
   }
   const trace = (await (await adminClient(args).call('POST', '/admin/route/explain', { body })).json()) as Trace
@@ -80,31 +90,45 @@ async function explain(args: Args, out: Output): Promise<number> {
   return EXIT.ok
 }
 
-function* explained({ refused, own_key: ownKey, steps, deployment, ...tokens }: Trace): Generator<string> {
+function* explained({ refused, own_key: ownKey, kind, steps, deployment, ...tokens }: Trace): Generator<string> {
   if (refused !== null) yield `Refused: ${refused.message}`
   if (ownKey === true) yield "It would be called with the tenant's own key."
   for (const { model, policy, unit, cached_at: cachedAt, chosen, awaits, deployments } of steps) {
-    yield `${model}, by ${policy} (${unit.replaceAll('_', ' ')}, the least is best):`
+    yield `${model}, by ${policy} (${SCORES[policy] ?? unit}):`
     const rows = deployments.map((one) => [
       one.deployment === chosen ? '->' : '',
       one.deployment,
       String(one.order),
       String(one.active),
-      number(one.score),
+      unit === 'turn' || one.score === null ? number(one.score) : String(Number(one.score.toPrecision(4))),
       number(one.ttft_ms),
       `${Math.round(one.error_rate * 100)} %`,
       `${Math.round(one.headroom * 100)} %`,
-      one.why ?? (one.deployment === cachedAt ? 'had this beginning last' : ''),
+      one.why ?? one.note ?? (one.deployment === cachedAt ? 'had this beginning last' : ''),
     ])
     yield* columns([['', 'DEPLOYMENT', 'ORDER', 'CALLS', 'SCORE', 'TTFT MS', 'ERRORS', 'ROOM', 'WHY NOT'], ...rows])
     if (awaits)
       yield `It is sooner to wait for ${awaits.deployment}, which is full for about ${Math.ceil(awaits.in_ms)} ms more.`
   }
   const what = `${tokens.prompt_tokens} tokens in, about ${tokens.output_tokens} out`
-  yield deployment === null ? `It would wait in line (${what}).` : `It would go to ${deployment} (${what}).`
-  const at = steps.flatMap(({ deployments }) => deployments).find((one) => one.deployment === deployment)
+  const all = steps.flatMap(({ deployments }) => deployments)
+  if (deployment !== null) yield `It would go to ${deployment} (${what}).`
+  else if (all.every(({ out }) => out === 'kind')) yield `It would be refused: no deployment of it is for ${kind}.`
+  else yield `It would wait in line (${what}).`
+  const at = all.find((one) => one.deployment === deployment && one.out === null)
+  if (at?.note?.startsWith('longer than') === true)
+    yield 'By its estimate the prompt is longer than any context window there; it is sent all the same.'
   if (at?.hedge_after_ms != null)
     yield `As a stream that has shown nothing after ${Math.round(at.hedge_after_ms)} ms it gets a second call.`
+}
+
+/** What a score is, and which is best. */
+const SCORES: Readonly<Record<string, string>> = {
+  'least-wait': 'score: ms to the end of the answer, the least is best',
+  fastest: 'score: ms to the first text, the least is best',
+  cheapest: 'score: billionths of a dollar, the least is best',
+  weighted: 'score: weight, a draw in proportion to it',
+  'round-robin': 'score: its last turn, the least is best',
 }
 
 const number = (value: number | null): string => (value === null ? '-' : String(Math.round(value)))

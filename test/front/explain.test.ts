@@ -16,6 +16,11 @@ beforeAll(async () => {
         { ...demo, deployment: 'blind', order: 1, can: { vision: false } },
         { ...demo, name: 'free', deployment: 'loose', can: { json_schema: false, tools: false } },
         { ...demo, name: 'free', deployment: 'strict', order: 1 },
+        { ...demo, name: 'emb', deployment: 'vectors', kinds: ['embedding'] },
+        { ...demo, name: 'short', deployment: 'near', context_tokens: 1_000 },
+        { ...demo, name: 'short', deployment: 'far', context_tokens: 1_000, order: 1 },
+        { ...demo, name: 'drawn', deployment: 'heavy', policy: 'weighted', weight: 3 },
+        { ...demo, name: 'drawn', deployment: 'light', policy: 'weighted', weight: 0 },
       ],
       tenants: [{ name: 'narrow' }],
     },
@@ -36,7 +41,7 @@ it('tells the choice, and of each other one why it is none', async () => {
   const { status, json } = await explain({ model: 'chat' })
   expect([status, json['deployment'], json['refused']]).toEqual([200, 'first', null])
   expect(outs(json)).toEqual({ first: null, second: 'order', blind: 'order' })
-  expect(json['steps'][0].deployments.map(({ why }: any) => why)).toContain('another one comes first')
+  expect(json['steps'][0].deployments.map(({ why }: any) => why)).toContain('order 1: first comes first')
   const long = (await explain({ model: 'chat', prompt_tokens: 9_000, tags: ['eu'] })).json
   expect(long['deployment']).toBe('second')
   expect(outs(long)['first']).toMatch(/tags|context/)
@@ -88,17 +93,47 @@ it('refuses what it does not know, and names what there is', async () => {
   }
 })
 
-it('the command prints it', async () => {
+async function printed(...args: string[]): Promise<string> {
   const out: string[] = []
   const before = process.env
   process.env = { ...before, SLUICE_ADMIN_URL: `http://127.0.0.1:${app.adminPort}`, SLUICE_ADMIN_KEY: ADMIN_KEY }
   try {
     const print = (line: string): void => void out.push(line)
-    await run(['route', 'explain', 'chat', '--tokens', '2000'], { print, write: print, note: print })
+    await run(['route', 'explain', ...args], { print, write: print, note: print })
   } finally {
     process.env = before
   }
-  expect(out.join('\n')).toMatch(
-    /-> +first .*\n +second .*another one comes first[\s\S]*It would go to first \(2000 tokens/,
+  return out.join('\n')
+}
+
+it('the command prints it', async () => {
+  expect(await printed('chat', '--tokens', '2000')).toMatch(
+    /-> +first .*\n +second .*order 1: first comes first[\s\S]*It would go to first \(2000 tokens/,
+  )
+})
+
+it('takes the only kind of a model, and tells of another kind that none is for it', async () => {
+  expect(await printed('emb')).toMatch(/-> +vectors[\s\S]*It would go to vectors/)
+  const chat = await printed('emb', '--kind', 'chat')
+  expect(chat).toMatch(/ vectors .*is not for chat\nIt would be refused: no deployment of it is for chat\.$/)
+})
+
+it('says that a prompt is longer than every context window', async () => {
+  const long = await printed('short', '--tokens', '4000')
+  expect(long).toMatch(/-> +near .*longer than its context window; no other fits\n/)
+  expect(long).toMatch(/It would go to near[\s\S]*longer than any context window there; it is sent all the same/)
+  expect(await printed('short', '--tokens', '10')).not.toContain('longer than')
+})
+
+it('tells a weight as it is, and that the draw was lost', async () => {
+  const drawn = await printed('drawn')
+  expect(drawn).toContain('score: weight, a draw in proportion to it')
+  expect(drawn).toMatch(/-> +heavy +0 +0 +3 /)
+  expect(drawn).toMatch(/ light .*lost the draw/)
+})
+
+it('names the words of --needs when another is given', async () => {
+  expect(await printed('chat', '--needs', 'images')).toContain(
+    '--needs takes tools, vision, json_schema, continue, not "images".',
   )
 })

@@ -391,3 +391,23 @@ it('tells why, and takes nothing', () => {
   expect(deployments.find(({ deployment }) => deployment === 'later')).toMatchObject({ out: 'order', order: 2 })
   expect(stage.plan.explain(job('y', { model: 'none' }), 0)).toMatchObject({ deployment: null, steps: [] })
 })
+
+it('tells why one was not chosen: dearer, price unknown, fails more, equal', () => {
+  const price = (input: number) => ({ input, output: 0 }) as NonNullable<PlanDeployment['price']>
+  const names = ['cheap', 'same', 'dear', 'free']
+  const all = names.map((name, i) => deployment(name, { price: [price(1), price(1), price(3), null][i] }))
+  const told = new Plan([model('chat', all, { policy: 'cheapest' })]).explain(job('x', { promptTokens: 10 }), 0)
+  const by = new Map(told.steps[0].deployments.map((one) => [one.deployment, one.behind ?? null]))
+  expect(by.get('dear')).toEqual({ by: 'score', amount: 20 })
+  expect(by.get('free')).toEqual({ by: 'unknown' })
+  expect([by.get('cheap'), by.get('same')]).toEqual(expect.arrayContaining([null, { by: 'draw' }]))
+  const stage = new Stage(model('chat', [deployment('a'), deployment('b')]))
+  for (let i = 0; i < 200; i++) {
+    const call = stage.claim()
+    stage.now += 10
+    // One in three of its calls fails: never so many in a row that it is broken
+    stage.end(call, call.at === 'a' && i % 3 === 0 ? BROKEN : null)
+    if (stage.plan.explain(job('x'), stage.now).steps[0].deployments[0].out === 'errors') return
+  }
+  expect.unreachable('it never ailed')
+})

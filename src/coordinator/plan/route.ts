@@ -17,6 +17,8 @@ export interface Group {
 
 export interface Route extends Readonly<Record<JobKind, Group>> {
   readonly name: string
+  /** Of any kind. */
+  readonly deployments: readonly DeploymentState[]
   readonly policy: Policy
   readonly fallbacks: Fallbacks
   /** There is a choice, or a quota: what its answers come to matters. */
@@ -31,6 +33,7 @@ export interface Route extends Readonly<Record<JobKind, Group>> {
 export function routeOf({ name, policy, fallbacks = NO_FALLBACKS }: PlanModel, all: readonly DeploymentState[]): Route {
   return {
     name,
+    deployments: all,
     policy: policyOf(policy),
     fallbacks,
     isReplaceable: Object.values(fallbacks).some((models) => models.length > 0),

@@ -16,6 +16,8 @@ const OUTRUN_IN_A_ROW = 3
 const WELL_BELOW = 0.01
 
 export class Speed {
+  /** What made it ail last: it failed too often, or others overtook it. */
+  ailsAs: 'errors' | 'outrun' = 'errors'
   /** To the first text of a stream, ms; null: nothing is known, as below. */
   ttftMs: number | null = null
   /** Of each token after it. */
@@ -52,10 +54,11 @@ export class Speed {
     const slower = this.ttftMs === null ? 1 : ms / this.ttftMs
     if (this.unitMs !== null && slower > 1) this.unitMs = mixed(this.unitMs, this.unitMs * slower, SHARE)
     if (slower >= 1) this.texts(ms, undefined)
-    if (++this.#outrun >= OUTRUN_IN_A_ROW && now >= this.#ailsUntilMono) this.#ails(now)
+    if (++this.#outrun >= OUTRUN_IN_A_ROW && now >= this.#ailsUntilMono) this.#ails('outrun', now)
   }
 
-  #ails(now: number): void {
+  #ails(as: 'errors' | 'outrun', now: number): void {
+    this.ailsAs = as
     this.#ailsUntilMono = now + MIN_AILING_MS * 2 ** Math.min(this.#ailments++, MOST_DOUBLINGS)
   }
 
@@ -69,7 +72,7 @@ export class Speed {
     if (failed === 0) {
       if (this.errors < WELL_BELOW) this.#ailments = 0
     } else if (now >= this.#ailsUntilMono && this.#calls >= ENOUGH && this.errors > AILS_FROM) {
-      this.#ails(now)
+      this.#ails('errors', now)
       // One more failure after that is enough
       this.errors = AILS_FROM
     }

@@ -102,7 +102,7 @@ export interface RouteTrace {
 export interface RouteStep {
   readonly model: string
   readonly policy: PolicyName
-  /** Of the scores: lower is better. */
+  /** Of the scores: lower is better. Of weights each gets its share. */
   readonly unit: 'ms' | 'nano_dollars' | 'weight' | 'turn'
   /** Where a prompt that begins so was read last. */
   readonly cachedAt: string | null
@@ -119,6 +119,10 @@ export interface RouteCandidate {
   readonly active: number
   /** Why it is no candidate; null: it is one. */
   readonly out: RouteOut | null
+  /** What it lacks, by what is known: no other has it, so it is sent all the same. Null, absent: nothing. */
+  readonly despite?: 'abilities' | 'context' | null
+  /** A candidate that was not chosen: why. Null, absent: it was, or none was. */
+  readonly behind?: Behind | null
   /** Null: nobody knows. */
   readonly score: number | null
   readonly expectedMs: number
@@ -132,7 +136,17 @@ export interface RouteCandidate {
   readonly hedgeAfterMs?: number | null
 }
 
+/** `amount`: in the unit of the scores; of `wait` ms. */
+export type Behind =
+  | { readonly by: 'score' | 'wait'; readonly amount: number }
+  /** The chosen one read the prompt's beginning last, is tried as nothing is known of it; chance. */
+  | { readonly by: 'cache' | 'untried' | 'draw' }
+  /** Its score is not known; nothing is known of any, and it has more to do. */
+  | { readonly by: 'unknown' | 'busier' }
+
 export type RouteOut =
+  /** It does not serve such requests. */
+  | 'kind'
   /** What the request needs: its tags, what it can do, its context window. */
   | 'tags'
   | 'abilities'
@@ -143,8 +157,10 @@ export type RouteOut =
   | 'slots'
   | 'quota'
   | 'failed_here'
-  /** Another one comes first: of a lower order, or that fails less. */
+  /** Another one comes first: of a lower order; that fails less; that it is not overtaken by. */
   | 'order'
+  | 'errors'
+  | 'outrun'
 
 /** Tenants that are looked at for one answer. */
 export const MOST_STANDING = 1_000

@@ -5,9 +5,9 @@
 
 import { SluiceError } from '../../core/errors.ts'
 import { bad, checkMembers, checkNames, text, whole } from '../../core/fields.ts'
-import { ABILITIES, type Ability } from '../../core/job.ts'
+import { ABILITIES, type Ability, type JobKind } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
-import type { RouteCandidate, RouteOut, RouteTrace } from '../../core/ports/operations.ts'
+import type { RouteCandidate, RouteOut, RouteStep, RouteTrace } from '../../core/ports/operations.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
@@ -32,20 +32,22 @@ export function explainRoutes(deps: GatewayDeps): readonly Route[] {
     checkNames(value, NAMES)
     checkMembers(value, CHECKS)
     const model = value['model']
-    if (typeof model !== 'string' || deps.models.resolve(model) === null)
-      throw noModel(String(model ?? ''), () => deps.models.list())
+    const served = typeof model === 'string' ? deps.models.resolve(model) : null
+    if (typeof model !== 'string' || served === null) throw noModel(String(model ?? ''), () => deps.models.list())
     const tenant = value['tenant'] === undefined || value['tenant'] === null ? null : tenantId(value['tenant'])
     const [tags, can] = [textsOf('tags', value['tags']), textsOf('can', value['can'])]
     for (const one of can) oneOf('can', one, ABILITIES)
+    const usual = served.kinds.length === 1 ? served.kinds[0] : 'chat'
+    const kind = oneOf('kind', value['kind'] ?? usual, ['chat', 'embedding'])
     const trace = await deps.operations.explain({
       model,
-      kind: oneOf('kind', value['kind'] ?? 'chat', ['chat', 'embedding']),
+      kind,
       promptTokens: (value['prompt_tokens'] as number | null | undefined) ?? PROMPT_TOKENS,
       maxOutputTokens: (value['max_output_tokens'] as number | null | undefined) ?? null,
       ...(tags.length + can.length > 0 && { needs: { tags, can: can as readonly Ability[] } }),
       draw: (value['draw'] as string | null | undefined) ?? deps.ids.name('draw', 8),
     })
-    return answerOf(tenant, model, trace)
+    return answerOf(tenant, model, kind, trace)
   }
 
   /** Of a job as it is: what it needs, how long it is, where it has failed. */
@@ -54,16 +56,17 @@ export function explainRoutes(deps: GatewayDeps): readonly Route[] {
     if (job === null) throw new SluiceError('job_not_found')
     const { id, tenant, model, kind, promptTokens, maxOutputTokens = null, needs } = job
     const asked = { model, kind, promptTokens, maxOutputTokens, ...(needs !== undefined && { needs }) }
-    return answerOf(tenant, model, await deps.operations.explain({ ...asked, draw: id, job: id }))
+    return answerOf(tenant, model, kind, await deps.operations.explain({ ...asked, draw: id, job: id }))
   }
 
-  function answerOf(tenant: string | null, model: string, trace: RouteTrace) {
+  function answerOf(tenant: string | null, model: string, kind: JobKind, trace: RouteTrace) {
     const refusal = tenant === null ? null : refusalOf(tenant, model)
     return json(200, {
       object: 'route_trace',
+      kind,
       refused: refusal && { code: refusal.code, message: refusal.message },
       own_key: tenant === null ? null : deps.ownKeys.covers(tenant, model),
-      ...traceView(trace),
+      ...traceView(trace, kind),
     })
   }
   const refusalOf = (tenant: string, model: string): SluiceError | null =>
@@ -84,23 +87,24 @@ function textsOf(name: string, value: unknown): readonly string[] {
   throw bad(name, `"${name}" must be at most ${MOST_TAGS} texts.`)
 }
 
-const traceView = ({ promptTokens, outputTokens, deployment, steps }: RouteTrace): JsonRecord => ({
+const traceView = ({ promptTokens, outputTokens, deployment, steps }: RouteTrace, kind: JobKind): JsonRecord => ({
   prompt_tokens: promptTokens,
   output_tokens: Math.round(outputTokens),
   deployment,
-  steps: steps.map(({ model, policy, unit, cachedAt, chosen, awaits, deployments }) => ({
-    model,
-    policy,
-    unit,
-    cached_at: cachedAt,
-    chosen,
-    awaits: awaits === undefined ? null : { deployment: awaits.deployment, in_ms: Math.ceil(awaits.inMs) },
-    deployments: deployments.map(candidateView),
+  steps: steps.map((step) => ({
+    model: step.model,
+    policy: step.policy,
+    unit: step.unit,
+    cached_at: step.cachedAt,
+    chosen: step.chosen,
+    awaits:
+      step.awaits === undefined ? null : { deployment: step.awaits.deployment, in_ms: Math.ceil(step.awaits.inMs) },
+    deployments: step.deployments.map((one) => candidateView(one, step, kind)),
   })),
 })
 
 /** For people. */
-const OUT_WORDS: Readonly<Record<RouteOut, string>> = {
+const OUT_WORDS: Readonly<Record<Exclude<RouteOut, 'kind' | 'order' | 'errors' | 'outrun'>, string>> = {
   tags: 'lacks a tag that is asked for',
   abilities: 'can not do what is asked for',
   context: 'the prompt is too long for it',
@@ -110,15 +114,60 @@ const OUT_WORDS: Readonly<Record<RouteOut, string>> = {
   slots: 'all its calls are taken',
   quota: 'its requests or tokens a minute are used up',
   failed_here: 'the job has failed there',
-  order: 'another one comes first',
 }
 
-const candidateView = (one: RouteCandidate): JsonRecord => ({
+function whyOf({ out, order }: RouteCandidate, step: RouteStep, kind: JobKind): string | null {
+  const open = step.deployments.find((one) => one.out === null)
+  const first = step.chosen ?? step.awaits?.deployment ?? open?.deployment ?? 'another one'
+  if (out === null) return null
+  if (out === 'kind') return `is not for ${kind}`
+  if (out === 'order') return `order ${order}: ${first} comes first`
+  if (out === 'errors') return `errs more: ${first} comes first`
+  if (out === 'outrun') return `was overtaken again and again: ${first} comes first`
+  return OUT_WORDS[out]
+}
+
+/** Of one that may be called: what speaks against it all the same, and why the policy took another one. */
+function noteOf({ despite, behind }: RouteCandidate, step: RouteStep): string | null {
+  const lacks =
+    despite === 'context'
+      ? 'longer than its context window; no other fits'
+      : despite === 'abilities'
+        ? 'can not do what is asked for; nor can another'
+        : null
+  const notes = [lacks, behind ? behindWords(behind, step) : null].filter((one) => one !== null)
+  return notes.length === 0 ? null : notes.join('; ')
+}
+
+function behindWords(behind: NonNullable<RouteCandidate['behind']>, { unit, chosen }: RouteStep): string {
+  const ms = (amount: number): string =>
+    amount < 1 ? 'slower by less than 1 ms' : `slower by ${Math.round(amount)} ms`
+  switch (behind.by) {
+    case 'wait':
+      return ms(behind.amount)
+    case 'score':
+      if (unit === 'ms') return ms(behind.amount)
+      return unit === 'turn' ? 'was asked later' : `dearer by $${Number((behind.amount / 1e9).toPrecision(2))}`
+    case 'cache':
+      return `${chosen} had this beginning last`
+    case 'untried':
+      return `nothing is known of ${chosen}: it is tried`
+    case 'unknown':
+      return unit === 'nano_dollars' ? 'its price is not known' : 'nothing is known of it'
+    case 'busier':
+      return 'has more to do'
+    case 'draw':
+      return 'lost the draw'
+  }
+}
+
+const candidateView = (one: RouteCandidate, step: RouteStep, kind: JobKind): JsonRecord => ({
   deployment: one.deployment,
   order: one.order,
   active: one.active,
   out: one.out,
-  why: one.out && OUT_WORDS[one.out],
+  why: whyOf(one, step, kind),
+  note: noteOf(one, step),
   score: rounded(one.score),
   expected_ms: rounded(one.expectedMs),
   ttft_ms: rounded(one.ttftMs),

@@ -12,6 +12,6 @@ export const fastest: Policy = {
   unit: 'ms',
   followsCache: true,
   awaits: false,
-  score: ttft,
+  score: (one, ask) => (one.speed.ttftMs === null ? Infinity : ttft(one, ask)),
   pick: (candidates, ask) => least(candidates, ask, ttft),
 }

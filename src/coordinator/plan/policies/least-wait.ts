@@ -6,6 +6,6 @@ export const leastWait: Policy = {
   unit: 'ms',
   followsCache: true,
   awaits: true,
-  score: expectedMs,
+  score: (one, ask) => (ask.bestUnitMs === 0 ? Infinity : expectedMs(one, ask)),
   pick: (candidates, ask) => least(candidates, ask, expectedMs),
 }

@@ -20,12 +20,13 @@ export interface Ask {
 
 export interface Policy {
   readonly name: PolicyName
-  /** What a score is; lower is better. */
+  /** What a score is; lower is better. Of weights each gets its share. */
   readonly unit: 'ms' | 'nano_dollars' | 'weight' | 'turn'
   /** May a job go where the beginning of its prompt is in the cache, though another one would be chosen? */
   readonly followsCache: boolean
   /** Is a full one waited for, where an answer of it is expected sooner than of those with room? */
   readonly awaits: boolean
+  /** For people. Infinity: nobody knows. */
   score(one: DeploymentState, ask: Ask): number
   /** `candidates`: at least two, of the same `order`; only read. */
   pick(candidates: readonly DeploymentState[], ask: Ask): DeploymentState

@@ -9,7 +9,7 @@ export const weighted: Policy = {
   unit: 'weight',
   followsCache: false,
   awaits: false,
-  score: (one) => -weightOf(one),
+  score: weightOf,
   pick(candidates, ask) {
     let total = 0
     for (const one of candidates) total += weightOf(one)
