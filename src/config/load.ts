@@ -15,6 +15,7 @@ import { settingsOfOthers } from './models.ts'
 import { OTEL_ENDPOINT, OTEL_HEADERS, otelEnvironment } from './otel.ts'
 import { describeIssue, dotted, type Problem } from './problems.ts'
 import { readRegularFile } from './regular-file.ts'
+import { sameDeployments, sameKeys } from './same-keys.ts'
 import { type Config, type Settings, schema } from './schema.ts'
 import { weaknessOf } from './secret-file.ts'
 import { isServiceLink } from './service-links.ts'
@@ -137,7 +138,12 @@ export function loadConfig(sources: Sources = {}): Loaded {
     : []
   const problems = [
     ...contradictions,
-    ...(result.success ? (sources.withoutSecrets ? [] : missing) : result.error.issues.flatMap(describeIssue)),
+    ...(result.success
+      ? [
+          ...(sources.withoutSecrets ? [] : missing),
+          ...result.data.models.flatMap((m, i) => sameKeys(m, ['models', String(i)])),
+        ]
+      : result.error.issues.flatMap(describeIssue)),
   ]
   if (!result.success || problems.length > 0) {
     const place = (problem: Problem): number => text?.offset(problem.path) ?? 0
@@ -149,9 +155,11 @@ export function loadConfig(sources: Sources = {}): Loaded {
           : `${lines.length} settings are not valid:\n${lines.map((line) => `  ${line}`).join('\n')}`,
     })
   }
-  const unused = [...unusedSettings(raw['models']), ...idleLimits(result.data)].map((each) =>
-    describe(each, originOf, text),
-  )
+  const unused = [
+    ...unusedSettings(raw['models']),
+    ...idleLimits(result.data),
+    ...sameDeployments(result.data.models),
+  ].map((each) => describe(each, originOf, text))
   const hints = hasOwnModels ? [] : hintsOf(env)
   const warnings = [...linkNote(links), ...unknownNames(env), ...hints, ...unused]
   if (otel.note !== null && result.data.telemetry.otlp.endpoint === null) warnings.push(otel.note)

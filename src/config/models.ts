@@ -75,7 +75,7 @@ const common = {
     .prefault([])
     .describe(
       'More keys of the same provider, by reference: each is a deployment of its own, with limits of its own, called ' +
-        '`NAME#2` and so on.',
+        '`NAME#2` and so on. The same key twice is refused.',
     ),
   limits: z
     .strictObject({
