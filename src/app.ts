@@ -3,6 +3,7 @@
  * providers. The only file that knows every role; each is wired in app/.
  */
 
+import { carryOf } from './app/carry.ts'
 import { NO_CHECKS, startChecks } from './app/checks.ts'
 import { vocabulary } from './app/data.ts'
 import { openEngine } from './app/engine.ts'
@@ -123,7 +124,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   })
   const worker = config.role === 'gateway' ? NO_WORKER : startWorker(settings, engine, { catalogue, ownKeys }, runtime)
   const checks = config.role === 'gateway' ? NO_CHECKS : startChecks(engine.work, runtime)
-  const served = { catalogue, engine, worker, checks }
+  const served = { catalogue, engine, worker, checks, carry: carryOf(engine.tenants, log) }
   const following = followDeployments(settings, { tenants: engine.tenants, parts: served, log })
   followStored(settings, engine, following.look)
   following.look()

@@ -28,6 +28,7 @@ it('a deployment of the store that can not be made here is left out alone, and n
     engine: { configure() {} },
     worker: { isUsing: () => false },
     checks: { follow() {} },
+    carry: async () => {},
   } as never
   const records = [
     record('good', { provider: 'demo' }),

@@ -9,10 +9,12 @@ import type { PlanModel } from '../core/ports/coordinator.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Provider } from '../core/ports/provider.ts'
 import type { TenantRecord } from '../core/ports/tenants.ts'
+import { renamed } from '../core/renamed.ts'
 import type { Catalogue, ModelRoute } from '../routing/catalogue.ts'
 import { type GatherGauge, gatherGauge } from '../routing/gather.ts'
 import type { WorkerPool } from '../worker/pool.ts'
 import { addedModel, mustKnowFallbacks, type WithAdded, withAdded } from './added.ts'
+import type { Carry } from './carry.ts'
 import { changedSettings, isSame } from './changed-settings.ts'
 import type { EngineChecker } from './checks.ts'
 import { limitsOf } from './limits.ts'
@@ -67,6 +69,7 @@ export interface ServedBy {
   readonly engine: Pick<Engine, 'configure' | 'jobs'>
   readonly worker: Pick<WorkerPool, 'isUsing'>
   readonly checks: Pick<EngineChecker, 'follow'>
+  readonly carry: Carry
 }
 
 /** The settings in force, those that may change included, and the providers made of them. */
@@ -216,12 +219,13 @@ export class Settings {
     return next
   }
 
-  async #put(file: Config, { catalogue, engine, worker, checks }: ServedBy): Promise<Reloaded> {
+  async #put(file: Config, { catalogue, engine, worker, checks, carry }: ServedBy): Promise<Reloaded> {
     const all = await this.#withAdded(file)
     const next = all.config
     const adapters = await loadAdapters(next)
     const before = { config: this.config, providers: this.providers }
     const providers = createProviders(next, adapters, this.#deps, this.providers)
+    await this.#carry(providers, carry)
     const kept = new Set(providers.map(({ provider }) => provider))
     this.#retired.push(...this.providers.map(({ provider }) => provider).filter((provider) => !kept.has(provider)))
     this.#file = file
@@ -243,6 +247,17 @@ export class Settings {
       tenants: [...this.#tenants.keys()],
       changed: changedSettings(before, this),
       needsRestart: restartSettings(this.#started, next),
+    }
+  }
+
+  /** Before any call goes by a new name: one that is drained must not be called in between. */
+  async #carry(providers: readonly NamedProvider[], carry: Carry): Promise<void> {
+    try {
+      await carry(renamed(this.providers, providers))
+    } catch (error) {
+      for (const { provider } of providers)
+        if (!this.providers.some((one) => one.provider === provider)) provider.close()
+      throw error
     }
   }
 
@@ -286,6 +301,7 @@ const planned = ({ name, policy, fallbacks, deployments }: ModelRoute): PlanMode
     price: each.price,
     hedge: each.hedge ?? null,
     revision: each.revision,
+    ...(each.identity !== undefined && { identity: each.identity }),
     ownKeyAt: each.ownKeyAt,
   })),
 })

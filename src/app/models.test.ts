@@ -19,7 +19,7 @@ const deps = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemCloc
 function configOf(models: readonly object[], more: object = {}, key = 'a-key'): Config {
   const file = join(dir, 'sluice.yaml')
   writeFileSync(file, JSON.stringify({ models, ...more }))
-  return loadConfig({ file, env: { KEY: key } }).config
+  return loadConfig({ file, env: { KEY: key, PATH: 'a-path' } }).config
 }
 const open = async (config: Config, before: readonly NamedProvider[] = []): Promise<readonly NamedProvider[]> =>
   createProviders(config, await loadAdapters(config), deps, before)
@@ -130,4 +130,22 @@ it('names are those of the deployments, and routes show no settings of providers
 it('loads the adapters of the providers that are used, and of no others', async () => {
   expect([...(await loadAdapters(configOf([CHAT, CHAT]))).keys()]).toEqual(['openai-compatible'])
   expect([...(await loadAdapters(configOf([{ name: 'd', provider: 'demo' }]))).keys()]).toEqual(['demo'])
+})
+
+it('what a deployment is made of does not hang on its name, its limits, or the value of its key', async () => {
+  const of = async (entry: object, key = 'a-key') => (await open(configOf([entry], {}, key)))[0]
+  const one = await of({ ...CHAT, model: 'm' })
+  for (const same of [
+    { deployment: 'renamed' },
+    { name: 'other' },
+    { limits: { requests_per_minute: 3 } },
+    { base_url: 'http://127.0.0.1:1/v2' },
+  ])
+    expect((await of({ ...CHAT, model: 'm', ...same })).identity, JSON.stringify(same)).toBe(one.identity)
+  expect((await of({ ...CHAT, model: 'm' }, 'another-key')).identity).toBe(one.identity)
+  const renamed = await of({ ...CHAT, model: 'm', deployment: 'renamed' })
+  expect(renamed.name).not.toBe(one.name)
+  expect(renamed.madeOf).toBe(one.madeOf)
+  for (const other of [{ model: 'other' }, { base_url: 'http://127.0.0.1:2/v1' }, { api_key: { env: 'PATH' } }])
+    expect((await of({ ...CHAT, model: 'm', ...other })).identity, JSON.stringify(other)).not.toBe(one.identity)
 })

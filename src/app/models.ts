@@ -24,6 +24,8 @@ export interface NamedProvider {
   readonly provider: Provider
   /** Digest of everything the provider was made of: two with the same digest are interchangeable. */
   readonly madeOf: string
+  /** What its provider counts by, whatever it is called: kind, address, key and model. It has no secret in it. */
+  readonly identity: string
 }
 
 /** Of each provider in use, by its name. */
@@ -68,12 +70,12 @@ export function createProviders(
   try {
     return models.map(({ model }, i) => {
       const name = names[i]
-      const madeOf = digestOf([name, ownSettings(model), filesOf(model), proxy, http.maxAnswerBytes])
+      const madeOf = digestOf([ownSettings(model), filesOf(model), proxy, http.maxAnswerBytes])
       const same = before.find((each) => each.name === name && each.madeOf === madeOf)
       if (same !== undefined) return { ...same, model }
       const provider = adapters.get(model.provider)!(name, model, all)
       made.push(provider)
-      return { name, model, provider, madeOf }
+      return { name, model, provider, madeOf, identity: identityOf(model) }
     })
   } catch (error) {
     for (const provider of made) provider.close()
@@ -167,6 +169,14 @@ function ownSettings(model: ModelConfig): readonly unknown[] {
   return [model.provider, ...Object.keys(shape).map((name) => settings[camelCase(name)])]
 }
 
+/** By the key's reference: it may be rotated. */
+function identityOf(model: ModelConfig): string {
+  const kind = kindOf(model.provider)
+  const key = 'apiKey' in model && model.apiKey !== null ? [`${model.apiKey}`] : (kind.identity?.(model) ?? [])
+  const at = originOf(model) ?? kind.place(model)
+  return hash('sha256', JSON.stringify([model.provider, at, upstreamOf(model) ?? model.name, key]))
+}
+
 export const sellerOf = (model: ModelConfig): Seller => kindOf(model.provider).seller(model)
 
 export const upstreamOf = (model: ModelConfig): string | null => ('model' in model ? model.model : null)
@@ -223,9 +233,10 @@ export function toRoutes(
     policy: members.find(({ model }) => model.policy !== null)?.model.policy ?? config.routing.policy,
     fallbacks: members.find(({ model }) => namesAny(model.fallbacks))?.model.fallbacks ?? members[0].model.fallbacks,
     deployments: members.map(
-      ({ name, model, provider, madeOf }): Deployment => ({
+      ({ name, model, provider, madeOf, identity }): Deployment => ({
         name,
         revision: madeOf,
+        identity,
         ownKeyAt: ownKeyAt(model),
         provider,
         kinds: model.kinds,

@@ -131,6 +131,24 @@ describe('a reload', () => {
     expect((await server.post('/v1/jobs', request('added', 'demo: tokens=1'))).status).toBe(202)
   })
 
+  it('a deployment that is drained stays so when another one beside it changes its automatic name', async () => {
+    const at = 'base_url: "http://127.0.0.1:1/v1"'
+    const entry = (model: string) => `  - { name: d, provider: openai-compatible, ${at}, model: ${model} }\n`
+    const server = await start(`models:\n${entry('one')}`)
+    const drained = async (): Promise<unknown> => {
+      const { data } = (await server.get('/admin/deployments')) as { data: ReadonlyArray<Record<string, unknown>> }
+      return Object.fromEntries(data.map(({ deployment, drained }) => [deployment, drained]))
+    }
+    await server.post(`/admin/deployments/${encodeURIComponent('d@127.0.0.1:1')}/drain`, {})
+    server.write(`models:\n${entry('one')}${entry('two')}`)
+    await server.hangUp()
+    expect(await drained()).toEqual({ 'd@127.0.0.1:1/one': true, 'd@127.0.0.1:1/two': false })
+    await server.post(`/admin/deployments/${encodeURIComponent('d@127.0.0.1:1/one')}/resume`, {})
+    server.write(`models:\n${entry('one')}`)
+    await server.hangUp()
+    expect(await drained()).toEqual({ 'd@127.0.0.1:1': false })
+  })
+
   it('jobs in line for a model that is gone wait for it, which is told, over a restart too', async () => {
     const both = `models:\n${demo('a', ', limits: { concurrent: 1 }')}${demo('b')}`
     let server = await start(both)

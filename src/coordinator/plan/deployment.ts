@@ -30,7 +30,8 @@ class AwaitedBy {
 }
 
 export class DeploymentState {
-  readonly name: string
+  /** A reload may give it another one. */
+  name: string
   /** Null: it is no longer configured, but some of its calls still run. */
   settings: PlanDeployment | null = null
   /** Calls now. */

@@ -294,6 +294,52 @@ it('a deployment keeps its health over a reload, unless its revision is another'
   expect(plan.nextAt()).toBe(Infinity)
 })
 
+describe('a deployment that is renamed, and made of the same', () => {
+  const made = (name: string, more: Partial<PlanDeployment> = {}) =>
+    deployment(name, { revision: 'r', identity: 'i', ...more })
+
+  it('keeps what it has used of its quota, and what calls that still run use', () => {
+    const limited = { requestsPerMinute: 2 }
+    const { plan, ask, take, release } = setUp(model('chat', made('a', limited)))
+    take('1')
+    release('1', null)
+    take('2')
+    plan.configure([model('chat', made('b', limited))])
+    expect(ask('3')).toEqual({ scope: 'model' })
+    release('2', null)
+    expect(ask('3')).toEqual({ scope: 'model' })
+    expect(plan.status(0).map(({ deployment }) => deployment)).toEqual(['b'])
+  })
+
+  it('keeps its calls, and its health', () => {
+    const { plan, ask, take, release } = setUp(model('chat', made('a', { concurrent: 1 })))
+    take('1')
+    plan.configure([model('chat', made('b', { concurrent: 1 }))])
+    expect(ask('2')).toEqual({ scope: 'model' })
+    release('1', failure('provider_rate_limited', 9_000))
+    plan.configure([model('chat', made('c', { concurrent: 1 }))])
+    expect(ask('2')).toEqual({ scope: 'model' })
+    expect(plan.nextAt()).toBe(9_000)
+  })
+
+  it('is another one where it is made of something else', () => {
+    const { plan, take } = setUp(model('chat', made('a', { requestsPerMinute: 1 })))
+    take('1')
+    plan.configure([model('chat', made('b', { requestsPerMinute: 1, identity: 'other' }))])
+    expect(take('2')).toBe('b')
+  })
+
+  it('is not lost where a call ends of one that had its name before', () => {
+    const { plan, take, release } = setUp(model('chat', made('x', { identity: 'x' })))
+    take('old')
+    plan.configure([model('chat', made('a'))])
+    plan.configure([model('chat', made('x'))])
+    take('new')
+    release('old', null)
+    expect(plan.status(0).map(({ deployment, active }) => [deployment, active])).toEqual([['x', 1]])
+  })
+})
+
 it('jobs of a model that is gone wait, and run when it is back', () => {
   const { plan, ask, take } = setUp(model('chat', deployment('a')))
   plan.configure([])

@@ -22,6 +22,7 @@ import { ModelIndex } from '../../core/model-index.ts'
 import type { FailedAt, PlanModel, Refused, ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { DeploymentStatus, RouteTrace } from '../../core/ports/operations.ts'
 import type { Claim, Quota as ToldQuota } from '../../core/ports/work.ts'
+import { renamed } from '../../core/renamed.ts'
 import { OutputLengths } from '../limits/output-lengths.ts'
 import type { HeadroomRefusal, Notes } from '../scheduler/port.ts'
 import { Timers } from '../scheduler/timers.ts'
@@ -125,11 +126,11 @@ export class Plan {
   }
 
   /**
-   * A deployment of the same name keeps its count of calls, what it has used of its quota and, unless its revision has
-   * changed, what is known of it.
+   * A deployment of the same name, or that has only been renamed, keeps its count of calls, what it has used of its
+   * quota and, unless its revision has changed, what is known of it.
    */
   configure(models: readonly PlanModel[]): void {
-    const before = this.#states
+    const before = this.#renamed(models)
     this.#states = new Map()
     const routes = models.map((model): Route => {
       const states = model.deployments.map((settings) => {
@@ -150,6 +151,20 @@ export class Plan {
     this.#index = new ModelIndex(routes)
     this.#models = routes.length
     this.#roomCame = true
+  }
+
+  /** What is known now, by the names that it has in `models`. */
+  #renamed(models: readonly PlanModel[]): Map<string, DeploymentState> {
+    const inForce = [...this.#states.values()].flatMap(({ settings }) => settings ?? [])
+    const after = models.flatMap(({ deployments }) => deployments)
+    const states = new Map(this.#states)
+    for (const [from, to] of renamed(inForce, after)) {
+      const state = states.get(from)!
+      states.delete(from)
+      states.set(to, state)
+      state.name = to
+    }
+    return states
   }
 
   #make(name: string): DeploymentState {
@@ -365,7 +380,9 @@ export class Plan {
     if (!state.health.isWell) state.health.ends(state.upstreamName(model), notes.job.id)
     if (state.active-- >= (state.settings?.concurrent ?? Infinity) || state.quota.isAwaited) this.#roomCame = true
     state.quota.isAwaited = false
-    if (state.active === 0 && state.settings === null) this.#states.delete(state.name)
+    if (state.active > 0 || state.settings !== null) return
+    // Its name may be another one's by now
+    if (this.#states.get(state.name) === state) this.#states.delete(state.name)
   }
 
   /** Of a call whose process died, and with it what it held. */

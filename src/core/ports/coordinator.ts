@@ -264,7 +264,7 @@ export interface Fallbacks {
 export const NO_FALLBACKS: Fallbacks = { general: [], contextWindow: [], contentPolicy: [] }
 
 export interface PlanDeployment {
-  /** The same name is the same deployment, over reloads too. */
+  /** The same name is the same deployment, over reloads too; and another one that is made of the same: `identity`. */
   readonly name: string
   readonly kinds: readonly JobKind[]
   /** The upstream's name of the model; null = the name the client asked for. */
@@ -290,6 +290,8 @@ export interface PlanDeployment {
   readonly hedge?: Hedging | null
   /** Changes when something else answers under this name: its health is then reset. */
   readonly revision: string
+  /** What it is made of: see core/renamed.ts. Absent: nobody knows. */
+  readonly identity?: string
   /** What takes the same key of a tenant's own has the same one; null or absent: it takes none. */
   readonly ownKeyAt?: string | null
 }
