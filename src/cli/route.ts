@@ -1,6 +1,7 @@
 /** `sluice route`: where a request would go, by the running server. */
 
 import { ABILITIES } from '../core/job.ts'
+import type { RecordGroup } from '../core/live.ts'
 import { ADMIN_OPTIONS, adminClient } from './client.ts'
 import { type Args, EXIT, type Group, type Output, UsageError, wholeNumber } from './command.ts'
 import { listOf, SHOWN } from './switches.ts'
@@ -63,6 +64,14 @@ export const command: Group = {
       takesSettings: SHOWN,
       run: explain,
     },
+    job: {
+      usage: 'route job ID',
+      about: 'Shows where a job was tried, how it ended, and of one that has not: where it would go now.',
+      options: ADMIN_OPTIONS,
+      operand: { name: 'job id', listedBy: 'jobs list' },
+      takesSettings: SHOWN,
+      run: ofJob,
+    },
   },
 }
 
@@ -87,6 +96,23 @@ async function explain(args: Args, out: Output): Promise<number> {
   const trace = (await (await adminClient(args).call('POST', '/admin/route/explain', { body })).json()) as Trace
   if (args.has('json')) out.print(JSON.stringify(trace))
   else for (const line of explained(trace)) out.print(line)
+  return EXIT.ok
+}
+
+async function ofJob(args: Args, out: Output): Promise<number> {
+  const path = `/admin/jobs/${encodeURIComponent(args.positionals[0])}`
+  const client = adminClient(args)
+  const { data } = (await (await client.call('GET', `${path}/records`)).json()) as { data: readonly RecordGroup[] }
+  const attempts = data.filter(({ type }) => type === 'attempt')
+  const end = data.find(({ type }) => type === 'end')
+  const trace = end === undefined ? ((await (await client.call('GET', `${path}/route`)).json()) as Trace) : null
+  if (args.has('json')) {
+    out.print(JSON.stringify({ attempts, end: end ?? null, route: trace }))
+    return EXIT.ok
+  }
+  for (const line of columns(attempts.map(({ attempt, note }) => [`attempt ${attempt}`, note]))) out.print(line)
+  if (end !== undefined) out.print(`Ended: ${end.note}.`)
+  if (trace !== null) for (const line of explained(trace)) out.print(line)
   return EXIT.ok
 }
 

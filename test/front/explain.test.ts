@@ -19,6 +19,8 @@ beforeAll(async () => {
         { ...demo, name: 'emb', deployment: 'vectors', kinds: ['embedding'] },
         { ...demo, name: 'short', deployment: 'near', context_tokens: 1_000 },
         { ...demo, name: 'short', deployment: 'far', context_tokens: 1_000, order: 1 },
+        { name: 'halved', deployment: 'gone', provider: 'openai-compatible', base_url: 'http://127.0.0.1:1/v1' },
+        { ...demo, name: 'halved', deployment: 'there', order: 1 },
         { ...demo, name: 'drawn', deployment: 'heavy', policy: 'weighted', weight: 3 },
         { ...demo, name: 'drawn', deployment: 'light', policy: 'weighted', weight: 0 },
       ],
@@ -99,7 +101,7 @@ async function printed(...args: string[]): Promise<string> {
   process.env = { ...before, SLUICE_ADMIN_URL: `http://127.0.0.1:${app.adminPort}`, SLUICE_ADMIN_KEY: ADMIN_KEY }
   try {
     const print = (line: string): void => void out.push(line)
-    await run(['route', 'explain', ...args], { print, write: print, note: print })
+    await run(['route', ...args], { print, write: print, note: print })
   } finally {
     process.env = before
   }
@@ -107,33 +109,41 @@ async function printed(...args: string[]): Promise<string> {
 }
 
 it('the command prints it', async () => {
-  expect(await printed('chat', '--tokens', '2000')).toMatch(
+  expect(await printed('explain', 'chat', '--tokens', '2000')).toMatch(
     /-> +first .*\n +second .*order 1: first comes first[\s\S]*It would go to first \(2000 tokens/,
   )
 })
 
+it('the command tells where a job was tried, and how it ended', async () => {
+  const body = JSON.stringify({ request: { model: 'halved', messages: [{ role: 'user', content: 'Hi' }] } })
+  const key = { authorization: `Bearer ${app.key}` }
+  const { id } = JSON.parse((await send(app.port, request('POST', '/v1/jobs', key, body))).body)
+  const told = 'attempt 1  first, gone\nattempt 2  again, nothing was shown, there\nEnded: done.'
+  await expect.poll(() => printed('job', id)).toBe(told)
+})
+
 it('takes the only kind of a model, and tells of another kind that none is for it', async () => {
-  expect(await printed('emb')).toMatch(/-> +vectors[\s\S]*It would go to vectors/)
-  const chat = await printed('emb', '--kind', 'chat')
+  expect(await printed('explain', 'emb')).toMatch(/-> +vectors[\s\S]*It would go to vectors/)
+  const chat = await printed('explain', 'emb', '--kind', 'chat')
   expect(chat).toMatch(/ vectors .*is not for chat\nIt would be refused: no deployment of it is for chat\.$/)
 })
 
 it('says that a prompt is longer than every context window', async () => {
-  const long = await printed('short', '--tokens', '4000')
+  const long = await printed('explain', 'short', '--tokens', '4000')
   expect(long).toMatch(/-> +near .*longer than its context window; no other fits\n/)
   expect(long).toMatch(/It would go to near[\s\S]*longer than any context window there; it is sent all the same/)
-  expect(await printed('short', '--tokens', '10')).not.toContain('longer than')
+  expect(await printed('explain', 'short', '--tokens', '10')).not.toContain('longer than')
 })
 
 it('tells a weight as it is, and that the draw was lost', async () => {
-  const drawn = await printed('drawn')
+  const drawn = await printed('explain', 'drawn')
   expect(drawn).toContain('score: weight, a draw in proportion to it')
   expect(drawn).toMatch(/-> +heavy +0 +0 +3 /)
   expect(drawn).toMatch(/ light .*lost the draw/)
 })
 
 it('names the words of --needs when another is given', async () => {
-  expect(await printed('chat', '--needs', 'images')).toContain(
+  expect(await printed('explain', 'chat', '--needs', 'images')).toContain(
     '--needs takes tools, vision, json_schema, continue, not "images".',
   )
 })
