@@ -46,7 +46,7 @@ function secretOf(config: IntakeConfig, engine: Engine, { ids }: Pick<Runtime, '
 export async function openIntakes(config: IntakeConfig, engine: Engine, runtime: Runtime): Promise<Intakes> {
   const ofBroker = poolsOf(config)
   if (ofBroker.size === 0 || config.role === 'worker') return none(engine)
-  const opened = await Promise.all([...ofBroker].map(([kind, pools]) => openOne(kind, pools, config, runtime)))
+  const opened = await openAll([...ofBroker].map(([kind, pools]) => openOne(kind, pools, config, runtime)))
   const byPool = new Map(
     opened.flatMap((intake) => (ofBroker.get(intake.name as Broker) ?? []).map(({ name }) => [name, intake] as const)),
   )
@@ -110,6 +110,16 @@ function poolsOf({ pools }: IntakeConfig): ReadonlyMap<Broker, Pools> {
   for (const pool of pools)
     if (pool.intake !== 'direct') found.set(pool.intake, [...(found.get(pool.intake) ?? []), pool])
   return found
+}
+
+/** All, or none: where one can't be, the others are closed again. */
+async function openAll(opening: readonly Promise<Intake>[]): Promise<readonly Intake[]> {
+  const ended = await Promise.allSettled(opening)
+  const opened = ended.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  const failed = ended.find((one) => one.status === 'rejected')
+  if (failed === undefined) return opened
+  await Promise.allSettled(opened.map((intake) => intake.close()))
+  throw failed.reason
 }
 
 async function openOne(

@@ -57,10 +57,17 @@ export async function kafkaEvents(
   const address = kafkaAddress(settings)
   const topic = eventsTopicOf(settings.prefix)
   const wanted = { creates: settings.createTopics, replicas: settings.replicas }
+  let isStopped = false
+  let cancel = (): void => {}
+  let told = ''
   const ensure = (): void => {
-    ensureTopics(kafka, address, [{ name: topic, partitions: settings.partitions }], wanted, clock).catch(
-      () => void clock.after(RETRY_MS, ensure),
-    )
+    ensureTopics(kafka, address, [{ name: topic, partitions: settings.partitions }], wanted, clock).catch((error) => {
+      if (isStopped) return
+      const reason = reasonOf(error)
+      if (reason !== told) log.warn({ topic, reason }, 'the topic of events is not there: what happens waits for it')
+      told = reason
+      cancel = clock.after(RETRY_MS, ensure)
+    })
   }
   ensure()
   return new Events({
@@ -72,6 +79,10 @@ export async function kafkaEvents(
     jitter: () => ids.jitter(),
     maxWaitingBytes: MAX_WAITING_BYTES,
     maxBatchBytes: MAX_BATCH_BYTES,
+    onStop: () => {
+      isStopped = true
+      cancel()
+    },
     onTurn: (error, dropped) =>
       error === null
         ? log.info({ topic, dropped }, 'events reach Kafka again')

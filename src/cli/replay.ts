@@ -1,4 +1,5 @@
 /** `sluice replay`: what came to a pool through Kafka in some time, once more, to another model for comparison. */
+import { createHash } from 'node:crypto'
 import { readReplay } from '../app/replay.ts'
 import { loadConfig } from '../config/load.ts'
 import { sleep, systemClock } from '../core/clock.ts'
@@ -178,9 +179,13 @@ function jobOf({ id, request, metadata, isEmbedding }: Replayed, model: string |
     // It is to be answered anew
     cache: 'no-store',
     metadata: { ...labels, replay, replay_of: id },
-    idempotency_key: `replay/${replay}/${id}`.slice(0, 255),
+    idempotency_key: keyOf(`replay/${replay}/${id}`),
   }
 }
+
+/** A key of at most 255 characters; the end of a longer one is a hash of it all. */
+export const keyOf = (whole: string): string =>
+  whole.length <= 255 ? whole : whole.slice(0, 191) + createHash('sha256').update(whole).digest('hex')
 
 interface Answer {
   readonly object: 'job' | 'error'

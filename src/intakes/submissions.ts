@@ -84,9 +84,11 @@ export function publishing(deps: PublishingDeps): Submissions {
     const known = idempotencyKey === undefined ? null : jobs.byKey(draft.tenant, idempotencyKey)
     const turn = Promise.allSettled([known, before])
     looking.set(order, turn)
-    await turn
+    const [found] = await turn
     if (looking.get(order) === turn) looking.delete(order)
-    return (await known) === null ? publish(intake, draft, id) : (await inner.submit([draft]))[0]
+    if (found.status === 'rejected') throw found.reason
+    // In the same turn: nothing of the order comes in between
+    return found.value === null ? publish(intake, draft, id) : (await inner.submit([draft]))[0]
   }
 
   return {

@@ -83,6 +83,7 @@ describe.skipIf(NO_KAFKA)('events of jobs in Kafka', () => {
     await ensureTopics(kafka, address, [{ name: 'few', partitions: 1 }], { creates: true, replicas: 1 }, clock)
     const turns: unknown[] = []
     const feed = new Events({
+      onStop: () => {},
       kafka,
       address,
       clock,

@@ -20,6 +20,7 @@ export interface EventsOptions extends Omit<SenderOptions, 'onCut'> {
   readonly maxBatchBytes: number
   /** Why the brokers take none; null: they do again. Told when it changes. */
   readonly onTurn: (error: unknown, dropped: number) => void
+  readonly onStop: () => void
 }
 
 interface Waiting {
@@ -140,6 +141,7 @@ export class Events implements NumberSource {
   /** Sends what waits, by then at the latest. Safe to repeat. */
   async stop(withinMs: number): Promise<void> {
     this.#isClosed = true
+    this.#options.onStop()
     if (this.#isSending)
       await new Promise<void>((done) => {
         this.#onIdle = done
