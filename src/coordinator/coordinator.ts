@@ -220,11 +220,11 @@ class PureCoordinator implements Coordinator {
       const notes = this.#scheduler.notes(id)
       // Of a repeat nothing is lost
       if (notes === null || deployment === FROM_CACHE) continue
-      const calls = [{ deployment, model, tokens: outputTokens, ...(isHedge && { hedge: isHedge }) }]
-      for (const { tokens, model: as, ...where } of beside === undefined
+      const calls = [{ isBeside: false, deployment, model, tokens: outputTokens, ...(isHedge && { hedge: isHedge }) }]
+      for (const { isBeside, tokens, model: as, ...where } of beside === undefined
         ? calls
-        : [...calls, { deployment: beside, model, tokens: 0, hedge: true } as const]) {
-        this.#spending.died(notes, where, as, tokens, now)
+        : [...calls, { isBeside: true, deployment: beside, model, tokens: 0, hedge: true } as const]) {
+        this.#spending.died(notes, where, as, tokens, now, isBeside)
         if (where.deployment !== null) this.#plan.spend(where.deployment, notes.job.promptTokens, tokens, now)
       }
     }

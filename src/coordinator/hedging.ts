@@ -79,7 +79,7 @@ export class Hedging {
   #end(notes: Notes, { hold }: SecondCall, claim: Claim, lost: Planned, ending: Ending, now: number): void {
     notes.second = null
     this.#plan.release(lost, cameTo(ending), now)
-    this.#spending.settleCall(notes, claim, hold, ending, now)
+    this.#spending.settleCall(notes, claim, hold, ending, now, true)
   }
 
   /** What a restart found of it. */

@@ -223,7 +223,7 @@ export class Spending {
   settle(notes: Notes, ended: Ending, now: number): void {
     const { hold } = notes
     notes.hold = null
-    this.settleCall(notes, notes.claim!, hold, ended, now)
+    this.settleCall(notes, notes.claim!, hold, ended, now, false)
   }
 
   /** What a second call of a running job may cost; 'lacking': there is no room for it. Null: nothing limits it. */
@@ -245,7 +245,7 @@ export class Spending {
   }
 
   /** One of its calls is over, for which this was held. */
-  settleCall(notes: Notes, claim: Claim, hold: Hold | null, ended: Ending, now: number): void {
+  settleCall(notes: Notes, claim: Claim, hold: Hold | null, ended: Ending, now: number, isBeside: boolean): void {
     const { attempt } = notes
     const { deployment, source, isHedge } = claim
     const isRepeat = source !== undefined
@@ -260,7 +260,7 @@ export class Spending {
     }
     if (usage === undefined) return
     const where = isRepeat ? { deployment: null, source } : { deployment, ...(isHedge && { hedge: isHedge }) }
-    this.#record(notes.job, attempt, where, end, usage, cost)
+    this.#record(notes.job, attempt, where, end, usage, cost, isBeside)
   }
 
   /** Its worker's process died, and with it what it held. */
@@ -270,13 +270,14 @@ export class Spending {
     model: string | undefined,
     outputTokens: number,
     now: number,
+    isBeside: boolean,
   ): void {
     const job = asClaimed(notes.job, model === undefined ? {} : { model })
     const usage = seenOf(job, outputTokens)
     const cost = guessOf(job, usage)
     this.#limits.spend(job, amountsUsed(job, 'lost', usage, cost), now)
     this.#tellTrips()
-    this.#record(notes.job, notes.attempt, where, 'lost', usage, cost)
+    this.#record(notes.job, notes.attempt, where, 'lost', usage, cost, isBeside)
   }
 
   #tellTrips(): void {
@@ -299,9 +300,10 @@ export class Spending {
     end: AttemptEnd,
     usage: Usage,
     { nanoDollars, priceVersion }: Cost,
+    isBeside: boolean,
   ): void {
     const record = { job: id, attempt, tenant, keyId, user, run, kind, model, ...where, end, usage }
-    this.#results.change({ type: 'used', id, record: { ...record, nanoDollars, priceVersion } })
+    this.#results.change({ type: 'used', id, record: { ...record, nanoDollars, priceVersion }, isBeside })
   }
 }
 

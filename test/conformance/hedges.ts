@@ -135,6 +135,8 @@ export const hedgeCases: readonly Case[] = [
           expect.stringMatching(/^hedge 1 b lost 10\+[01] /),
         ]),
       )
+      const lost = { type: 'attempt-ended', attempt: 1, deployment: 'b', code: 'worker_lost' }
+      await eventually(async () => expect(opened.facts.filter(({ type }) => type === lost.type)).toMatchObject([lost]))
     },
   },
   {

@@ -185,7 +185,13 @@ export type Change =
       readonly deployment: string | null
     }
   /** What a call of an attempt came to, once for each; before the `returned` or `ended` of its job, in its commit. */
-  | { readonly type: 'used'; readonly id: JobId; readonly record: UsageRecord }
+  | {
+      readonly type: 'used'
+      readonly id: JobId
+      readonly record: UsageRecord
+      /** Of the attempt's other call: the attempt itself is told with the record of the one that it came to. */
+      readonly isBeside: boolean
+    }
 
 export type EndState = JobState & ('done' | 'failed' | 'canceled' | 'expired')
 

@@ -106,7 +106,7 @@ export class Dispatch {
     for (const change of coordinator.changes()) {
       if (change.type === 'accepted') continue // stored by its submit, which has the request
       const live = all.get(change.id)
-      if (change.type === 'used') this.#book(live, change.record)
+      if (change.type === 'used') this.#book(live, change)
       if (live === undefined || live.isEnding) continue
       switch (change.type) {
         case 'canceling':
@@ -130,12 +130,12 @@ export class Dispatch {
     for (const notice of coordinator.notices()) this.#tell(notice)
   }
 
-  #book(live: LiveJob | undefined, record: UsageRecord): void {
+  #book(live: LiveJob | undefined, { record, isBeside }: Extract<Change, { type: 'used' }>): void {
     this.#parts.bookings.add(record, live?.isUnbooked === true ? live.log.order : null)
     if (live === undefined) return
     live.isUnbooked = false
     live.spent.add(record)
-    if (record.end === 'lost' && !record.hedge) this.#tellLost(live, record)
+    if (record.end === 'lost' && !isBeside) this.#tellLost(live, record)
   }
 
   /** Once it is booked. */

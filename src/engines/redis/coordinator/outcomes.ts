@@ -24,10 +24,10 @@ export function absorb(term: Term, split = true): void {
   const mayBeSplit = split && !changes.some(({ type }) => type === 'used')
   for (const change of changes) {
     if (change.type === 'used') {
-      const { record } = change
+      const { record, isBeside } = change
       const job = held.get(change.id)
       job?.spent.add(record)
-      if (job !== undefined && record.end === 'lost' && !record.hedge) {
+      if (job !== undefined && record.end === 'lost' && !isBeside) {
         const fact = lostFact(job.about(), record)
         journal.draft.afterwards(() => term.emit(fact))
       }
