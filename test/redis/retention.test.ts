@@ -171,6 +171,48 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     expect(await step()).toEqual([0, 0, 0])
   })
 
+  it('the request of a job that was submitted again, with the same id, stays for the newer try', async () => {
+    const { names, commands, scripts } = ground
+    const [again, lost] = [systemIds().job(1), systemIds().job(2)]
+    // Nobody takes them
+    await host.stop()
+    const submit = (ids: readonly JobId[]): Promise<unknown> => {
+      const requests = ids.flatMap((id) => [id, 'a request'])
+      return scripts.run('submit', [1_000, 'a command', 0, requests.length, ...requests])
+    }
+    await submit([again, lost])
+    const [[first]] = await commands.client.xrange(names.sent(), '-', '+')
+    await submit([again])
+    const left = async (until: string): Promise<readonly unknown[]> => {
+      const isMore = await scripts.run('submit-left', [until, 150])
+      const kept = await Promise.all([again, lost].map((id) => commands.client.exists(names.body(id))))
+      return [isMore, ...kept, await commands.client.xlen(names.sent())]
+    }
+    expect(await left(first)).toEqual([0, 1, 0, 1])
+    expect(await left('+')).toEqual([0, 0, 0, 0])
+  })
+
+  it('where more was submitted since than a step looks at, requests are looked at once more, later', async () => {
+    const { names, commands, scripts } = ground
+    const [again, lost, other] = [systemIds().job(1), systemIds().job(2), systemIds().job(3)]
+    const { client } = commands
+    await client.mset([again, lost].flatMap((id) => [names.body(id), 'a request']))
+    await client.xadd(names.sent(), '1-1', 'i', `${again} ${lost}`)
+    const many = Array.from({ length: 2_000 }, () => other).join(' ')
+    for (let n = 1; n <= 20; n++) await client.xadd(names.sent(), `2-${n}`, 'i', many)
+    await client.xadd(names.sent(), '3-1', 'i', again)
+    const isThere = (ids: readonly JobId[]): Promise<number> => client.exists(ids.map((id) => names.body(id)))
+    expect(await scripts.run('submit-left', ['1-1', 150])).toBe(0)
+    expect(await isThere([again, lost])).toBe(2)
+    // Behind all others, so that these don't wait for it
+    const entries = await client.xrange(names.sent(), '-', '+')
+    expect(entries.length).toBe(22)
+    expect(entries.at(-1)![1]).toEqual(['i', `${again} ${lost}`])
+    while ((await scripts.run('submit-left', ['+', 150])) === 1);
+    expect(await isThere([again, lost])).toBe(0)
+    expect(await client.xlen(names.sent())).toBe(0)
+  })
+
   it('what keeps requests from being swept keeps nothing else', async () => {
     const id = await run('acme', 10)
     await ground.commands.client.set(ground.names.sent(), 'of another program')
