@@ -6,8 +6,8 @@
 -- A submit may be of as many as submit.lua notes in one entry.
 local ENTRIES = 50
 local AN_ENTRY = 2000
--- Ids of younger submits that a step looks through, a few ms; where there are more, what it would remove waits.
-local YOUNGER = 20000
+-- Ids of younger submits that a step looks through; where there are more, what it would remove waits.
+local YOUNGER = 10000
 
 local most = tonumber(ARGV[2])
 local looked, ids = {}, {}
