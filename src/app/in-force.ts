@@ -252,8 +252,10 @@ export class Settings {
 
   /** Before any call goes by a new name: one that is drained must not be called in between. */
   async #carry(providers: readonly NamedProvider[], carry: Carry): Promise<void> {
+    const pairs = renamed(this.providers, providers)
+    if (pairs.size === 0) return
     try {
-      await carry(renamed(this.providers, providers))
+      await carry(pairs)
     } catch (error) {
       for (const { provider } of providers)
         if (!this.providers.some((one) => one.provider === provider)) provider.close()

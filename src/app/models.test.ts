@@ -135,17 +135,18 @@ it('loads the adapters of the providers that are used, and of no others', async 
 it('what a deployment is made of does not hang on its name, its limits, or the value of its key', async () => {
   const of = async (entry: object, key = 'a-key') => (await open(configOf([entry], {}, key)))[0]
   const one = await of({ ...CHAT, model: 'm' })
-  for (const same of [
-    { deployment: 'renamed' },
-    { name: 'other' },
-    { limits: { requests_per_minute: 3 } },
-    { base_url: 'http://127.0.0.1:1/v2' },
-  ])
+  for (const same of [{ deployment: 'renamed' }, { name: 'other' }, { limits: { requests_per_minute: 3 } }])
     expect((await of({ ...CHAT, model: 'm', ...same })).identity, JSON.stringify(same)).toBe(one.identity)
   expect((await of({ ...CHAT, model: 'm' }, 'another-key')).identity).toBe(one.identity)
   const renamed = await of({ ...CHAT, model: 'm', deployment: 'renamed' })
   expect(renamed.name).not.toBe(one.name)
   expect(renamed.madeOf).toBe(one.madeOf)
-  for (const other of [{ model: 'other' }, { base_url: 'http://127.0.0.1:2/v1' }, { api_key: { env: 'PATH' } }])
+  for (const other of [
+    { model: 'other' },
+    { base_url: 'http://127.0.0.1:2/v1' },
+    // Of another team, with the same key: each is drained by itself
+    { base_url: 'http://127.0.0.1:1/v2' },
+    { api_key: { env: 'PATH' } },
+  ])
     expect((await of({ ...CHAT, model: 'm', ...other })).identity, JSON.stringify(other)).not.toBe(one.identity)
 })

@@ -171,10 +171,8 @@ function ownSettings(model: ModelConfig): readonly unknown[] {
 
 /** By the key's reference: it may be rotated. */
 function identityOf(model: ModelConfig): string {
-  const kind = kindOf(model.provider)
-  const key = 'apiKey' in model && model.apiKey !== null ? [`${model.apiKey}`] : (kind.identity?.(model) ?? [])
-  const at = originOf(model) ?? kind.place(model)
-  return hash('sha256', JSON.stringify([model.provider, at, upstreamOf(model) ?? model.name, key]))
+  const { place, identity } = kindOf(model.provider)
+  return digestOf([model.provider, place(model), identity?.(model) ?? [], upstreamOf(model) ?? model.name])
 }
 
 export const sellerOf = (model: ModelConfig): Seller => kindOf(model.provider).seller(model)

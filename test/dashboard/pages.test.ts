@@ -44,6 +44,8 @@ suite('signs in by a link that works once, and sends the first request, which tu
   await page.keyboard.press('p')
   await page.locator('h1', { hasText: 'Playground' }).waitFor()
   await page.goBack()
+  // It has such a field and button, too
+  await page.locator('h1', { hasText: 'Playground' }).waitFor({ state: 'detached' })
   await page.getByLabel('Your request').fill('Tell me of rivers. demo: tokens=40 delay=10')
   await page.getByRole('button', { name: /^Send/ }).click()
   await page.getByText('Sluice is up.').waitFor({ state: 'detached' })

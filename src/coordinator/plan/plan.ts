@@ -163,6 +163,8 @@ export class Plan {
       states.delete(from)
       states.set(to, state)
       state.name = to
+      // What was used is stored by name
+      state.quota.isChanged = true
     }
     return states
   }
