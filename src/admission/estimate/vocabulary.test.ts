@@ -7,7 +7,7 @@ import { HOSTILE, KINDS, randomNumbers } from './testing/kinds.ts'
 import { tokensIn, vocabulary, vocabularyFile } from './testing/vocabulary.ts'
 
 const { countTokens } = reference()
-/** It has a token, which the reference has in its data and never finds: it looks it up as a text, decoded without it. */
+/** It is one token: in the reference's data, too, which never finds it, as it looks for a text without it. */
 const BYTE_ORDER_MARK = '\ufeff'
 
 it('the file is what `npm run data` makes of the package', () => {
