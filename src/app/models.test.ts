@@ -132,6 +132,13 @@ it('loads the adapters of the providers that are used, and of no others', async 
   expect([...(await loadAdapters(configOf([{ name: 'd', provider: 'demo' }]))).keys()]).toEqual(['demo'])
 })
 
+it('what it is made of is known anew where its provider is kept', async () => {
+  const before = await open(configOf([{ ...CHAT, deployment: 'd' }]))
+  const [kept] = await open(configOf([{ ...CHAT, deployment: 'd', name: 'other' }]), before)
+  expect(kept.provider).toBe(before[0].provider)
+  expect(kept.identity).not.toBe(before[0].identity)
+})
+
 it('what a deployment is made of does not hang on its name, its limits, or the value of its key', async () => {
   const of = async (entry: object, key = 'a-key') => (await open(configOf([entry], {}, key)))[0]
   const one = await of({ ...CHAT, model: 'm' })

@@ -72,7 +72,7 @@ export function createProviders(
       const name = names[i]
       const madeOf = digestOf([ownSettings(model), filesOf(model), proxy, http.maxAnswerBytes])
       const same = before.find((each) => each.name === name && each.madeOf === madeOf)
-      if (same !== undefined) return { ...same, model }
+      if (same !== undefined) return { ...same, model, identity: identityOf(model) }
       const provider = adapters.get(model.provider)!(name, model, all)
       made.push(provider)
       return { name, model, provider, madeOf, identity: identityOf(model) }
