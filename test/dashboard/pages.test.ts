@@ -40,15 +40,13 @@ suite('signs in by a link that works once, and sends the first request, which tu
   expect(await request.inputValue()).toBe(`${before}x`)
   await page.keyboard.press('Escape')
   expect(await hint.isVisible()).toBe(true)
-  await page.keyboard.press('g')
-  await page.keyboard.press('p')
-  await page.locator('h1', { hasText: 'Playground' }).waitFor()
-  await page.goBack()
-  // It has such a field and button, too
-  await page.locator('h1', { hasText: 'Playground' }).waitFor({ state: 'detached' })
   await page.getByLabel('Your request').fill('Tell me of rivers. demo: tokens=40 delay=10')
   await page.getByRole('button', { name: /^Send/ }).click()
   await page.getByText('Sluice is up.').waitFor({ state: 'detached' })
+  // Last: the playground sends a request of its own
+  await page.keyboard.press('g')
+  await page.keyboard.press('p')
+  await page.locator('h1', { hasText: 'Playground' }).waitFor()
 })
 
 suite('cuts its connection: the answer goes on, comes whole on return, nothing lost and nothing twice', async () => {
