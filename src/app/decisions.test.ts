@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
 import { systemClock, Wheel } from '../core/clock.ts'
 import { systemIds } from '../core/ids.ts'
 import { type DecisionSettings, decisionSettings, openDecisions } from './decisions.ts'
@@ -11,12 +12,14 @@ import { type ServedBy, Settings } from './in-force.ts'
 const dir = mkdtempSync(join(tmpdir(), 'sluice-decisions-'))
 afterAll(() => rmSync(dir, { recursive: true }))
 
+const runtime = () => ({ clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock) })
+
 /** As a thread gets them. */
 async function settingsOf(flags: Record<string, string>, yaml = ''): Promise<DecisionSettings> {
   const file = join(dir, 'sluice.yaml')
   writeFileSync(file, `log: { level: info }\n${yaml}`)
   const { config } = loadConfig({ env: {}, file, flags })
-  const settings = await Settings.open(config, { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock) })
+  const settings = await Settings.open(config, runtime())
   settings.close()
   return structuredClone(decisionSettings(settings)())
 }
@@ -162,47 +165,36 @@ it('limits that are damaged are left out', async () => {
   expect((decisions.settings() as DecisionSettings).limits).toEqual(limits)
 })
 
+function load(yaml: string): Config {
+  const file = join(dir, 'sluice.yaml')
+  writeFileSync(file, yaml)
+  return loadConfig({ env: {}, file }).config
+}
+/** What a reload is put in force with, where nothing else is looked at. */
+const PARTS = {
+  catalogue: { replace: () => {} },
+  engine: { configure: () => {} },
+  worker: { isUsing: () => false },
+  checks: { follow: () => {} },
+} as unknown as ServedBy
+
 it('limits are the same object until they change, whatever else is reloaded', async () => {
-  const load = (yaml: string) => {
-    const file = join(dir, 'sluice.yaml')
-    writeFileSync(file, yaml)
-    return loadConfig({ env: {}, file }).config
-  }
-  const runtime = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock) }
-  const settings = await Settings.open(load(`port: 4100\n${LIMITS}`), runtime)
-  const parts = {
-    catalogue: { replace: () => {} },
-    engine: { configure: () => {} },
-    worker: { isUsing: () => false },
-    checks: { follow: () => {} },
-  } as unknown as ServedBy
+  const settings = await Settings.open(load(`port: 4100\n${LIMITS}`), runtime())
   const decided = decisionSettings(settings)
   const before = decided().limits
-  await settings.reload(load(`queue: { max_queued_jobs: 5 }\n${LIMITS}`), parts)
+  await settings.reload(load(`queue: { max_queued_jobs: 5 }\n${LIMITS}`), PARTS)
   expect(decided().queue.maxQueuedJobs).toBe(5)
   expect(decided().limits).toBe(before)
-  const { needsRestart } = await settings.reload(load(LIMITS.replace('concurrent: 4', 'concurrent: 5')), parts)
+  const { needsRestart } = await settings.reload(load(LIMITS.replace('concurrent: 4', 'concurrent: 5')), PARTS)
   expect(decided().limits.eachTenant!.all!.concurrent).toBe(5)
   expect(needsRestart).toEqual([])
   settings.close()
 })
 
 it('what needs a restart is told by what the process started with, not by the file before', async () => {
-  const load = (port: number) => {
-    const file = join(dir, 'sluice.yaml')
-    writeFileSync(file, `port: ${port}\n`)
-    return loadConfig({ env: {}, file }).config
-  }
-  const runtime = { clock: systemClock, ids: systemIds(), wheel: new Wheel(systemClock) }
-  const settings = await Settings.open(load(4100), runtime)
-  const parts = {
-    catalogue: { replace: () => {} },
-    engine: { configure: () => {} },
-    worker: { isUsing: () => false },
-    checks: { follow: () => {} },
-  } as unknown as ServedBy
+  const settings = await Settings.open(load('port: 4100\n'), runtime())
   const told = async (port: number) => {
-    const { changed, needsRestart } = await settings.reload(load(port), parts)
+    const { changed, needsRestart } = await settings.reload(load(`port: ${port}\n`), PARTS)
     return [changed.includes('port'), needsRestart.includes('port')]
   }
   expect(await told(4200)).toEqual([true, true])
