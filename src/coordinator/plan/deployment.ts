@@ -34,6 +34,8 @@ export class DeploymentState {
   name: string
   /** Null: it is no longer configured, but some of its calls still run. */
   settings: PlanDeployment | null = null
+  /** Once: what its calls are made to is known. */
+  wasConfigured = false
   /** Calls now. */
   active = 0
   /** Units of work of those calls (speed.ts). */
@@ -65,6 +67,7 @@ export class DeploymentState {
       this.quota.forgetRatio()
     }
     this.settings = settings
+    this.wasConfigured = true
     this.quota.change(settings.requestsPerMinute, settings.tokensPerMinute)
   }
 

@@ -329,6 +329,16 @@ describe('a deployment that is renamed, and made of the same', () => {
     expect(take('2')).toBe('b')
   })
 
+  it('keeps the calls that another coordinator began under its new name', () => {
+    const { plan, ask } = setUp(model('chat', made('a', { concurrent: 1 })))
+    const notes: Planned = { job: job('adopted'), failedAt: [], call: null }
+    plan.adopt(notes, { deployment: 'b', reservation: null }, 0)
+    plan.configure([model('chat', made('b', { concurrent: 1 }))])
+    expect(ask('1')).toEqual({ scope: 'model' })
+    plan.release(notes, USED, 0)
+    expect(ask('1')).toBeNull()
+  })
+
   it('is not lost where a call ends of one that had its name before', () => {
     const { plan, take, release } = setUp(model('chat', made('x', { identity: 'x' })))
     take('old')

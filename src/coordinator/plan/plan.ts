@@ -159,7 +159,9 @@ export class Plan {
     const after = models.flatMap(({ deployments }) => deployments)
     const states = new Map(this.#states)
     for (const [from, to] of renamed(inForce, after)) {
-      const state = states.get(from)!
+      const [state, there] = [states.get(from)!, states.get(to)]
+      // A coordinator that knew the new name already has begun calls there: they are not lost for what has ended
+      if (there !== undefined && !there.wasConfigured) continue
       states.delete(from)
       states.set(to, state)
       state.name = to
