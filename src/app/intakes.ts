@@ -113,7 +113,7 @@ function poolsOf({ pools }: IntakeConfig): ReadonlyMap<Broker, Pools> {
 }
 
 /** All, or none: where one can't be, the others are closed again. */
-async function openAll(opening: readonly Promise<Intake>[]): Promise<readonly Intake[]> {
+export async function openAll(opening: readonly Promise<Intake>[]): Promise<readonly Intake[]> {
   const ended = await Promise.allSettled(opening)
   const opened = ended.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
   const failed = ended.find((one) => one.status === 'rejected')
