@@ -14,7 +14,13 @@ export interface FormCase {
   readonly read: (events: Bytes) => readonly Told[]
 }
 
-const JOB: Rendering = { id: 'job_01ARZ3NDEKTSV4RRFFQ69G5FAV', kind: 'chat', dialect: 'chat' }
+const JOB: Rendering = {
+  id: 'job_01ARZ3NDEKTSV4RRFFQ69G5FAV',
+  kind: 'chat',
+  dialect: 'chat',
+  model: 'demo',
+  acceptedAtMs: 1_750_000_000_000,
+}
 const [chat] = DIALECTS.spoken
 
 export const FORMS: readonly FormCase[] = [

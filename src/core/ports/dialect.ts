@@ -27,7 +27,7 @@ export interface Rendered<S> {
 }
 
 /** What of a job its rendering may depend on. */
-export type Rendering = Pick<Job, 'id' | 'kind' | 'dialect' | 'shownAs'>
+export type Rendering = Pick<Job, 'id' | 'kind' | 'dialect' | 'shownAs' | 'model' | 'acceptedAtMs'>
 
 /** How a stream's events are written to an HTTP response. */
 export interface StreamWire {

@@ -1,0 +1,224 @@
+/**
+ * An answer as a sequence of blocks, for APIs that number the parts of an answer: a stretch of reasoning, of text, of a
+ * refusal, or one tool call. One block is open at a time, and one that has ended gets nothing more. Pure: the state is
+ * a value, and the same records give the same events. Only the first choice counts: these APIs have one.
+ */
+import { chunkOf, parseDocument } from '../core/document.ts'
+import { SluiceError } from '../core/errors.ts'
+import { choiceIndex, indexOf, isObject, type Json, type JsonObject } from '../core/fold.ts'
+import { type Bytes, kindOf, payloadOf, toText } from '../core/record.ts'
+
+export type BlockKind = 'reasoning' | 'text' | 'refusal' | 'call'
+
+export interface Block {
+  readonly kind: BlockKind
+  /** Among all blocks of the log, withdrawn ones too, from 0. */
+  readonly index: number
+  /** What it holds so far; of a call, its input as JSON (of a `custom` one, as text). */
+  readonly text: string
+  /** Of a call. */
+  readonly id: string
+  readonly name: string
+  readonly isCustom: boolean
+}
+
+export interface BlockEvent {
+  /** `begin`: without any text yet. `add`: `text` was added. `end`: it is whole. */
+  readonly type: 'begin' | 'add' | 'end'
+  readonly block: Block
+  /** Of `add`. */
+  readonly text: string
+}
+
+/** A tool call that was seen. */
+interface Call {
+  readonly key: number
+  readonly id: string
+  readonly index: number | null
+  readonly name: string
+  readonly isCustom: boolean
+  readonly hasInput: boolean
+  /** Its block has begun; where it isn't open, it has ended. */
+  readonly hasBegun: boolean
+}
+
+/** A piece of a call, linked to the one before, as lists that grow by copying are not linear. */
+interface Held {
+  /** A call's `key`. */
+  readonly call: number
+  readonly text: string
+  readonly before: Held | null
+}
+
+/** After some of an answer's records. */
+export interface Blocks {
+  readonly open: Block | null
+  /** The call that the open block is. */
+  readonly openCall: number
+  /** Blocks begun so far. */
+  readonly count: number
+  readonly calls: readonly Call[]
+  /** Pieces of calls that came while another call was unfinished. */
+  readonly held: Held | null
+  /** The upstream's `finish_reason`; null: it told none yet. */
+  readonly finish: string | null
+}
+
+export const NO_BLOCKS: Blocks = { open: null, openCall: -1, count: 0, calls: [], held: null, finish: null }
+
+/** More tool calls than an answer has, and few enough to look through. */
+const MAX_CALLS = 1_024
+
+/** The next record. Appends to `events`. Throws provider_garbage for more tool calls than any answer has. */
+export function addRecord(blocks: Blocks, record: Bytes, events: BlockEvent[]): Blocks {
+  const kind = kindOf(record)
+  if (kind !== 'chunk' && kind !== 'document') return blocks
+  const chunk: unknown = kind === 'document' ? chunkOf(parseDocument(payloadOf(record))) : JSON.parse(toText(record))
+  if (!isObject(chunk) || !Array.isArray(chunk['choices'])) return blocks
+  let state = blocks
+  for (const [position, choice] of chunk['choices'].entries())
+    if (isObject(choice) && choiceIndex(choice, position, chunk['choices'].length) === 0)
+      state = addChoice(state, choice, events)
+  return state
+}
+
+/** No more records come: what is open ends. */
+export function endBlocks(blocks: Blocks, events: BlockEvent[]): Blocks {
+  let state = blocks
+  for (const { call, text } of byCall(blocks)) state = addPiece(state, 'call', text, call, events)
+  return { ...close(state, events), held: null }
+}
+
+/** What was shown is void; what comes now are other blocks. The open one is not ended. */
+export const withdrawn = ({ count }: Blocks): Blocks => ({ ...NO_BLOCKS, count })
+
+function addChoice(blocks: Blocks, choice: JsonObject, events: BlockEvent[]): Blocks {
+  const { delta, message, finish_reason: finish } = choice
+  const said = isObject(delta) ? delta : isObject(message) ? message : {}
+  let state = addText(blocks, 'reasoning', reasoningIn(said), events)
+  const { content, refusal, tool_calls: calls } = said
+  if (typeof content === 'string') state = addText(state, 'text', content, events)
+  else if (Array.isArray(content)) for (const part of content) state = addPart(state, part, events)
+  if (typeof refusal === 'string') state = addText(state, 'refusal', refusal, events)
+  if (Array.isArray(calls)) for (const item of calls) if (isObject(item)) state = addCall(state, item, events)
+  return typeof finish === 'string' && finish !== '' ? { ...state, finish } : state
+}
+
+/** Some upstreams say it twice, in two members. */
+function reasoningIn({ reasoning_content: content, reasoning }: JsonObject): string {
+  if (typeof content === 'string' && content !== '') return content
+  return typeof reasoning === 'string' ? reasoning : ''
+}
+
+/** Parts of a `content` that is a list: texts, and thought (Mistral). */
+function addPart(blocks: Blocks, part: Json, events: BlockEvent[]): Blocks {
+  if (!isObject(part)) return blocks
+  if (part['type'] === 'thinking') return addText(blocks, 'reasoning', textOf(part['thinking']), events)
+  return part['type'] === 'text' ? addText(blocks, 'text', textOf(part['text']), events) : blocks
+}
+
+function textOf(value: Json | undefined): string {
+  if (typeof value === 'string') return value
+  if (!Array.isArray(value)) return ''
+  return value.map((part) => (isObject(part) && typeof part['text'] === 'string' ? part['text'] : '')).join('')
+}
+
+const addText = (blocks: Blocks, kind: BlockKind, text: string, events: BlockEvent[]): Blocks =>
+  text === '' ? blocks : addPiece(blocks, kind, text, -1, events)
+
+function addPiece(blocks: Blocks, kind: BlockKind, text: string, call: number, events: BlockEvent[]): Blocks {
+  const { open } = blocks
+  const goesOn = open !== null && open.kind === kind && blocks.openCall === call
+  const state = goesOn ? blocks : begin(close(blocks, events), kind, call, events)
+  if (text === '') return state
+  const block: Block = { ...state.open!, text: state.open!.text + text }
+  events.push({ type: 'add', block, text })
+  return { ...state, open: block }
+}
+
+function begin(blocks: Blocks, kind: BlockKind, call: number, events: BlockEvent[]): Blocks {
+  const known = blocks.calls[call]
+  const { id = '', name = '', isCustom = false } = known ?? {}
+  const block: Block = { kind, index: blocks.count, text: '', id, name, isCustom }
+  events.push({ type: 'begin', block, text: '' })
+  const calls = known === undefined ? blocks.calls : blocks.calls.toSpliced(call, 1, { ...known, hasBegun: true })
+  return { ...blocks, calls, open: block, openCall: call, count: blocks.count + 1 }
+}
+
+function close(blocks: Blocks, events: BlockEvent[]): Blocks {
+  if (blocks.open === null) return blocks
+  events.push({ type: 'end', block: blocks.open, text: '' })
+  return { ...blocks, open: null, openCall: -1 }
+}
+
+// ---------------------------------------------------------------- tool calls
+
+function addCall(blocks: Blocks, item: JsonObject, events: BlockEvent[]): Blocks {
+  const isCustom = isObject(item['custom'])
+  const called = isObject(item['function']) ? item['function'] : isObject(item['custom']) ? item['custom'] : {}
+  const name = typeof called['name'] === 'string' ? called['name'] : ''
+  const input = called[isCustom ? 'input' : 'arguments']
+  const text = typeof input === 'string' ? input : isObject(input) ? JSON.stringify(input) : ''
+  const id = typeof item['id'] === 'string' || typeof item['id'] === 'number' ? String(item['id']) : ''
+  const index = indexOf(item['index'])
+  const known = callOf(blocks.calls, id, index, name)
+  if (known === undefined && blocks.calls.length >= MAX_CALLS)
+    throw new SluiceError('provider_garbage', { message: `An answer has more than ${MAX_CALLS} tool calls.` })
+  const call: Call = {
+    key: known?.key ?? blocks.calls.length,
+    id: known?.id || id,
+    index: known?.index ?? index,
+    name: known?.name || name,
+    isCustom: isCustom || known?.isCustom === true,
+    hasInput: known?.hasInput === true || text !== '',
+    hasBegun: known?.hasBegun === true,
+  }
+  const isSame = known !== undefined && known.id === call.id && known.name === call.name
+  const calls = isSame && known.hasInput === call.hasInput ? blocks.calls : blocks.calls.toSpliced(call.key, 1, call)
+  const state = calls === blocks.calls ? blocks : { ...blocks, calls }
+  if (state.openCall === call.key) return addPiece(state, 'call', text, call.key, events)
+  if (call.hasBegun) return afterItsEnd(state, text)
+  // A block begins with its name; and one is open at a time
+  const mustWait = call.name === '' || state.held !== null || (state.open?.kind === 'call' && !isWhole(state.open))
+  if (!mustWait) return addPiece(state, 'call', text, call.key, events)
+  return { ...state, held: { call: call.key, text, before: state.held } }
+}
+
+/** Throws provider_garbage for what would have to be added to a block that was told as whole. */
+function afterItsEnd(blocks: Blocks, text: string): Blocks {
+  if (text.trim() === '') return blocks
+  throw new SluiceError('provider_garbage', { message: 'A tool call went on after its input was whole.' })
+}
+
+/** As core/fold.ts has it: by its id, then by its index, else the last one; another name is another call. */
+function callOf(calls: readonly Call[], id: string, index: number | null, name: string): Call | undefined {
+  const byId = id === '' ? undefined : calls.find((call) => call.id === id)
+  if (byId !== undefined) return byId
+  const call = index === null ? calls.at(-1) : calls.findLast((one) => one.index === index)
+  if (call === undefined || (id !== '' && call.id !== '')) return undefined
+  return name !== '' && call.hasInput && call.name !== name ? undefined : call
+}
+
+function isWhole({ isCustom, text }: Block): boolean {
+  if (isCustom) return true
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Joined, in the order in which the calls came. Without a name there is nothing to call. */
+function byCall({ held, calls }: Blocks): ReadonlyArray<{ readonly call: number; readonly text: string }> {
+  const texts = new Map<number, string[]>()
+  for (let piece = held; piece !== null; piece = piece.before) {
+    const known = texts.get(piece.call)
+    if (known === undefined) texts.set(piece.call, [piece.text])
+    else known.push(piece.text)
+  }
+  return [...texts]
+    .filter(([call]) => calls[call].name !== '')
+    .sort(([a], [b]) => a - b)
+    .map(([call, all]) => ({ call, text: all.reverse().join('') }))
+}
