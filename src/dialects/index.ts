@@ -1,8 +1,14 @@
 /** All dialects. A new one is a folder of its own, and a line here. */
-import type { Dialects } from '../core/ports/dialect.ts'
+import type { Dialects, StreamForm } from '../core/ports/dialect.ts'
 import { chat } from './chat/chat.ts'
 import { embeddings } from './embeddings/embeddings.ts'
 import { nativeEvents } from './native/stream.ts'
 import { socketFrames } from './socket/frames.ts'
+import { uiStream } from './ui/stream.ts'
 
-export const DIALECTS: Dialects = { spoken: [chat, embeddings], events: nativeEvents, frames: socketFrames }
+export const DIALECTS: Dialects = {
+  spoken: [chat, embeddings],
+  read: [uiStream as StreamForm],
+  events: nativeEvents,
+  frames: socketFrames,
+}

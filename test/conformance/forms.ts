@@ -28,6 +28,7 @@ export const FORMS: readonly FormCase[] = [
   { name: 'chat with usage', form: chat.stream!, job: { ...JOB, shownAs: { include_usage: true } }, read: readSse },
   { name: 'native', form: DIALECTS.events, job: JOB, read: readSse },
   { name: 'socket', form: DIALECTS.frames, job: JOB, read: readFrames },
+  { name: 'ui', form: DIALECTS.read[0], job: JOB, read: readSse },
   { name: 'numbered', form: numbered, job: { ...JOB, dialect: 'numbered' }, read: readSse },
   { name: 'numbered, without resets', form: numberedOnce, job: { ...JOB, dialect: 'numbered' }, read: readSse },
 ]

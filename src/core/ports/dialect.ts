@@ -33,6 +33,8 @@ export type Rendering = Pick<Job, 'id' | 'kind' | 'dialect' | 'shownAs' | 'model
 export interface StreamWire {
   /** content-type */
   readonly type: string
+  /** Of the response, beside those of every stream. */
+  readonly headers?: Readonly<Record<string, string>>
   /** Written into a long silence, between events. '': nothing. */
   readonly heartbeat: Bytes
   /** Before the text of a comment that is a part of the event after it. '': there are none. */
@@ -155,6 +157,8 @@ export interface Dialect<S = unknown> {
 /** Those that the server speaks. */
 export interface Dialects {
   readonly spoken: readonly Dialect[]
+  /** Forms of a job's events that no request comes in. */
+  readonly read: readonly StreamForm[]
   /** The form of a job's events, unless another is requested. */
   readonly events: StreamForm
   /** What a WebSocket carries. */

@@ -11,7 +11,8 @@ import { bytes, empty, type Headers } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 
 /** Of every stream. */
-export const streamHeaders = ({ type }: StreamWire): Headers => ({
+export const streamHeaders = ({ type, headers }: StreamWire): Headers => ({
+  ...headers,
   'content-type': type,
   'cache-control': 'no-cache, no-transform',
   'x-accel-buffering': 'no',

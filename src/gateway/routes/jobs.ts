@@ -30,7 +30,7 @@ const LIST_KEYS = 2
 
 export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answers: Answers): readonly Route[] {
   const { options, delivery, dialects } = deps
-  const forms = [dialects.events, ...dialects.spoken.flatMap(({ stream }) => stream ?? [])]
+  const forms = [dialects.events, ...dialects.read, ...dialects.spoken.flatMap(({ stream }) => stream ?? [])]
 
   async function submit(call: KeyCall): Promise<Answer> {
     const body = await readParts(call, options.maxBodyBytes, {
