@@ -70,7 +70,7 @@ export async function openIntakes(config: IntakeConfig, engine: Engine, runtime:
       figures,
       clock,
     }),
-    jobs: arriving({ inner: engine.jobs, published, intakeOf, envelopes, clock, isOneOfMany }),
+    jobs: arriving({ inner: engine.jobs, published, intakeOf, envelopes, isOneOfMany }),
     numbers: figures.source,
     begin(enter) {
       const { publishers } = config.intakes

@@ -1,5 +1,4 @@
 /** Jobs, with those that are published and not owned yet: who looks for one waits for it a little. */
-import { type Clock, sleep } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import { jobOrder } from '../core/ids.ts'
 import type { Job, JobId } from '../core/job.ts'
@@ -13,34 +12,33 @@ export interface ArrivingDeps {
   readonly published: Published
   readonly intakeOf: (pool: string) => Intake | null
   readonly envelopes: Envelopes
-  readonly clock: Clock
   /** Others may have published it. */
   readonly isOneOfMany: boolean
 }
 
-/** For a job that another process has published; more callers than these don't wait. */
+/** For a job that another process has published. */
 const WAIT_MS = 2_000
-const FIRST_LOOK_MS = 25
+/** Callers that wait for jobs that nobody here knows: those who look for one, and those who have asked to wait. */
 const MOST_WAITING = 500
 /** For one of our own, which is shown as it is then. */
 const OWN_WAIT_MS = 250
 
-export function arriving({ inner, published, intakeOf, envelopes, clock, isOneOfMany }: ArrivingDeps): Jobs {
-  let waiting = 0
+export function arriving({ inner, published, intakeOf, envelopes, isOneOfMany }: ArrivingDeps): Jobs {
+  const looking = { now: 0 }
+  const waiting = { now: 0 }
 
-  async function look(id: JobId): Promise<Job | null> {
-    if (!isOneOfMany || jobOrder(id) === null || waiting >= MOST_WAITING) return null
-    waiting++
+  async function unknown(
+    among: { now: number },
+    id: JobId,
+    withinMs: number,
+    signal?: AbortSignal,
+  ): Promise<Job | null> {
+    if (jobOrder(id) === null || among.now >= MOST_WAITING) return null
+    among.now++
     try {
-      const until = clock.monoMs() + WAIT_MS
-      for (let wait = FIRST_LOOK_MS; clock.monoMs() < until; wait *= 2) {
-        await sleep(clock, wait)
-        const job = await inner.get(id)
-        if (job !== null) return job
-      }
-      return null
+      return await published.arrived(id, withinMs, signal)
     } finally {
-      waiting--
+      among.now--
     }
   }
 
@@ -48,13 +46,15 @@ export function arriving({ inner, published, intakeOf, envelopes, clock, isOneOf
     const job = await inner.get(id)
     if (job !== null) return job
     const told = published.get(id)
-    if (told === null) return look(id)
+    if (told === null) return isOneOfMany ? unknown(looking, id, WAIT_MS) : null
     await published.outcome(told, OWN_WAIT_MS)
     return (await inner.get(id)) ?? (published.get(id) === null ? null : told.job)
   }
 
   return {
     get,
+    arrived: (id, withinMs, signal) =>
+      published.get(id) === null ? unknown(waiting, id, withinMs, signal) : published.arrived(id, withinMs, signal),
     request: (id) => inner.request(id),
     byKey: (tenant, key) => inner.byKey(tenant, key),
     list: (filter) => inner.list(filter),

@@ -1,6 +1,8 @@
 /** Who waits for a job that another process takes, and who only looks for one. */
+import { getEventListeners } from 'node:events'
 import { expect, it } from 'vitest'
 import type { Clock } from '../core/clock.ts'
+import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import { Published } from './published.ts'
 
@@ -75,4 +77,40 @@ it('what became of it is known before anybody asks', async () => {
   const told = published.add(job('a'), '')
   published.settle('a', { kind: 'accepted', job: job('a'), place: { position: 1, tokensAhead: 0 } })
   expect(await Promise.race([published.outcome(told, Infinity), 'waits'])).toMatchObject({ kind: 'accepted' })
+})
+
+it('who looks for one by its id is told, also once it is not known; nothing is kept of who has left', async () => {
+  const { published, stored, polls, isPolling, looks } = setUp(1)
+  published.add(job('a'), '')
+  const leaving = new AbortController()
+  const both = [published.arrived('a', Infinity), published.arrived('a', Infinity, leaving.signal)]
+  const none = published.arrived('none', Infinity, leaving.signal)
+  published.add(job('b'), '')
+  expect(published.get('a')).toBeNull()
+  expect(await Promise.race([...both, none, 'wait'])).toBe('wait')
+  leaving.abort()
+  expect([await both[1], await none]).toEqual([null, null])
+  const before = looks()
+  await polls(1)
+  expect(looks()).toBe(before + 1)
+  stored.add('a')
+  await polls(1)
+  expect(await both[0]).toEqual({ id: 'a' })
+  expect(isPolling()).toBe(false)
+  const again = new AbortController()
+  void published.arrived('none', Infinity, again.signal)
+  expect(looks()).toBe(before + 3)
+  expect(getEventListeners(again.signal, 'abort').length).toBe(1)
+  stored.add('none')
+  await polls(1)
+  expect(getEventListeners(again.signal, 'abort').length).toBe(0)
+})
+
+it('one that came before anybody looked for it is told at once, and one that is refused never comes', async () => {
+  const { published, stored } = setUp()
+  stored.add('a')
+  expect(await published.arrived('a', Infinity)).toEqual({ id: 'a' })
+  const refused = published.arrived('b', Infinity)
+  published.settle('b', { kind: 'refused', error: new SluiceError('queue_full') })
+  expect(await refused).toBeNull()
 })

@@ -1,4 +1,7 @@
-/** Jobs that this process has published, and that the coordinator does not own yet, as far as it knows. */
+/**
+ * Jobs that this process has published, and that the coordinator does not own yet, as far as it knows; and who waits
+ * for one to be owned, whoever has published it.
+ */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job, JobId } from '../core/job.ts'
@@ -11,14 +14,18 @@ const POLL_MS = 100
 /** Looked up in one round, those that were not for longest. */
 const POLLED = 200
 
-export interface Told {
+interface Awaited {
+  readonly id: JobId
+  /** What became of it; null: nobody knows yet. */
+  outcome: Submitted | null
+  readonly waiting: Set<(outcome: Submitted) => void>
+}
+
+export interface Told extends Awaited {
   /** As it was told; of epoch 0, as it has no log yet. */
   readonly job: Job
   readonly order: string
   isCanceled: boolean
-  /** What became of it; null: nobody knows yet. */
-  outcome: Submitted | null
-  readonly waiting: Set<(outcome: Submitted) => void>
 }
 
 export interface PublishedOptions {
@@ -36,8 +43,10 @@ export class Published {
   readonly #isOneOfMany: boolean
   readonly #most: number
   readonly #told = new Map<JobId, Told>()
+  /** Those that somebody looks for by their id, whoever has published them. */
+  readonly #sought = new Map<JobId, Awaited>()
   /** Those that somebody waits for. */
-  readonly #waited = new Map<JobId, Told>()
+  readonly #waited = new Set<Awaited>()
   #stopPolling: (() => void) | null = null
   #isPolling = false
 
@@ -56,55 +65,71 @@ export class Published {
   add(job: Job, order: string): Told {
     for (const oldest of this.#told.values()) {
       if (this.#told.size < this.#most) break
+      this.#told.delete(oldest.id)
       this.#end(oldest, { kind: 'refused', error: notArrived() })
     }
-    const told: Told = { job, order, isCanceled: false, outcome: null, waiting: new Set() }
+    const told: Told = { id: job.id, job, order, isCanceled: false, outcome: null, waiting: new Set() }
     this.#told.set(job.id, told)
     return told
   }
 
   /** It was not published, or is no longer there. */
   forget(id: JobId): void {
-    const told = this.#told.get(id)
-    if (told !== undefined) this.#end(told, { kind: 'refused', error: new SluiceError('job_gone') })
+    this.settle(id, { kind: 'refused', error: new SluiceError('job_gone') })
   }
 
   /** What became of it. */
   settle(id: JobId, outcome: Submitted): void {
-    const told = this.#told.get(id)
-    if (told !== undefined) this.#end(told, outcome)
+    for (const each of [this.#told, this.#sought]) {
+      const awaited = each.get(id)
+      each.delete(id)
+      if (awaited !== undefined) this.#end(awaited, outcome)
+    }
   }
 
   /** Resolves when it is owned or refused; with null after `withinMs`, or once `signal` is aborted. */
-  outcome(told: Told, withinMs: number, signal?: AbortSignal): Promise<Submitted | null> {
-    if (told.outcome !== null) return Promise.resolve(told.outcome)
+  outcome(of: Awaited, withinMs: number, signal?: AbortSignal): Promise<Submitted | null> {
+    if (of.outcome !== null) return Promise.resolve(of.outcome)
     if (signal?.aborted === true) return Promise.resolve(null)
     return new Promise((resolve) => {
-      const { job, waiting } = told
+      const { waiting } = of
       const tell = (outcome: Submitted | null): void => {
         if (!waiting.delete(tell)) return
         stop()
         signal?.removeEventListener('abort', leave)
-        if (waiting.size === 0) this.#leave(job.id)
+        if (waiting.size === 0) this.#leave(of)
         resolve(outcome)
       }
       const leave = (): void => tell(null)
       waiting.add(tell)
-      this.#waited.set(job.id, told)
+      this.#waited.add(of)
       const stop = this.#clock.after(withinMs, leave)
       signal?.addEventListener('abort', leave)
       if (this.#isOneOfMany) this.#stopPolling ??= this.#clock.every(POLL_MS, () => void this.#poll())
     })
   }
 
-  #end(told: Told, outcome: Submitted): void {
-    this.#told.delete(told.job.id)
-    told.outcome = outcome
-    for (const tell of [...told.waiting]) tell(outcome)
+  /** The job as soon as it is owned; null after `withinMs`, once `signal` is aborted, or where it comes no more. */
+  async arrived(id: JobId, withinMs: number, signal?: AbortSignal): Promise<Job | null> {
+    if (signal?.aborted === true) return null
+    const known = this.#sought.get(id)
+    const sought: Awaited = known ?? { id, outcome: null, waiting: new Set() }
+    if (known === undefined) this.#sought.set(id, sought)
+    const outcome = this.outcome(sought, withinMs, signal)
+    // It may have come before anybody waited
+    if (known === undefined) void this.#look(sought)
+    const told = await outcome
+    return told?.kind === 'accepted' ? told.job : null
   }
 
-  #leave(id: JobId): void {
-    this.#waited.delete(id)
+  #end(of: Awaited, outcome: Submitted): void {
+    of.outcome = outcome
+    for (const tell of [...of.waiting]) tell(outcome)
+  }
+
+  #leave(of: Awaited): void {
+    this.#waited.delete(of)
+    if (this.#sought.get(of.id) === of) this.#sought.delete(of.id)
     if (this.#waited.size > 0) return
     this.#stopPolling?.()
     this.#stopPolling = null
@@ -114,29 +139,27 @@ export class Published {
     if (this.#isPolling) return
     this.#isPolling = true
     const next = [...this.#waited.values().take(POLLED)]
-    for (const told of next) {
-      this.#waited.delete(told.job.id)
-      this.#waited.set(told.job.id, told)
+    for (const each of next) {
+      this.#waited.delete(each)
+      this.#waited.add(each)
     }
-    await Promise.all(next.map((told) => this.#look(told)))
+    await Promise.all(next.map((each) => this.#look(each)))
     this.#isPolling = false
   }
 
-  async #look(told: Told): Promise<void> {
-    const { id } = told.job
+  async #look({ id }: Awaited): Promise<void> {
     try {
       const job = await this.#jobs.get(id)
       if (job === null) return
       const place = (await this.#jobs.places([id])).get(id) ?? { position: 0, tokensAhead: 0 }
-      this.#end(told, { kind: 'accepted', job, place })
+      this.settle(id, { kind: 'accepted', job, place })
     } catch {
       // The store is away: it is asked again
     }
   }
 
   close(): void {
-    for (const told of [...this.#waited.values()])
-      this.#end(told, { kind: 'refused', error: new SluiceError('draining') })
+    for (const { id } of [...this.#waited]) this.settle(id, { kind: 'refused', error: new SluiceError('draining') })
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Durability } from '../../src/engines/shared/durability.ts'
 import { DEEP } from '../depth.ts'
+import { arrivalCases } from './arrivals.ts'
 import { briefCases } from './brief.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
@@ -42,6 +43,7 @@ export function conformEmbedded(durability: Durability): void {
   // What is the same whenever it is synced
   if (!DEEP && durability !== 'power') return
   conform(`${durability}: queue`, queueCases, cheap, gaps)
+  conform(`${durability}: arrivals`, arrivalCases, cheap, gaps)
   conform(`${durability}: control`, controlCases, cheap, gaps)
   conform(`${durability}: leases`, leaseCases, cheap, gaps)
   conform(`${durability}: conversations`, conversationCases, cheap, gaps)

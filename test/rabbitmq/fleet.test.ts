@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { call, type FleetProcess, startProcess } from '../e2e/fleet.ts'
+import { startTestApp, type TestApp } from '../front/app.ts'
 import { FaultProxy } from '../redis/proxy.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { NO_RABBITMQ, RabbitServer } from './server.ts'
@@ -16,6 +17,7 @@ workers: { lease_ms: 3s, heartbeat_ms: 500ms }
 log: { level: warn }
 `
 const LANES = 5
+const SLOW = 'demo: tokens=2000 delay=50 ttft=1'
 
 const ending: Array<() => Promise<unknown>> = []
 afterEach(async () => {
@@ -105,5 +107,45 @@ describe.skipIf(NO_RABBITMQ || NO_REDIS)('RabbitMQ in front of a fleet', () => {
       const ended = all.filter((job) => job.lane === `lane ${lane}`).map(({ metadata }) => Number(metadata.n))
       expect(ended).toEqual(Array.from({ length: 24 }, (_, i) => 23 - i))
     }
+  }, 180_000)
+
+  it('who waits for a job that waits in the broker is answered when it has ended, at any gateway', async () => {
+    const [redis, rabbit] = await Promise.all([RedisServer.start(), RabbitServer.start()])
+    ending.push(
+      () => redis.remove(),
+      () => rabbit.remove(),
+    )
+    const settings = {
+      engine: { redis: { url: redis.url } },
+      models: [{ name: 'words', provider: 'demo', pool: 'text' }],
+      intakes: { rabbitmq: { url: { env: 'RABBIT' } } },
+      pools: [{ name: 'text', intake: 'rabbitmq' }],
+      queue: { max_queued_per_tenant: 1 },
+      workers: { concurrency: 1, drain_ms: 500 },
+    }
+    const url = `amqp://guest:guest@127.0.0.1:${rabbit.port}`
+    const apps: TestApp[] = []
+    for (let i = 0; i < 2; i++) {
+      const app = await startTestApp({}, settings, { RABBIT: url })
+      ending.push(() => app.stop())
+      apps.push(app)
+    }
+    const ask = async (at: TestApp, path: string, body?: object): Promise<{ status: number; body: any }> => {
+      const answer = await call(`http://127.0.0.1:${at.port}`, path, { key: apps[0].key, ...(body && { body }) })
+      return { status: answer.status, body: await answer.json() }
+    }
+    const submit = async (at: TestApp, text: string): Promise<string> =>
+      (await ask(at, '/v1/jobs', { request: { model: 'words', messages: [{ role: 'user', content: text }] } })).body.id
+    const slow = [await submit(apps[0], SLOW), await submit(apps[1], SLOW)]
+    for (const id of slow) await until(async () => (await ask(apps[0], `/v1/jobs/${id}`)).body.state === 'leased')
+    const ids: string[] = []
+    for (let i = 0; i < 3; i++) ids.push(await submit(apps[1], 'demo: tokens=2 delay=1 ttft=1'))
+    const from = performance.now()
+    expect((await ask(apps[0], `/v1/jobs/${ids[2]}?wait_ms=3500`)).status).toBe(404)
+    expect(performance.now() - from).toBeGreaterThan(3_400)
+    const waits = apps.map((app) => ask(app, `/v1/jobs/${ids[2]}/result?wait_ms=40000`))
+    for (const id of slow) await ask(apps[0], `/v1/jobs/${id}/cancel`, {})
+    for (const wait of waits)
+      expect(await wait).toMatchObject({ status: 200, body: { object: 'chat.completion', model: 'words' } })
   }, 180_000)
 })

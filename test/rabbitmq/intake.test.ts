@@ -268,17 +268,80 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     for (let i = 0; i < 6; i++) more.push(await call('/v1/jobs', { request: asking(QUICK) }))
     expect(more.map(({ status }) => status)).toEqual(Array(6).fill(202))
     const last = more[5].body.id
-    // It is not owned: it can be looked at, but has nothing to be read
+    // It is not owned: it can be looked at, and canceled
     expect((await call(`/v1/jobs/${last}`)).body).toMatchObject({ id: last, state: 'queued', cursor: '0' })
-    expect(await call(`/v1/jobs/${last}/events`)).toMatchObject({
-      status: 503,
-      body: { error: { code: 'not_arrived' } },
-    })
     expect((await call(`/v1/jobs/${last}`, undefined, (await app.addKey('stranger')).key)).status).toBe(404)
     expect((await call(`/v1/jobs/${last}/cancel`, {})).status).toBe(202)
     await call(`/v1/jobs/${slow.body.id}/cancel`, {})
     expect((await ended(last)).body).toMatchObject({ state: 'canceled', attempts: 0 })
     for (const { body } of more.slice(0, 5)) expect((await ended(body.id)).body.state).toBe('done')
+  })
+
+  it('who waits for a job that waits in the broker is answered when it has ended, or after that time', async () => {
+    await start({ queue: { max_queued_per_tenant: 1 }, workers: { concurrency: 1, drain_ms: 1_000 } })
+    const slow = await call('/v1/jobs', { request: asking('demo: tokens=2000 delay=50 ttft=1') })
+    await until(
+      () => call(`/v1/jobs/${slow.body.id}`),
+      ({ body }) => body.state === 'leased',
+    )
+    const more = []
+    for (let i = 0; i < 4; i++) more.push((await call('/v1/jobs', { request: asking(QUICK) })).body.id)
+    const last = more[3]
+    const from = performance.now()
+    const early = await call(`/v1/jobs/${last}/result?wait_ms=1500`)
+    expect(early).toMatchObject({ status: 202, body: { state: 'queued', cursor: '0' } })
+    expect(performance.now() - from).toBeGreaterThan(1_400)
+    // From its first reader to its last: a job that nobody owns is read as one in line
+    const events = await fetch(`http://127.0.0.1:${app.port}/v1/jobs/${last}/events`, {
+      headers: { authorization: `Bearer ${app.key}` },
+    })
+    expect([events.status, events.headers.get('sluice-job')]).toEqual([200, last])
+    const frames: any[] = []
+    const socket = new WebSocket(`ws://127.0.0.1:${app.port}/v1/ws`, 'sluice.v1')
+    socket.on('message', (data) => {
+      for (const line of String(data).split('\n')) frames.push(JSON.parse(line))
+    })
+    await new Promise((open) => socket.once('open', open))
+    socket.send(JSON.stringify({ t: 'hello', auth: { key: app.key } }))
+    socket.send(JSON.stringify({ t: 'attach', id: 'a1', job: last }))
+    await until(
+      async () => frames,
+      (all) => all.some(({ t }) => t === 'attached'),
+    )
+    const whole = [call(`/v1/jobs/${last}?wait_ms=40000`), call(`/v1/jobs/${last}/result?wait_ms=40000`)]
+    const one = asking(QUICK)
+    const chat = await fetch(`http://127.0.0.1:${app.port}/v1/jobs/${last}/events?dialect=chat`, {
+      headers: { authorization: `Bearer ${app.key}` },
+    })
+    expect(chat.status).toBe(200)
+    await call(`/v1/jobs/${slow.body.id}/cancel`, {})
+    expect(await whole[0]).toMatchObject({ status: 200, body: { id: last, state: 'done' } })
+    expect(await whole[1]).toMatchObject({ status: 200, body: { object: 'chat.completion', model: one.model } })
+    expect(await events.text()).toContain('event: end')
+    expect(await chat.text()).toContain('[DONE]')
+    await until(
+      async () => frames,
+      (all) => all.some(({ t, job }) => t === 'end' && job === last),
+    )
+    socket.close()
+  })
+
+  it('a stop lets go who waits for a job that waits in the broker', async () => {
+    await start({ queue: { max_queued_per_tenant: 1 }, workers: { concurrency: 1, drain_ms: 500 } })
+    await call('/v1/jobs', { request: asking('demo: tokens=2000 delay=50 ttft=1') })
+    const more = []
+    for (let i = 0; i < 3; i++) more.push((await call('/v1/jobs', { request: asking(QUICK) })).body.id)
+    const last = more[2]
+    const result = call(`/v1/jobs/${last}/result?wait_ms=40000`)
+    const events = await fetch(`http://127.0.0.1:${app.port}/v1/jobs/${last}/events`, {
+      headers: { authorization: `Bearer ${app.key}` },
+    })
+    const from = performance.now()
+    const stopped = app.stop()
+    expect(await result).toMatchObject({ status: 202, body: { id: last } })
+    expect(await events.text()).not.toContain('event: end')
+    await stopped
+    expect(performance.now() - from).toBeLessThan(20_000)
   })
 
   it('while the broker is away its pools refuse at once, the others go on; then it comes back', async () => {

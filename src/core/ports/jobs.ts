@@ -20,6 +20,13 @@ export interface JobFilter {
 export interface Jobs {
   /** Without its body (empty), as in `list`: leases bring it. */
   get(job: JobId): Promise<Job | null>
+  /**
+   * Waits for a job that was published and is not owned yet (its epoch is 0, or `get` knows nothing of it). Resolves
+   * with it as soon as it is owned; with null after `withinMs`, once `signal` is aborted, when it is known to come no
+   * more, or at once where too many wait for unknown ones. Never rejects: while the store is away it has not come.
+   * Absent: a job that was told is owned.
+   */
+  arrived?(job: JobId, withinMs: number, signal: AbortSignal): Promise<Job | null>
   /** The request as it was submitted (`JobDraft.body`); null when there is no such job. */
   request(job: JobId): Promise<Uint8Array | null>
   /** The job that was submitted under this idempotency key; null: none that is still kept. */

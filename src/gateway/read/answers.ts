@@ -2,7 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import { isTerminal, type Job, type JobId, type Timing } from '../../core/job.ts'
 import type { TtftParts } from '../../core/measure.ts'
-import type { Dialect, StreamForm } from '../../core/ports/dialect.ts'
+import { type Dialect, SSE, type StreamForm } from '../../core/ports/dialect.ts'
 import type { Cursor } from '../../core/record.ts'
 import { Slots } from '../../core/table.ts'
 import { deliveredText, hundredths, partsText, timingText } from '../../core/wire.ts'
@@ -12,6 +12,7 @@ import type { KeyCall } from '../http/call.ts'
 import { EventStream } from '../http/event-stream.ts'
 import type { ServerTiming } from '../http/exchange.ts'
 import { resultOf, streamOf } from './location.ts'
+import { HEARTBEAT_MS } from './watching.ts'
 
 export interface StreamOptions {
   /** Null: from the start. */
@@ -25,12 +26,14 @@ export interface StreamOptions {
 }
 
 export interface Answers {
-  /** A job's events, written as they come. */
+  /** A job's events, written as they come; of one that is with its pool's broker, once it is owned. */
   stream(call: KeyCall, job: Job, form: StreamForm, options: StreamOptions): null
   /** The answer in one piece, to whoever submitted the job, once it has ended. */
   whole(call: KeyCall, job: Job, dialect: Dialect, headers: Headers): Promise<Answered>
-  /** Waits for the end, `waitMs` at most; tells whether it has come. */
-  whenEnded(call: KeyCall, job: Job, waitMs: number): Promise<boolean>
+  /** Waits for a job that is with its pool's broker; null: it has not come by then. */
+  arrived(call: KeyCall, job: JobId, untilMono: number): Promise<Job | null>
+  /** Waits for the end, first for the job itself where it is with a broker; null: it has not come by then. */
+  whenEnded(call: KeyCall, job: Job, untilMono: number): Promise<Job | null>
   /** A stop waits for the answer to this request, which nobody can ask for elsewhere. */
   owe(call: KeyCall): void
   /** Resolves when no such answer is owed any more, or after so long; and with it all earlier calls. */
@@ -62,26 +65,67 @@ export function createAnswers(deps: GatewayDeps): Answers {
     return null
   }
 
+  async function arrived(call: KeyCall, job: JobId, untilMono: number): Promise<Job | null> {
+    const withinMs = untilMono - clock.monoMs()
+    if (deps.jobs.arrived === undefined || withinMs <= 0 || call.exchange.response.destroyed) return null
+    const leaving = new AbortController()
+    const leave = (): void => leaving.abort()
+    const place = waiting.add(leave)
+    call.exchange.onClose(leave)
+    try {
+      return await deps.jobs.arrived(job, withinMs, leaving.signal)
+    } finally {
+      waiting.delete(place, leave)
+    }
+  }
+
+  function read(call: KeyCall, job: Job, form: StreamForm, from: StreamOptions, sink: EventStream): void {
+    const { cursor, submits, ready } = from
+    const leave = enter(call, job)
+    if (leave === null) return
+    if (submits) call.exchange.timing = new OfStream(job, delivery, clock)
+    delivery.stream({
+      job,
+      form,
+      cursor,
+      sink,
+      submits,
+      headersAfterMs: headersAfterMs(form),
+      ready,
+      onGone: () => leave(false, call.exchange.peerGoneMs),
+      onDone: () => leave(true),
+    })
+  }
+
+  const headersAfterMs = (form: StreamForm): number | null => (form.failure === null ? null : options.headersAfterMs)
+
+  /** While it waits in the broker its reader sees what it would see while it waits in line: headers, and heartbeats. */
+  async function readOnceOwned(call: KeyCall, job: JobId, sink: EventStream, form: StreamForm, from: StreamOptions) {
+    const { heartbeat } = form.wire ?? SSE
+    const stopHeaders = clock.after(headersAfterMs(form) ?? 0, () => sink.start())
+    const stopBeats = clock.every(HEARTBEAT_MS, () => {
+      if (heartbeat !== '' && sink.buffered === 0) sink.write(heartbeat)
+    })
+    const owned = await arrived(call, job, Infinity)
+    stopHeaders()
+    stopBeats()
+    if (call.exchange.response.destroyed) return
+    try {
+      if (owned === null) throw new SluiceError('not_arrived')
+      read(call, owned, form, from, sink)
+    } catch (error) {
+      // Its reader comes back, and is told then
+      if (sink.started) sink.end('')
+      else sink.fail(SluiceError.from(error))
+    }
+  }
+
   return {
-    stream(call, job, form, { cursor, submits, ready, headers }) {
-      const leave = enter(call, job)
-      if (leave === null) return null
-      if (submits) call.exchange.timing = new OfStream(job, delivery, clock)
-      delivery.stream({
-        job,
-        form,
-        cursor,
-        sink: new EventStream(
-          call.exchange,
-          { location: streamOf(job.id, form, dialects), 'sluice-job': job.id, ...headers },
-          form.wire,
-        ),
-        submits,
-        headersAfterMs: form.failure === null ? null : options.headersAfterMs,
-        ready,
-        onGone: () => leave(false, call.exchange.peerGoneMs),
-        onDone: () => leave(true),
-      })
+    stream(call, job, form, from) {
+      const location = streamOf(job.id, form, dialects)
+      const sink = new EventStream(call.exchange, { location, 'sluice-job': job.id, ...from.headers }, form.wire)
+      if (job.epoch > 0) read(call, job, form, from, sink)
+      else void readOnceOwned(call, job.id, sink, form, from)
       return null
     },
 
@@ -120,18 +164,22 @@ export function createAnswers(deps: GatewayDeps): Answers {
       })
     },
 
-    async whenEnded(call, job, waitMs) {
-      if (isTerminal(job.state)) return true
-      if (waitMs === 0) return false
+    arrived,
+
+    async whenEnded(call, told, untilMono) {
+      const job = told.epoch > 0 ? told : await arrived(call, told.id, untilMono)
+      if (job === null || isTerminal(job.state)) return job
+      const waitMs = untilMono - clock.monoMs()
+      if (waitMs <= 0) return null
       const leave = enter(call, job)
-      if (leave === null) return false
+      if (leave === null) return null
       return new Promise((resolve) => {
         const done = (ended: boolean): void => {
           stopWaiting()
           unwatch()
           waiting.delete(place, giveUp)
           leave(ended, call.exchange.peerGoneMs)
-          resolve(ended)
+          resolve(ended ? job : null)
         }
         const giveUp = (): void => done(false)
         const stopWaiting = clock.after(waitMs, giveUp)

@@ -20,6 +20,7 @@ const FILTERS = ['lane', 'conversation', 'model', 'before'] as const
 export const JOB_FILTERS = ['state', ...FILTERS, 'limit'] as const
 const MAX_LIST = 1_000
 const LIST = 20
+const NO_ARRIVAL = (): Promise<null> => Promise.resolve(null)
 
 export type Jobs = ReturnType<typeof createJobs>
 
@@ -48,9 +49,13 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
     return viewOf(shown(job, call), (await jobs.places([id])).get(id) ?? null, call.caller)
   }
 
-  /** The caller's own job; another tenant's, or another user's, is not there (T1). */
-  async function own(call: KeyCall): Promise<Job> {
-    const job = await jobs.get(call.params['id'])
+  /**
+   * The caller's own job; another tenant's, or another user's, is not there (T1). `arrival` waits for one that nobody
+   * knows yet.
+   */
+  async function own(call: KeyCall, arrival: (id: string) => Promise<Job | null> = NO_ARRIVAL): Promise<Job> {
+    const id = call.params['id']
+    const job = (await jobs.get(id)) ?? (await arrival(id))
     if (job === null || !canSee(call.caller, job)) throw new SluiceError('job_not_found')
     return job
   }

@@ -8,7 +8,7 @@ import { streamHeaders } from '../http/event-stream.ts'
 import { newsMembers } from './news.ts'
 
 /** Silence after which a comment is sent. */
-const HEARTBEAT_MS = 15_000
+export const HEARTBEAT_MS = 15_000
 const HEADERS = streamHeaders(SSE)
 
 export interface Watching {

@@ -118,7 +118,15 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
   }
 
   /** Whatever is asked for, the answer comes before proxies give up on it. */
-  const waitMs = (call: KeyCall): number => Math.min(call.integer('wait_ms', 0, MAX_INTEGER) ?? 0, options.maxWaitMs)
+  const untilMono = (call: KeyCall): number =>
+    call.startedMono + Math.min(call.integer('wait_ms', 0, MAX_INTEGER) ?? 0, options.maxWaitMs)
+
+  /** The job, and whether it has ended, as soon as it has, or when `wait_ms` is over. */
+  async function waited(call: KeyCall): Promise<{ readonly job: Job; readonly ended: Job | null }> {
+    const until = untilMono(call)
+    const job = await jobs.own(call, (id) => answers.arrived(call, id, until))
+    return { job, ended: await answers.whenEnded(call, job, until) }
+  }
 
   return [
     { method: 'POST', path: '/v1/jobs', auth: 'tenant', run: submit },
@@ -135,8 +143,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       query: ['wait_ms'],
       auth: 'tenant',
       async run(call) {
-        const job = await jobs.own(call)
-        if (job.epoch > 0) await answers.whenEnded(call, job, waitMs(call))
+        const { job } = await waited(call)
         return json(200, await jobs.view(job.id, call))
       },
     },
@@ -146,15 +153,13 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       query: ['wait_ms'],
       auth: 'tenant',
       async run(call) {
-        const job = await jobs.own(call)
-        if (job.epoch > 0 && (await answers.whenEnded(call, job, waitMs(call)))) {
-          const { status, body, type } = await delivery.result(job, dialectOf(job))
-          // However it ended, asking for it again changes nothing
-          const told = { 'sluice-job': job.id, ...cacheHeader(job) }
-          const headers = status < 400 ? told : { ...told, 'x-should-retry': 'false' }
-          return bytes(status, body, headers, type)
-        }
-        return json(202, await jobs.view(job.id, call))
+        const { job, ended } = await waited(call)
+        if (ended === null) return json(202, await jobs.view(job.id, call))
+        const { status, body, type } = await delivery.result(ended, dialectOf(ended))
+        // However it ended, asking for it again changes nothing
+        const told = { 'sluice-job': ended.id, ...cacheHeader(ended) }
+        const headers = status < 400 ? told : { ...told, 'x-should-retry': 'false' }
+        return bytes(status, body, headers, type)
       },
     },
     {
@@ -174,7 +179,6 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
-        if (job.epoch === 0) throw new SluiceError('not_arrived')
         const form = formOf(call.parameter('dialect'))
         const wire = form.wire ?? SSE
         if (!acceptsEvents(call.header('accept') ?? '', wire.type)) throw notAcceptable(wire.type)

@@ -1,7 +1,8 @@
 /** Following a job that is there already. */
 import { SluiceError } from '../../../core/errors.ts'
 import type { AttachFrame } from '../../../core/frames.ts'
-import { formatCursor, isOfEpoch, parseCursor } from '../../../core/record.ts'
+import type { Job } from '../../../core/job.ts'
+import { type Cursor, formatCursor, isOfEpoch, parseCursor } from '../../../core/record.ts'
 import { requireScope } from '../../caller/access.ts'
 import { type Caller, canSee } from '../../caller/caller.ts'
 import { placeView } from '../../read/views.ts'
@@ -25,7 +26,7 @@ async function attachTo(
   if (text !== undefined && cursor === null) throw new SluiceError('cursor_invalid')
   const job = await jobs.get(id)
   if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
-  if (job.epoch === 0) throw new SluiceError('not_arrived')
+  if (job.epoch === 0) return attachOnceOwned(peer, replyTo, job, cursor)
   const head = await log.head(id)
   if (head === null) throw new SluiceError('job_gone')
   if (cursor !== null && isOfEpoch(cursor, job.epoch) && cursor.n > head.head) throw new SluiceError('cursor_ahead')
@@ -43,4 +44,27 @@ async function attachTo(
     queue: placeView(place),
   })
   if (!isFollowed || cursor !== null) following.add(job, cursor, true, place)
+}
+
+/** It is with its pool's broker: followed once the coordinator owns it. */
+async function attachOnceOwned(
+  peer: Peer,
+  replyTo: string | undefined,
+  { id, state, epoch }: Job,
+  cursor: Cursor | null,
+): Promise<void> {
+  const { following, context } = peer
+  peer.send({
+    t: 'attached',
+    ...(replyTo === undefined ? {} : { id: replyTo }),
+    job: id,
+    state,
+    cursor: formatCursor(epoch, 0),
+    queue: null,
+  })
+  const { jobs } = context.deps
+  const owned = await following.whileHere(async (signal) => (await jobs.arrived?.(id, Infinity, signal)) ?? null)
+  if (peer.closing) return
+  if (owned === null) peer.refuse(new SluiceError('not_arrived'), { job: id })
+  else if (following.get(id) === undefined || cursor !== null) following.add(owned, cursor, true, null)
 }

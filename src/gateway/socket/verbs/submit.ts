@@ -38,5 +38,6 @@ async function submitIt(peer: Peer, frame: SubmitFrame, caller: Caller, body: Js
   const now = await peer.following.whileHere(owned)
   if (peer.closing) return
   if (now.kind === 'refused') peer.refuse(now.error, { job: job.id })
-  else peer.following.add(now.job, null, false, null)
+  // It may have attached to it meanwhile
+  else if (peer.following.get(now.job.id) === undefined) peer.following.add(now.job, null, false, null)
 }
