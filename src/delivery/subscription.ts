@@ -5,7 +5,7 @@
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
-import type { StreamForm } from '../core/ports/dialect.ts'
+import type { Rendered, StreamForm } from '../core/ports/dialect.ts'
 import type { LogHead, LogPage, TokenLog } from '../core/ports/log.ts'
 import { type Bytes, type Cursor, formatCursor, isOfEpoch } from '../core/record.ts'
 import { back } from './absent.ts'
@@ -45,6 +45,8 @@ export class Subscription implements FeedReader {
   #known = 0
   /** Last seq there was when the feed began; what came later it was pushed. Null: not known, or the log tells. */
   #before: number | null = null
+  /** What comes before the first record was rendered. */
+  #opened = false
   /** Counts rewrites of the log: pages read before the last one are void. */
   #readings = 0
   /** True until the start position is known: nothing is read before. */
@@ -139,6 +141,16 @@ export class Subscription implements FeedReader {
       else this.#known = n
       return n
     }
+    if (form.opens === true) {
+      const { state } = this.#opening(Number.POSITIVE_INFINITY)
+      // Some of them are rendered again, by `open`
+      if (form.count(state) > n) {
+        this.#known = n
+        return 'within'
+      }
+      this.state = state
+      this.#opened = true
+    }
     while (form.count(this.state) < n && this.seq < common) {
       const page = await this.#log.read(this.#feed.job, this.seq, this.#pageBytes)
       if (page === null) {
@@ -163,6 +175,20 @@ export class Subscription implements FeedReader {
     return form.count(this.state) < n ? 'ahead' : this.seq
   }
 
+  /** The events before the first record that the reader lacks. After `seek`. */
+  open(): Bytes {
+    if (this.view.form.opens !== true || this.#opened || this.seq > 0) return ''
+    const { events, state } = this.#opening(this.#known)
+    this.state = state
+    this.#opened = true
+    return events
+  }
+
+  #opening(known: number): Rendered<unknown> {
+    const run = { job: this.#feed.job, epoch: this.#feed.epoch, firstSeq: 1, records: [] }
+    return this.view.form.render(run, this.view.form.begin(this.#job), known)
+  }
+
   #beginning(): number | null {
     if (this.view.form.count === undefined) return Math.max(this.seq, this.#known)
     return this.#known === 0 || this.view.form.count(this.state) === this.#known ? this.seq : null
@@ -172,6 +198,7 @@ export class Subscription implements FeedReader {
     this.seq = 0
     this.state = this.view.form.begin(this.#job)
     this.#known = 0
+    this.#opened = false
   }
 
   restart(): void {

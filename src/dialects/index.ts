@@ -3,11 +3,12 @@ import type { Dialects, StreamForm } from '../core/ports/dialect.ts'
 import { chat } from './chat/chat.ts'
 import { embeddings } from './embeddings/embeddings.ts'
 import { nativeEvents } from './native/stream.ts'
+import { responses } from './responses/responses.ts'
 import { socketFrames } from './socket/frames.ts'
 import { uiStream } from './ui/stream.ts'
 
 export const DIALECTS: Dialects = {
-  spoken: [chat, embeddings],
+  spoken: [chat, embeddings, responses],
   read: [uiStream as StreamForm],
   events: nativeEvents,
   frames: socketFrames,

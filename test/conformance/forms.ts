@@ -22,6 +22,7 @@ const JOB: Rendering = {
   acceptedAtMs: 1_750_000_000_000,
 }
 const [chat] = DIALECTS.spoken
+const responses = DIALECTS.spoken.find(({ name }) => name === 'responses')!
 
 export const FORMS: readonly FormCase[] = [
   { name: 'chat', form: chat.stream!, job: JOB, read: readSse },
@@ -29,6 +30,13 @@ export const FORMS: readonly FormCase[] = [
   { name: 'native', form: DIALECTS.events, job: JOB, read: readSse },
   { name: 'socket', form: DIALECTS.frames, job: JOB, read: readFrames },
   { name: 'ui', form: DIALECTS.read[0], job: JOB, read: readSse },
+  { name: 'responses', form: responses.stream!, job: { ...JOB, dialect: 'responses' }, read: readSse },
+  {
+    name: 'responses in the background',
+    form: responses.stream!,
+    job: { ...JOB, dialect: 'responses', shownAs: { background: true, instructions: 'Be brief.' } },
+    read: readSse,
+  },
   { name: 'numbered', form: numbered, job: { ...JOB, dialect: 'numbered' }, read: readSse },
   { name: 'numbered, without resets', form: numberedOnce, job: { ...JOB, dialect: 'numbered' }, read: readSse },
 ]

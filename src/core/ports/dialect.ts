@@ -3,7 +3,7 @@
  * start, and the same log gives the same events, however often a reader is cut and wherever it resumes.
  */
 import type { SluiceError, WireError } from '../errors.ts'
-import type { Job, JobId, JobKind, Timing } from '../job.ts'
+import type { Job, JobId, JobKind, JobState, Timing } from '../job.ts'
 import type { JsonRecord } from '../json.ts'
 import type { TtftParts } from '../measure.ts'
 import type { Bytes, End } from '../record.ts'
@@ -61,7 +61,10 @@ export interface StreamForm<S = unknown> {
   readonly name: string
   /** Absent: SSE. */
   readonly wire?: StreamWire
-  /** Its clients can handle a `reset`, which withdraws what they were shown. */
+  /**
+   * Its clients can handle a `reset`, which withdraws what they were shown. False: a job that is streamed in it does not
+   * restart once it has shown text. A log may have one all the same, of a job that was asked for otherwise.
+   */
   readonly takesBack: boolean
   /** Before the first record. */
   begin(job: Rendering): S
@@ -71,6 +74,11 @@ export interface StreamForm<S = unknown> {
   render(run: Run, state: S, known: number): Rendered<S>
   /** How many events there were so far. Absent: events are numbered as their records. */
   count?(state: S): number
+  /**
+   * There may be events before the first record: rendering no records, at the start, gives them. Only with a count of
+   * its own. Absent: there are none.
+   */
+  readonly opens?: boolean
   /** Needs no state of earlier records: a reader may begin after any record. Not with a count of its own. */
   readonly beginsAnywhere: boolean
   /**
@@ -125,6 +133,17 @@ export interface CanonicalRequest {
   readonly shownAs: Job['shownAs']
 }
 
+/** An earlier job that a request refers to, as far as it has come. */
+export interface Recalled {
+  readonly job: Rendering
+  /** The canonical request. */
+  readonly request: JsonRecord
+  /** The whole log. */
+  readonly records: readonly Bytes[]
+  /** How it ended; null: it has not. */
+  readonly end: End['state'] | null
+}
+
 export interface RequestForm {
   /** Where it is posted to; also names it in a job's `endpoint`. */
   readonly path: string
@@ -133,11 +152,41 @@ export interface RequestForm {
   readonly what: string
   /** Parameters that clients add to the path on their own. */
   readonly query: readonly string[]
+  /** Is it to be acknowledged, and to run on without the connection that it came by? Absent: never. */
+  detaches?(value: JsonRecord): boolean
+  /** Jobs that it goes on from, whoever they belong to. Absent: none. */
+  refersTo?(value: JsonRecord): ReadonlySet<JobId>
   /**
    * Checks what would harm us, and what we must read ourselves; the rest is the provider's to judge. `value` is what
-   * `bytes` parse to; its `model` is checked already. Throws invalid_request.
+   * `bytes` parse to; its `model` is checked already. `recalled`: those of `refersTo` that there are, and that the
+   * caller may see and go on from; absent: they can't be looked up here. Throws invalid_request.
    */
-  read(value: JsonRecord, bytes: Uint8Array): CanonicalRequest
+  read(value: JsonRecord, bytes: Uint8Array, recalled?: ReadonlyMap<JobId, Recalled>): CanonicalRequest
+}
+
+/** An API whose answers are kept under ids of their own, at its request's path: to be read, followed, canceled, deleted. */
+export interface Resource {
+  /** In messages. */
+  readonly what: string
+  idOf(job: JobId): string
+  /** Null: no id of this API. */
+  jobOf(id: string): JobId | null
+  /** May it be looked up by its id? */
+  isKept(job: Rendering): boolean
+  /** Query parameters of a read: is it to be streamed, and which events are known. */
+  readonly streamed: string
+  readonly after: string
+  /** Others, which change nothing here. */
+  readonly query: readonly string[]
+  /** How many events there are up to the one that `after` names. */
+  known(after: number): number
+  /** Of a job that has not ended. */
+  pending(job: Rendering, state: JobState): Bytes
+  /** Of one that has, however it ended: no error of HTTP. */
+  ended(job: Rendering): WholeAnswer
+  deleted(job: JobId): Bytes
+  /** What it was asked, of the canonical request. */
+  inputs(job: Rendering, request: JsonRecord): Bytes
 }
 
 /** An API that requests come in. */
@@ -148,6 +197,8 @@ export interface Dialect<S = unknown> {
   /** Null: its answers come whole. */
   readonly stream: StreamForm<S> | null
   whole(job: Rendering): WholeAnswer
+  /** Absent: its answers are not kept under ids of their own. */
+  readonly resource?: Resource
   /** The body of an HTTP answer that is an error. */
   error(error: WireError): Bytes
   /** Its content-type; absent: JSON. */

@@ -6,7 +6,7 @@ import { bad, boolean, type Check, checkMembers, isText } from '../../core/field
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import type { CanonicalRequest, RequestForm } from '../../core/ports/dialect.ts'
 import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
-import { hasReferenceLoop } from './references.ts'
+import { hasReferenceLoop } from '../references.ts'
 
 const MAX_MESSAGES = 10_000
 const USAGE = { include_usage: true }

@@ -7,7 +7,7 @@ import type { Disabled, Tenants } from '../../core/ports/tenants.ts'
 import { type Caller, userOf } from './caller.ts'
 
 /** As the key is now: it may have been changed since its connection was opened, or since it got another secret. */
-function hasScope(keys: Pick<Keys, 'get'>, key: ApiKey, scope: Scope): boolean {
+export function hasScope(keys: Pick<Keys, 'get'>, key: ApiKey, scope: Scope): boolean {
   const { scopes } = keys.get(key.id) ?? key
   return scopes === undefined || scopes.includes(scope)
 }

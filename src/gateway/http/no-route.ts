@@ -8,12 +8,7 @@ const MAX_COMPARED_CHARS = 64
 const CHAT = 'POST /v1/chat/completions'
 const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^(?:\/v1)+\/?$/, 'This is the base URL of the API: try GET /v1/models.'],
-  [
-    /^\/(?:v1\/)*responses(?:\/|$)/,
-    `The Responses API is not served; ${CHAT} is. AI SDK: openai.chat("model"). Agents SDK: ` +
-      `set_default_openai_api("chat_completions"), in JavaScript setOpenAIAPI("chat_completions"). ` +
-      `SDKs: client.chat.completions.create(…). Codex: wire_api = "chat".`,
-  ],
+  [/^\/(?:v1\/)*responses(?:\/|$)/, 'Responses: POST /v1/responses; GET, DELETE /v1/responses/ID; POST …/ID/cancel.'],
   [/^\/(?:v1\/)*completions$/, `Legacy completions are not served: send the prompt as a message to ${CHAT}.`],
   [
     /^\/(?:v1\/)*(?:messages|complete)(?:\/|$)/,

@@ -1,8 +1,8 @@
 /** Requests in any dialect, answered on their own connection: PROTOCOL.md section 3. */
 import { SluiceError } from '../../core/errors.ts'
-import type { Dialect, RequestForm } from '../../core/ports/dialect.ts'
+import type { Dialect } from '../../core/ports/dialect.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { json } from '../http/answer.ts'
+import { type Answered, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import { standingHeaders } from '../http/rate-limit.ts'
@@ -11,24 +11,33 @@ import type { Answers } from '../read/answers.ts'
 import { cacheHeader } from '../read/cached.ts'
 import type { Jobs } from '../read/jobs.ts'
 import { eventsOf, streamOf } from '../read/location.ts'
-import { dialectDraft } from '../submit/draft.ts'
+import { type Draft, dialectDraft, type Spoken } from '../submit/draft.ts'
+import { recall } from '../submit/recall.ts'
 import { checkLength } from '../submit/size.ts'
 import type { Submits } from '../submit/submit.ts'
+import { resourceAnswer } from './resources.ts'
+
+const READY = Promise.resolve()
 
 export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answers: Answers): readonly Route[] {
   const { options, dialects } = deps
 
-  const submit = (dialect: Dialect, form: RequestForm) => async (call: KeyCall) => {
+  const submit = (spoken: Spoken) => async (call: KeyCall) => {
+    const { dialect, form } = spoken
     answers.owe(call)
-    const later = /\brespond-async\b/i.test(call.header('prefer') ?? '')
+    const isAsync = /\brespond-async\b/i.test(call.header('prefer') ?? '')
     checkLength(deps.limits(), call)
     const body = await readJson(call, options.maxBodyBytes, options)
     const { headers: sent } = call.exchange.request
+    const recalled = form.refersTo === undefined ? undefined : await recall(deps, call.caller, spoken, body.value)
+    const detaches = form.detaches?.(body.value) === true
+    const plain = !isAsync && !detaches
     const draft = submits.drafted(call.caller, call, () =>
-      dialectDraft(deps, call.caller, sent, body, { dialect, form }, !later, call),
+      dialectDraft(deps, call.caller, sent, body, spoken, plain, call, recalled),
     )
     const { stream } = draft
-    if (later) {
+    if (detaches && !isAsync) return detached(call, dialect, draft)
+    if (isAsync) {
       const taken = await submits.one(call.caller, draft)
       // The answer is the job, which its events continue, in the form that was asked for
       return json(202, await jobs.submitted(taken, call.caller), {
@@ -51,6 +60,18 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
       : answers.stream(call, job, stream, { cursor: null, submits: true, ready: begun.power(), headers })
   }
 
+  /** Acknowledged as it stands, or followed by whoever likes; it runs on without this connection. */
+  async function detached(call: KeyCall, dialect: Dialect, draft: Draft): Promise<Answered> {
+    const { job, standing } = await submits.one(call.caller, draft)
+    const told = { ...standingHeaders(standing), ...cacheHeader(job) }
+    if (draft.stream !== null)
+      return answers.stream(call, job, draft.stream, { cursor: null, submits: true, ready: READY, headers: told })
+    const { resource } = dialect
+    if (resource === undefined) throw new SluiceError('internal', { message: 'A detached answer has no address.' })
+    const found = (await deps.jobs.get(job.id)) ?? job
+    return resourceAnswer(deps, resource, found, { 'sluice-job': job.id, ...told })
+  }
+
   return dialects.spoken.flatMap((dialect) =>
     dialect.requests.map(
       (form): Route => ({
@@ -59,7 +80,7 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
         query: form.query,
         auth: 'tenant',
         errors: dialect,
-        run: submit(dialect, form),
+        run: submit({ dialect, form }),
       }),
     ),
   )

@@ -26,6 +26,7 @@ import { operatorRoutes } from './operator.ts'
 import { playgroundRoutes } from './playground.ts'
 import { probeRoutes } from './probes.ts'
 import { providerKeyRoutes } from './provider-keys.ts'
+import { resourceRoutes } from './resources.ts'
 import { servedRoutes } from './served.ts'
 import { sessionRoutes } from './sessions.ts'
 import { tenantRoutes } from './tenants.ts'
@@ -63,6 +64,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
   return {
     public: [
       ...dialectRoutes(deps, jobs, submits, answers),
+      ...resourceRoutes(deps, answers),
       ...modelRoutes(deps),
       ...estimateRoutes(deps),
       ...usage.public,

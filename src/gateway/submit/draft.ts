@@ -3,10 +3,10 @@ import { hash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
-import type { JobDraft, JobOptions } from '../../core/job.ts'
+import type { JobDraft, JobId, JobOptions } from '../../core/job.ts'
 import { editObject, isRecord, type JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import type { Dialect, RequestForm, StreamForm } from '../../core/ports/dialect.ts'
+import type { Dialect, Recalled, RequestForm, StreamForm } from '../../core/ports/dialect.ts'
 import type { Weight } from '../../core/ports/weights.ts'
 import { promptOf } from '../../core/text-request.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
@@ -49,6 +49,8 @@ interface Request extends Spoken {
   readonly headers: Readonly<Record<string, string>>
   readonly plain: boolean
   readonly isRetry: boolean
+  /** Absent: earlier jobs can't be looked up. */
+  readonly recalled?: ReadonlyMap<JobId, Recalled>
 }
 
 /** What a job came with: an HTTP request, or a WebSocket connection. */
@@ -76,12 +78,15 @@ export interface Draft {
   /** The request, for guards. */
   readonly value: JsonRecord
   /** The user of a job whose request was edited; null: it is none that the request names. */
-  readonly userIn: ((request: JsonRecord, body: Uint8Array) => string | undefined) | null
+  readonly userIn: ((request: JsonRecord) => string | undefined) | null
   /** How its client asked to follow the answer; null: it wants it whole. */
   readonly stream: StreamForm | null
 }
 
-/** A POST in a dialect. `plain`: it is answered on its own connection. */
+/**
+ * A POST in a dialect. `plain`: it is answered on its own connection, and runs for it. `recalled`: jobs that it goes on
+ * from.
+ */
 export function dialectDraft(
   deps: DraftDeps,
   caller: Caller,
@@ -90,6 +95,7 @@ export function dialectDraft(
   spoken: Spoken,
   plain: boolean,
   origin: Origin,
+  recalled?: ReadonlyMap<JobId, Recalled>,
 ): Draft {
   const { sluice } = body.value
   if (sluice !== undefined && !isRecord(sluice))
@@ -104,6 +110,7 @@ export function dialectDraft(
     headers: headerOptions(headers),
     plain,
     isRetry: Number(headers['x-stainless-retry-count'] ?? 0) >= 1,
+    ...(recalled !== undefined && { recalled }),
   })
 }
 
@@ -176,7 +183,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const { kind } = form
   const model = checkModel(request)
   // A rest would be a copy
-  const read = form.read(request, bytes)
+  const read = form.read(request, bytes, asked.recalled)
   const { value, body, shownAs } = read
   const served = deps.models.resolve(model)
   if (served === null) throw noModelFor(deps, caller.key, model)
@@ -225,7 +232,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     options: named,
     isRetry: asked.isRetry,
     dialect: dialect.name,
-    takesBack: !plain || stream === null || stream.takesBack,
+    takesBack: (!plain && !isFollowed(asked)) || stream === null || stream.takesBack,
     promptTokens: weight.tokens,
     requestId: origin.requestId,
     admissionMs: 0,
@@ -256,14 +263,18 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (trace !== null) job.trace = trace
   const most = kind === 'embedding' ? null : maxOutputTokens(kind, value)
   if (most !== null) job.maxOutputTokens = most
-  const userIn = own === null && read.user !== undefined ? userReader(form) : null
+  const userIn = own === null && read.user !== undefined ? userOfCanonical : null
   const { startedMono, uploadMs } = origin
   return { job, startedMono, uploadMs, parentSpan, weight, value, userIn, stream }
 }
 
-const userReader = (form: RequestForm) => (request: JsonRecord, body: Uint8Array) => {
-  const { user } = form.read(request, body)
-  return typeof user === 'string' && user !== '' ? user : undefined
+/** Is it posted to be acknowledged, and streamed all the same? */
+const isFollowed = ({ form, sent, request }: Request): boolean => sent !== null && form.detaches?.(request) === true
+
+/** In the dialect that requests are kept in, whatever they came in. */
+function userOfCanonical({ safety_identifier: identifier, user }: JsonRecord): string | undefined {
+  const named = identifier || user
+  return typeof named === 'string' && named !== '' ? named : undefined
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }

@@ -12,7 +12,7 @@ import { maxOutputTokens } from './output.ts'
 export function edited(job: JobDraft, edit: NonNullable<Decision['edit']>, userIn: Draft['userIn']): JobDraft {
   const body = edit(job.body)
   const request = JSON.parse(Buffer.from(body).toString('utf8')) as JsonRecord
-  const user = userIn?.(request, body)
+  const user = userIn?.(request)
   const most = job.kind === 'embedding' ? null : maxOutputTokens(job.kind, request)
   const { maxOutputTokens: _before, ...rest } = job
   return { ...rest, body, ...(user !== undefined && { user }), ...(most !== null && { maxOutputTokens: most }) }

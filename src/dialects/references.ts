@@ -2,7 +2,7 @@
  * JSON Schema references that only refer to each other: resolving one never ends. A schema that refers to
  * itself further down (a tree) is fine. Only "#…" pointers are looked at, and nothing is fetched.
  */
-import { isRecord, type JsonRecord } from '../../core/json.ts'
+import { isRecord, type JsonRecord } from '../core/json.ts'
 
 /** The schemas in a chat request: of its tools, and of its answer. */
 export function hasReferenceLoop(request: JsonRecord): boolean {

@@ -1,0 +1,261 @@
+/**
+ * A request of the Responses API as a chat completion. What no chat completion can carry is refused with what to do,
+ * unless it is only an offer (tools that OpenAI runs) or a hint, which are left out.
+ */
+import { bad, boolean, type Check, checkMembers, isText, labels, whole } from '../../core/fields.ts'
+import type { JsonObject } from '../../core/fold.ts'
+import type { JobId } from '../../core/job.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
+import { didYouMean } from '../../core/nearest.ts'
+import type { CanonicalRequest, Recalled, RequestForm } from '../../core/ports/dialect.ts'
+import type { Block } from '../blocks.ts'
+import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
+import { hasReferenceLoop } from '../references.ts'
+import { jobOfItem, jobOfResponse } from './ids.ts'
+import { messagesOf, type Recall } from './input.ts'
+import { blocksIn, messageOf } from './items.ts'
+
+const MAX_INSTRUCTIONS_ITEMS = 100
+const object: Check = { ok: isRecord, what: 'an object' }
+const list: Check = { ok: Array.isArray, what: 'a list' }
+const string: Check = { ok: isText, what: 'a string' }
+
+const CHECKS: ReadonlyMap<string, Check> = new Map([
+  ['stream', boolean],
+  ['background', boolean],
+  ['store', boolean],
+  ['parallel_tool_calls', boolean],
+  ['user', userCheck],
+  ['safety_identifier', userCheck],
+  ['previous_response_id', string],
+  ['tools', list],
+  ['include', list],
+  ['reasoning', object],
+  ['text', object],
+  ['metadata', labels(16)],
+  ['max_output_tokens', whole(1, Number.MAX_SAFE_INTEGER)],
+])
+
+/** Sent on as they are. */
+const SAME = ['temperature', 'top_p', 'parallel_tool_calls', 'prompt_cache_key', 'service_tier', 'user']
+const ALSO_SAME = [
+  'safety_identifier',
+  'prompt_cache_retention',
+  'seed',
+  'stop',
+  'presence_penalty',
+  'frequency_penalty',
+]
+/** Shown in the response as they were sent. */
+const ECHOED = ['max_output_tokens', 'max_tool_calls', 'metadata', 'parallel_tool_calls', 'previous_response_id']
+const ALSO_ECHOED = ['prompt_cache_key', 'safety_identifier', 'service_tier', 'store', 'temperature', 'top_p']
+const ECHOED_TOO = ['truncation', 'user', 'background', 'reasoning']
+/** Shown as they were sent while they are short: a job in line keeps them in memory. */
+const LONG = ['instructions', 'tools', 'tool_choice', 'text']
+const MAX_LONG_CHARS = 4_096
+
+export const request: RequestForm = {
+  path: '/v1/responses',
+  kind: 'chat',
+  what: 'chat completions, which responses are made of',
+  query: CLIENT_QUERY,
+  detaches: ({ background }) => background === true,
+  refersTo: jobsIn,
+  read: readRequest,
+}
+
+function jobsIn({ previous_response_id: previous, input }: JsonRecord): ReadonlySet<JobId> {
+  const jobs = new Set<JobId>()
+  const add = (job: JobId | null): void => {
+    if (job !== null) jobs.add(job)
+  }
+  if (isText(previous)) add(jobOfResponse(previous))
+  if (Array.isArray(input))
+    for (const item of input)
+      if (isRecord(item) && item['type'] === 'item_reference' && isText(item['id'])) add(jobOfItem(item['id']))
+  return jobs
+}
+
+function readRequest(sent: JsonRecord, _bytes: Uint8Array, recalled?: ReadonlyMap<JobId, Recalled>): CanonicalRequest {
+  checkMembers(sent, CHECKS)
+  refuseOthers(sent)
+  const { model, input, instructions, previous_response_id: previous, max_output_tokens: most, stream } = sent
+  const recall = recallIn(recalled)
+  const lead = leadOf(instructions)
+  const before = isText(previous) ? conversation(previous, recalled, recall) : []
+  const tools = toolsOf(sent['tools'])
+  const value: JsonObject = { model: model as string, messages: [...lead, ...before, ...messagesOf(input, recall)] }
+  for (const name of [...SAME, ...ALSO_SAME]) if (sent[name] !== undefined) value[name] = sent[name] as JsonObject
+  // Of some engines, where there are no tools
+  if (tools.length === 0) delete value['parallel_tool_calls']
+  if (typeof most === 'number') value['max_completion_tokens'] = most
+  if (tools.length > 0) value['tools'] = tools.map(({ canonical }) => canonical)
+  const choice = choiceOf(sent['tool_choice'], tools)
+  if (choice !== undefined) value['tool_choice'] = choice
+  addText(value, sent['text'])
+  const { effort = null } = isRecord(sent['reasoning']) ? sent['reasoning'] : {}
+  if (effort !== null) value['reasoning_effort'] = effort as string
+  if ((tools.length > 0 || value['response_format']) && hasReferenceLoop(value))
+    throw bad(tools.length > 0 ? 'tools' : 'text', 'A schema has a $ref that leads back to itself.')
+  return {
+    value,
+    body: Buffer.from(JSON.stringify(value)),
+    stream: typeof stream === 'boolean' ? stream : undefined,
+    user: userIn(sent),
+    shownAs: echoOf(sent, tools, lead.length),
+  }
+}
+
+// ---------------------------------------------------------------- what came before
+
+const GONE = 'It was deleted, was sent with "store": false, or its retention is over: send the conversation as "input".'
+
+const recallIn = (recalled: ReadonlyMap<JobId, Recalled> | undefined): Recall => {
+  const known = new Map<JobId, readonly Block[]>()
+  return (job, param) => {
+    let blocks = known.get(job)
+    if (blocks === undefined) {
+      if (recalled === undefined) throw onlyPosted(param)
+      const one = recalled.get(job)
+      if (one === undefined) throw bad(param, `There is no such item. ${GONE}`)
+      blocks = blocksIn(one.records)
+      known.set(job, blocks)
+    }
+    return blocks
+  }
+}
+
+const onlyPosted = (param: string) =>
+  bad(param, 'Earlier responses can be referred to only where the request itself is posted to /v1/responses.')
+
+/** An earlier response's whole conversation: what it was asked, without its instructions, and its answer. */
+function conversation(id: string, recalled: ReadonlyMap<JobId, Recalled> | undefined, recall: Recall): JsonObject[] {
+  const param = 'previous_response_id'
+  if (recalled === undefined) throw onlyPosted(param)
+  const job = jobOfResponse(id)
+  const before = job === null ? undefined : recalled.get(job)
+  if (before === undefined || job === null) throw bad(param, `There is no response "${id.slice(0, 64)}". ${GONE}`)
+  if (before.end !== 'done')
+    throw bad(
+      param,
+      before.end === null
+        ? `The response "${id}" is not complete yet: wait for it, or cancel it and send the conversation as "input".`
+        : `The response "${id}" has no answer to go on from (${before.end}): send the conversation as "input".`,
+    )
+  const { messages } = before.request
+  if (!Array.isArray(messages)) throw bad(param, `The response "${id}" is no conversation.`)
+  const led = before.job.shownAs?.['lead']
+  const answer = messageOf(job, recall(job, param))
+  return [...(messages.slice(typeof led === 'number' ? led : 0) as JsonObject[]), ...(answer === null ? [] : [answer])]
+}
+
+/** Instructions are of this response alone. */
+function leadOf(instructions: unknown): JsonObject[] {
+  if (instructions === undefined || instructions === null || instructions === '') return []
+  if (isText(instructions)) return [{ role: 'system', content: instructions }]
+  if (!Array.isArray(instructions) || instructions.length > MAX_INSTRUCTIONS_ITEMS)
+    throw bad('instructions', `"instructions" must be a text, or a list of at most ${MAX_INSTRUCTIONS_ITEMS} items.`)
+  return messagesOf(instructions, (_job, param) => {
+    throw bad(param.replace('input', 'instructions'), 'Instructions are not references: send their text.')
+  })
+}
+
+// ---------------------------------------------------------------- tools
+
+interface Tool {
+  readonly type: 'function' | 'custom'
+  readonly name: string
+  readonly sent: JsonRecord
+  readonly canonical: JsonObject
+}
+
+/** Tools that OpenAI's servers run are left out: a model without them answers without them. */
+function toolsOf(tools: unknown): readonly Tool[] {
+  if (!Array.isArray(tools)) return []
+  return tools.flatMap((tool: unknown, i): readonly Tool[] => {
+    if (!isRecord(tool)) throw bad(`tools[${i}]`, `tools[${i}] must be an object.`)
+    const { type, name } = tool
+    if (type !== 'function' && type !== 'custom') return []
+    if (!isText(name)) throw bad(`tools[${i}].name`, `tools[${i}].name must be a string.`)
+    const { type: _type, parameters, strict, description, format } = tool
+    const described = isText(description) ? { name, description } : { name }
+    const own =
+      type === 'custom'
+        ? { ...described, ...(isRecord(format) && { format: formatOf(format) }) }
+        : { ...described, ...(parameters != null && { parameters }), ...(strict != null && { strict }) }
+    return [{ type, name, sent: tool, canonical: { type, [type]: own as JsonObject } }]
+  })
+}
+
+/** A grammar lies one level deeper in chat completions. */
+function formatOf({ type, ...rest }: JsonRecord): JsonObject {
+  return (type === 'grammar' ? { type, grammar: rest } : { type, ...rest }) as JsonObject
+}
+
+function choiceOf(choice: unknown, tools: readonly Tool[]): JsonObject | string | undefined {
+  if (choice === undefined || choice === null) return undefined
+  if (choice === 'auto' || choice === 'none') return tools.length > 0 ? choice : undefined
+  if (choice === 'required') {
+    if (tools.length > 0) return choice
+    throw bad('tool_choice', `"tool_choice" requires a tool, and there is none that can be called. ${OWN_TOOLS}`)
+  }
+  if (!isRecord(choice)) throw bad('tool_choice', '"tool_choice" must be auto, none, required, or an object.')
+  const { type, name, mode, tools: allowed } = choice
+  if ((type === 'function' || type === 'custom') && isText(name)) return { type, [type]: { name } }
+  if (type === 'allowed_tools' && Array.isArray(allowed)) {
+    const named = allowed.flatMap((one: unknown) =>
+      isRecord(one) && (one['type'] === 'function' || one['type'] === 'custom') && isText(one['name'])
+        ? [{ type: one['type'], [one['type']]: { name: one['name'] } }]
+        : [],
+    )
+    return { type, allowed_tools: { mode: isText(mode) ? mode : 'auto', tools: named } }
+  }
+  throw bad('tool_choice', `"tool_choice" names a tool that can't be called. ${OWN_TOOLS}`)
+}
+
+const OWN_TOOLS = 'Tools of type function and custom are; those that OpenAI runs (web_search, mcp, …) are left out.'
+
+// ---------------------------------------------------------------- the rest
+
+function addText(value: JsonObject, text: unknown): void {
+  if (!isRecord(text)) return
+  const { format, verbosity } = text
+  if (isText(verbosity)) value['verbosity'] = verbosity
+  if (!isRecord(format)) return
+  const { type, ...schema } = format
+  if (type === 'json_schema') value['response_format'] = { type, json_schema: schema as JsonObject }
+  else if (type === 'json_object') value['response_format'] = { type }
+  else if (type !== 'text')
+    throw bad('text.format.type', '"text.format.type" must be text, json_object or json_schema.')
+}
+
+/** Throws invalid_request for what would change the answer's meaning if it were left out. */
+function refuseOthers({ prompt, conversation: named, messages, n, max_tokens: most }: JsonRecord): void {
+  if (prompt !== undefined && prompt !== null)
+    throw bad('prompt', '"prompt" names a template that only OpenAI has: send its text as "instructions" and "input".')
+  if (named !== undefined && named !== null)
+    throw bad(
+      'conversation',
+      'Conversations of OpenAI are not served: use "previous_response_id", or "sluice": {"conversation": "…"}.',
+    )
+  if (messages !== undefined) throw bad('messages', '"messages" is of /v1/chat/completions; here it is "input".')
+  if (most !== undefined) throw bad('max_tokens', `"max_tokens" is not known.${didYouMean('max_tokens', KNOWN)}`)
+  if (n !== undefined && n !== null && n !== 1) throw bad('n', 'A response has one answer: leave "n" out.')
+}
+
+const KNOWN = ['max_output_tokens']
+
+function echoOf(sent: JsonRecord, tools: readonly Tool[], lead: number): JsonRecord {
+  const echo: Record<string, unknown> = {}
+  for (const name of [...ECHOED, ...ALSO_ECHOED, ...ECHOED_TOO]) {
+    const value = sent[name]
+    if (value !== undefined && value !== null) echo[name] = value
+  }
+  if (lead > 0) echo['lead'] = lead
+  for (const name of LONG) {
+    const value = name === 'tools' ? tools.map((tool) => tool.sent) : sent[name]
+    if (value === undefined || value === null || (name === 'tools' && tools.length === 0)) continue
+    if ((isText(value) ? value : JSON.stringify(value)).length <= MAX_LONG_CHARS) echo[name] = value
+  }
+  return echo
+}

@@ -1,0 +1,15 @@
+/** OpenAI's Responses API, over any model that serves chat completions. */
+import type { Dialect } from '../../core/ports/dialect.ts'
+import { errorJson } from '../../core/wire.ts'
+import { request } from './request.ts'
+import { stream } from './stream.ts'
+import { resource, whole } from './whole.ts'
+
+export const responses: Dialect<unknown> = {
+  name: 'responses',
+  requests: [request],
+  stream: stream as Dialect['stream'],
+  whole,
+  resource,
+  error: errorJson,
+}

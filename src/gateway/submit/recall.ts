@@ -1,0 +1,74 @@
+/** Earlier jobs that a request goes on from, as far as its caller may see them. */
+import { bad } from '../../core/fields.ts'
+import { isTerminal, type Job, type JobId } from '../../core/job.ts'
+import type { JsonRecord } from '../../core/json.ts'
+import type { Recalled } from '../../core/ports/dialect.ts'
+import type { Bytes } from '../../core/record.ts'
+import { hasScope } from '../caller/access.ts'
+import { type Caller, canSee } from '../caller/caller.ts'
+import type { GatewayDeps } from '../deps.ts'
+import type { Spoken } from './draft.ts'
+
+const MAX_JOBS = 256
+const PAGE_BYTES = 256 << 10
+
+type Deps = Pick<GatewayDeps, 'jobs' | 'log' | 'keys' | 'clock' | 'options'>
+
+/**
+ * Undefined: its dialect has no such references. Those that there are not, or not for this caller, are left out.
+ * Throws invalid_request for more than a request may hold.
+ */
+export async function recall(
+  deps: Deps,
+  caller: Caller,
+  { dialect, form }: Spoken,
+  value: JsonRecord,
+): Promise<ReadonlyMap<JobId, Recalled> | undefined> {
+  if (form.refersTo === undefined) return undefined
+  const ids = form.refersTo(value)
+  if (ids.size > MAX_JOBS)
+    throw bad('input', `The request refers to ${ids.size} earlier responses; the maximum is ${MAX_JOBS}.`)
+  const recalled = new Map<JobId, Recalled>()
+  let left = deps.options.maxBodyBytes
+  for (const id of ids) {
+    const job = await deps.jobs.get(id)
+    if (job === null || job.dialect !== dialect.name || !dialect.resource?.isKept(job) || !maySee(deps, caller, job))
+      continue
+    const request = await deps.jobs.request(id)
+    const records = request === null ? null : await recordsOf(deps, id, left - request.length)
+    if (request === null || records === null) continue
+    left -= request.length + records.reduce((sum, record) => sum + record.length, 0)
+    recalled.set(id, {
+      job,
+      request: JSON.parse(Buffer.from(request).toString('utf8')) as JsonRecord,
+      records,
+      end: isTerminal(job.state) ? (job.state as Recalled['end']) : null,
+    })
+  }
+  return recalled
+}
+
+/** What a model is told of it, its caller is told. */
+const maySee = ({ keys }: Deps, caller: Caller, job: Job): boolean =>
+  canSee(caller, job) && (job.keyId === caller.key.id || hasScope(keys, caller.key, 'read'))
+
+/** Null: it is gone. */
+async function recordsOf({ log, clock }: Deps, job: JobId, maxBytes: number): Promise<readonly Bytes[] | null> {
+  const records: Bytes[] = []
+  let bytes = 0
+  for (;;) {
+    const page = await log.read(job, records.length, PAGE_BYTES)
+    if (page === null) return null
+    for (const record of page.records) {
+      records.push(record)
+      bytes += record.length
+    }
+    if (bytes > maxBytes)
+      throw bad(
+        'previous_response_id',
+        'What the request refers to is larger than a request may be (http.max_body_bytes): send what matters of it.',
+      )
+    if (page.records.length === 0 || records.length >= page.head) return records
+    await new Promise<void>((next) => clock.soon(next))
+  }
+}
