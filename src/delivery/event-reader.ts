@@ -73,8 +73,6 @@ export class EventReader implements Outlet {
         if (form.gap === null) throw new SluiceError('cursor_stale')
         this.write(form.gap(job.id))
       } else if (headersAfterMs === null) sink.start()
-      const opening = this.subscription.open()
-      if (opening !== '') this.write(opening)
       this.subscription.resume()
     } catch (error) {
       this.fail(error)

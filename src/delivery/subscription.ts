@@ -175,18 +175,25 @@ export class Subscription implements FeedReader {
     return form.count(this.state) < n ? 'ahead' : this.seq
   }
 
-  /** The events before the first record that the reader lacks. After `seek`. */
-  open(): Bytes {
-    if (this.view.form.opens !== true || this.#opened || this.seq > 0) return ''
+  /** Writes the events before the first record that the reader lacks. Throws job_gone, job_lost. */
+  async #open(): Promise<void> {
+    if (this.view.form.opens !== true || this.#opened || this.seq > 0) return
     const { events, state } = this.#opening(this.#known)
+    if (events !== '') await this.#head()
+    if (this.#left || this.#opened || this.seq > 0) return
     this.state = state
     this.#opened = true
-    return events
+    if (events !== '') this.#outlet.write(events)
   }
 
   #opening(known: number): Rendered<unknown> {
     const run = { job: this.#feed.job, epoch: this.#feed.epoch, firstSeq: 1, records: [] }
     return this.view.form.render(run, this.view.form.begin(this.#job), known)
+  }
+
+  /** Some event before the first record. */
+  #hasTold(): boolean {
+    return this.#opened && (this.view.form.count?.(this.state) ?? 0) > 0
   }
 
   #beginning(): number | null {
@@ -208,7 +215,7 @@ export class Subscription implements FeedReader {
     if (this.#seeking) return
     this.live = false
     const { gap } = this.view.form
-    const hasShown = this.seq > 0 || this.#known > 0
+    const hasShown = this.seq > 0 || this.#known > 0 || this.#hasTold()
     this.#toStart()
     if (hasShown && gap === null) return void this.#failStale()
     if (hasShown && gap !== null) this.#outlet.write(gap(this.#feed.job))
@@ -258,6 +265,7 @@ export class Subscription implements FeedReader {
   async #catchUp(): Promise<void> {
     this.#catchingUp = true
     try {
+      await this.#open()
       while (!this.#left && !this.live && !this.#seeking) {
         const turn = this.#feed.turns?.wait() ?? null
         if (turn !== null) {

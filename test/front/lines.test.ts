@@ -73,5 +73,7 @@ it.each([
 
 it('is in the messages that name endpoints', async () => {
   for (const body of [{ request: 1 }, { endpoint: '/v1/x', request: {} }])
-    expect(await (await call('/v1/jobs', body)).text()).toContain('/v1/chat/completions or /v1/embeddings or /v1/lines')
+    expect(await (await call('/v1/jobs', body)).text()).toContain(
+      '/v1/chat/completions or /v1/embeddings or /v1/responses or /v1/lines',
+    )
 })

@@ -8,7 +8,10 @@ const MAX_COMPARED_CHARS = 64
 const CHAT = 'POST /v1/chat/completions'
 const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^(?:\/v1)+\/?$/, 'This is the base URL of the API: try GET /v1/models.'],
-  [/^\/(?:v1\/)*responses(?:\/|$)/, 'Responses: POST /v1/responses; GET, DELETE /v1/responses/ID; POST …/ID/cancel.'],
+  [
+    /^\/(?:v1\/)*responses(?:\/|$)/,
+    "Responses are at /v1/responses: the SDK's base URL must be this server's address followed by /v1.",
+  ],
   [/^\/(?:v1\/)*completions$/, `Legacy completions are not served: send the prompt as a message to ${CHAT}.`],
   [
     /^\/(?:v1\/)*(?:messages|complete)(?:\/|$)/,

@@ -72,9 +72,8 @@ it('says which methods a path has, and reads the query', () => {
 })
 
 it.each([
-  ['/v1/responses', 'set_default_openai_api("chat_completions")'],
-  ['/responses', 'openai.chat("model")'],
-  ['/v1/v1/responses/resp_1', 'openai.chat("model")'],
+  ['/responses', 'base URL'],
+  ['/v1/v1/responses/resp_1', '/v1/responses'],
   ['/v1/completions', '/v1/chat/completions'],
   ['/v1/messages', '/v1/chat/completions'],
   ['/v1/images/generations', "Only chat completions, embeddings and models of OpenAI's API"],
