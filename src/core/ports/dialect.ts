@@ -62,8 +62,8 @@ export interface StreamForm<S = unknown> {
   /** Absent: SSE. */
   readonly wire?: StreamWire
   /**
-   * Its clients can handle a `reset`, which withdraws what they were shown. False: a job that is streamed in it does not
-   * restart once it has shown text. A log may have one all the same, of a job that was asked for otherwise.
+   * Its clients can handle a `reset`, which withdraws what they were shown. False: a job that is streamed in it never
+   * restarts once it has shown text. A log may have one all the same, of a job that was asked for otherwise.
    */
   readonly takesBack: boolean
   /** Before the first record. */
@@ -164,7 +164,7 @@ export interface RequestForm {
   read(value: JsonRecord, bytes: Uint8Array, recalled?: ReadonlyMap<JobId, Recalled>): CanonicalRequest
 }
 
-/** An API whose answers are kept under ids of their own, at its request's path: to be read, followed, canceled, deleted. */
+/** An API that keeps its answers under ids of their own, at its request's path: read, followed, canceled, deleted. */
 export interface Resource {
   /** In messages. */
   readonly what: string

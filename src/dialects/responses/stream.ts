@@ -1,6 +1,6 @@
 /**
  * Events of the Responses API. They have numbers of their own (`sequence_number`, from 0), and a resume in the middle
- * is exactly the rest. What a `reset` withdraws ends as incomplete; `response.in_progress` then begins anew, without it.
+ * is exactly the rest. What a `reset` withdraws ends as incomplete; `response.in_progress` then begins anew.
  */
 import type { JsonObject } from '../../core/fold.ts'
 import type { Rendering, StreamForm } from '../../core/ports/dialect.ts'

@@ -46,7 +46,7 @@ function routesOf(deps: GatewayDeps, dialect: Kept, answers: Answers): readonly 
     const job = id === null ? null : await deps.jobs.get(id)
     if (job === null || job.dialect !== dialect.name || !resource.isKept(job) || !canSee(call.caller, job))
       throw new SluiceError('job_not_found', {
-        message: `There is no ${resource.what} of this id: it was deleted, was not to be stored, or its retention is over.`,
+        message: `There is no such ${resource.what}: it was deleted, was not to be stored, or its retention is over.`,
       })
     return job
   }
