@@ -4,29 +4,22 @@
  * here as far as they are used, so that nothing depends on it.
  */
 import type { JobRequest } from '../../src/core/frames.ts'
+import {
+  type Call,
+  type Chunk,
+  chunksOf,
+  continuedBy,
+  inputOf,
+  newMessages,
+  openJobs,
+  type UiMessage,
+} from './ai-sdk-messages.ts'
 import type { Sluice } from './connect.ts'
 import { SluiceError } from './errors.ts'
 import type { JobEvent } from './events.ts'
 import type { Job } from './job.ts'
-import type { ChatMessage } from './turn.ts'
 
-export interface UiPart {
-  readonly type: string
-  readonly text?: string
-  readonly url?: string
-  readonly mediaType?: string
-  readonly filename?: string
-  readonly toolCallId?: string
-  readonly state?: string
-  readonly output?: unknown
-  readonly errorText?: string
-}
-
-export interface UiMessage {
-  readonly id: string
-  readonly role: 'system' | 'user' | 'assistant'
-  readonly parts: readonly UiPart[]
-}
+export { loadMessages, type UiMessage, type UiPart } from './ai-sdk-messages.ts'
 
 export interface SendOptions<M extends UiMessage = UiMessage> {
   readonly trigger: 'submit-message' | 'regenerate-message'
@@ -45,10 +38,6 @@ export interface ChatTransportOptions {
   readonly job?: Partial<JobRequest>
 }
 
-/** Loosely typed, so that it fits each version's `ChatTransport<UIMessage>`. */
-// biome-ignore lint/suspicious/noExplicitAny: the chunks' union is the AI SDK's, and differs from version to version
-type Chunk = any
-
 export interface SluiceChatTransport {
   /** The answer is shown from its start. */
   readonly resumeStreamIsReplay: true
@@ -60,63 +49,49 @@ export interface SluiceChatTransport {
 }
 
 export function createChatTransport(sluice: Sluice, options: ChatTransportOptions): SluiceChatTransport {
+  /** The newest stream of each chat. */
+  const newest = new Map<string, AbortSignal | undefined>()
+  /**
+   * The AI SDK aborts a stream not only for `stop`, but also when it resumes the chat anew, which it then does at once
+   * (React's StrictMode mounts twice): such an abort stops nothing.
+   */
+  function onStop(chatId: string, signal: AbortSignal | undefined, stop: () => void): () => void {
+    const aborted = (): void => queueMicrotask(() => newest.get(chatId) === signal && stop())
+    if (signal?.aborted) aborted()
+    signal?.addEventListener('abort', aborted, { once: true })
+    return () => {
+      signal?.removeEventListener('abort', aborted)
+      if (newest.get(chatId) === signal) newest.delete(chatId)
+    }
+  }
+  const follow = (job: Job, chatId: string, signal: AbortSignal | undefined, begin: readonly Chunk[] | null) =>
+    streamOf(
+      job,
+      onStop(chatId, signal, () => void job.cancel().catch(() => {})),
+      begin,
+    )
+
   return {
     resumeStreamIsReplay: true,
     async sendMessages({ trigger, chatId, messages, abortSignal, body }) {
+      newest.set(chatId, abortSignal)
       if (trigger === 'regenerate-message') await truncate(sluice, chatId, messages)
       const job = sluice.submit({
         ...options.job,
         request: { ...options.request, ...body, messages: newMessages(messages) },
         conversation: chatId,
       })
-      return streamOf(job, abortSignal, messages.at(-1)?.role === 'assistant')
+      const begin = messages.at(-1)?.role === 'assistant' ? { type: 'start' } : null
+      return follow(job, chatId, abortSignal, begin && [begin])
     },
     async reconnectToStream({ chatId, abortSignal }) {
-      const query = `conversation=${encodeURIComponent(chatId)}&state=queued,delayed,waiting,leased&limit=100`
-      const { data } = (await sluice.http('GET', `/v1/jobs?${query}`)) as {
-        readonly data: ReadonlyArray<{ id: string }>
-      }
-      const first = data.at(-1)
-      return first === undefined ? null : streamOf(sluice.attach(first.id), abortSignal, false)
+      newest.set(chatId, abortSignal)
+      const [first] = await openJobs(sluice, chatId)
+      if (first === undefined) return null
+      const continued = await continuedBy(sluice, chatId, first.id)
+      return follow(sluice.attach(first.id), chatId, abortSignal, continued && chunksOf(continued))
     },
   }
-}
-
-// ---------------------------------------------------------------- to Sluice
-
-/** What the conversation lacks: the last user message, or the tools' outputs for the last answer. */
-function newMessages(messages: readonly UiMessage[]): readonly ChatMessage[] {
-  const last = messages.at(-1)
-  if (last === undefined) throw new SluiceError('invalid_request', 'There is no message to send.')
-  if (last.role !== 'assistant') return [{ role: last.role, content: contentOf(last.parts) }]
-  const step = last.parts.slice(last.parts.findLastIndex(({ type }) => type === 'step-start') + 1)
-  return step.flatMap(({ toolCallId, state, output, errorText }) =>
-    toolCallId === undefined || (state !== 'output-available' && state !== 'output-error')
-      ? []
-      : [
-          {
-            role: 'tool',
-            tool_call_id: toolCallId,
-            content: state === 'output-error' ? `Error: ${errorText}` : asText(output),
-          },
-        ],
-  )
-}
-
-const asText = (output: unknown): string => (typeof output === 'string' ? output : (JSON.stringify(output) ?? ''))
-
-function contentOf(parts: readonly UiPart[]): string | readonly object[] {
-  const files = parts.filter(({ type, url }) => type === 'file' && url !== undefined)
-  const text = parts.map((part) => (part.type === 'text' ? (part.text ?? '') : '')).join('')
-  if (files.length === 0) return text
-  return [
-    ...(text === '' ? [] : [{ type: 'text', text }]),
-    ...files.map(({ url, mediaType, filename = 'file' }) =>
-      mediaType?.startsWith('image/')
-        ? { type: 'image_url', image_url: { url } }
-        : { type: 'file', file: { filename, file_data: url } },
-    ),
-  ]
 }
 
 /**
@@ -159,19 +134,14 @@ async function turnOf(sluice: Sluice, path: string, job: string): Promise<number
 
 // ---------------------------------------------------------------- from Sluice
 
-/** `isContinued`: it extends an existing message. */
-async function streamOf(
-  job: Job,
-  signal: AbortSignal | undefined,
-  isContinued: boolean,
-): Promise<ReadableStream<Chunk>> {
-  const cancel = (): void => void job.cancel().catch(() => {})
-  if (signal?.aborted) cancel()
-  signal?.addEventListener('abort', cancel, { once: true })
+const startOf = (job: string): Chunk => ({ type: 'start', messageId: job })
+
+/** `begin`: of the message that it extends, or null: it begins one. `over` is called when the job is. */
+async function streamOf(job: Job, over: () => void, begin: readonly Chunk[] | null): Promise<ReadableStream<Chunk>> {
   const { id } = await job.accepted
   const write = createWriter(job)
   const events = job[Symbol.asyncIterator]()
-  const first: Chunk[] = [isContinued ? { type: 'start' } : { type: 'start', messageId: id }, { type: 'start-step' }]
+  const first: Chunk[] = [...(begin ?? [startOf(id)]), { type: 'start-step' }]
   return new ReadableStream<Chunk>({
     start(controller) {
       for (const chunk of first) controller.enqueue(chunk)
@@ -185,8 +155,9 @@ async function streamOf(
           if (done || value.type === 'end') controller.close()
           if (done || value.type === 'end' || chunks.length > 0) break
         }
-        if (job.over) signal?.removeEventListener('abort', cancel)
+        if (job.over) over()
       } catch (error) {
+        over()
         controller.enqueue({ type: 'error', errorText: SluiceError.from(error).message })
         controller.close()
       }
@@ -253,26 +224,19 @@ function createWriter(job: Job): (event: JobEvent) => readonly Chunk[] {
     if (event.state !== 'done')
       return [...close(), { type: 'error', errorText: event.error?.message ?? `The job ended: ${event.state}.` }]
     const inputs = callsOf(job).flatMap(({ id, function: called }): readonly Chunk[] =>
-      id && called?.name ? [inputOf(id, called.name, called.arguments ?? '')] : [],
+      id && called?.name ? [availableOf(id, called.name, called.arguments ?? '')] : [],
     )
     return [...close(), ...inputs, { type: 'finish-step' }, { type: 'finish', finishReason: finish }]
   }
 }
 
-interface Call {
-  readonly id?: string
-  readonly function?: { readonly name?: string; readonly arguments?: string }
-}
 const callsOf = (job: Job): readonly Call[] =>
   ((job.message as { readonly tool_calls?: readonly Call[] }).tool_calls ?? []).filter((call) => call !== undefined)
 
-function inputOf(toolCallId: string, toolName: string, text: string): Chunk {
-  const about = { toolCallId, toolName, dynamic: true }
-  try {
-    return { type: 'tool-input-available', ...about, input: text === '' ? {} : JSON.parse(text) }
-  } catch {
-    return { type: 'tool-input-error', ...about, input: text, errorText: 'The arguments are not JSON.' }
-  }
+function availableOf(toolCallId: string, toolName: string, text: string): Chunk {
+  const { state, ...input } = inputOf(text)
+  const type = state === 'input-available' ? 'tool-input-available' : 'tool-input-error'
+  return { type, toolCallId, toolName, dynamic: true, ...input }
 }
 
 interface Choice {

@@ -129,6 +129,19 @@ describe.skipIf(!isThere)('useChat over Sluice (skipped without the "ai" package
     expect(after.messages).toHaveLength(2)
   })
 
+  it('is not stopped by a resume that takes the place of another, as where React mounts twice', async () => {
+    const id = fresh()
+    const before = await chat(id)
+    void before.sendMessage({ text: 'Tell me of rivers. demo: tokens=100 delay=10 ttft=10' })
+    await begun(before, 2)
+    sluice.close()
+    const after = await chat(id, { messages: before.messages.slice(0, 1) })
+    await Promise.all([after.resumeStream(), after.resumeStream()])
+    expect((await turnsOf(id)).map(({ state, answer }) => [state, answer.content])).toEqual([
+      ['done', textOf(after.messages.at(-1)!)],
+    ])
+  })
+
   it('stops the job, regenerates in place of the last turn, and tells an error', async () => {
     const id = fresh()
     const it = await chat(id)

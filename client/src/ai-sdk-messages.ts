@@ -1,0 +1,249 @@
+/**
+ * Messages as the AI SDK has them, and as Sluice stores them: a conversation's turns. An answer that called tools is
+ * one message of several steps there, and a turn for each step here. Its id is that of its first job.
+ */
+import type { WireJob } from '../../src/core/frames.ts'
+import type { Sluice } from './connect.ts'
+import { SluiceError } from './errors.ts'
+import { type ChatMessage, type StoredTurn, type TurnPage, textOfContent } from './turn.ts'
+
+export interface UiPart {
+  readonly type: string
+  readonly text?: string
+  readonly url?: string
+  readonly mediaType?: string
+  readonly filename?: string
+  readonly toolCallId?: string
+  readonly toolName?: string
+  readonly state?: string
+  readonly input?: unknown
+  readonly output?: unknown
+  readonly errorText?: string
+}
+
+export interface UiMessage {
+  readonly id: string
+  readonly role: 'system' | 'user' | 'assistant'
+  readonly parts: readonly UiPart[]
+}
+
+/** Loosely typed, so that it fits each version's `ChatTransport<UIMessage>`. */
+// biome-ignore lint/suspicious/noExplicitAny: the chunks' union is the AI SDK's, and differs from version to version
+export type Chunk = any
+
+// ---------------------------------------------------------------- to Sluice
+
+/** What the conversation lacks: the last user message, or the tools' outputs for the last answer. */
+export function newMessages(messages: readonly UiMessage[]): readonly ChatMessage[] {
+  const last = messages.at(-1)
+  if (last === undefined) throw new SluiceError('invalid_request', 'There is no message to send.')
+  if (last.role !== 'assistant') return [{ role: last.role, content: contentOf(last.parts) }]
+  const step = last.parts.slice(last.parts.findLastIndex(({ type }) => type === 'step-start') + 1)
+  return step.flatMap(({ toolCallId, state, output, errorText }) =>
+    toolCallId === undefined || (state !== 'output-available' && state !== 'output-error')
+      ? []
+      : [
+          {
+            role: 'tool',
+            tool_call_id: toolCallId,
+            content: state === 'output-error' ? ERROR + errorText : asText(output),
+          },
+        ],
+  )
+}
+
+/** How a tool's failure begins. */
+const ERROR = 'Error: '
+const asText = (output: unknown): string => (typeof output === 'string' ? output : (JSON.stringify(output) ?? ''))
+
+function contentOf(parts: readonly UiPart[]): string | readonly object[] {
+  const files = parts.filter(({ type, url }) => type === 'file' && url !== undefined)
+  const text = parts.map((part) => (part.type === 'text' ? (part.text ?? '') : '')).join('')
+  if (files.length === 0) return text
+  return [
+    ...(text === '' ? [] : [{ type: 'text', text }]),
+    ...files.map(({ url, mediaType, filename = 'file' }) =>
+      mediaType?.startsWith('image/')
+        ? { type: 'image_url', image_url: { url } }
+        : { type: 'file', file: { filename, file_data: url } },
+    ),
+  ]
+}
+
+// ---------------------------------------------------------------- from Sluice
+
+const PATH = '/v1/conversations?id='
+
+/**
+ * The messages that a chat has, to begin with: those of its last 100 turns, and what waits for an answer. The answer
+ * that is running is not among them: `resume: true` brings it, from its start.
+ */
+export async function loadMessages(sluice: Sluice, chatId: string): Promise<UiMessage[]> {
+  // In this order: a job that ends meanwhile is in both
+  const open = await openJobs(sluice, chatId)
+  const turns = await turnsOf(sluice, chatId)
+  const messages: OwnMessage[] = []
+  for (const turn of turns) addTurn(messages, turn)
+  for (const { id } of open) if (!turns.some(({ job }) => job === id)) addAsked(messages, id, await askedBy(sluice, id))
+  return messages
+}
+
+/** The answer that this job goes on with, as it called tools before. Null: it begins one. */
+export async function continuedBy(sluice: Sluice, chatId: string, job: string): Promise<UiMessage | null> {
+  const asked = await askedBy(sluice, job)
+  if (asked.at(-1)?.role !== 'tool') return null
+  const messages: OwnMessage[] = []
+  for (const turn of await turnsOf(sluice, chatId)) {
+    if (turn.job === job) break // it has ended meanwhile
+    addTurn(messages, turn)
+  }
+  addAsked(messages, job, asked)
+  const last = messages.at(-1)
+  return last?.role === 'assistant' ? last : null
+}
+
+async function askedBy(sluice: Sluice, job: string): Promise<readonly ChatMessage[]> {
+  const { messages = [] } = (await sluice.http('GET', `/v1/jobs/${job}/request`)) as {
+    readonly messages?: readonly ChatMessage[]
+  }
+  return messages
+}
+
+async function turnsOf(sluice: Sluice, chatId: string): Promise<readonly StoredTurn[]> {
+  try {
+    return ((await sluice.http('GET', PATH + encodeURIComponent(chatId))) as TurnPage).turns
+  } catch (error) {
+    if (error instanceof SluiceError && error.code === 'conversation_not_found') return []
+    throw error
+  }
+}
+
+/** Those that have not ended, in order. */
+export async function openJobs(sluice: Sluice, chatId: string): Promise<readonly WireJob[]> {
+  const query = `conversation=${encodeURIComponent(chatId)}&state=queued,delayed,waiting,leased&limit=100`
+  const { data } = (await sluice.http('GET', `/v1/jobs?${query}`)) as { readonly data: readonly WireJob[] }
+  return data.toReversed()
+}
+
+interface OwnMessage extends UiMessage {
+  readonly parts: UiPart[]
+}
+
+function addTurn(messages: OwnMessage[], { job, messages: asked, answer }: StoredTurn): void {
+  addAsked(messages, job, asked)
+  if (answer === null) return
+  const parts: UiPart[] = [{ type: 'step-start' }, ...partsOf(answer as Answer)]
+  const last = messages.at(-1)
+  if (last?.role === 'assistant' && asked.at(-1)?.role === 'tool') last.parts.push(...parts)
+  else messages.push({ id: job, role: 'assistant', parts })
+}
+
+/** Tools' outputs belong to the answer that called them. */
+function addAsked(messages: OwnMessage[], job: string, asked: readonly ChatMessage[]): void {
+  for (const [i, message] of asked.entries()) {
+    if (message.role === 'user')
+      messages.push({ id: `${job}-${i}`, role: 'user', parts: partsOfContent(message.content) })
+    if (message.role === 'tool') setOutput(messages.at(-1)?.parts ?? [], message)
+  }
+}
+
+function setOutput(parts: UiPart[], message: ChatMessage & { readonly tool_call_id?: unknown }): void {
+  const at = parts.findLastIndex(({ toolCallId }) => toolCallId === message.tool_call_id)
+  if (at < 0) return
+  const text = textOfContent(message.content)
+  parts[at] = text.startsWith(ERROR)
+    ? { ...parts[at], state: 'output-error', errorText: text.slice(ERROR.length) }
+    : { ...parts[at], state: 'output-available', output: asOutput(text) }
+}
+
+/** An object or a list, if it is one: what wasn't a text was sent as JSON. */
+function asOutput(text: string): unknown {
+  if (!/^\s*[{[]/.test(text)) return text
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+interface Answer {
+  readonly content?: unknown
+  readonly refusal?: unknown
+  readonly reasoning_content?: unknown
+  readonly reasoning?: unknown
+  readonly tool_calls?: readonly Call[]
+}
+
+function partsOf(answer: Answer): readonly UiPart[] {
+  const say = (type: string, text: unknown): readonly UiPart[] =>
+    typeof text === 'string' && text !== '' ? [{ type, text, state: 'done' }] : []
+  return [
+    ...say('reasoning', answer.reasoning_content ?? answer.reasoning),
+    ...say('text', textOfContent(answer.content) || answer.refusal),
+    ...(answer.tool_calls ?? []).flatMap(({ id, function: called }): readonly UiPart[] =>
+      id && called?.name
+        ? [{ ...inputOf(called.arguments ?? ''), type: 'dynamic-tool', toolCallId: id, toolName: called.name }]
+        : [],
+    ),
+  ]
+}
+
+function partsOfContent(content: unknown): UiPart[] {
+  if (!Array.isArray(content)) return [{ type: 'text', text: textOfContent(content) }]
+  return (content as readonly ContentPart[]).flatMap((part): readonly UiPart[] => {
+    if (typeof part?.text === 'string') return [{ type: 'text', text: part.text }]
+    const url = part?.image_url?.url ?? part?.file?.file_data
+    if (typeof url !== 'string') return []
+    const mediaType = /^data:([^;,]+)/.exec(url)?.[1] ?? (part.image_url ? 'image/*' : 'application/octet-stream')
+    return [{ type: 'file', url, mediaType, ...(part.file?.filename && { filename: part.file.filename }) }]
+  })
+}
+
+interface ContentPart {
+  readonly text?: unknown
+  readonly image_url?: { readonly url?: unknown }
+  readonly file?: { readonly filename?: string; readonly file_data?: unknown }
+}
+
+export interface Call {
+  readonly id?: string
+  readonly function?: { readonly name?: string; readonly arguments?: string }
+}
+
+/** What a tool was called with, and whether that can be read. */
+export function inputOf(text: string): Pick<UiPart, 'state' | 'input' | 'errorText'> {
+  try {
+    return { state: 'input-available', input: text === '' ? {} : JSON.parse(text) }
+  } catch {
+    return { state: 'output-error', input: text, errorText: 'The arguments are not JSON.' }
+  }
+}
+
+/**
+ * A message's finished steps as chunks, for an answer that goes on. No `tool-input-available`: the AI SDK would call
+ * the tools again.
+ */
+export function chunksOf({ id, parts }: UiMessage): readonly Chunk[] {
+  const chunks: Chunk[] = [{ type: 'start', messageId: id }]
+  for (const [i, part] of parts.entries()) {
+    if (part.type === 'step-start') chunks.push(...(i === 0 ? [] : [{ type: 'finish-step' }]), { type: 'start-step' })
+    else if (part.toolCallId !== undefined) chunks.push(...chunksOfTool(part))
+    else
+      chunks.push(
+        { type: `${part.type}-start`, id: `past-${i}` },
+        { type: `${part.type}-delta`, id: `past-${i}`, delta: part.text },
+        { type: `${part.type}-end`, id: `past-${i}` },
+      )
+  }
+  return [...chunks, { type: 'finish-step' }]
+}
+
+function chunksOfTool({ toolCallId, toolName, input, state, output, errorText }: UiPart): readonly Chunk[] {
+  const ended =
+    state === 'output-error' ? { type: 'tool-output-error', errorText } : { type: 'tool-output-available', output }
+  return [
+    { type: 'tool-input-start', toolCallId, toolName, dynamic: true },
+    { type: 'tool-input-delta', toolCallId, inputTextDelta: asText(input) },
+    { ...ended, toolCallId, dynamic: true },
+  ]
+}
