@@ -1,0 +1,328 @@
+/** The Responses API as OpenAI publishes it, field by field beside what we render; and what requests become. */
+import { describe, expect, it } from 'vitest'
+import type { Recalled, Rendering } from '../../src/core/ports/dialect.ts'
+import {
+  attemptRecord,
+  type Bytes,
+  documentRecord,
+  type End,
+  endRecord,
+  resetRecord,
+  toBytes,
+  toText,
+} from '../../src/core/record.ts'
+import { request } from '../../src/dialects/responses/request.ts'
+import { stream } from '../../src/dialects/responses/stream.ts'
+import { resource, whole } from '../../src/dialects/responses/whole.ts'
+import {
+  CALL_STREAM,
+  ERROR,
+  FAILED,
+  INCOMPLETE,
+  type Published,
+  REASONING_EVENTS,
+  REFUSAL_EVENTS,
+  TEXT_STREAM,
+} from './published.ts'
+
+const JOB: Rendering = {
+  id: 'job_01arz3ndektsv4rrffq69g5fav',
+  kind: 'chat',
+  dialect: 'responses',
+  model: 'demo',
+  acceptedAtMs: 1_741_290_958_000,
+  shownAs: { instructions: 'You are a helpful assistant.', lead: 1 },
+}
+const chunk = (delta: object, finish: string | null = null): Bytes =>
+  toBytes(JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] }))
+const usage = { promptTokens: 37, completionTokens: 11, estimated: false }
+const attempt = attemptRecord({ n: 1, mode: 'first', deployment: 'd' })
+const end = (more: Partial<End> = {}): Bytes => endRecord({ state: 'done', usage, ...more })
+const failure = { message: 'No.', type: 'server_error', param: null, code: 'provider_error' }
+const call = (input: string): object => ({
+  tool_calls: [
+    { index: 0, id: 'call_1', type: 'function', function: { name: 'get_current_weather', arguments: input } },
+  ],
+})
+
+type Event = { readonly type: string } & Readonly<Record<string, any>>
+function eventsOf(records: readonly Bytes[], job = JOB): readonly Event[] {
+  const { events } = stream.render({ job: job.id, epoch: 1, firstSeq: 1, records }, stream.begin(job), 0)
+  return toText(events)
+    .split('\n\n')
+    .filter((block) => block !== '')
+    .map((block) => JSON.parse(block.slice(block.indexOf('data: ') + 6)) as Event)
+}
+
+/** Each member that is published is there, of the same type, all the way down. */
+function expectForm(ours: unknown, published: unknown, at: string): void {
+  const kind = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'list' : typeof value)
+  expect(kind(ours), at).toBe(kind(published))
+  if (Array.isArray(published)) {
+    expect((ours as unknown[]).length, at).toBe(published.length)
+    for (const [i, item] of published.entries()) expectForm((ours as unknown[])[i], item, `${at}[${i}]`)
+  } else if (typeof published === 'object' && published !== null)
+    for (const [name, value] of Object.entries(published))
+      expectForm((ours as Record<string, unknown>)[name], value, `${at}.${name}`)
+  else if (/\.(?:type|object|status|role|code|reason)$/.test(at) && !at.includes('error'))
+    expect(ours, at).toBe(published)
+}
+
+function expectForms(ours: readonly Event[], published: readonly Published[]): void {
+  expect(ours.map(({ type }) => type)).toEqual(published.map(({ type }) => type))
+  for (const [i, event] of published.entries()) expectForm(ours[i], event, `${i} ${event.type}`)
+}
+
+describe('events', () => {
+  it('are those of the published stream of a text', () => {
+    expectForms(eventsOf([attempt, chunk({ content: 'Hi there!' }), chunk({}, 'stop'), end()]), TEXT_STREAM)
+  })
+
+  it('are those of the published stream of a call', () => {
+    const records = [attempt, chunk(call('{"location":"Boston, MA","unit":"celsius"}')), chunk({}, 'tool_calls'), end()]
+    expectForms(eventsOf(records), CALL_STREAM)
+  })
+
+  it('are those that are published of reasoning, and of a refusal', () => {
+    const thought = eventsOf([attempt, chunk({ reasoning_content: 'Hm.' }), chunk({ content: 'x' }), end()])
+    expectForms(thought.slice(2, 8), REASONING_EVENTS)
+    const refused = eventsOf([attempt, chunk({ refusal: 'No.' }), end()])
+    expectForms(
+      refused.filter(({ type }) => type.includes('refusal')),
+      REFUSAL_EVENTS,
+    )
+  })
+
+  it('tell a failure, and what a limit has cut, as published', () => {
+    const failed = eventsOf([attempt, chunk({ content: 'x' }), end({ state: 'failed', error: failure })]).at(-1)!
+    expectForm({ ...failed, response: { ...failed['response'], output: [], usage: null } }, FAILED, 'failed')
+    const cut = eventsOf([attempt, chunk({ content: 'x' }), chunk({}, 'length'), end()]).at(-1)!
+    expectForm({ ...cut, response: { ...cut['response'], output: [], usage: null } }, INCOMPLETE, 'incomplete')
+    expect(cut['response'].output[0].status).toBe('incomplete')
+    const [alone, ...none] = eventsOf([attempt, end({ state: 'failed', error: failure })])
+    expect(none).toEqual([])
+    expectForm(alone, ERROR, 'error')
+  })
+
+  it('tell what a restart withdraws, and end with what is left', () => {
+    const records = [attempt, chunk({ content: 'lost' }), resetRecord('worker_lost'), chunk({ content: 'kept' }), end()]
+    const events = eventsOf(records)
+    const done = events.filter(({ type }) => type === 'response.output_item.done').map(({ item }) => item)
+    expect(done.map(({ status }) => status)).toEqual(['incomplete', 'completed'])
+    expect(new Set(done.map(({ id }) => id)).size).toBe(2)
+    const { output } = events.at(-1)!['response']
+    expect(output).toEqual([done[1]])
+    const again = events.filter(({ type }) => type === 'response.in_progress')
+    expect(again.map(({ response }) => response.output)).toEqual([[], []])
+  })
+
+  it('end with the same response as the whole answer, and as the resource', () => {
+    for (const records of [
+      [
+        attempt,
+        chunk({ reasoning: 'Hm.' }),
+        chunk({ content: 'Hé€😀' }),
+        chunk(call('{}')),
+        chunk({}, 'tool_calls'),
+        end(),
+      ],
+      [attempt, documentRecord('{"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"length"}]}'), end()],
+    ]) {
+      const answer = whole(JOB)
+      answer.take(records)
+      const kept = resource.ended(JOB)
+      kept.take(records)
+      const last = eventsOf(records).at(-1)!['response']
+      expect(JSON.parse(toText(answer.reply().body))).toEqual(last)
+      expect(JSON.parse(toText(kept.reply().body))).toEqual(last)
+    }
+  })
+
+  it('of a failed or canceled job: the resource tells it, and is no error of HTTP', () => {
+    for (const [state, status] of [
+      ['failed', 'failed'],
+      ['canceled', 'cancelled'],
+      ['expired', 'failed'],
+    ] as const) {
+      const kept = resource.ended(JOB)
+      kept.take([attempt, chunk({ content: 'half' }), endRecord({ state, error: failure })])
+      const reply = kept.reply()
+      const response = JSON.parse(toText(reply.body))
+      expect(reply.status).toBe(200)
+      expect(response.status).toBe(status)
+      expect(response.output[0]).toMatchObject({ status: 'incomplete', content: [{ text: 'half' }] })
+      expect(response.error === null).toBe(state === 'canceled')
+    }
+  })
+})
+
+const read = (value: Record<string, unknown>, recalled?: ReadonlyMap<string, Recalled>) =>
+  request.read({ model: 'demo', ...value } as never, new Uint8Array(), recalled)
+const messages = (input: unknown, recalled?: ReadonlyMap<string, Recalled>) =>
+  (read({ input }, recalled).value as { messages: unknown }).messages
+
+describe('requests', () => {
+  it('become chat completions', () => {
+    const {
+      value,
+      stream: asked,
+      user,
+    } = read({
+      instructions: 'Be kind.',
+      input: [
+        { role: 'developer', content: 'Short.' },
+        {
+          role: 'user',
+          content: [
+            { type: 'input_text', text: 'What is it?' },
+            { type: 'input_image', image_url: 'data:,x' },
+          ],
+        },
+        { type: 'reasoning', id: 'rs_1', summary: [{ type: 'summary_text', text: 'Hm.' }], encrypted_content: 'gAAA' },
+        { type: 'message', role: 'assistant', content: [{ type: 'output_text', text: 'I look.', annotations: [] }] },
+        { type: 'function_call', call_id: 'c1', name: 'look', arguments: '{}' },
+        { type: 'custom_tool_call', call_id: 'c2', name: 'run', input: 'ls' },
+        { type: 'function_call_output', call_id: 'c1', output: 'A cat.' },
+        { type: 'custom_tool_call_output', call_id: 'c2', output: [{ type: 'input_text', text: 'a b' }] },
+      ],
+      tools: [
+        { type: 'function', name: 'look', parameters: { type: 'object' }, strict: true },
+        { type: 'custom', name: 'run', format: { type: 'grammar', syntax: 'lark', definition: 'x' } },
+        { type: 'web_search' },
+      ],
+      tool_choice: { type: 'function', name: 'look' },
+      max_output_tokens: 7,
+      reasoning: { effort: 'low', summary: 'auto' },
+      text: { verbosity: 'low', format: { type: 'json_schema', name: 'n', schema: { type: 'object' }, strict: true } },
+      temperature: 0,
+      safety_identifier: 'jane',
+      stream: true,
+      include: ['reasoning.encrypted_content'],
+    })
+    expect(asked).toBe(true)
+    expect(user).toBe('jane')
+    expect(value).toEqual({
+      model: 'demo',
+      messages: [
+        { role: 'system', content: 'Be kind.' },
+        { role: 'system', content: 'Short.' },
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'What is it?' },
+            { type: 'image_url', image_url: { url: 'data:,x' } },
+          ],
+        },
+        {
+          role: 'assistant',
+          content: 'I look.',
+          reasoning_content: 'Hm.',
+          tool_calls: [
+            { id: 'c1', type: 'function', function: { name: 'look', arguments: '{}' } },
+            { id: 'c2', type: 'custom', custom: { name: 'run', input: 'ls' } },
+          ],
+        },
+        { role: 'tool', tool_call_id: 'c1', content: 'A cat.' },
+        { role: 'tool', tool_call_id: 'c2', content: [{ type: 'text', text: 'a b' }] },
+      ],
+      tools: [
+        { type: 'function', function: { name: 'look', parameters: { type: 'object' }, strict: true } },
+        {
+          type: 'custom',
+          custom: { name: 'run', format: { type: 'grammar', grammar: { syntax: 'lark', definition: 'x' } } },
+        },
+      ],
+      tool_choice: { type: 'function', function: { name: 'look' } },
+      max_completion_tokens: 7,
+      reasoning_effort: 'low',
+      verbosity: 'low',
+      response_format: { type: 'json_schema', json_schema: { name: 'n', schema: { type: 'object' }, strict: true } },
+      temperature: 0,
+      safety_identifier: 'jane',
+    })
+  })
+
+  it('go on from items of earlier answers, named by their ids', () => {
+    const recalled = new Map([
+      [
+        JOB.id,
+        {
+          job: JOB,
+          request: {
+            messages: [
+              { role: 'system', content: 'S' },
+              { role: 'user', content: 'Q' },
+            ],
+          },
+          records: [attempt, chunk({ reasoning: 'Hm.' }), chunk({ content: 'A' }), chunk(call('{}')), end()],
+          end: 'done' as const,
+        },
+      ],
+    ])
+    const id = JOB.id.slice(4)
+    const answer = {
+      role: 'assistant',
+      content: 'A',
+      reasoning_content: 'Hm.',
+      tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'get_current_weather', arguments: '{}' } }],
+    }
+    const references = [`rs_${id}_0`, `msg_${id}_1`, `fc_${id}_2`].map((one) => ({ type: 'item_reference', id: one }))
+    expect(messages(references, recalled)).toEqual([answer])
+    expect(request.refersTo!({ input: references })).toEqual(new Set([JOB.id]))
+    expect(() => messages([{ type: 'item_reference', id: `msg_${id}_7` }], recalled)).toThrow('send the item itself')
+    const next = read({ input: 'And?', previous_response_id: `resp_${id}` }, recalled)
+    expect((next.value as { messages: unknown }).messages).toEqual([
+      { role: 'user', content: 'Q' },
+      answer,
+      { role: 'user', content: 'And?' },
+    ])
+  })
+
+  it('say where what they go on from can not be looked up, is not there, or is not whole', () => {
+    const id = `resp_${JOB.id.slice(4)}`
+    const one = { job: JOB, request: { messages: [] }, records: [], end: null }
+    expect(() => read({ input: 'x', previous_response_id: id })).toThrow('posted to /v1/responses')
+    expect(() => read({ input: 'x', previous_response_id: id }, new Map())).toThrow('There is no response')
+    expect(() => read({ input: 'x', previous_response_id: id }, new Map([[JOB.id, one]]))).toThrow('not complete yet')
+    expect(() => read({ input: 'x', previous_response_id: 'x'.repeat(9_000) }, new Map())).toThrow(/"x{64}"/)
+  })
+
+  it.each<[string, Record<string, unknown>]>([
+    ['input', {}],
+    ['input', { input: 5 }],
+    ['input', { input: Array.from({ length: 10_001 }, () => ({ role: 'user', content: 'x' })) }],
+    ['input[0]', { input: [null] }],
+    ['input[0].role', { input: [{ role: 'tool', content: 'x' }] }],
+    ['input[0].content', { input: [{ role: 'user' }] }],
+    ['input[0].content[0].type', { input: [{ role: 'user', content: [{ type: 'video' }] }] }],
+    ['input[0].content[0]', { input: [{ role: 'user', content: [{ type: 'input_image', file_id: 'f' }] }] }],
+    ['input[0].type', { input: [{ type: 'computer_call' }] }],
+    ['input[0].call_id', { input: [{ type: 'function_call_output', output: 'x' }] }],
+    ['tools[0]', { input: 'x', tools: [1] }],
+    ['tool_choice', { input: 'x', tool_choice: { type: 'mcp' } }],
+    ['messages', { input: 'x', messages: [] }],
+    ['n', { input: 'x', n: 2 }],
+    ['max_tokens', { input: 'x', max_tokens: 2 }],
+    ['text.format.type', { input: 'x', text: { format: { type: 'xml' } } }],
+    ['background', { input: 'x', background: 'yes' }],
+    ['text', { input: 'x', text: { format: { type: 'json_schema', name: 'n', schema: { $ref: '#' } } } }],
+  ])('are refused by the member that is wrong: %s', (param, value) => {
+    try {
+      read(value)
+      expect.unreachable()
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'invalid_request', param })
+    }
+  })
+
+  it('keep in memory only what is short of what they repeat', () => {
+    const { shownAs } = read({
+      input: 'x',
+      instructions: 'y'.repeat(10_000),
+      tools: [],
+      store: false,
+      temperature: 0.5,
+    })
+    expect(shownAs).toEqual({ lead: 1, store: false, temperature: 0.5 })
+  })
+})
