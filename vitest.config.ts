@@ -20,7 +20,7 @@ const APART = [
   'client/**/*.test.ts',
   'src/cli/**/*.test.ts',
   'test/conformance/{embedded,redis}-*.test.ts',
-  'test/{e2e,examples,extending,fleet,kafka,ledger,model,protocol,redis}/**/*.test.ts',
+  'test/{e2e,examples,extending,fleet,kafka,ledger,model,protocol,python,redis}/**/*.test.ts',
   'test/front/{bad-http,bad-requests,budgets,dialect,guard-time,large-answers,lines,sweep}.test.ts',
 ]
 

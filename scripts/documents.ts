@@ -19,7 +19,7 @@ export function checkDocuments(root: string): string[] {
     (JSON.parse(readFileSync(join(root, path), 'utf8')) as { readonly scripts: Readonly<Record<string, string>> })
       .scripts
   const scripts = { ...scriptsOf('package.json'), ...scriptsOf('client/package.json') }
-  const code = ['{src,scripts,client/src,examples,test/bench}/**/*.ts', 'examples/**/*.py']
+  const code = ['{src,scripts,client/src,examples,test/bench}/**/*.ts', '{examples,python/src}/**/*.py']
   const sources = globSync(code, { cwd: root }).map((path) => readFileSync(join(root, path), 'utf8'))
   const words = new Set(sources.flatMap((text) => text.match(/[A-Za-z_][A-Za-z0-9_]*/g) ?? []))
   const flags = new Set([
