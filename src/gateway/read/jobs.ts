@@ -29,12 +29,17 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
 
   /** `caller` null: the operator. */
   async function viewOf(job: Job, place: Place | null, caller: Caller | null): Promise<Record<string, unknown>> {
-    const head = await log.head(job.id)
-    return {
-      ...jobView(job, place, head?.head ?? 0, namesOf(caller)),
-      ...(caller === null ? { tenant: job.tenant, key: job.keyId } : {}),
-    }
+    return viewFrom((await log.head(job.id))?.head ?? 0, job, place, caller)
   }
+
+  const viewFrom = (head: number, job: Job, place: Place | null, caller: Caller | null): Record<string, unknown> => ({
+    ...jobView(job, place, head, namesOf(caller)),
+    ...(caller === null ? { tenant: job.tenant, key: job.keyId } : {}),
+  })
+
+  /** It is read from its start. Nothing is asked of the store: it was accepted, whatever has become of that since. */
+  const viewOfNew = (job: Job, place: Place | null, caller: Caller | null): Record<string, unknown> =>
+    viewFrom(0, job, place, caller)
 
   /** Whoever signed in sees an error's own words where texts are shown, and his role suffices. */
   function shown(job: Job, { exchange }: Call): Job {
@@ -69,10 +74,12 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
       requireOwnJob(keys, call.caller, job)
       return job
     },
-    submitted: async (result: Submitted, caller: Caller): Promise<Record<string, unknown>> =>
-      result.kind === 'refused'
-        ? { object: 'error', error: result.error.wire }
-        : { ...(await viewOf(result.job, result.place, caller)), ...limitsView(result.standing) },
+    async submitted(result: Submitted, caller: Caller): Promise<Record<string, unknown>> {
+      if (result.kind === 'refused') return { object: 'error', error: result.error.wire }
+      const { kind, job, place, standing } = result
+      const view = kind === 'accepted' ? viewOfNew(job, place, caller) : await viewOf(job, place, caller)
+      return { ...view, ...limitsView(standing) }
+    },
     /** `caller` null: the operator, of all tenants. */
     async list(call: Call, caller: Caller | null): Promise<Answer> {
       const filter = filterOf(call, caller)
@@ -90,7 +97,7 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
     },
     async redrive(call: Call, id: string): Promise<Answer> {
       const { job, place } = await submits.again(call.caller, id)
-      return json(202, await viewOf(job, place, call.caller), { location: eventsOf(job.id) })
+      return json(202, viewOfNew(job, place, call.caller), { location: eventsOf(job.id) })
     },
   }
 }

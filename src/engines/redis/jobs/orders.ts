@@ -6,7 +6,7 @@
 import { sleep } from '../../../core/clock.ts'
 import type { JobId } from '../../../core/job.ts'
 import type { Ground } from '../bus/ground.ts'
-import { storageError } from '../client/errors.ts'
+import { storageError, unavailable } from '../client/errors.ts'
 
 const BLOCK = 64
 /** A new shard begins at a random number below 2^40: ids do not reveal how many jobs there were. */
@@ -33,14 +33,15 @@ export class Orders {
     this.#ground = ground
   }
 
-  /** Ids for `n` jobs, in the order of the calls. Rejects with storage_unavailable. */
+  /** Ids for `n` jobs, in the order of the calls. Rejects with storage_unavailable, within 15 s. */
   take(n: number): Promise<readonly JobId[]> {
     if (this.#last === null && this.#left >= n) {
       this.#drawAhead()
       return Promise.resolve(this.#give(n))
     }
+    const untilMono = this.#untilMono()
     const taken = Promise.resolve(this.#last).then(async () => {
-      if (this.#left < n) await this.#draw(n - this.#left)
+      if (this.#left < n) await this.#draw(n - this.#left, untilMono)
       return this.#give(n)
     })
     const last = taken
@@ -66,24 +67,27 @@ export class Orders {
   #drawAhead(): void {
     if (this.#drawingAhead || this.#left >= BLOCK / 2) return
     this.#drawingAhead = true
-    this.#draw(BLOCK)
+    this.#draw(BLOCK, this.#untilMono())
       .catch(() => {}) // who needs one tries again, and is told
       .finally(() => {
         this.#drawingAhead = false
       })
   }
 
-  async #draw(atLeast: number): Promise<void> {
+  readonly #untilMono = (): number => this.#ground.clock.monoMs() + DRAW_WITHIN_MS
+
+  /** Nobody's time begins when those before him have failed: they may be many. */
+  async #draw(atLeast: number, untilMono: number): Promise<void> {
     const { clock } = this.#ground
-    const giveUpMono = clock.monoMs() + DRAW_WITHIN_MS
-    for (;;)
+    while (clock.monoMs() <= untilMono)
       try {
         return await this.#drawOnce(Math.max(BLOCK, atLeast))
       } catch (thrown) {
         const error = storageError(thrown)
-        if (error.code !== 'storage_unavailable' || clock.monoMs() > giveUpMono) throw error
+        if (error.code !== 'storage_unavailable') throw error
         await sleep(clock, RETRY_MS)
       }
+    throw unavailable()
   }
 
   async #drawOnce(size: number): Promise<void> {
