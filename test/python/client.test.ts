@@ -128,7 +128,12 @@ tell(repr(sluice))`,
       const types = lines.filter((line) => typeof line[1] === 'string' && line[1].includes('-')).map(([type]) => type)
       expect(types.slice(0, 2)).toEqual(['attempt', 'chunk'])
       expect(types.slice(-2)).toEqual(['usage', 'end'])
-      expect(lines.slice(-2)).toEqual([['done', true], `<${kind === 'sync' ? '' : 'Async'}Sluice ${network.url}>`])
+      expect(lines.slice(-4)).toEqual([
+        true,
+        [],
+        ['done', true],
+        `<${kind === 'sync' ? '' : 'Async'}Sluice ${network.url}>`,
+      ])
       expect((await newest()).metadata).toEqual({ a: 'b' })
     })
 

@@ -17,7 +17,7 @@ export interface Ran {
   readonly code: number | null
   readonly out: string
   readonly err: string
-  /** Its output, a JSON value a line. */
+  /** Its output, a JSON value a line; what is none as it is. */
   readonly lines: any[]
 }
 
@@ -58,7 +58,7 @@ export function start(
     child.once('close', (code) => {
       rmSync(folder, { recursive: true, force: true })
       for (const listener of listeners) listener()
-      const lines = out.split('\n').flatMap((line) => (/^[{["]|^\d/.test(line) ? [parsed(line)] : []))
+      const lines = out.split('\n').filter(Boolean).map(parsed)
       resolve({ code, out, err, lines })
     }),
   )
