@@ -20,6 +20,10 @@ export interface Block {
   readonly id: string
   readonly name: string
   readonly isCustom: boolean
+  /** Of reasoning: what its provider signed it with; '': it did not. */
+  readonly signature: string
+  /** Of reasoning that only its provider can read, and that has no text. */
+  readonly encrypted: string
 }
 
 export interface BlockEvent {
@@ -62,9 +66,16 @@ export interface Blocks {
   readonly held: Held | null
   /** The upstream's `finish_reason`; null: it told none yet. */
   readonly finish: string | null
+  /** The stop text that ended the answer, where the upstream names it (vLLM). */
+  readonly stop: string | null
 }
 
-export const NO_BLOCKS: Blocks = { open: null, openCall: -1, count: 0, calls: [], held: null, finish: null }
+export const NO_BLOCKS: Blocks = {
+  ...{ open: null, openCall: -1, count: 0, calls: [], held: null },
+  ...{ finish: null, stop: null },
+}
+
+const NOTHING_MORE: Partial<Block> = {}
 
 /** More tool calls than an answer has, and few enough to look through. */
 const MAX_CALLS = 1_024
@@ -93,15 +104,46 @@ export function endBlocks(blocks: Blocks, events: BlockEvent[]): Blocks {
 export const withdrawn = ({ count }: Blocks): Blocks => ({ ...NO_BLOCKS, count })
 
 function addChoice(blocks: Blocks, choice: JsonObject, events: BlockEvent[]): Blocks {
-  const { delta, message, finish_reason: finish } = choice
+  const { delta, message, finish_reason: finish, stop_reason: stop } = choice
   const said = isObject(delta) ? delta : isObject(message) ? message : {}
-  let state = addText(blocks, 'reasoning', reasoningIn(said), events)
+  let state = addReasoning(blocks, said, events)
   const { content, refusal, tool_calls: calls } = said
   if (typeof content === 'string') state = addText(state, 'text', content, events)
   else if (Array.isArray(content)) for (const part of content) state = addPart(state, part, events)
   if (typeof refusal === 'string') state = addText(state, 'refusal', refusal, events)
   if (Array.isArray(calls)) for (const item of calls) if (isObject(item)) state = addCall(state, item, events)
-  return typeof finish === 'string' && finish !== '' ? { ...state, finish } : state
+  if (typeof finish !== 'string' || finish === '') return state
+  return { ...state, finish, stop: typeof stop === 'string' ? stop : null }
+}
+
+/**
+ * Signed thought comes as details beside it (AI SDK, OpenRouter): of a delta that has both, they are the text in its
+ * parts; alone, they sign what was told already.
+ */
+function addReasoning(blocks: Blocks, said: JsonObject, events: BlockEvent[]): Blocks {
+  const text = reasoningIn(said)
+  const { reasoning_details: details } = said
+  if (!Array.isArray(details)) return addText(blocks, 'reasoning', text, events)
+  const signed = details.filter(isObject).filter(isSigned)
+  const inParts = text !== '' && signed.some(({ text: part }) => typeof part === 'string' && part !== '')
+  let state = inParts ? blocks : addText(blocks, 'reasoning', text, events)
+  for (const detail of inParts ? details.filter(isObject) : signed) {
+    const { signature, data } = detail
+    if (inParts) state = addText(state, 'reasoning', textOf(detail['text']), events)
+    if (typeof signature === 'string' && signature !== '') state = sign(state, { signature }, events)
+    else if (typeof data === 'string' && data !== '') state = sign(close(state, events), { encrypted: data }, events)
+  }
+  return state
+}
+
+const isSigned = ({ signature, data }: JsonObject): boolean =>
+  (typeof signature === 'string' && signature !== '') || (typeof data === 'string' && data !== '')
+
+/** A block that is signed is whole. One that shows no text (it was left out) is one all the same. */
+function sign(blocks: Blocks, what: Partial<Block>, events: BlockEvent[]): Blocks {
+  const isOpen = blocks.open?.kind === 'reasoning'
+  const state = isOpen ? blocks : begin(close(blocks, events), 'reasoning', -1, events, what)
+  return close({ ...state, open: { ...state.open!, ...what } }, events)
 }
 
 /** Some upstreams say it twice, in two members. */
@@ -136,10 +178,17 @@ function addPiece(blocks: Blocks, kind: BlockKind, text: string, call: number, e
   return { ...state, open: block }
 }
 
-function begin(blocks: Blocks, kind: BlockKind, call: number, events: BlockEvent[]): Blocks {
+function begin(
+  blocks: Blocks,
+  kind: BlockKind,
+  call: number,
+  events: BlockEvent[],
+  more: Partial<Block> = NOTHING_MORE,
+): Blocks {
   const known = blocks.calls[call]
   const { id = '', name = '', isCustom = false } = known ?? {}
-  const block: Block = { kind, index: blocks.count, text: '', id, name, isCustom }
+  const named = { kind, index: blocks.count, text: '', id, name, isCustom }
+  const block: Block = { ...named, signature: '', encrypted: '', ...more }
   events.push({ type: 'begin', block, text: '' })
   const calls = known === undefined ? blocks.calls : blocks.calls.toSpliced(call, 1, { ...known, hasBegun: true })
   return { ...blocks, calls, open: block, openCall: call, count: blocks.count + 1 }

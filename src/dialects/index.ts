@@ -2,13 +2,14 @@
 import type { Dialects, StreamForm } from '../core/ports/dialect.ts'
 import { chat } from './chat/chat.ts'
 import { embeddings } from './embeddings/embeddings.ts'
+import { messages } from './messages/messages.ts'
 import { nativeEvents } from './native/stream.ts'
 import { responses } from './responses/responses.ts'
 import { socketFrames } from './socket/frames.ts'
 import { uiStream } from './ui/stream.ts'
 
 export const DIALECTS: Dialects = {
-  spoken: [chat, embeddings, responses],
+  spoken: [chat, embeddings, responses, messages],
   read: [uiStream as StreamForm],
   events: nativeEvents,
   frames: socketFrames,

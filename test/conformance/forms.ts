@@ -23,6 +23,7 @@ const JOB: Rendering = {
 }
 const [chat] = DIALECTS.spoken
 const responses = DIALECTS.spoken.find(({ name }) => name === 'responses')!
+const messages = DIALECTS.spoken.find(({ name }) => name === 'messages')!
 
 export const FORMS: readonly FormCase[] = [
   { name: 'chat', form: chat.stream!, job: JOB, read: readSse },
@@ -35,6 +36,13 @@ export const FORMS: readonly FormCase[] = [
     name: 'responses in the background',
     form: responses.stream!,
     job: { ...JOB, dialect: 'responses', shownAs: { background: true, instructions: 'Be brief.' } },
+    read: readSse,
+  },
+  { name: 'messages', form: messages.stream!, job: { ...JOB, dialect: 'messages' }, read: readSse },
+  {
+    name: 'messages with thinking',
+    form: messages.stream!,
+    job: { ...JOB, dialect: 'messages', shownAs: { thinking: true } },
     read: readSse,
   },
   { name: 'numbered', form: numbered, job: { ...JOB, dialect: 'numbered' }, read: readSse },

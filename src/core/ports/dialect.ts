@@ -152,6 +152,8 @@ export interface RequestForm {
   readonly what: string
   /** Parameters that clients add to the path on their own. */
   readonly query: readonly string[]
+  /** Counts the tokens of such a request instead of answering it. Absent: its API has no such call. */
+  readonly counts?: { readonly path: string; reply(tokens: number): object }
   /** Is it to be acknowledged, and to run on without the connection that it came by? Absent: never. */
   detaches?(value: JsonRecord): boolean
   /** Jobs that it goes on from, whoever they belong to. Absent: none. */

@@ -15,7 +15,8 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^\/(?:v1\/)*completions$/, `Legacy completions are not served: send the prompt as a message to ${CHAT}.`],
   [
     /^\/(?:v1\/)*(?:messages|complete)(?:\/|$)/,
-    `Anthropic's API is not served: use a client of OpenAI's API with ${CHAT}.`,
+    "Of Anthropic's API, /v1/messages and /v1/messages/count_tokens are served: an SDK's base URL is this server's " +
+      'address without /v1.',
   ],
   [
     /^\/v1(?:alpha|beta)\d*\/|:(?:stream)?generateContent$/i,

@@ -2,6 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import { bad, checkNames, isText } from '../../core/fields.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
+import type { RequestForm } from '../../core/ports/dialect.ts'
 import type { Price } from '../../core/ports/prices.ts'
 import { promptOf } from '../../core/text-request.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -25,24 +26,54 @@ const BESIDE = [
   ...['prompt_cache_key', 'prompt_cache_retention', 'web_search_options', 'encoding_format', 'dimensions'],
 ]
 
+interface Counted {
+  readonly model: string
+  readonly tokens: number
+  readonly exact: boolean
+}
+
 export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
-  const { weights, models, prices, clock, options } = deps
+  const { weights, models, prices, clock, options, dialects } = deps
 
   async function tokenize(call: KeyCall): Promise<Answer> {
     const { value, bytes } = await readJson(call, options.maxBodyBytes, options)
     checkNames(value, [...COUNTED, ...BESIDE])
-    const model = checkModel(value)
+    const counted = counter(call, value)
+    checkCounted(value)
+    return json(200, { object: 'tokens', ...counted(value, bytes.length) })
+  }
+
+  /** For the model that it names, which its caller must be allowed to use. */
+  function counter(call: KeyCall, request: JsonRecord): (value: JsonRecord, bytes: number) => Counted {
+    const model = checkModel(request)
     const { key } = call.caller
-    const { tenant } = key
     const route = models.resolve(model)
     if (route === null) throw noModelFor(deps, key, model)
     const refusal = modelRefusal(deps, key, model)
     if (refusal !== null) throw refusal
-    checkCounted(value)
-    const asked = { tenant, model: route.upstreamModel ?? model }
-    const { exact, own, tokens } = weights.weigh({ ...asked, prompt: promptOf(value, bytes.length) })
-    return json(200, { object: 'tokens', model, tokens: exact ? own : tokens, exact })
+    const asked = { tenant: key.tenant, model: route.upstreamModel ?? model }
+    return (value, bytes) => {
+      const { exact, own, tokens } = weights.weigh({ ...asked, prompt: promptOf(value, bytes) })
+      return { model, tokens: exact ? own : tokens, exact }
+    }
   }
+
+  const count =
+    (form: RequestForm, reply: (tokens: number) => object) =>
+    async (call: KeyCall): Promise<Answer> => {
+      const sent = await readJson(call, options.maxBodyBytes, options)
+      const counted = counter(call, sent.value)
+      const { value, body } = form.read(sent.value, sent.bytes)
+      return json(200, reply(counted(value, body.length).tokens))
+    }
+
+  const counts = dialects.spoken.flatMap((dialect) =>
+    dialect.requests.flatMap((form): readonly Route[] => {
+      if (form.counts === undefined) return []
+      const { path, reply } = form.counts
+      return [{ method: 'POST', path, query: form.query, auth: 'tenant', errors: dialect, run: count(form, reply) }]
+    }),
+  )
 
   async function estimate(call: KeyCall): Promise<Answer> {
     const draft = draftOf(call, await readJson(call, options.maxBodyBytes, options))
@@ -79,6 +110,7 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
   }
 
   return [
+    ...counts,
     { method: 'POST', path: '/v1/tokenize', auth: 'tenant', run: tokenize },
     { method: 'POST', path: '/v1/estimate', query: ['endpoint'], auth: 'tenant', run: estimate },
   ]

@@ -4,9 +4,13 @@ import { json } from '../http/answer.ts'
 import type { Route } from '../http/route.ts'
 import { modelRefusal, modelsFor, noModelFor } from '../submit/model.ts'
 
+/** By which Anthropic's clients ask for pages; all models are one. */
+const PAGED = ['limit', 'after_id', 'before_id']
+
 export function modelRoutes(deps: GatewayDeps): readonly Route[] {
   const { models, dialects } = deps
-  const query = dialects.spoken.flatMap(({ requests }) => requests.flatMap((form) => form.query))
+  const known = dialects.spoken.flatMap(({ requests }) => requests.flatMap((form) => form.query))
+  const query = [...new Set([...known, ...PAGED])]
 
   return [
     {
@@ -14,7 +18,7 @@ export function modelRoutes(deps: GatewayDeps): readonly Route[] {
       path: '/v1/models',
       query,
       auth: 'tenant',
-      run: ({ caller }) => json(200, { object: 'list', data: modelsFor(deps, caller.key).map(modelView) }),
+      run: ({ caller }) => json(200, listOf(modelsFor(deps, caller.key).map(modelView))),
     },
     {
       method: 'GET',
@@ -33,9 +37,26 @@ export function modelRoutes(deps: GatewayDeps): readonly Route[] {
   ]
 }
 
-const modelView = ({ id, created, ownedBy }: PublicModel): Record<string, unknown> => ({
+/** OpenAI's members, then those of Anthropic's API, of whose clients each ignores the other's. */
+const modelView = ({ id, created, ownedBy }: PublicModel): ModelView => ({
   id,
   object: 'model',
   created,
   owned_by: ownedBy,
+  type: 'model',
+  display_name: id,
+  created_at: new Date(created * 1_000).toISOString(),
+})
+
+interface ModelView {
+  readonly id: string
+  readonly [name: string]: unknown
+}
+
+const listOf = (data: readonly ModelView[]): object => ({
+  object: 'list',
+  data,
+  has_more: false,
+  first_id: data[0]?.id ?? null,
+  last_id: data.at(-1)?.id ?? null,
 })

@@ -1,0 +1,57 @@
+/** Tools of Anthropic's API as functions of the canonical dialect. */
+import { bad, isText } from '../../core/fields.ts'
+import type { JsonObject } from '../../core/fold.ts'
+import { isRecord } from '../../core/json.ts'
+
+/** Run by Anthropic's own servers: offers, which a model without them answers without. */
+const OFFERED =
+  /^(?:web_search|web_fetch|code_execution|tool_search_tool_(?:bm25|regex)|advisor)_\d{8}$|^mcp_toolset$|^tool_search_tool_(?:bm25|regex)$/
+const MAX_SHOWN_CHARS = 64
+
+/** Throws invalid_request for a tool that its client runs, and whose input only Anthropic's models know. */
+export function toolsOf(tools: unknown): readonly JsonObject[] {
+  if (!Array.isArray(tools)) return []
+  return tools.flatMap((tool: unknown, i): readonly JsonObject[] => {
+    const at = `tools[${i}]`
+    if (!isRecord(tool)) throw bad(at, `${at} must be an object.`)
+    const { type, name, description, input_schema: schema, strict } = tool
+    if (isText(type) && OFFERED.test(type)) return []
+    if (type !== undefined && type !== null && type !== 'custom')
+      throw bad(
+        `${at}.type`,
+        `${at} is a tool that only Anthropic's models know (${JSON.stringify(type).slice(0, MAX_SHOWN_CHARS)}): ` +
+          'send it as a tool of your own, with a "name" and an "input_schema".',
+      )
+    if (!isText(name)) throw bad(`${at}.name`, `${at}.name must be a string.`)
+    if (!isRecord(schema)) throw bad(`${at}.input_schema`, `${at}.input_schema must be a JSON Schema, an object.`)
+    const called: JsonObject = { name }
+    if (isText(description)) called['description'] = description
+    called['parameters'] = schema as JsonObject
+    if (typeof strict === 'boolean') called['strict'] = strict
+    return [{ type: 'function', function: called }]
+  })
+}
+
+/** `tool_choice` and `parallel_tool_calls`, which some engines refuse where there are no tools. */
+export function choiceOf(choice: unknown, tools: readonly JsonObject[]): JsonObject {
+  if (!isRecord(choice)) return {}
+  const { type, name, disable_parallel_tool_use: isSerial } = choice
+  const isCalled = type === 'any' || type === 'tool'
+  if (isCalled && tools.length === 0)
+    throw bad('tool_choice', '"tool_choice" requires a tool, and there is none that can be called here.')
+  if (tools.length === 0) return {}
+  const serial: JsonObject = isSerial === true ? { parallel_tool_calls: false } : {}
+  switch (type) {
+    case 'auto':
+    case 'none':
+      return { tool_choice: type, ...serial }
+    case 'any':
+      return { tool_choice: 'required', ...serial }
+    case 'tool': {
+      const isThere = tools.some((tool) => isRecord(tool['function']) && tool['function']['name'] === name)
+      if (!isText(name) || !isThere) throw bad('tool_choice.name', '"tool_choice.name" must be the name of a tool.')
+      return { tool_choice: { type: 'function', function: { name } }, ...serial }
+    }
+  }
+  throw bad('tool_choice.type', '"tool_choice.type" must be "auto", "any", "tool" or "none".')
+}
