@@ -97,6 +97,12 @@ it('has each part of its thought with its own signature, whole and in parts', ()
   const message = { content: 'Yes', reasoning_content: 'sothen', reasoning_details: details }
   const document = documentRecord(JSON.stringify({ choices: [{ index: 0, message, finish_reason: 'stop' }] }))
   expect(whole([document, done]).content).toEqual(expected)
+  const mixed = [{ type: 'reasoning.text', text: 'un' }, ...details.slice(0, 1)]
+  const unsigned = { ...message, reasoning_content: 'unso', reasoning_details: mixed }
+  const choices = [{ index: 0, message: unsigned, finish_reason: 'stop' }]
+  expect(whole([documentRecord(JSON.stringify({ choices })), done]).content[0]).toEqual({
+    ...{ type: 'thinking', thinking: 'unso', signature: 's1' },
+  })
 })
 
 it('shows thought only to those who asked', () => {
