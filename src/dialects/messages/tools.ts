@@ -5,7 +5,7 @@ import { isRecord } from '../../core/json.ts'
 
 /** Run by Anthropic's own servers: offers, which a model without them answers without. */
 const OFFERED =
-  /^(?:web_search|web_fetch|code_execution|tool_search_tool_(?:bm25|regex)|advisor)_\d{8}$|^mcp_toolset$|^tool_search_tool_(?:bm25|regex)$/
+  /^(?:(?:web_search|web_fetch|code_execution|advisor)_\d{8}|tool_search_tool_(?:bm25|regex)\w{0,16}|mcp_toolset)$/
 const MAX_SHOWN_CHARS = 64
 
 /** Throws invalid_request for a tool that its client runs, and whose input only Anthropic's models know. */

@@ -38,13 +38,13 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
   async function tokenize(call: KeyCall): Promise<Answer> {
     const { value, bytes } = await readJson(call, options.maxBodyBytes, options)
     checkNames(value, [...COUNTED, ...BESIDE])
-    const counted = counter(call, value)
+    const counted = weigherOf(call, value)
     checkCounted(value)
     return json(200, { object: 'tokens', ...counted(value, bytes.length) })
   }
 
   /** For the model that it names, which its caller must be allowed to use. */
-  function counter(call: KeyCall, request: JsonRecord): (value: JsonRecord, bytes: number) => Counted {
+  function weigherOf(call: KeyCall, request: JsonRecord): (value: JsonRecord, bytes: number) => Counted {
     const model = checkModel(request)
     const { key } = call.caller
     const route = models.resolve(model)
@@ -62,7 +62,7 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
     (form: RequestForm, reply: (tokens: number) => object) =>
     async (call: KeyCall): Promise<Answer> => {
       const sent = await readJson(call, options.maxBodyBytes, options)
-      const counted = counter(call, sent.value)
+      const counted = weigherOf(call, sent.value)
       const { value, body } = form.read(sent.value, sent.bytes)
       return json(200, reply(counted(value, body.length).tokens))
     }
