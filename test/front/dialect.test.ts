@@ -99,7 +99,8 @@ it('is among the names that a wrong one is answered with', async () => {
     call('/v1/jobs', { request: { model: 'demo', messages: [{ role: 'user', content: 'x' }] } }),
   )
   const { error } = await read(call(`/v1/jobs/${id}/events?dialect=klingon`))
-  const names = ['native', ...DIALECTS.spoken.flatMap(({ stream }) => stream?.name ?? [])]
+  const forms = DIALECTS.read.map(({ name }) => name)
+  const names = ['native', ...forms, ...DIALECTS.spoken.flatMap(({ stream }) => stream?.name ?? [])]
   expect(names).toEqual(expect.arrayContaining(['native', 'chat', 'numbered']))
   expect(error.message).toBe(`"dialect" must be ${names.map((name) => `"${name}"`).join(' or ')}.`)
   const { error: endpoint } = await read(call('/v1/jobs', { endpoint: '/v1/x', request: {} }))
