@@ -81,11 +81,14 @@ export async function openIntakes(config: IntakeConfig, engine: Engine, runtime:
         published,
         admit: (message, broker) => enter(message, broker, publishers),
         tenant: publishers.tenants[0] ?? '',
+        window: (broker) => config.intakes[broker].window,
         figures,
         clock,
         jitter: ids.jitter,
-        onDead: (broker, { id, pool }: Delivery, { code, message }) =>
-          log.warn({ broker, pool, message_id: id, code }, `a message can be no job: ${message}`),
+        onDead: (broker, delivery, { code, message }) => {
+          const { pool } = delivery
+          log.warn({ broker, pool, message_id: messageId(delivery), code }, `a message can be no job: ${message}`)
+        },
       })
       ingest = taking
       for (const intake of opened) intake.consume(taking.from(intake))
@@ -191,3 +194,18 @@ function none({ submissions, jobs }: Engine): Intakes {
     close: () => Promise.resolve(),
   }
 }
+
+/** As its publisher named it, in the message or beside it; null: nobody can tell. */
+function messageId({ id, payload }: Delivery): string | null {
+  if (id !== null || payload.length > MAX_PARSED_BYTES) return id
+  try {
+    const { id: own } = JSON.parse(Buffer.from(payload).toString()) as { readonly id?: unknown }
+    return typeof own === 'string' && own.length <= MAX_ID_CHARS ? own : null
+  } catch {
+    return null
+  }
+}
+
+/** Of a message that is looked into once more for the log. */
+const MAX_PARSED_BYTES = 1 << 20
+const MAX_ID_CHARS = 200

@@ -221,7 +221,9 @@ export const settings = z.strictObject({
         .describe('Longest delay before any retry, unless the provider asks for more.'),
       max_queued_jobs: count({ min: 1 }).prefault(1_000_000).describe('Queued jobs of all tenants.'),
       max_queued_per_tenant: count({ min: 1 }).prefault(100_000).describe('Queued jobs per tenant.'),
-      max_queued_per_lane: count({ min: 1 }).prefault(1_000).describe('Queued jobs per lane or conversation.'),
+      max_queued_per_lane: count({ min: 1 })
+        .prefault(1_000)
+        .describe('Queued jobs per lane or conversation; not for what comes through a broker.'),
       max_queued_bytes_per_tenant: size({ min: 1024 })
         .prefault('256MiB')
         .describe('Bytes of queued requests per tenant.'),

@@ -75,6 +75,13 @@ export interface Share {
 /** `hit`: another job's answer that was there; `joined`: one that was being made; `miss`: it was to make its own. */
 export type Cached = 'hit' | 'joined' | 'miss'
 
+/** How a job came. */
+export interface FromBroker {
+  readonly broker: 'rabbitmq' | 'kafka'
+  /** As another program named its message; absent: Sluice has published it. */
+  readonly message?: string
+}
+
 /** A job as submitted. */
 export interface JobDraft {
   readonly tenant: TenantId
@@ -131,6 +138,8 @@ export interface JobDraft {
   readonly admissionMs?: number
   /** Of that request: sent to the upstream, and part of every fact about the job. */
   readonly trace?: Traceparent
+  /** It came through a broker, where it had waited; absent: it did not. */
+  readonly intake?: FromBroker
   /** The job that this one repeats (redrive of a dead letter). */
   readonly redriveOf?: JobId
 }

@@ -88,7 +88,16 @@ function setUp() {
       clock,
     }
     const onDead = (_: string, __: Delivery, { code }: SluiceError): void => void dead.push(code)
-    const ingest = new Ingest({ ...shared, submissions: inner, jobs, admit, tenant: 'acme', jitter: () => 0, onDead })
+    const ingest = new Ingest({
+      ...shared,
+      submissions: inner,
+      jobs,
+      admit,
+      tenant: 'acme',
+      jitter: () => 0,
+      onDead,
+      window: () => 16,
+    })
     const take = ingest.from(intake)
     return {
       submissions: publishing({ ...shared, inner, jobs }),
@@ -194,3 +203,45 @@ it('what others publish waits, in order, while its model is disabled or a limit 
     code: 'internal',
   })
 })
+
+it.each(['a lane', 'jobs without one'])(
+  '%s of a tenant that is disabled keeps nobody else out of the window',
+  async (kind) => {
+    const { dead, process, world } = setUp()
+    let disabled: ErrorCode | null = 'access_disabled'
+    const owned: string[] = []
+    const there = process(({ id, payload }) => {
+      const { tenant, lane } = JSON.parse(Buffer.from(payload).toString()) as { tenant: string; lane?: string }
+      if (disabled !== null && tenant === 'off') throw new SluiceError(disabled)
+      const own = { ...(lane && { lane }), idempotencyKey: `${id}` }
+      return { draft: { ...draft(own), tenant }, told: () => void owned.push(tenant) }
+    })
+    const lane = kind === 'a lane' ? { lane: 'l' } : {}
+    // The broker's window: what has no verdict, at most 16
+    let held = 0
+    let fullest = 0
+    const send = async (tenant: string, id: string): Promise<Verdict> => {
+      while (held >= 16) await new Promise((go) => setTimeout(go, 5))
+      fullest = Math.max(fullest, ++held)
+      return there
+        .take({ pool: 'text', id: null, payload: Buffer.from(JSON.stringify({ id, tenant, ...lane })) })
+        .finally(() => held--)
+    }
+    const theirs = Array.from({ length: 40 }, (_, i) => send('off', `off${i}`))
+    expect(await send('on', 'on')).toEqual({ kind: 'owned' })
+    // As far as they may wait they do, in order; the others are dead letters, with why
+    expect(dead).toEqual(Array(36).fill('access_disabled'))
+    disabled = null
+    expect((await Promise.all(theirs)).filter(({ kind: how }) => how === 'owned')).toHaveLength(4)
+    expect(owned).toHaveLength(5)
+    expect(fullest).toBe(16)
+    // Then all is as before
+    disabled = 'model_disabled'
+    const again = send('off', 'again')
+    await new Promise((go) => setTimeout(go, 100))
+    expect(dead).toHaveLength(36)
+    disabled = null
+    expect(await again).toEqual({ kind: 'owned' })
+    expect(world.submits).toBe(6)
+  },
+)

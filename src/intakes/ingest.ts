@@ -24,6 +24,8 @@ export interface IngestDeps {
   readonly admit: Admit
   /** For whom a message is that names nobody. */
   readonly tenant: string
+  /** Deliveries of a queue or partition without a verdict, at most. */
+  readonly window: (intake: Intake['name']) => number
   readonly figures: Figures
   readonly clock: Clock
   readonly jitter: () => number
@@ -53,6 +55,16 @@ const FOR_NOW_OF_OTHERS: ReadonlySet<ErrorCode> = new Set([
   'spend_velocity',
   'provider_rate_limited',
 ])
+/** What of that holds its own tenant or model alone, for as long as an operator likes. */
+const OWN_FAULT: ReadonlySet<ErrorCode> = new Set([
+  'access_disabled',
+  'model_disabled',
+  'rate_limit_exceeded',
+  'spend_velocity',
+  'provider_rate_limited',
+  'deadline_unreachable',
+])
+const isOwnFault = (thrown: unknown): boolean => OWN_FAULT.has(SluiceError.from(thrown).code)
 /** What it was admitted as is good for so long: then guards, switches and prices are asked again. */
 const ADMITTED_MS = 1_000
 const FIRST_WAIT_MS = 50
@@ -65,13 +77,20 @@ const OWNED: Verdict = { kind: 'owned' }
 
 const CANCELED = new SluiceError('job_canceled')
 
-type Message = Partial<Pick<JobDraft, 'tenant'> & Pick<JobDraft['options'], 'lane' | 'conversation'>>
+/** What waits for a switch of its own, or for its tenant's limits, may fill this share of a broker's window. */
+const OF_ONE_TENANT = 1 / 4
+const OF_ALL = 1 / 2
+
+type Message = Partial<Pick<JobDraft, 'tenant'> & Pick<JobDraft['options'], 'lane' | 'conversation'>> & {
+  readonly id?: unknown
+}
 
 export class Ingest {
   readonly #deps: IngestDeps
   /** The last one of each order. */
   readonly #last = new Map<string, Promise<unknown>>()
   readonly #owned = new Set<JobId>()
+  readonly #deferred = new Deferred()
   #isStopping = false
   #stop: () => void = () => {}
   readonly #stopped: Promise<void>
@@ -135,8 +154,9 @@ export class Ingest {
     return this.#inOrder(orderOf(draft, id), async () => {
       if (this.#owned.has(id)) return OWNED
       const told = published.get(id)
-      const never = { ...draft, options: { ...draft.options, delayMs: NEVER_MS } }
-      const result = await this.#submit(name, () => (told?.isCanceled ? never : draft), id)
+      const come: JobDraft = { ...draft, intake: { broker: name } }
+      const never = { ...come, options: { ...draft.options, delayMs: NEVER_MS } }
+      const result = await this.#submit(name, () => (told?.isCanceled ? never : come), id)
       // It has ended, and is no longer kept
       const isGone = result.kind === 'refused' && result.error.code === 'job_gone'
       // Where it is asked for here, its client is told, and nothing is kept of it
@@ -162,8 +182,10 @@ export class Ingest {
     const { submissions, clock } = this.#deps
     const admittedMono = clock.monoMs()
     const first = this.#admitted(delivery, name)
-    const order =
-      first instanceof SluiceError ? this.#orderIn(delivery) : orderOf(first.draft, first.draft.options.idempotencyKey!)
+    const { order, tenant } =
+      first instanceof SluiceError
+        ? this.#orderIn(delivery)
+        : { order: orderOf(first.draft, first.draft.options.idempotencyKey!), tenant: first.draft.tenant }
     const ask = async (): Promise<SluiceError | null> => {
       const isFresh = clock.monoMs() - admittedMono < ADMITTED_MS
       const entered = isFresh && !(first instanceof SluiceError) ? first : this.#admitted(delivery, name)
@@ -174,11 +196,36 @@ export class Ingest {
       told(result)
       return result.kind === 'refused' ? result.error : null
     }
-    return this.#inOrder(order, async () => {
-      const refused = await this.#untilOwned(name, ask, FOR_NOW_OF_OTHERS)
-      if (refused !== null) throw refused
-      return OWNED
-    })
+    const waits = new Deferral(this.#deferred, [delivery.pool, `${delivery.pool}\n${tenant}`], this.#deps.window(name))
+    return this.#behind(order, waits, () =>
+      this.#inOrder(
+        order,
+        async () => {
+          const refused = await this.#untilOwned(
+            name,
+            () =>
+              ask().catch((thrown: unknown) => {
+                if (isOwnFault(thrown)) this.#deferred.hold(order, waits, SluiceError.from(thrown))
+                throw thrown
+              }),
+            FOR_NOW_OF_OTHERS,
+          )
+          if (refused !== null) throw refused
+          return OWNED
+        },
+        waits.over,
+      ),
+    )
+  }
+
+  /** Those behind a delivery that waits for what holds it alone are counted with it. */
+  async #behind(order: string, waits: Deferral, take: () => Promise<Verdict>): Promise<Verdict> {
+    const leave = this.#deferred.enter(order, waits)
+    try {
+      return await take()
+    } finally {
+      leave()
+    }
   }
 
   /** What keeps it out for now; throws what it is refused for, for good. */
@@ -193,25 +240,31 @@ export class Ingest {
   }
 
   /** Of a message that is not admitted yet. */
-  #orderIn({ payload, id }: Delivery): string {
-    const { tenant = this.#deps.tenant, lane, conversation } = JSON.parse(Buffer.from(payload).toString()) as Message
-    return orderOf({ tenant, options: { lane, conversation } }, `${id}`)
+  #orderIn({ payload, id, pool }: Delivery): { readonly order: string; readonly tenant: string } {
+    const message = JSON.parse(Buffer.from(payload).toString()) as Message
+    const { tenant = this.#deps.tenant, lane, conversation, id: own = id } = message
+    return { order: orderOf({ tenant, options: { lane, conversation } }, `${pool}\n${tenant}\n${own}`), tenant }
   }
 
-  /** Runs when those of its order before it have their verdict. */
-  async #inOrder(order: string, take: () => Promise<Verdict>): Promise<Verdict> {
+  /** Runs when those of its order before it have their verdict, unless it is `over` before. */
+  async #inOrder(order: string, take: () => Promise<Verdict>, over?: Promise<never>): Promise<Verdict> {
+    // Of one that stays with the broker, what follows stays too: it rejects with STOPPING
     const before = this.#last.get(order)
     const run = (async () => {
-      // Of one that stays with the broker, what follows stays too
-      if (before !== undefined) await before.catch((error: unknown) => (error === STOPPING ? Promise.reject(error) : 0))
+      if (before !== undefined) await (over === undefined ? before : Promise.race([before, over]))
       return take()
     })()
-    this.#last.set(order, run)
-    try {
-      return await run
-    } finally {
-      if (this.#last.get(order) === run) this.#last.delete(order)
+    // What follows waits for all that was before this one, also where this one is over
+    const after = run.then(
+      () => before,
+      (error: unknown) => (error === STOPPING ? Promise.reject(error) : before),
+    )
+    this.#last.set(order, after)
+    const leave = (): void => {
+      if (this.#last.get(order) === after) this.#last.delete(order)
     }
+    after.then(leave, leave)
+    return run
   }
 
   async #submit(name: Intake['name'], draft: () => JobDraft, id?: JobId): Promise<Submitted> {
@@ -245,6 +298,83 @@ export class Ingest {
     for (const oldest of this.#owned) {
       this.#owned.delete(oldest)
       break
+    }
+  }
+}
+
+/** Deliveries that wait for a switch, or for limits, of their own: too many would keep all others out of the window. */
+class Deferred {
+  /** By pool, and by pool and tenant. */
+  readonly counts = new Map<string, number>()
+  readonly #followers = new Map<string, Set<Deferral>>()
+  /** Orders whose first one waits, and for what. */
+  readonly #why = new Map<string, SluiceError>()
+
+  /** Returns its leave. */
+  enter(order: string, waits: Deferral): () => void {
+    const all = this.#followers.get(order) ?? new Set()
+    this.#followers.set(order, all.add(waits))
+    const why = this.#why.get(order)
+    if (why !== undefined) waits.begin(why)
+    return () => {
+      waits.end()
+      all.delete(waits)
+      // Whoever is next is asked anew
+      this.#why.delete(order)
+      if (all.size === 0 && this.#followers.get(order) === all) this.#followers.delete(order)
+    }
+  }
+
+  /** The first one of its order waits. Throws its reason, for good, where that are too many. */
+  hold(order: string, waits: Deferral, why: SluiceError): void {
+    waits.begin(why)
+    if (waits.refusal !== null) throw waits.refusal
+    if (this.#why.has(order)) return
+    this.#why.set(order, why)
+    for (const follower of this.#followers.get(order) ?? []) follower.begin(why)
+  }
+}
+
+/** One delivery's part in it. */
+class Deferral {
+  readonly #counts: Map<string, number>
+  readonly #places: readonly [string, string]
+  readonly #most: readonly [number, number]
+  readonly #over = Promise.withResolvers<never>()
+  #isCounted = false
+  refusal: Final | null = null
+
+  constructor({ counts }: Deferred, places: readonly [string, string], window: number) {
+    this.#counts = counts
+    this.#places = places
+    this.#most = [Math.max(1, window * OF_ALL), Math.max(1, window * OF_ONE_TENANT)]
+    // Perhaps nobody waits for it
+    this.#over.promise.catch(() => {})
+  }
+
+  /** Rejects once it may not wait. */
+  get over(): Promise<never> {
+    return this.#over.promise
+  }
+
+  begin(why: SluiceError): void {
+    if (this.#isCounted || this.refusal !== null) return
+    if (this.#places.some((place, i) => (this.#counts.get(place) ?? 0) >= this.#most[i])) {
+      this.refusal = new Final(why)
+      this.#over.reject(this.refusal)
+      return
+    }
+    this.#isCounted = true
+    for (const place of this.#places) this.#counts.set(place, (this.#counts.get(place) ?? 0) + 1)
+  }
+
+  end(): void {
+    if (!this.#isCounted) return
+    this.#isCounted = false
+    for (const place of this.#places) {
+      const left = (this.#counts.get(place) ?? 1) - 1
+      if (left <= 0) this.#counts.delete(place)
+      else this.#counts.set(place, left)
     }
   }
 }

@@ -39,6 +39,7 @@ function front({ engine, clock }: Opened, broker: MemoryBroker, isOneOfMany: boo
     jobs: engine.jobs,
     admit: () => Promise.reject() as never,
     tenant: 'acme',
+    window: () => 10,
     jitter: () => 0,
     onDead: () => {},
   })

@@ -189,6 +189,21 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     expect((await jobs()).length).toBe(3)
   })
 
+  it('the job of a message is found by its id, by its own tenant alone', async () => {
+    await start()
+    const job = { id: 'report-4711', request: asking(QUICK) }
+    await publish('text.report', [job])
+    const [found] = await until(
+      () => jobs('&message=report-4711'),
+      (all) => all.length === 1,
+    )
+    expect(found.message).toEqual({ broker: 'rabbitmq', message: 'report-4711' })
+    expect((await ended(found.id)).body.state).toBe('done')
+    expect(await jobs('&message=report-4712')).toEqual([])
+    const own = await call('/v1/jobs', { request: asking(QUICK) })
+    expect((await ended(own.body.id)).body).not.toHaveProperty('message')
+  })
+
   it('what can be no job is dead, with its reason, and stops nobody', async () => {
     await start({}, { tenants: ['default', 'other'] })
     const signed = `sluice1 ${'A'.repeat(43)}\n{"type":"job","id":"job_x","draft":{"tenant":"victim"}}\n{}`

@@ -51,7 +51,8 @@ export function refusal(
     return full('Too many jobs of this session', caps.maxQueuedPerSession, 'jobs', shareMs)
   if (share !== null && share.bytes + job.bodyBytes > caps.maxQueuedBytesPerSession)
     return full('Too many bytes of this session', caps.maxQueuedBytesPerSession, 'bytes', shareMs)
-  if (lane !== undefined && lane.waiting >= caps.maxQueuedPerLane)
+  // Held back, it would hold back all that waits behind it in the broker, whoever's that is
+  if (lane !== undefined && lane.waiting >= caps.maxQueuedPerLane && job.hasWaited !== true)
     return full(
       'Too many jobs of this lane',
       caps.maxQueuedPerLane,

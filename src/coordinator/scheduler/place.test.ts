@@ -135,6 +135,18 @@ it.each([
   expect(submit(0, job('3', { lane: 'l', ...more }))).toEqual(['accepted'])
 })
 
+it('takes what has waited in a broker into a full lane: all that waits behind it there would wait with it', () => {
+  const { submit } = setUp({ maxQueuedPerLane: 1, maxQueuedPerTenant: 3 })
+  const come = { lane: 'l', hasWaited: true } as const
+  expect(submit(0, job('1', come), job('2', come), job('3', { lane: 'l' }), job('4', come), job('5', come))).toEqual([
+    'accepted',
+    'accepted',
+    'refused',
+    'accepted',
+    'refused',
+  ])
+})
+
 it('leaves other tenants and lanes alone when one is full', () => {
   const { submit } = setUp({ maxQueuedPerTenant: 2, maxQueuedPerLane: 1 })
   expect(submit(0, job('1', { lane: 'l' }), job('2', { lane: 'm' }), job('3', { tenant: 'b', lane: 'n' }))).toEqual([

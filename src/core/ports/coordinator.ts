@@ -83,6 +83,8 @@ export interface ScheduledJob {
   readonly needs?: Needs
   /** Of its model's fallbacks those that may answer it; absent: none. */
   readonly instead?: readonly Instead[]
+  /** It has waited in a broker, behind others: no cap of its lane refuses it. Absent: it has not. */
+  readonly hasWaited?: true
   /** Digest of what its prompt begins with: jobs of the same one are best answered where the last one was. */
   readonly affinity?: string | null
 }

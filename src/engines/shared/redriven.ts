@@ -19,6 +19,7 @@ export function redriven(job: Job, body: Uint8Array, by: Redriver | null, terms:
     cached: _cached,
     price: _price,
     instead: _instead,
+    intake: _intake,
     ...draft
   } = job
   const { idempotencyKey: _key, delayMs: _delay, ...options } = draft.options

@@ -17,7 +17,9 @@ import { jobView, limitsView } from './views.ts'
 const STATES: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased', 'done', 'failed', 'canceled', 'expired']
 const FILTERS = ['lane', 'conversation', 'model', 'before'] as const
 /** Query parameters of every list of jobs. */
-export const JOB_FILTERS = ['state', ...FILTERS, 'limit'] as const
+export const JOB_FILTERS = ['state', ...FILTERS, 'limit', 'message'] as const
+/** Another program's message is known by its id, at the broker that it came through. */
+const BROKERS = ['rabbitmq', 'kafka'] as const
 const MAX_LIST = 1_000
 const LIST = 20
 const NO_ARRIVAL = (): Promise<null> => Promise.resolve(null)
@@ -65,6 +67,15 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
     return job
   }
 
+  /** At most one a broker. */
+  async function ofMessage(message: string, { tenant, user }: JobFilter): Promise<readonly Job[]> {
+    if (tenant === undefined)
+      throw bad('tenant', 'Messages of different tenants may have the same id: name the tenant.')
+    const ids = await Promise.all(BROKERS.map((broker) => jobs.byKey(tenant, `${broker}/${message}`)))
+    const all = await Promise.all(ids.map((id) => (id === null ? null : jobs.get(id))))
+    return all.filter((job) => job !== null && (user === undefined || job.user === user)) as readonly Job[]
+  }
+
   return {
     view,
     own,
@@ -83,7 +94,8 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
     /** `caller` null: the operator, of all tenants. */
     async list(call: Call, caller: Caller | null): Promise<Answer> {
       const filter = filterOf(call, caller)
-      const found = await jobs.list(filter)
+      const message = call.parameter('message')
+      const found = message === undefined ? await jobs.list(filter) : await ofMessage(message, filter)
       const places = await jobs.places(found.map(({ id }) => id))
       return json(200, {
         object: 'list',

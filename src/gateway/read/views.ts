@@ -52,6 +52,7 @@ export const jobView = (job: Job, place: Place | null, head: number, prefix: str
   ended_at: job.endedAtMs === undefined ? null : Math.floor(job.endedAtMs / 1000),
   attempts: job.attempts,
   metadata: job.metadata ?? {},
+  ...(job.intake?.message === undefined ? {} : { message: job.intake }),
   ...(job.redriveOf === undefined ? {} : { redrive_of: job.redriveOf }),
   ...(job.cached === undefined ? {} : { cache: job.cached }),
   queue: placeView(place),

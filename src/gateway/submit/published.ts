@@ -46,7 +46,7 @@ export function createEntrance(deps: GatewayDeps, submits: Submits): Enter {
         origin,
       )
       if (made.job.user !== undefined && !publishers.users) throw nobodyNames()
-      return made
+      return { ...made, job: { ...made.job, intake: { broker, message: id } } }
     })
     return submits.enter(by, draft)
   }

@@ -38,6 +38,7 @@ export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts
   requestId: job.requestId,
   admissionMs: job.admissionMs,
   trace: job.trace,
+  intake: job.intake,
   redriveOf: job.redriveOf,
   acceptedAtMs: job.acceptedAtMs,
 })

@@ -89,6 +89,7 @@ const FACTS = [
   optional('requestId', 'q', text),
   optional('admissionMs', 'z', rate),
   optional('trace', 'c', text),
+  optional('intake', 'br', members({ broker: oneOf('rabbitmq', 'kafka'), message: maybe(text) })),
   optional('redriveOf', 'g', text),
   optional('turn', 's', turnRange),
 ]

@@ -348,7 +348,7 @@ export const WAITING = kind<WaitingJob>(
 export function storedFacts(job: StoredFacts | Job): StoredFacts {
   const { tenant, keyId, user, session, kind: jobKind, model, bodyHash, options, dialect, shownAs, takesBack } = job
   const { document, promptTokens, maxOutputTokens, route, run, price, share, metadata, requestId } = job
-  const { admissionMs, trace, redriveOf, needs, affinity, instead } = job
+  const { admissionMs, trace, redriveOf, needs, affinity, instead, intake } = job
   return {
     tenant,
     keyId,
@@ -375,6 +375,7 @@ export function storedFacts(job: StoredFacts | Job): StoredFacts {
     ...(requestId !== undefined && { requestId }),
     ...(admissionMs !== undefined && { admissionMs }),
     ...(trace !== undefined && { trace }),
+    ...(intake !== undefined && { intake }),
     ...(redriveOf !== undefined && { redriveOf }),
   }
 }
