@@ -69,6 +69,8 @@ const KINDS: ReadonlyArray<{ readonly folder: string; readonly shared: readonly 
 const PURE = ['coordinator', 'dialects', 'admission']
 const CLOCK = 'src/core/clock.ts'
 
+/** React is imported here alone. */
+const HOOKS_OF_CLIENT = 'client/src/react.ts'
 /** All that the client library knows of the server: the types of the frames, erased before it runs… */
 const TYPES_FOR_CLIENT = 'src/core/frames.ts'
 /** …and the one fold (decision 0013), which imports nothing. */
@@ -127,7 +129,7 @@ const sources = (root: string, folder: string): Module[] =>
     .sort()
     .map((path) => readModule(root, path))
 
-/** The client runs in browsers, with no package and nothing of the server. It has a clock of its own. */
+/** The client runs in browsers, with no package (but its hooks with React) and nothing of the server. */
 function clientViolations(root: string): Violation[] {
   return sources(root, 'client/src').flatMap((module) => {
     const { path } = module
@@ -135,7 +137,8 @@ function clientViolations(root: string): Violation[] {
     return [
       ...unread(module),
       ...module.imports.flatMap(({ specifier, target, line, isType }): Violation[] =>
-        target !== null && (own(target) || (target === TYPES_FOR_CLIENT && isType) || target === CODE_FOR_CLIENT)
+        (target !== null && (own(target) || (target === TYPES_FOR_CLIENT && isType) || target === CODE_FOR_CLIENT)) ||
+        (path === HOOKS_OF_CLIENT && specifier === 'react')
           ? []
           : [{ rule: 'client-shares-types', at: `${path}:${line}`, what: `imports ${target ?? specifier}` }],
       ),

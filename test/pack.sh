@@ -53,12 +53,16 @@ case "$answer" in
   *) cat "$work/out"; echo "no whole answer: $answer"; exit 1 ;;
 esac
 cat >follow.mjs <<'END'
+import { existsSync } from 'node:fs'
 import { connect } from '@sluice/client'
 const sluice = connect({ url: `http://127.0.0.1:${process.env.SLUICE_PORT}`, key: process.env.SLUICE_KEY })
 const request = { model: 'demo', max_tokens: 8, messages: [{ role: 'user', content: 'Hello' }] }
 const { text, usage } = await sluice.submit({ request }).answer()
 console.log(`the client follows over ${sluice.transport}: ${usage.completion_tokens} tokens, "${text}"`)
 sluice.close()
+const { createChatTransport } = await import('@sluice/client/ai-sdk')
+const hooks = new URL(import.meta.resolve('@sluice/client/react'))
+if (typeof createChatTransport !== 'function' || !existsSync(hooks)) throw new Error('an entry is missing')
 END
 node follow.mjs
 cat >follow.ts <<'END'
@@ -69,6 +73,15 @@ export const last: number | null = seen[0]?.type === 'end' ? seen[0].seen.ttftMs
 export const refused = (error: unknown): boolean => error instanceof SluiceError && !error.retryable
 END
 "$repo/node_modules/.bin/tsc" --noEmit --strict --target es2024 --module nodenext --types '' --lib esnext follow.ts
+cat >page.ts <<'END'
+import { connect } from '@sluice/client'
+import { loadMessages } from '@sluice/client/ai-sdk'
+import { useSluiceConversation } from '@sluice/client/react'
+const sluice = connect({ url: '', ticket: async () => '' })
+export const said: string[] = (await loadMessages(sluice, 'c1')).map(({ id }) => id)
+export const Thread = (): number => useSluiceConversation(sluice, 'c1', { model: 'demo' }).turns.length
+END
+"$repo/node_modules/.bin/tsc" --noEmit --strict --target es2024 --module nodenext --types '' --lib esnext,dom page.ts
 echo 'its types are whole'
 npx --no-install sluice keys list
 npx --no-install sluice jobs list

@@ -6,10 +6,12 @@ const kb = (n: number): string => `${(n / 1000).toFixed(1)} kB`
 for (const [name, entry] of [
   ['@sluice/client', 'index'],
   ['@sluice/client/ai-sdk, besides it', 'ai-sdk'],
+  ['@sluice/client/react, besides it', 'react'],
 ]) {
   const { output } = await build({
     input: new URL(`../src/${entry}.ts`, import.meta.url).pathname,
     write: false,
+    external: ['react'],
     output: { minify: true, format: 'esm' },
   })
   const bytes = Buffer.from(output[0].code)

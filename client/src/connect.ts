@@ -50,6 +50,8 @@ export interface Sluice {
   watch(conversation: string, watcher: Watcher): () => void
   /** A call over HTTP with the same credentials, e.g. http('GET', '/v1/conversations/c1'). Throws SluiceError. */
   http(method: string, path: string, body?: unknown): Promise<unknown>
+  /** Calls `fn` after each change of `state`. Returns its stop. */
+  subscribe(fn: () => void): () => void
   /** Skips the wait before the next try: the user asks for it, or the server is known to be back. */
   reconnect(): void
   /** Detaches from all jobs; they keep running. */
@@ -105,6 +107,7 @@ export function connect(options: ConnectOptions): Sluice {
       `"window" is a number of bytes, from ${SMALLEST_WINDOW} to ${LARGEST_WINDOW}.`,
     )
   const watches = new Map<Watcher, string>()
+  const listeners = new Set<() => void>()
   const session = createSession(base, key, options.ticket)
   let state: State = 'connecting'
   let closed = false
@@ -124,6 +127,7 @@ export function connect(options: ConnectOptions): Sluice {
       if (closed || state === now) return
       state = now
       tell(() => options.onState?.(now))
+      for (const listener of [...listeners]) tell(listener)
     },
     onError(error: SluiceError) {
       if (!closed) tell(() => options.onError?.(error))
@@ -210,6 +214,11 @@ export function connect(options: ConnectOptions): Sluice {
       }
     },
     http: (method, path, body) => session.http(method, path, body),
+    subscribe(fn) {
+      const listener = (): void => fn() // its own: the same function may subscribe twice
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
     reconnect: () => transport.nudge(),
     close() {
       if (closed) return
