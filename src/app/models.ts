@@ -224,6 +224,7 @@ export function toRoutes(
     pool: members[0].model.pool,
     upstreamModel: upstreamOf(members.toSorted((a, b) => a.model.order - b.model.order)[0].model),
     kinds: [...new Set(members.flatMap((m) => m.model.kinds))],
+    completes: members.every(({ model }) => 'completions' in model && model.completions),
     goals: {
       ttftMs: members.find(({ model }) => model.goals.ttftMs !== null)?.model.goals.ttftMs ?? config.goals.ttftMs,
       tpotMs: members.find(({ model }) => model.goals.tpotMs !== null)?.model.goals.tpotMs ?? config.goals.tpotMs,

@@ -1,6 +1,7 @@
 /** All dialects. A new one is a folder of its own, and a line here. */
 import type { Dialects, StreamForm } from '../core/ports/dialect.ts'
 import { chat } from './chat/chat.ts'
+import { completions } from './completions/completions.ts'
 import { embeddings } from './embeddings/embeddings.ts'
 import { messages } from './messages/messages.ts'
 import { nativeEvents } from './native/stream.ts'
@@ -9,7 +10,7 @@ import { socketFrames } from './socket/frames.ts'
 import { uiStream } from './ui/stream.ts'
 
 export const DIALECTS: Dialects = {
-  spoken: [chat, embeddings, responses, messages],
+  spoken: [chat, embeddings, responses, messages, completions],
   read: [uiStream as StreamForm],
   events: nativeEvents,
   frames: socketFrames,

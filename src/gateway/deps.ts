@@ -46,6 +46,8 @@ export interface PublicRoute {
   readonly kinds: readonly JobKind[]
   /** The provider's name for the model: how it counts tokens. Null: as clients call it. */
   readonly upstreamModel: string | null
+  /** Do all of its deployments take older completions as they are? Absent: no. */
+  readonly completes?: boolean
   /** Models that answer in its place; absent: none. */
   readonly fallbacks?: Fallbacks
   /** Several: which one answers is chosen. */

@@ -1,5 +1,6 @@
 /**
- * A stand-alone OpenAI-compatible upstream with scripted latency and faults, for users' tests and ours. It keeps its
+ * A stand-alone OpenAI-compatible upstream with scripted latency and faults, for users' tests and ours: chat, older
+ * completions and embeddings. It keeps its
  * own ledger. The script is in the model's name, which every gateway passes on:
  *
  *   mock-n200-d20-f50   200 tokens (10), 20 ms apart (0), the first after 50 ms (0)
@@ -190,8 +191,10 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     }
     if (path.endsWith('/embeddings')) return embeddings(response, body)
     serve(() => {
-      if (body.stream === true) stream(response, body.model ?? 'mock', script, record, sendsUsage(script, body))
-      else whole(response, body.model ?? 'mock', script, record)
+      const model = body.model ?? 'mock'
+      const form = path.endsWith('/completions') && !path.endsWith('/chat/completions') ? OLDER : CHAT
+      if (body.stream === true) stream(response, form, model, script, record, sendsUsage(script, body))
+      else whole(response, form, model, script, record)
     })
   }
 
@@ -199,8 +202,8 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     if (options.serves === undefined || serving < options.serves) line.shift()?.()
   }
 
-  const head = (model: string): string =>
-    `{"id":"chatcmpl-mock-${stats.requests}","object":"chat.completion.chunk","created":1750000000,` +
+  const head = ({ id, chunk }: Form, model: string): string =>
+    `{"id":"${id}-mock-${stats.requests}","object":"${chunk}","created":1750000000,` +
     `"model":${JSON.stringify(model)},"system_fingerprint":"fp_mock","choices":[`
   const usage = (n: number, cached: number): object => ({
     prompt_tokens: PROMPT_TOKENS,
@@ -211,15 +214,23 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
   const token = (i: number): string =>
     ` tok${String(i).padStart(6, '0')}.${String(Math.floor(clock.monoMs() * 1000)).padStart(13, '0')}`
 
-  function stream(response: ServerResponse, model: string, script: Script, record: OpenCall, sayUsage: boolean): void {
+  function stream(
+    response: ServerResponse,
+    form: Form,
+    model: string,
+    script: Script,
+    record: OpenCall,
+    sayUsage: boolean,
+  ): void {
     const count = script['n'] ?? 10
-    const start = head(model)
-    const event = (delta: string, finish = 'null'): string =>
-      `data: ${start}{"index":0,"delta":${delta},"logprobs":null,"finish_reason":${finish}}]}\n\n`
+    const start = head(form, model)
+    const event = (text: string, finish = 'null'): string =>
+      `data: ${start}{"index":0,${form.piece(text)},"logprobs":null,"finish_reason":${finish}}]}\n\n`
     let next = 0
     const begin = (): void => {
       response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' })
-      response.write(event('{"role":"assistant","content":"","refusal":null}'))
+      if (form.opening !== '')
+        response.write(`data: ${start}{"index":0,${form.opening},"logprobs":null,"finish_reason":null}]}\n\n`)
       step()
     }
     const step = (): void => {
@@ -234,7 +245,7 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
           return void response.end(
             `${text}data: {"error":{"message":"mock in-band error","type":"server_error","code":503}}\n\n`,
           )
-        text += event(`{"content":"${token(next++)}"}`)
+        text += event(token(next++))
         stats.tokens++
         record.tokens++
         record.lastTokenMs = clock.monoMs()
@@ -250,12 +261,12 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       const told = script['m'] === 1 ? `,"metrics":${JSON.stringify(metricsOf(record))}` : ''
       const counts = JSON.stringify(usage(count, record.cachedTokens))
       const last = sayUsage ? `data: ${start}],"usage":${counts}${told}}\n\n` : ''
-      response.end(`${text}${event('{}', '"stop"')}${last}${script['x'] === 0 ? '' : 'data: [DONE]\n\n'}`)
+      response.end(`${text}${event('', '"stop"')}${last}${script['x'] === 0 ? '' : 'data: [DONE]\n\n'}`)
     }
     clock.after(script['f'] ?? 0, begin)
   }
 
-  function whole(response: ServerResponse, model: string, script: Script, record: OpenCall): void {
+  function whole(response: ServerResponse, form: Form, model: string, script: Script, record: OpenCall): void {
     const count = script['n'] ?? 10
     clock.after((script['f'] ?? 0) + count * (script['d'] ?? 0), () => {
       let content = ''
@@ -264,12 +275,10 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       stats.reportedTokens += count
       record.tokens = count
       record.reported = !response.destroyed
-      const choices = [
-        { index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' },
-      ]
+      const choices = [{ index: 0, ...form.whole(content), logprobs: null, finish_reason: 'stop' }]
       json(response, 200, {
-        id: `chatcmpl-mock-${stats.requests}`,
-        object: 'chat.completion',
+        id: `${form.id}-mock-${stats.requests}`,
+        object: form.document,
         created: 1750000000,
         model,
         choices,
@@ -308,6 +317,34 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       await new Promise((done) => server.close(done))
     },
   }
+}
+
+/** How an API spells an answer. */
+interface Form {
+  readonly id: string
+  readonly document: string
+  readonly chunk: string
+  /** Of the first chunk's choice, JSON; '': there is none before the first token. */
+  readonly opening: string
+  /** The same of a piece of text; '': of the last chunk. */
+  readonly piece: (text: string) => string
+  readonly whole: (text: string) => object
+}
+const CHAT: Form = {
+  id: 'chatcmpl',
+  document: 'chat.completion',
+  chunk: 'chat.completion.chunk',
+  opening: '"delta":{"role":"assistant","content":"","refusal":null}',
+  piece: (text) => (text === '' ? '"delta":{}' : `"delta":{"content":"${text}"}`),
+  whole: (content) => ({ message: { role: 'assistant', content, refusal: null } }),
+}
+const OLDER: Form = {
+  id: 'cmpl',
+  document: 'text_completion',
+  chunk: 'text_completion',
+  opening: '',
+  piece: (text) => `"text":"${text}"`,
+  whole: (text) => ({ text }),
 }
 
 const sendsUsage = (

@@ -14,6 +14,8 @@ export interface ModelRoute {
   readonly upstreamModel: string | null
   /** Of all its deployments. */
   readonly kinds: readonly JobKind[]
+  /** Do all of its deployments take older completions as they are? Absent: no. */
+  readonly completes?: boolean
   readonly goals: Goals
   readonly policy: PolicyName
   readonly fallbacks: Fallbacks

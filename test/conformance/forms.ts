@@ -23,6 +23,7 @@ const JOB: Rendering = {
 }
 const [chat] = DIALECTS.spoken
 const responses = DIALECTS.spoken.find(({ name }) => name === 'responses')!
+const completions = DIALECTS.spoken.find(({ name }) => name === 'completions')!
 const messages = DIALECTS.spoken.find(({ name }) => name === 'messages')!
 
 export const FORMS: readonly FormCase[] = [
@@ -36,6 +37,13 @@ export const FORMS: readonly FormCase[] = [
     name: 'responses in the background',
     form: responses.stream!,
     job: { ...JOB, dialect: 'responses', shownAs: { background: true, instructions: 'Be brief.' } },
+    read: readSse,
+  },
+  { name: 'completions', form: completions.stream!, job: { ...JOB, dialect: 'completions' }, read: readSse },
+  {
+    name: 'completions with usage',
+    form: completions.stream!,
+    job: { ...JOB, dialect: 'completions', shownAs: { include_usage: true } },
     read: readSse,
   },
   { name: 'messages', form: messages.stream!, job: { ...JOB, dialect: 'messages' }, read: readSse },

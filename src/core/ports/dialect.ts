@@ -164,6 +164,8 @@ export interface RequestForm {
    * caller may see and go on from; absent: they can't be looked up here. Throws invalid_request.
    */
   read(value: JsonRecord, bytes: Uint8Array, recalled?: ReadonlyMap<JobId, Recalled>): CanonicalRequest
+  /** The same for a model whose every deployment takes older completions as they are. Absent: it is read as any. */
+  readAsIs?(value: JsonRecord, bytes: Uint8Array): CanonicalRequest
 }
 
 /** An API that keeps its answers under ids of their own, at its request's path: read, followed, canceled, deleted. */

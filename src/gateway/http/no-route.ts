@@ -12,7 +12,10 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
     /^\/(?:v1\/)*responses(?:\/|$)/,
     "Responses are at /v1/responses: the SDK's base URL must be this server's address followed by /v1.",
   ],
-  [/^\/(?:v1\/)*completions$/, `Legacy completions are not served: send the prompt as a message to ${CHAT}.`],
+  [
+    /^\/(?:v1\/)*completions$/,
+    "Completions are at /v1/completions: the SDK's base URL must be this server's address followed by /v1.",
+  ],
   [
     /^\/(?:v1\/)*(?:messages|complete)(?:\/|$)/,
     "Of Anthropic's API, /v1/messages and /v1/messages/count_tokens are served: an SDK's base URL is this server's " +

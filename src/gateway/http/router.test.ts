@@ -74,7 +74,7 @@ it('says which methods a path has, and reads the query', () => {
 it.each([
   ['/responses', 'base URL'],
   ['/v1/v1/responses/resp_1', '/v1/responses'],
-  ['/v1/completions', '/v1/chat/completions'],
+  ['/completions', '/v1/completions'],
   ['/v1/v1/messages', 'without /v1'],
   ['/v1/messages/batches', '/v1/messages/count_tokens'],
   ['/v1/images/generations', "Only chat completions, embeddings and models of OpenAI's API"],

@@ -183,9 +183,10 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const { kind } = form
   const model = checkModel(request)
   // A rest would be a copy
-  const read = form.read(request, bytes, asked.recalled)
-  const { value, body, shownAs } = read
   const served = deps.models.resolve(model)
+  const isAsIs = served?.completes === true && form.readAsIs !== undefined
+  const read = isAsIs ? form.readAsIs!(request, bytes) : form.read(request, bytes, asked.recalled)
+  const { value, body, shownAs } = read
   if (served === null) throw noModelFor(deps, caller.key, model)
   if (!served.kinds.includes(kind))
     throw new SluiceError('invalid_request', {
@@ -199,10 +200,10 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     plainDeadlineMs: deps.options.plainDeadlineMs,
     jobDeadlineMs: deps.options.jobDeadlineMs,
   })
-  if (kind === 'embedding' && options.conversation !== undefined)
+  if ((kind === 'embedding' || isAsIs) && options.conversation !== undefined)
     throw new SluiceError('invalid_request', {
       param: `${asked.at}conversation`,
-      message: 'An embedding cannot be part of a conversation.',
+      message: `${isAsIs ? 'A completion' : 'An embedding'} cannot be part of a conversation.`,
     })
   if (caller.session !== null) checkTimes(options, deps.options, asked.at)
   const own = userOf(caller)
@@ -257,7 +258,8 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   }
   const price = priceNow(deps, job, weight.tokens, deps.clock.wallMs())
   if (price !== null) job.price = price
-  const instead = insteadOf(deps, served.fallbacks, job)
+  // Another model may take nothing but messages
+  const instead = isAsIs ? undefined : insteadOf(deps, served.fallbacks, job)
   if (instead !== undefined) job.instead = instead
   const { trace, parentSpan } = origin
   if (trace !== null) job.trace = trace

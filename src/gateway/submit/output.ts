@@ -19,6 +19,7 @@ export function maxOutputTokens(kind: JobKind, request: JsonRecord): number | nu
     most = Math.max(most, bound)
   }
   if (most === 0) return null
-  const { n } = request
-  return Math.min(Number.MAX_SAFE_INTEGER, most * (isOutputBound(n) ? n : 1))
+  const { n, best_of: tried } = request
+  const choices = Math.max(isOutputBound(n) ? n : 1, isOutputBound(tried) ? tried : 1)
+  return Math.min(Number.MAX_SAFE_INTEGER, most * choices)
 }

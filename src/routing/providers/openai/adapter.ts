@@ -13,7 +13,17 @@ const DEFAULTS: Defaults = { baseUrl: OPENAI_URL, continuation: 'none', streamUs
 
 export function optionsOf(
   name: string,
-  { baseUrl, apiVersion, model, apiKey, headers, caFile, continuation, streamUsage }: SettingsOf<typeof openAiShape>,
+  {
+    baseUrl,
+    apiVersion,
+    model,
+    apiKey,
+    headers,
+    caFile,
+    continuation,
+    streamUsage,
+    completions,
+  }: SettingsOf<typeof openAiShape>,
   { readFile, ...deps }: ProviderDeps,
   defaults: Defaults = DEFAULTS,
 ): OpenAiOptions {
@@ -31,6 +41,7 @@ export function optionsOf(
     upstreamModel: model,
     continuation: continuation ?? defaults.continuation,
     streamUsage: streamUsage ?? defaults.streamUsage,
+    completions,
     ca: caFile === null ? null : readFile('ca_file', caFile),
   }
 }

@@ -35,6 +35,8 @@ export interface Asked {
   readonly stream: boolean
   /** The request's `n`, or the number of its inputs. */
   readonly choices: number
+  /** Makes an event, or a document, one of the canonical dialect. Absent: they are. */
+  readonly asChat?: (payload: Bytes, isDocument: boolean) => Bytes
   /** The same without what a refusal blames; null: there is nothing to leave out. */
   readonly without: (what: 'stream_options' | 'stream') => Asked | null
 }
@@ -314,8 +316,9 @@ export class Call implements HttpHandler, ProviderRun, Swept {
 
   // ---- a stream
 
-  #payload(payload: Bytes, isError: boolean) {
+  #payload(sent: Bytes, isError: boolean) {
     if (this.#over) return
+    const payload = this.#asked?.asChat?.(sent, false) ?? sent
     this.#answerBytes += payload.length
     if (this.#answerBytes > this.#options.maxAnswerBytes) return this.#finish(failed('result_too_large', false))
     if (isError) return this.#finishInBand(parseJson(toText(payload)) ?? toText(payload), payload)
@@ -367,6 +370,7 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   #endDocument() {
     if (this.#over) return
     const { kind } = this.#call
+    this.#text = this.#asked?.asChat?.(this.#text, true) ?? this.#text
     const document = objectIn(parseScanned(this.#text))
     if (document === null && this.#isCutShort) return this.#finish(failed('provider_cut', true))
     if (document === null) return this.#garbage(kind === 'chat' ? 'neither a stream nor JSON' : 'it is not JSON')

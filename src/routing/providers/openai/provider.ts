@@ -10,6 +10,7 @@ import { isControl } from '../http/headers.ts'
 import { look } from '../http/look.ts'
 import { bypassesProxy, parseBaseUrl, parseProxy } from '../http/origin.ts'
 import { type Asked, Call } from './call.ts'
+import { asChat, isCompletion, withPrefix } from './completion.ts'
 import { failed, RETRY_HEADERS } from './failures.ts'
 import { LIMIT_HEADERS } from './limits.ts'
 import {
@@ -46,6 +47,8 @@ export interface OpenAiOptions {
   readonly continuation?: Continuation
   /** False for upstreams that refuse `stream_options`; the tokens of their streams are counted by us. */
   readonly streamUsage?: boolean
+  /** It serves `/completions` too. */
+  readonly completions?: boolean
   /** PEM text: the authorities to trust instead of the system's. */
   readonly ca?: string | null
   /** "http://user:password@proxy:3128". */
@@ -82,7 +85,16 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     options.proxy === null || options.proxy === undefined || bypassesProxy(origin, options.noProxy ?? [])
       ? null
       : parseProxy(options.proxy)
-  const { clock, wheel, gatherMs, apiKey, continuation = 'none', streamUsage = true, isMaxTokens = false } = options
+  const {
+    clock,
+    wheel,
+    gatherMs,
+    apiKey,
+    continuation = 'none',
+    streamUsage = true,
+    isMaxTokens = false,
+    completions = false,
+  } = options
   const upstreamModelOf = (body: Uint8Array): string | null =>
     options.upstreamModel ?? (options.prefix ? withoutPrefix(body, options.prefix) : null)
   const http = {
@@ -127,11 +139,15 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
   const askChat = (call: ProviderCall, stream: boolean, streamOptions: ChatEdits['streamOptions']): Asked => {
     const asked = howAsked(call.body)
     const upstreamModel = upstreamModelOf(call.body)
+    const isOlder = completions && isCompletion(call.body)
     const edits = { upstreamModel, stream, streamOptions, continuation, isMaxTokens, prefix: call.prefix }
-    const body = chatBody(call.body, asked, edits)
+    const body = isOlder
+      ? withPrefix(chatBody(call.body, asked, { ...edits, prefix: undefined }), call.prefix)
+      : chatBody(call.body, asked, edits)
     return {
-      request: post(call, '/chat/completions', stream ? events : json, body),
+      request: post(call, isOlder ? '/completions' : '/chat/completions', stream ? events : json, body),
       stream,
+      ...(isOlder && { asChat }),
       choices: choicesAsked(asked),
       without: (what) => {
         if (what === 'stream_options' && hasStreamOptions(body)) return askChat(call, stream, 'none')

@@ -52,6 +52,13 @@ export const openAiShape = {
       'Request streams with `stream_options.include_usage`. False: their tokens are counted here, unless usage comes ' +
         'by itself. Null: as the provider needs it.',
     ),
+  completions: flag()
+    .prefault(false)
+    .describe(
+      'It serves `/v1/completions` too (vLLM, SGLang, llama.cpp, Ollama): requests to that path are passed on as ' +
+        'they came, with suffix, tokens and log probabilities, where all deployments of the model say so. False: the ' +
+        'prompt becomes a message.',
+    ),
   ca_file: filePath().nullable().prefault(null).describe('Additional CA certificates to trust (PEM).'),
   ...healthShape,
 }

@@ -1,0 +1,43 @@
+/** OpenAI's older completions, which editors complete code by. */
+import { LogFold } from '../../core/answer.ts'
+import type { Dialect, WholeAnswer } from '../../core/ports/dialect.ts'
+import { type End, toBytes } from '../../core/record.ts'
+import { errorJson, wireUsage } from '../../core/wire.ts'
+import { wholeAnswer } from '../whole.ts'
+import { request } from './request.ts'
+import { textIn } from './shape.ts'
+import { stream } from './stream.ts'
+
+function whole(): WholeAnswer {
+  const fold = new LogFold()
+  return wholeAnswer(errorJson, {
+    passesDocuments: false,
+    push: (record) => fold.push(record),
+    body({ usage: charged }: End) {
+      const { head, choices, usage } = fold.answer()
+      const isWhole = usage !== null && usage['completion_tokens'] === charged?.completionTokens
+      const told = isWhole || charged === undefined ? usage : wireUsage(charged)
+      return toBytes(
+        JSON.stringify({
+          ...head,
+          object: 'text_completion',
+          choices: choices.map(({ index, message, rest, finishReason }) => ({
+            index,
+            text: textIn(message['content']),
+            logprobs: rest['logprobs'] ?? null,
+            finish_reason: finishReason,
+          })),
+          ...(told !== null && { usage: told }),
+        }),
+      )
+    },
+  })
+}
+
+export const completions: Dialect = {
+  name: 'completions',
+  requests: [request],
+  stream: stream as Dialect['stream'],
+  whole,
+  error: errorJson,
+}
