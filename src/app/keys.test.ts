@@ -74,6 +74,7 @@ it('SLUICE_KEY is replaced by another one, whatever name the first has got meanw
   const notes = await withKey('first-secret-of-a-start', async (app) => {
     expect(await status(app, 'first-secret-of-a-start')).toBe(200)
     await admin(app, 'PATCH', `/admin/keys/${await idOf(app)}`, { name: 'ours' })
+    expect((await admin(app, 'GET', '/admin/keys')).data.at(-1).hint).toBe('…')
   })
   expect(notes).toEqual([])
   // The same again
@@ -83,6 +84,7 @@ it('SLUICE_KEY is replaced by another one, whatever name the first has got meanw
     expect(await status(app, 'first-secret-of-a-start')).toBe(401)
   })
   expect(changed).toEqual([expect.stringContaining('is revoked')])
+  expect(changed.join('')).not.toContain('first')
   expect(await withKey('first-secret-of-a-start', async () => {})).toEqual([expect.stringContaining('was revoked')])
 })
 

@@ -58,7 +58,7 @@ export async function givenKey(keys: Keys, key: string, clock: Clock, ids: Ids):
     const isEnded = old.revokedAtMs !== undefined || old.replacedAtMs !== undefined
     if (!isSeeded(old) || isEnded || old.id === found?.id) continue
     await keys.revoke(old.id, clock.wallMs())
-    notes.push(`SLUICE_KEY has changed: the key of earlier starts (${old.hint}, ${old.id}) is revoked.`)
+    notes.push(`SLUICE_KEY has changed: the key of earlier starts (${old.id}) is revoked.`)
   }
   return notes
 }

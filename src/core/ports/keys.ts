@@ -12,7 +12,7 @@ export interface ApiKey {
   readonly id: string
   readonly tenant: TenantId
   readonly name: string
-  /** First chars of the key, to tell keys apart. */
+  /** First chars of a key that was made here, to tell keys apart; of others no more than that they are there. */
   readonly hint: string
   readonly createdAtMs: number
   /** Given to a start (SLUICE_KEY): it ends when another one is given. */

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { systemIds } from '../../core/ids.ts'
-import { digestOf, hintOf, isWellFormed, mintKey } from './api-key.ts'
+import { digestOf, hintOf, isWellFormed, mintKey, shortHint, shownHint } from './api-key.ts'
 
 const ids = systemIds()
 
@@ -34,3 +34,19 @@ it.each(['', 'sk-sluice-', 'sk-other', `${mintKey(ids).key} `, `${mintKey(ids).k
     expect(isWellFormed(text)).toBe(false)
   },
 )
+
+it('shows nothing of a key that somebody chose, whatever an older version has stored of it', () => {
+  const { key, hint } = mintKey(ids)
+  const stored = { id: 'k', tenant: 'default', name: '', createdAtMs: 0 }
+  expect(hintOf(key)).toBe(`${key.slice(0, 14)}…`)
+  for (const chosen of ['Zx8Qw3Lp0Vb7Nm2K', 'sk-sluice-abcdef', 'sk-sluice-a-key-for-this-test']) {
+    expect(hintOf(chosen)).toBe('…')
+    const old = { ...stored, hint: `${chosen.slice(0, 14)}…`, seeded: true as const }
+    expect(shownHint(old)).toBe('…')
+    // Its new secret is one of ours
+    expect(shownHint({ ...old, hint, generation: 1 })).toBe(hint)
+  }
+  expect(shownHint({ ...stored, hint: 'Zx8Qw3Lp0Vb7Nm…' })).toBe('…')
+  expect(shownHint({ ...stored, hint })).toBe(hint)
+  expect([shortHint('Zx8Qw3Lp0Vb7Nm…'), shortHint('…'), shortHint(`${key.slice(0, 30)}…`)]).toEqual(['…', '…', hint])
+})

@@ -5,11 +5,15 @@
 import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { Ids } from '../../core/ids.ts'
+import type { ApiKey } from '../../core/ports/keys.ts'
 
 export const KEY_PREFIX = 'sk-sluice-'
 /** Longer texts are refused before anything is computed over them. */
 export const MAX_KEY_BYTES = 512
 
+/** Shown after the prefix. */
+const HINT_CHARS = 4
+const NO_HINT = '…'
 const SECRET_CHARS = 43
 const CHECK_CHARS = 6
 const SHAPE = new RegExp(`^${KEY_PREFIX}[0-9A-Za-z]{${SECRET_CHARS + CHECK_CHARS}}$`)
@@ -37,8 +41,19 @@ export const isWellFormed = (key: string): boolean =>
 /** SHA-256, base64url: all that is ever stored or looked up. */
 export const digestOf = (key: string): string => hash('sha256', key, 'base64url')
 
-/** Enough to tell keys apart, too little to help a guess. */
-export const hintOf = (key: string): string => `${key.slice(0, KEY_PREFIX.length + 4)}…`
+/** Enough to tell keys apart, too little to help a guess: nothing of a key that somebody chose. */
+export const hintOf = (key: string): string => (isWellFormed(key) ? shortHint(key) : NO_HINT)
+
+/**
+ * As it may be shown: older versions stored 14 characters of whatever a start was given. What they stored of one that
+ * was chosen and begins as ours do can't be told from ours, so given keys have none until they are rotated.
+ */
+export const shownHint = ({ hint, seeded, generation = 0 }: ApiKey): string =>
+  seeded === true && generation === 0 ? NO_HINT : shortHint(hint)
+
+/** Of texts of which no more is known. */
+export const shortHint = (text: string): string =>
+  text.startsWith(KEY_PREFIX) ? `${text.slice(0, KEY_PREFIX.length + HINT_CHARS).replace('…', '')}…` : NO_HINT
 
 const checksum = (stem: string): string => base62(BigInt(crc32(stem)), CHECK_CHARS)
 

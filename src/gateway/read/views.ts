@@ -10,6 +10,7 @@ import type { Backlog, DeploymentStatus, DeploymentUse } from '../../core/ports/
 import type { Disabled } from '../../core/ports/tenants.ts'
 import { formatCursor } from '../../core/record.ts'
 import { wireTiming, wireUsage } from '../../core/wire.ts'
+import { shownHint } from '../caller/api-key.ts'
 import { eventsOf } from './location.ts'
 
 /** A job's place in line; null when it is not in line. */
@@ -129,7 +130,7 @@ export const keyView = (key: ApiKey): Record<string, unknown> => ({
   object: 'key',
   tenant: key.tenant,
   name: key.name,
-  hint: key.hint,
+  hint: shownHint(key),
   scopes: key.scopes ?? [...SCOPES],
   models: key.models ?? null,
   limits: key.limits ?? null,

@@ -9,6 +9,7 @@ import type { RefusalKind } from '../../core/ports/observed.ts'
 import { MOST_STANDING } from '../../core/ports/operations.ts'
 import type { Disabled, TenantKind, TenantRecord } from '../../core/ports/tenants.ts'
 import type { Admitted } from '../caller/admitted.ts'
+import { shortHint } from '../caller/api-key.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, empty, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
@@ -276,6 +277,10 @@ const auditView = ({ atMs, from, requestId, action, target, tenant, before, afte
   tenant,
   from,
   request_id: requestId,
-  before,
-  after,
+  before: withShortHint(before),
+  after: withShortHint(after),
 })
+
+/** Older versions kept more of a key than may be shown. */
+const withShortHint = (members: JsonRecord): JsonRecord =>
+  typeof members['hint'] === 'string' ? { ...members, hint: shortHint(members['hint']) } : members
