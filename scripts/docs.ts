@@ -1,5 +1,5 @@
 /**
- * Writes what can be made from the sources: docs/errors.md, docs/config.md, docs/imports.md, the tables of
+ * Writes what can be made from the sources: docs/api.md, docs/errors.md, docs/config.md, docs/imports.md, the tables of
  * docs/providers.md, sluice.schema.json. With
  * --check it writes nothing, and fails when one of them is stale, when a line is too long, when a link or anchor
  * leads nowhere, when a document names an error code, a setting or an npm script that does not exist, or when
@@ -15,6 +15,7 @@ import { jsonSchema } from '../src/config/json-schema.ts'
 import { LEAVES, type Leaf, VALUES } from '../src/config/leaves.ts'
 import { ERRORS } from '../src/core/errors.ts'
 import { VENDORS, type Vendor } from '../src/routing/providers/vendors/settings.ts'
+import { apiPage, madeDocument } from './api-page.ts'
 import { checkArchitecture } from './architecture.ts'
 import { checkDocuments, undocumentedMetrics } from './documents.ts'
 import { longLines } from './lines.ts'
@@ -227,6 +228,7 @@ function vendorTable(): string {
 }
 
 const pages: Readonly<Record<string, () => string>> = {
+  'docs/api.md': () => apiPage(MADE),
   'docs/errors.md': errorsPage,
   'docs/config.md': configPage,
   'docs/imports.md': importsPage,
@@ -246,6 +248,8 @@ for (const [path, make] of Object.entries(pages)) {
   }
 }
 if (process.argv.includes('--check')) {
+  for (const what of madeDocument().missing)
+    problems.push(`src/gateway/routes/openapi: ${what} is not described (operations.ts, parameters.ts)`)
   problems.push(...checkDocuments(root), ...undocumentedMetrics(root), ...longLines(root))
   for (const problem of problems) console.error(problem)
   console.log(

@@ -169,7 +169,7 @@ export class Exchange {
       'content-length',
       String(body.length),
       'cache-control',
-      'no-store',
+      headers['cache-control'] ?? 'no-store',
       'x-request-id',
       this.requestId,
       'server-timing',
@@ -177,7 +177,7 @@ export class Exchange {
     ]
     if (this.trace !== null) head.push('traceparent', this.trace)
     for (const name in this.cors) head.push(name, this.cors[name])
-    for (const name in headers) head.push(name, headers[name])
+    for (const name in headers) if (name !== 'cache-control') head.push(name, headers[name])
     response.writeHead(status, head)
     response.end(body, 'latin1')
   }

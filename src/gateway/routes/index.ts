@@ -22,6 +22,7 @@ import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
 import { lookRoutes } from './looks.ts'
 import { modelRoutes } from './models.ts'
+import { openApiRoutes } from './openapi/route.ts'
 import { operatorRoutes } from './operator.ts'
 import { playgroundRoutes } from './playground.ts'
 import { probeRoutes } from './probes.ts'
@@ -61,7 +62,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
   const { auth, sessions, admitted, uses, submits, jobs, answers, watching, phase, socket, live, signIn, page } = parts
   const probes = probeRoutes(deps, phase)
   const usage = usageRoutes(deps)
-  return {
+  const routes: Routes = {
     public: [
       ...dialectRoutes(deps, jobs, submits, answers),
       ...resourceRoutes(deps, answers),
@@ -73,6 +74,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...sessionRoutes(deps, auth, sessions),
       socket,
       ...welcomeRoutes(deps.models),
+      ...openApiRoutes(() => routes.public, deps.dialects),
       ...probes,
     ],
     admin: [
@@ -93,4 +95,5 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...probes,
     ],
   }
+  return routes
 }

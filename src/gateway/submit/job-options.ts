@@ -6,7 +6,7 @@ import type { DisconnectPolicy, JobOptions, Priority, WorkerLossPolicy } from '.
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 
-const NAMES = [
+export const JOB_OPTIONS = [
   'conversation',
   'lane',
   'pool',
@@ -22,26 +22,27 @@ const NAMES = [
   'cache',
   'metadata',
 ] as const
-type Name = (typeof NAMES)[number]
-const MEMBERS: ReadonlySet<string> = new Set(NAMES)
+export type JobOptionName = (typeof JOB_OPTIONS)[number]
+type Name = JobOptionName
+const MEMBERS: ReadonlySet<string> = new Set(JOB_OPTIONS)
 /** Header → option. `metadata` has no header; the end user has only one. */
 const HEADERS: ReadonlyMap<string, string> = new Map(
-  [...NAMES.filter((n) => n !== 'metadata'), 'user'].map((n) => [`sluice-${n.replaceAll('_', '-')}`, n]),
+  [...JOB_OPTIONS.filter((n) => n !== 'metadata'), 'user'].map((n) => [`sluice-${n.replaceAll('_', '-')}`, n]),
 )
 const METADATA = labels(16)
-const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low']
-const POLICIES: readonly JobOptions['policy'][] = ['reject', 'wait']
-const WORKER_LOSS: readonly WorkerLossPolicy[] = ['continue', 'restart', 'fail']
-const DISCONNECT: readonly DisconnectPolicy[] = ['cancel', 'continue']
-const CACHE: ReadonlyArray<NonNullable<JobOptions['cache']>> = ['no-store', 'no-cache']
+export const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low']
+export const POLICIES: readonly JobOptions['policy'][] = ['reject', 'wait']
+export const WORKER_LOSS: readonly WorkerLossPolicy[] = ['continue', 'restart', 'fail']
+export const DISCONNECT: readonly DisconnectPolicy[] = ['cancel', 'continue']
+export const CACHE: ReadonlyArray<NonNullable<JobOptions['cache']>> = ['no-store', 'no-cache']
 const MAX_DIRECTIVES = 16
 
 /** No part of what an idempotency key stands for. */
 const ASIDE: ReadonlySet<Name> = new Set<Name>(['idempotency_key', 'cache'])
 
-const MAX_NAME_CHARS = 256
-const MAX_RUN_CHARS = 128
-const MAX_DELAY_MS = 30 * 86_400_000
+export const MAX_NAME_CHARS = 256
+export const MAX_RUN_CHARS = 128
+export const MAX_DELAY_MS = 30 * 86_400_000
 
 export interface Defaults {
   /** Where the members stand, for `param`: "sluice." or nothing. */
@@ -64,8 +65,8 @@ export interface ReadOptions {
   readonly tags: readonly string[]
 }
 
-const TAG = /^[\w.:-]{1,64}$/
-const MAX_TAGS = 8
+export const TAG = /^[\w.:-]{1,64}$/
+export const MAX_TAGS = 8
 const NO_TAGS: readonly string[] = []
 
 const NONE: Readonly<Record<string, string>> = {}
@@ -115,7 +116,7 @@ export function readJobOptions(
     if (!MEMBERS.has(name))
       throw new SluiceError('invalid_request', {
         param: `${defaults.at}${name}`,
-        message: `"${name}" is not a job option.${didYouMean(name, NAMES)}`,
+        message: `"${name}" is not a job option.${didYouMean(name, JOB_OPTIONS)}`,
       })
   }
   const value = (name: Name): unknown => members[name] ?? headers[name]
@@ -199,7 +200,7 @@ export function readJobOptions(
   if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
   const given: Record<string, unknown> = {}
   if (idempotencyKey !== undefined)
-    for (const name of NAMES) if (!ASIDE.has(name) && value(name) !== undefined) given[name] = value(name)
+    for (const name of JOB_OPTIONS) if (!ASIDE.has(name) && value(name) !== undefined) given[name] = value(name)
   if (given['delay_ms'] !== undefined) given['delay_ms'] = delayMs
   if (given['deadline_ms'] !== undefined) given['deadline_ms'] = deadlineMs
   if (isRecord(metadata)) given['metadata'] = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))

@@ -1,0 +1,42 @@
+/** Query parameters, by their name; where a route means something else, by "METHOD path name". */
+import { count, described, oneOf, type Schema, text } from './schema.ts'
+
+const cursor = described(text, '`<epoch>-<n>`: what comes after it. A number means the current epoch.')
+const next = described(text, 'As `next` of the page before.')
+const number = (maximum: number, description: string): Schema => ({
+  type: 'integer',
+  minimum: 1,
+  maximum,
+  description,
+})
+export const IGNORED = described(text, 'Ignored: some clients send it on their own.')
+const conversation = described(text, "The conversation's id, where a path can't carry it.")
+
+export const PARAMETERS: Readonly<Record<string, Schema>> = {
+  wait_ms: described(count, 'Answers once the job has ended, or after so long; at most `http.max_wait_ms` (50 s).'),
+  dialect: described(
+    text,
+    'How the events are written: `native` (default), `chat`, and others that the server speaks.',
+  ),
+  after: next,
+  'GET /v1/jobs/:id/events after': cursor,
+  limit: number(1_000, 'Items of a page.'),
+  order: oneOf('newest', 'oldest'),
+  before: described(text, 'Id of a job: those that were submitted before it.'),
+  state: described(text, 'One state, or several separated by commas.'),
+  lane: text,
+  conversation,
+  id: conversation,
+  'GET /v1/jobs conversation': text,
+  model: text,
+  user: described(text, 'The end user.'),
+  key: described(text, 'Id of an API key.'),
+  from: described({ type: 'string', format: 'date' }, 'First day (UTC).'),
+  to: described({ type: 'string', format: 'date' }, 'Last day (UTC).'),
+  group_by: described(text, 'day, user, key, model, or several separated by commas.'),
+  format: oneOf('json', 'csv'),
+  endpoint: described(text, 'Where the request would be posted to.'),
+  message: described(text, 'Id of a message of a broker: the jobs that it submitted.'),
+  after_id: described(text, 'Ignored: all models are one page.'),
+  before_id: described(text, 'Ignored: all models are one page.'),
+}
