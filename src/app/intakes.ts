@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { INTAKE_KEY, keepSecret } from '../config/secret-file.ts'
+import { systemClock } from '../core/clock.ts'
 import type { SluiceError } from '../core/errors.ts'
 import type { NumberSource } from '../core/numbers.ts'
 import type { Engine } from '../core/ports/engine.ts'
@@ -182,6 +183,20 @@ export async function examineRabbit(config: Pick<Config, 'intakes' | 'pools'>) {
   const { examineRabbitmq } = await import('../intakes/rabbitmq/examine.ts')
   const text = typeof url === 'string' ? url : url.reveal()
   return { pools, ...(await examineRabbitmq({ url: text, heartbeatMs, exchange, pools })) }
+}
+
+/** For `sluice doctor`; null: Kafka is not used. Rejects as examineKafka. */
+export async function examineKafkas(config: Pick<Config, 'intakes' | 'pools'>) {
+  const { kafka } = config.intakes
+  const pools = config.pools.filter(({ intake }) => intake === 'kafka').map(({ name }) => name)
+  if (kafka.brokers.length === 0 || (pools.length === 0 && !kafka.events)) return null
+  const { topicOf, deadTopicOf, eventsTopicOf } = await import('../intakes/kafka/names.ts')
+  const names = [
+    ...pools.flatMap((pool) => [topicOf(kafka.prefix, pool), deadTopicOf(kafka.prefix, pool)]),
+    ...(kafka.events ? [eventsTopicOf(kafka.prefix)] : []),
+  ]
+  const { examineKafka } = await import('../intakes/kafka/examine.ts')
+  return { names, ...(await examineKafka(kafkaAddress(kafka), names, systemClock)) }
 }
 
 function none({ submissions, jobs }: Engine): Intakes {

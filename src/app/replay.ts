@@ -8,7 +8,7 @@ import { kafkaAddress } from './kafka.ts'
 
 /** Null: a message that is no job. Rejects with config_invalid, and with intake_unavailable. */
 export async function* readReplay(
-  settings: Config['intakes']['kafka'],
+  { kafka: settings, publishers }: Config['intakes'],
   pool: string,
   range: Range,
 ): AsyncGenerator<Replayed | null> {
@@ -16,21 +16,22 @@ export async function* readReplay(
     throw new SluiceError('config_invalid', {
       message: 'A replay reads from Kafka: give its brokers in intakes.kafka.brokers, or with --kafka-brokers.',
     })
-  const [{ loadKafka, reasonOf }, { readRange }, { topicOf, idOf }, { replayedOf }] = await Promise.all([
+  const [{ loadKafka, whyAway }, { readRange }, { topicOf, idOf }, { replayedOf }] = await Promise.all([
     import('../intakes/kafka/connection.ts'),
     import('../intakes/kafka/range.ts'),
     import('../intakes/kafka/names.ts'),
     import('../intakes/kafka/replayed.ts'),
   ])
   const topic = topicOf(settings.prefix, pool)
+  const address = kafkaAddress(settings)
   const kafka = await loadKafka()
   try {
-    for await (const read of readRange(kafka, kafkaAddress(settings), topic, range, systemClock))
-      yield replayedOf(read.value, idOf(read))
+    for await (const read of readRange(kafka, address, topic, range, systemClock))
+      yield replayedOf(read.value, idOf(read), publishers.tenants[0] ?? null)
   } catch (error) {
     if (error instanceof SluiceError) throw error
     throw new SluiceError('intake_unavailable', {
-      message: `The topic ${topic} can't be read (${reasonOf(error)}).`,
+      message: `The topic ${topic} can't be read: ${whyAway(error, address)}`,
       cause: error,
     })
   }

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { examine } from '../app/data-folder.ts'
-import { examineRabbit } from '../app/intakes.ts'
+import { examineKafkas, examineRabbit } from '../app/intakes.ts'
 import { compareWithFleet, examineRedis, type RedisSettings } from '../app/redis.ts'
 import type { Config, ModelConfig } from '../config/schema.ts'
 import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
@@ -29,8 +29,9 @@ export interface NamedProvider {
 /** All checks, none of which waits longer than a few seconds. The providers are closed. */
 export async function checkAll(config: Config, providers: readonly NamedProvider[]): Promise<readonly Check[]> {
   const { host, port, admin, engine } = config
-  const [rabbit, store, publicPort, adminPort, ...reached] = await Promise.all([
+  const [rabbit, kafka, store, publicPort, adminPort, ...reached] = await Promise.all([
     checkRabbit(config),
+    checkKafka(config),
     engine === 'embedded' ? checkData(config) : checkRedis(engine.redis, config.durability),
     checkPort('port', host, port),
     checkPort('admin.port', admin.host, admin.port),
@@ -40,6 +41,7 @@ export async function checkAll(config: Config, providers: readonly NamedProvider
     checkNode(process.versions.node),
     ...store,
     ...rabbit,
+    ...kafka,
     ...checkAdminKey(config),
     ...(config.role === 'worker' ? [] : [publicPort]),
     adminPort,
@@ -101,6 +103,56 @@ export async function checkRabbit(config: Pick<Config, 'intakes' | 'pools'>): Pr
   } catch (error) {
     return [{ name, verdict: 'failed', detail: (error as Error).message }]
   }
+}
+
+/** The cluster, and each topic. */
+export async function checkKafka(config: Pick<Config, 'intakes' | 'pools'>): Promise<readonly Check[]> {
+  const name = 'intakes.kafka'
+  const { createTopics, maxMessageBytes } = config.intakes.kafka
+  try {
+    const found = await withTimeout(() => examineKafkas(config), REDIS_CHECK_MS)
+    if (found === null) return []
+    const { brokers, topics, names } = found
+    return [
+      { name, verdict: 'ok', detail: `${brokers} ${brokers === 1 ? 'broker' : 'brokers'}` },
+      ...topics.flatMap((topic, i): Check[] => {
+        if (topic === null)
+          return [
+            createTopics
+              ? { name, verdict: 'note', detail: `${names[i]} is made at the start of Sluice` }
+              : { name, verdict: 'failed', detail: `${names[i]} is not there: make it, or set create_topics` },
+          ]
+        const faults = faultsOf(topic, maxMessageBytes)
+        return [{ name, verdict: faults === '' ? 'ok' : 'note', detail: describeTopic(topic) + faults }]
+      }),
+    ]
+  } catch (error) {
+    return [{ name, verdict: 'failed', detail: (error as Error).message }]
+  }
+}
+
+type Topic = NonNullable<NonNullable<Awaited<ReturnType<typeof examineKafkas>>>['topics'][number]>
+
+function describeTopic({ name, partitions, replicas, minInSync, retentionMs }: Topic): string {
+  const copies = replicas === 1 ? 'one copy' : `${replicas} copies`
+  const kept = retentionMs === null ? '' : retentionMs < 0 ? ', kept for ever' : `, kept ${daysOf(retentionMs)}`
+  const inSync = minInSync === null ? '' : `, ${minInSync} in sync at least`
+  return `${name}: ${partitions} ${partitions === 1 ? 'partition' : 'partitions'}, ${copies}${inSync}${kept}`
+}
+
+const daysOf = (ms: number): string =>
+  ms >= 86_400_000 ? `${Math.round(ms / 86_400_000)} d` : `${Math.round(ms / 3.6e6)} h`
+
+/** What to change; '': nothing. */
+function faultsOf({ replicas, behind, minInSync, maxMessageBytes }: Topic, largest: number): string {
+  const faults: string[] = []
+  if (behind > 0) faults.push(`${behind} partitions have copies that are not up to date`)
+  if (replicas === 1) faults.push('a broker that is lost takes what it has with it')
+  else if (minInSync === 1)
+    faults.push('one broker alone confirms, and what it has is lost with it: set min.insync.replicas to 2')
+  if (maxMessageBytes !== null && maxMessageBytes <= largest)
+    faults.push(`its max.message.bytes (${maxMessageBytes}) is not more than intakes.kafka.max_message_bytes`)
+  return faults.map((fault) => `; ${fault}`).join('')
 }
 
 /** Whether a fleet that runs decides by these settings: its coordinator may have been started with others. */

@@ -31,10 +31,10 @@ export const command: Command = {
     const toMs = timeOf(args, 'to', nowMs) ?? nowMs
     if (fromMs >= toMs) throw new UsageError('--from must be earlier than --to.')
     const isDry = args.has('dry-run')
+    const pool = args.option('pool') ?? 'text'
     const client = isDry ? null : publicClient(args)
     const { config } = loadConfig({ file: args.option('config'), flags: args.settings, withoutSecrets: true })
-    const read = (): AsyncGenerator<Replayed | null> =>
-      readReplay(config.intakes.kafka, args.option('pool') ?? 'text', { fromMs, toMs })
+    const read = (): AsyncGenerator<Replayed | null> => readReplay(config.intakes, pool, { fromMs, toMs })
     // Read twice: nothing is submitted before all of it is known, and nothing of it is kept
     const found = await count(read(), args.option('tenant') ?? null)
     if (!isDry && found.tenants.size > 1)
@@ -43,7 +43,7 @@ export const command: Command = {
       tell(found, args, out)
       return EXIT.ok
     }
-    const sent = await submitAll(client, read(), args, out)
+    const sent = await submitAll(client, read(), pool, args, out)
     out.print(
       args.has('json')
         ? JSON.stringify({ replay: sent.replay, submitted: sent.submitted, refused: sent.refused })
@@ -62,11 +62,13 @@ function timeOf(args: Args, option: string, nowMs: number): number | null {
   const text = args.option(option)
   if (text === undefined) return null
   const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
-  if (amount !== undefined) return nowMs - Number(amount) * UNITS[unit]
-  const at = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2}))?$/.test(text)
-    ? Date.parse(text)
-    : Number.NaN
-  if (!Number.isNaN(at)) return at
+  if (amount !== undefined) return Math.max(0, nowMs - Number(amount) * UNITS[unit])
+  const [, year, month, day] =
+    /^(\d{4})-(\d{2})-(\d{2})(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2}))?$/.exec(text) ?? []
+  // A day that a month does not have would be one of the next month
+  const isDay = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day))).getUTCDate() === Number(day)
+  const at = isDay ? Date.parse(text) : Number.NaN
+  if (!Number.isNaN(at)) return Math.max(0, at)
   throw new UsageError(`--${option} needs a time with its zone, as 2026-11-26T08:00:00Z, or how long ago: 90m, 2h.`)
 }
 
@@ -144,6 +146,7 @@ const TOLD = 5
 async function submitAll(
   client: Client,
   messages: AsyncGenerator<Replayed | null>,
+  pool: string,
   args: Args,
   out: Output,
 ): Promise<Sent> {
@@ -161,7 +164,7 @@ async function submitAll(
   for await (const each of messages) {
     if (each === null || each.isTurn || isReplay(each) || !isWanted(each, tenant)) continue
     sent.jobs++
-    const job = jobOf(each, model, sent.replay)
+    const job = jobOf(each, model, sent.replay, pool)
     batch.push(job)
     bytes += JSON.stringify(job).length
     if (batch.length >= BATCH || bytes >= BATCH_BYTES) await flush()
@@ -170,7 +173,12 @@ async function submitAll(
   return sent
 }
 
-function jobOf({ id, request, metadata, isEmbedding }: Replayed, model: string | null, replay: string): object {
+function jobOf(
+  { id, tenant, request, metadata, isEmbedding }: Replayed,
+  model: string | null,
+  replay: string,
+  pool: string,
+): object {
   const labels = Object.fromEntries(Object.entries(metadata).slice(0, KEPT_LABELS))
   return {
     request: model === null ? request : { ...request, model },
@@ -179,7 +187,8 @@ function jobOf({ id, request, metadata, isEmbedding }: Replayed, model: string |
     // It is to be answered anew
     cache: 'no-store',
     metadata: { ...labels, replay, replay_of: id },
-    idempotency_key: keyOf(`replay/${replay}/${id}`),
+    // Tenants, and pools, may each have a message of this id
+    idempotency_key: keyOf(`replay/${replay}/${pool}/${tenant ?? ''}/${id}`),
   }
 }
 

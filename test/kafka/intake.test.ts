@@ -3,6 +3,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { checkKafka } from '../../src/cli/checks.ts'
 import { run } from '../../src/cli/run.ts'
 import { systemClock as clock } from '../../src/core/clock.ts'
 import { loadKafka } from '../../src/intakes/kafka/connection.ts'
@@ -15,6 +16,14 @@ import { addressOf, readAll } from './reading.ts'
 import { KafkaServer, NO_KAFKA } from './server.ts'
 
 const EXAMPLES = join(import.meta.dirname, '../../examples/kafka')
+const KAFKA_DEFAULTS = {
+  tls: false,
+  username: null,
+  password: null,
+  events: false,
+  createTopics: true,
+  maxMessageBytes: 900 << 10,
+}
 const QUICK = 'demo: tokens=2 delay=1 ttft=1'
 /** An interpreter that has the package: named by SLUICE_TEST_PYTHON, or python3. */
 const PYTHON = [process.env['SLUICE_TEST_PYTHON'], 'python3'].find(
@@ -173,6 +182,84 @@ describe.skipIf(NO_KAFKA)('Kafka in front', () => {
     expect(letters[1].headers.get(HEADERS.from)).toMatch(/^front-\d+\.text:\d:2$/)
     expect(Buffer.from(letters[0].value).toString()).toBe('no JSON')
   })
+
+  it('doctor tells of the cluster and its topics, and makes none; where it is away, why', async () => {
+    const config = (more: object = {}) =>
+      ({
+        intakes: {
+          kafka: { ...KAFKA_DEFAULTS, brokers: [server.broker], prefix, ...more },
+          publishers: { tenants: [] },
+        },
+        pools: [{ name: 'text', intake: 'kafka' }],
+      }) as never
+    const [cluster, topic, dead] = await checkKafka(config())
+    expect(cluster).toMatchObject({ verdict: 'ok', detail: '1 broker' })
+    expect(topic).toMatchObject({
+      verdict: 'note',
+      detail: `${topicOf(prefix, 'text')} is made at the start of Sluice`,
+    })
+    expect((await checkKafka(config({ createTopics: false })))[1]).toMatchObject({ verdict: 'failed' })
+    expect(dead.detail).toContain(deadTopicOf(prefix, 'text'))
+    await topicsOf('text')
+    const [, made] = await checkKafka(config())
+    expect(made.detail).toMatch(/3 partitions, one copy, 1 in sync at least, kept 7 d; a broker that is lost/)
+    const [tight] = (await checkKafka(config({ maxMessageBytes: 2 ** 26 }))).slice(1)
+    expect(tight.detail).toContain('max.message.bytes')
+    const [away] = await checkKafka(config({ brokers: ['127.0.0.1:1'] }))
+    expect(away).toMatchObject({ verdict: 'failed', detail: expect.stringContaining('intakes.kafka.brokers') })
+  })
+
+  it('a batch that would fill the memory is buried without being inflated, and stops nobody', async () => {
+    await start()
+    const kafka = await loadKafka()
+    const producer = new kafka.Producer({ clientId: 'bomb', bootstrapBrokers: [server.broker] })
+    const topic = topicOf(prefix, 'text')
+    const good = (id: string) => ({
+      topic,
+      partition: 0,
+      value: Buffer.from(JSON.stringify({ id, request: asking(QUICK) })),
+    })
+    try {
+      const bomb = { topic, partition: 0, value: Buffer.alloc(200 << 20, 0x78) }
+      await producer.send({ messages: [good('before')] as never, acks: -1 })
+      await producer.send({ messages: [bomb] as never, acks: -1, compression: 'zstd' })
+      await producer.send({ messages: [good('after')] as never, acks: -1, compression: 'gzip' })
+    } finally {
+      await producer.close(true)
+    }
+    const [dead] = await until(
+      () => readAll(server.port, deadTopicOf(prefix, 'text')),
+      (all) => all.length === 1,
+    )
+    expect(dead.headers.get(HEADERS.code)).toBe('body_too_large')
+    expect(dead.headers.get(HEADERS.from)).toBe(`${topic}:0:1`)
+    const all = await until(jobs, (found) => found.length === 2 && found.every(isDone))
+    expect(all.map(({ message }) => message.message).sort()).toEqual(['after', 'before'])
+  }, 60_000)
+
+  it('dead letters whose topic is gone are stored once it is made anew; submits go on meanwhile', async () => {
+    await start()
+    const kafka = await loadKafka()
+    const dead = deadTopicOf(prefix, 'text')
+    const admin = new kafka.Admin({ clientId: 'test', bootstrapBrokers: [server.broker] })
+    try {
+      await admin.deleteTopics({ topics: [dead] })
+    } finally {
+      await admin.close()
+    }
+    await publish(
+      'text',
+      Array.from({ length: 40 }, (_, i) => `garbage ${i}`),
+      'k',
+    )
+    for (let i = 0; i < 5; i++) expect((await call('/v1/jobs', { request: asking(QUICK) })).status).toBe(202)
+    const letters = await until(
+      () => readAll(server.port, dead).catch(() => []),
+      (all) => all.length >= 40,
+    )
+    expect(new Set(letters.map(({ headers }) => headers.get(HEADERS.from))).size).toBe(40)
+    await until(jobs, (found) => found.length === 5 && found.every(isDone))
+  }, 60_000)
 
   it('what is published while Sluice is down is done once it is up, in the order of its lane', async () => {
     const count = DEEP ? 5_000 : 500

@@ -146,6 +146,7 @@ describe.skipIf(NO_KAFKA)('sluice replay', () => {
     expect(await replay('--to', '2020-01-01')).toMatchObject({ code: 2 })
     expect((await replay('--pool', 'none')).text).toContain("The topic sluice.none can't be read")
     expect((await replay('--from', 'yesterday')).text).toContain('--from needs a time with its zone')
+    expect((await replay('--from', '2026-02-31T00:00:00Z')).text).toContain('--from needs a time with its zone')
     expect((await replay('--model', 'no such', '--tenant', 'acme')).text).toContain('refused')
   })
 })

@@ -1,7 +1,7 @@
 /** What the intake on Kafka is made of, on a real broker: what is published is read, in order, whatever happens. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock as clock } from '../../src/core/clock.ts'
-import { type Kafka, type KafkaAddress, loadKafka } from '../../src/intakes/kafka/connection.ts'
+import { clientOptions, type Kafka, type KafkaAddress, loadKafka } from '../../src/intakes/kafka/connection.ts'
 import { type PublishError, Publisher, type PublisherOptions } from '../../src/intakes/kafka/publisher.ts'
 import { type Read, Reader, type ReaderOptions } from '../../src/intakes/kafka/reader.ts'
 import type { Message } from '../../src/intakes/kafka/sender.ts'
@@ -100,6 +100,31 @@ describe.skipIf(NO_KAFKA)('Kafka', () => {
     await eventually(() => expect(got.length).toBe(8))
     expect(got.map(({ partition }) => partition).sort()).toEqual([0, 0, 1, 1, 2, 2, 3, 3])
     expect(got[0].key).toBeNull()
+  })
+
+  it('partitions that are added are read', async () => {
+    const name = await topic()
+    const publish = publisher()
+    const got: Read[] = []
+    reader(name, async (message) => void got.push(message), { partitionsMs: 500 })
+    await publish.publish(message(name, 'first'))
+    await eventually(() => expect(got.length).toBe(1))
+    const kafka = await loadKafka()
+    const admin = new kafka.Admin(clientOptions(address))
+    const producer = new kafka.Producer(clientOptions(address))
+    try {
+      await admin.createPartitions({ topics: [{ name, count: 6, assignments: null }] })
+      await eventually(async () => {
+        await producer.send({
+          messages: [{ topic: name, partition: 5, value: Buffer.from('added') }] as never,
+          acks: -1,
+        })
+      })
+      await eventually(() => expect(got.some(({ partition }) => partition === 5)).toBe(true))
+    } finally {
+      await admin.close()
+      await producer.close(true)
+    }
   })
 
   it('two members share the partitions; what one leaves the other reads on, in order', async () => {

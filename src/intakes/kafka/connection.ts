@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import type { BaseOptions } from '@platformatic/kafka'
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
+import { boundInflating } from './inflate.ts'
 
 export type Kafka = typeof import('@platformatic/kafka')
 
@@ -42,7 +43,9 @@ const RETRY_MS = 150
 /** Throws config_invalid, which says what to install. */
 export async function loadKafka(): Promise<Kafka> {
   try {
-    return await import('@platformatic/kafka')
+    const kafka = await import('@platformatic/kafka')
+    boundInflating(kafka)
+    return kafka
   } catch (cause) {
     const why =
       (cause as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' ? 'is not installed' : "can't be loaded"
@@ -118,4 +121,33 @@ export async function inTime<T>(clock: Clock, ms: number, promise: Promise<T>): 
     // Its own rejection may come after that
     promise.catch(() => {})
   }
+}
+
+/** What keeps a process from its Kafka, and which setting to look at. Never names the password. */
+export function whyAway(error: unknown, { brokers, tls, sasl }: KafkaAddress): string {
+  const reason = reasonOf(error)
+  const at = `Kafka at ${brokers.join(', ')}`
+  if (/^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/.test(reason))
+    return (
+      `${at} can't be reached (${reason}). Is it running (intakes.kafka.brokers)? If it is, its brokers name each other ` +
+      "by addresses that can't be reached from here: see their advertised.listeners."
+    )
+  if (/^(ENOTFOUND|EAI_AGAIN)$/.test(reason))
+    return `${at}: a name is not found (${reason}). See intakes.kafka.brokers, and the brokers' advertised.listeners.`
+  if (/CERT|SELF_SIGNED|ALTNAME|ERR_TLS|UNABLE_TO/.test(reason))
+    return `${at} has a certificate that is not trusted (${reason}). See intakes.kafka.ca_file.`
+  if (/SASL_AUTHENTICATION_FAILED|Authentication failed/i.test(reason))
+    return `${at} does not accept the user (${reason}). See intakes.kafka.username, password and sasl_mechanism.`
+  if (/SASL/.test(reason))
+    return sasl === null
+      ? `${at} asks for a user (${reason}). See intakes.kafka.username.`
+      : `${at} takes no user by ${sasl.mechanism} there (${reason}). See intakes.kafka.sasl_mechanism and username.`
+  if (/AUTHORIZATION_FAILED/.test(reason))
+    return `${at}: the user may not do that (${reason}). docs/engines.md lists what it needs.`
+  if (/ECONNRESET|EPIPE|Connection closed|socket hang up/i.test(reason))
+    return (
+      `${at} ends the connection (${reason}). Is it Kafka's port (intakes.kafka.brokers), and is it encrypted as ` +
+      `intakes.kafka.tls says (${tls !== null})?`
+    )
+  return `${at} cannot be used now: ${reason}`
 }

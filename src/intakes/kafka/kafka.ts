@@ -6,7 +6,8 @@ import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Delivery, Intake, Take, Verdict } from '../../core/ports/intake.ts'
 import { lasting } from '../lasting.ts'
-import { type KafkaAddress, loadKafka, reasonOf } from './connection.ts'
+import { type KafkaAddress, loadKafka, whyAway as whyOf } from './connection.ts'
+import { MAX_BATCH_BYTES, TOO_LARGE } from './inflate.ts'
 import { deadTopicOf, HEADERS, idOf, topicOf } from './names.ts'
 import { PublishError, Publisher } from './publisher.ts'
 import { type Read, Reader } from './reader.ts'
@@ -15,6 +16,11 @@ import { ensureTopics, type TopicOptions } from './topics.ts'
 import { until } from './until.ts'
 
 const NO_VALUE = new Uint8Array()
+const TOO_LARGE_TO_READ: Verdict = {
+  kind: 'dead',
+  code: 'body_too_large',
+  reason: `It came in a compressed batch of more than ${MAX_BATCH_BYTES >> 20} MiB, which is not inflated.`,
+}
 
 export interface KafkaOptions {
   readonly address: KafkaAddress
@@ -39,12 +45,19 @@ export interface KafkaOptions {
 const MAX_WAITING_BYTES = 64 * 2 ** 20
 const FETCH_BYTES = 4 * 2 ** 20
 const MAX_REASON = 500
-const BURY_AGAIN_MS = 500
+const [BURY_AGAIN_MS, MAX_BURY_MS] = [500, 30_000]
 const FIRST_RETRY_MS = 200
 const MAX_RETRY_MS = 5_000
 
+/** Dead letters of a pool that were not stored at once. */
+interface Burials {
+  last: Promise<void>
+  isStuck: boolean
+  readonly tell: (error: SluiceError | null) => void
+}
+
 const unavailable = (why?: string): SluiceError =>
-  new SluiceError('intake_unavailable', why === undefined ? {} : { message: `Kafka cannot be used now: ${why}.` })
+  new SluiceError('intake_unavailable', why === undefined ? {} : { message: why.endsWith('.') ? why : `${why}.` })
 
 /**
  * Resolves when the brokers have answered, or have failed to: what is away at the start may come later. Rejects with
@@ -53,6 +66,7 @@ const unavailable = (why?: string): SluiceError =>
 export async function openKafka(options: KafkaOptions): Promise<Intake> {
   const { address, prefix, pools, partitions, clock, jitter, window, sessionMs } = options
   const kafka = await loadKafka()
+  const why = (error: unknown): string => whyOf(error, address)
   const stop = new AbortController()
   const topics = pools.flatMap((pool) => [
     { name: topicOf(prefix, pool), partitions },
@@ -76,16 +90,28 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
     isTold = true
     options.onChange(after)
   }
-  const publisher = new Publisher({
-    kafka,
-    address,
-    clock,
-    jitter,
-    confirmMs: options.confirmTimeoutMs,
-    maxWaitingBytes: MAX_WAITING_BYTES,
-    maxMessageBytes: options.maxMessageBytes,
-    onTurn: (error) => change('publisher', error === null ? null : unavailable(reasonOf(error))),
-  })
+  const publisherOf = (onTurn: (error: unknown) => void): Publisher =>
+    new Publisher({
+      kafka,
+      address,
+      clock,
+      jitter,
+      confirmMs: options.confirmTimeoutMs,
+      maxWaitingBytes: MAX_WAITING_BYTES,
+      maxMessageBytes: options.maxMessageBytes,
+      onTurn,
+    })
+  const publisher = publisherOf((error) => change('publisher', error === null ? null : unavailable(why(error))))
+  /** Of dead letters: where theirs can't be stored, nobody else waits for them. */
+  let letters: Promise<Publisher> | null = null
+  const store = async (letter: Message): Promise<void> => {
+    letters ??= (async () => {
+      const own = publisherOf(() => {})
+      await own.open()
+      return own
+    })()
+    await (await letters).publish(letter)
+  }
 
   /** Rejects for what no time mends, at the start. */
   async function ensure(isStart: boolean): Promise<void> {
@@ -95,7 +121,7 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
       change('topics', null)
     } catch (error) {
       if (error instanceof SluiceError && isStart) throw error
-      change('topics', unavailable(error instanceof SluiceError ? error.message : reasonOf(error)))
+      change('topics', unavailable(error instanceof SluiceError ? error.message : why(error)))
     }
   }
   async function ensureLater(): Promise<void> {
@@ -105,6 +131,19 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
       await ensure(false)
     }
   }
+
+  const tellOf = (pool: string) =>
+    lasting<SluiceError>(clock, (error) => {
+      if (!stop.signal.aborted) options.onPool?.(pool, error)
+    })
+  const burials = new Map(
+    pools.map((pool): readonly [string, Burials] => [
+      pool,
+      { last: Promise.resolve(), isStuck: false, tell: tellOf(pool) },
+    ]),
+  )
+  /** Of submits that the user may not publish. */
+  const denials = new Map(pools.map((pool) => [pool, tellOf(pool)] as const))
 
   await ensure(true)
   void ensureLater()
@@ -119,17 +158,43 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
       [HEADERS.from]: `${topic}:${partition}:${offset}`,
     }
     let letter: Message = { topic: deadTopicOf(prefix, pool), key, value, headers }
-    while (!stop.signal.aborted)
+    const bare = (): void => {
+      letter = { ...letter, value: NO_VALUE, headers: { ...headers, [HEADERS.bytes]: String(value.length) } }
+    }
+    try {
+      return await store(letter)
+    } catch (error) {
+      // With what is told of it, it is larger than the topic takes: where it stands is enough
+      const { kind } = error as PublishError
+      if (kind === 'too_large' || kind === 'refused') bare()
+    }
+    // One at a time from now on: those that can't be stored take the publisher from nobody
+    const turn = burials.get(pool)!.last.then(() => untilBuried(pool, () => letter, bare))
+    burials.get(pool)!.last = turn.catch(() => {})
+    return turn
+  }
+
+  /** Rejects when the intake is closed. */
+  async function untilBuried(pool: string, letter: () => Message, bare: () => void): Promise<void> {
+    const { tell } = burials.get(pool)!
+    for (let tries = 0; !stop.signal.aborted; tries++)
       try {
-        return await publisher.publish(letter)
+        await store(letter())
+        burials.get(pool)!.isStuck = false
+        tell(null)
+        return
       } catch (error) {
-        // With what is told of it, it is larger than the topic takes: where it stands is enough
         const { kind } = error as PublishError
-        if ((kind === 'too_large' || kind === 'refused') && letter.value.length > 0) {
-          letter = { ...letter, value: NO_VALUE, headers: { ...headers, [HEADERS.bytes]: String(value.length) } }
+        if ((kind === 'too_large' || kind === 'refused') && letter().value.length > 0) {
+          bare()
           continue
         }
-        await until(stop.signal, (done) => clock.after(BURY_AGAIN_MS, done))
+        burials.get(pool)!.isStuck = true
+        tell(unavailable(`dead letters can't be stored in ${deadTopicOf(prefix, pool)}, and wait: ${why(error)}`))
+        // Perhaps its topic is gone
+        if (hasTopics) await ensure(false)
+        const ms = Math.min(MAX_BURY_MS, BURY_AGAIN_MS * 2 ** Math.min(tries, 10))
+        await until(stop.signal, (done) => clock.after(ms * (0.5 + jitter() / 2), done))
       }
     throw new Error('the intake is closed')
   }
@@ -138,16 +203,20 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
     name: 'kafka',
     async publish({ pool, key, id, payload }) {
       const message = { topic: topicOf(prefix, pool), key, value: payload, headers: { [HEADERS.id]: id } }
-      await publisher.publish(message).catch((error: PublishError) => {
-        throw refusalOf(error, options.maxMessageBytes)
-      })
+      const tell = denials.get(pool)!
+      try {
+        await publisher.publish(message)
+        tell(null)
+      } catch (error) {
+        const refusal = refusalOf(error as PublishError, options.maxMessageBytes, why)
+        if ((error as PublishError).kind === 'denied') tell(refusal)
+        throw refusal
+      }
     },
     consume(take: Take) {
       reads = pools.map((pool) => {
         const topic = topicOf(prefix, pool)
-        const turn = lasting<SluiceError>(clock, (error) => {
-          if (!stop.signal.aborted) options.onPool?.(pool, error)
-        })
+        const turn = tellOf(pool)
         const reader = new Reader({
           kafka,
           address,
@@ -159,11 +228,11 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
           fetchBytes: FETCH_BYTES,
           sessionMs,
           onTurn: (error) =>
-            turn(error === null ? null : unavailable(`nothing of ${topic} can be read, ${reasonOf(error)}`)),
+            turn(error === null ? null : unavailable(`nothing of ${topic} can be read, ${why(error)}`)),
           take: async (read) => {
             const id = idOf(read)
             const delivery: Delivery = { pool, id, payload: read.value }
-            const verdict = await take(delivery)
+            const verdict = read.headers.has(TOO_LARGE) ? TOO_LARGE_TO_READ : await take(delivery)
             if (verdict.kind === 'dead') await bury(read, pool, id, verdict)
           },
         })
@@ -175,6 +244,9 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
       const why = whyAway()
       if (why !== null || stop.signal.aborted) return { ok: false, error: why ?? unavailable() }
       if (!hasTopics || !reads.every(({ isUp }) => isUp)) return { ok: false, error: unavailable() }
+      const stuck = pools.find((pool) => burials.get(pool)!.isStuck)
+      if (stuck !== undefined)
+        return { ok: false, error: unavailable(`dead letters of the pool "${stuck}" can't be stored`) }
       return { ok: true }
     },
     reconnects: () => reads.reduce((sum, { reconnects }) => sum + reconnects, publisher.reconnects),
@@ -186,13 +258,13 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
       if (stop.signal.aborted) return
       await intake.drain(0)
       stop.abort()
-      await publisher.close(options.confirmTimeoutMs)
+      await Promise.all([publisher.close(options.confirmTimeoutMs), (await letters)?.close(options.confirmTimeoutMs)])
     },
   }
   return intake
 }
 
-function refusalOf(error: PublishError, maxMessageBytes: number): SluiceError {
+function refusalOf(error: PublishError, maxMessageBytes: number, why: (error: unknown) => string): SluiceError {
   if (!(error instanceof PublishError)) return SluiceError.from(error)
   switch (error.kind) {
     case 'too_large':
@@ -201,7 +273,9 @@ function refusalOf(error: PublishError, maxMessageBytes: number): SluiceError {
       })
     case 'refused':
       return new SluiceError('invalid_request', { message: `Kafka does not take this message (${error.message}).` })
+    case 'denied':
+      return unavailable(why(error))
     default:
-      return unavailable(error.message)
+      return unavailable(`Kafka cannot be used now: ${error.message}`)
   }
 }

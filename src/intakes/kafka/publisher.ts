@@ -13,7 +13,8 @@ export class PublishError extends Error {
    * `unconfirmed`: no confirm came in time; it may be stored, or may yet be. `refused`: the brokers refuse it, and
    * would again. `closed`: not sent.
    */
-  readonly kind: 'too_large' | 'full' | 'away' | 'unconfirmed' | 'refused' | 'closed'
+  /** `denied`: the user may not; that passes when an operator lets it. */
+  readonly kind: 'too_large' | 'full' | 'away' | 'unconfirmed' | 'refused' | 'denied' | 'closed'
 
   constructor(kind: PublishError['kind'], message: string) {
     super(message)
@@ -48,15 +49,9 @@ const MAX_RETRY_MS = 2_000
 const AWAY_AFTER = 2
 
 /** The brokers mean it. */
-const FINAL = [
-  'MESSAGE_TOO_LARGE',
-  'RECORD_LIST_TOO_LARGE',
-  'INVALID_RECORD',
-  'TOPIC_AUTHORIZATION_FAILED',
-  'CLUSTER_AUTHORIZATION_FAILED',
-  'INVALID_TOPIC_EXCEPTION',
-  'POLICY_VIOLATION',
-]
+const FINAL = ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'INVALID_TOPIC_EXCEPTION']
+/** They mean it as long as nobody changes what the user may do. */
+const DENIED = ['TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED', 'POLICY_VIOLATION']
 
 export class Publisher {
   readonly #options: PublisherOptions
@@ -150,9 +145,10 @@ export class Publisher {
         continue
       }
       const isMissing = /^Unknown topic /.test((error as Error).message)
-      const isFinal = isMissing || FINAL.some((id) => hasError(error, 'apiId', id))
+      const isDenied = DENIED.some((id) => hasError(error, 'apiId', id))
+      const isFinal = isMissing || isDenied || FINAL.some((id) => hasError(error, 'apiId', id))
       if (isFinal && batch.length === 1)
-        batch[0].settle?.(new PublishError(isMissing ? 'away' : 'refused', reasonOf(error)))
+        batch[0].settle?.(new PublishError(isMissing ? 'away' : isDenied ? 'denied' : 'refused', reasonOf(error)))
       else if (isFinal && batch.length > 1) this.#alone = batch.length
       else await this.#failedOnce(error)
     }

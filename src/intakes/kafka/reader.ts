@@ -38,6 +38,8 @@ export interface ReaderOptions {
   readonly sessionMs: number
   /** Called in order, without waiting. Resolves at its verdict: it may be committed. Rejects: it is to come again. */
   readonly take: (message: Read) => Promise<void>
+  /** Its partitions are counted so often: those that were added are read once the group has met again. */
+  readonly partitionsMs?: number
   /** Why nothing is read; null: it is again. Told when it changes. */
   readonly onTurn: (error: unknown) => void
 }
@@ -65,6 +67,7 @@ const JOIN_MS = 90_000
 const JOINING_MS = 5_000
 const CLOSE_MS = 2_000
 const COMMIT_MS = 3 * REQUEST_MS
+const PARTITIONS_MS = 30_000
 
 export class Reader {
   readonly #options: ReaderOptions
@@ -158,6 +161,7 @@ export class Reader {
       this.#session = session
       this.#sessions++
       this.#turn(null)
+      void this.#watchPartitions(session)
       await this.#handOn(stream, session)
     } catch (error) {
       fail(error)
@@ -169,6 +173,24 @@ export class Reader {
       await inTime(clock, CLOSE_MS, consumer.close(true)).catch(() => {})
     }
     return failed
+  }
+
+  /** Ends the session when there are more than it began with. */
+  async #watchPartitions({ consumer, signal, fail }: Session): Promise<void> {
+    const { clock, topic, partitionsMs = PARTITIONS_MS } = this.#options
+    const count = async (): Promise<number | null> => {
+      const asked = consumer.metadata({ topics: [topic], forceUpdate: true })
+      const found = await inTime(clock, REQUEST_MS, asked).catch(() => null)
+      return found?.topics.get(topic)?.partitionsCount ?? null
+    }
+    let known = await count()
+    while (!signal.aborted) {
+      await until(signal, (done) => clock.after(partitionsMs, done))
+      if (signal.aborted) return
+      const now = await count()
+      if (now !== null && known !== null && now > known) return fail(new Error(`${topic} has more partitions`))
+      known ??= now
+    }
   }
 
   async #handOn(stream: Stream, session: Session): Promise<void> {

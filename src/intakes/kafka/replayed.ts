@@ -4,11 +4,14 @@ import type { Replayed } from '../../core/replayed.ts'
 
 const OWN = 'sluice1 '
 
-/** `id`: as the message is named. Null: it is no job. */
-export function replayedOf(payload: Uint8Array, id: string): Replayed | null {
+/**
+ * `id`: as the message is named. `nobody`: for whom a message is that names nobody (null: it can't be told). Null: it
+ * is no job.
+ */
+export function replayedOf(payload: Uint8Array, id: string, nobody: string | null): Replayed | null {
   const text = Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString()
   try {
-    return text.startsWith(OWN) ? ownOf(text) : foreignOf(JSON.parse(text), id)
+    return text.startsWith(OWN) ? ownOf(text) : foreignOf(JSON.parse(text), id, nobody)
   } catch {
     return null
   }
@@ -32,7 +35,7 @@ function ownOf(text: string): Replayed | null {
   )
 }
 
-function foreignOf(value: unknown, id: string): Replayed | null {
+function foreignOf(value: unknown, id: string, nobody: string | null): Replayed | null {
   if (!isRecord(value)) return null
   const { request, tenant, endpoint, conversation, metadata } = value
   const named = typeof value['id'] === 'string' ? value['id'] : id
@@ -40,7 +43,7 @@ function foreignOf(value: unknown, id: string): Replayed | null {
   return replayed(
     named,
     request,
-    typeof tenant === 'string' ? tenant : null,
+    typeof tenant === 'string' ? tenant : nobody,
     isEmbedding,
     conversation !== undefined,
     metadata,

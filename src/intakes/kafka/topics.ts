@@ -15,6 +15,8 @@ export interface TopicOptions {
 }
 
 const ALL_MS = 4 * REQUEST_MS
+/** Else the one replica that is left would take what is lost with it. */
+const IN_SYNC = 'min.insync.replicas'
 
 /**
  * The number of partitions of each. Throws config_invalid for one that is missing and may not be made, and the
@@ -40,13 +42,18 @@ export async function ensureTopics(
             `Kafka has no topic "${name}": make it, with ${partitions} partitions or as many as you need, or set ` +
             'create_topics',
         })
-      const made = admin.createTopics({ topics: [name], partitions, replicas: replicas ?? -1 })
+      const configs = replicas === null || replicas < 3 ? [] : [{ name: IN_SYNC, value: String(replicas - 1) }]
+      const made = admin.createTopics({ topics: [name], partitions, replicas: replicas ?? -1, configs })
       await inTime(clock, ALL_MS, made).catch((error: unknown) => {
         // By another process, meanwhile
         if (hasError(error, 'apiId', 'TOPIC_ALREADY_EXISTS')) return
         if (!hasError(error, 'canRetry', false)) throw error
         throw new SluiceError('config_invalid', {
-          message: `Kafka does not make the topic "${name}" (${reasonOf(error)}): make it yourself`,
+          message: `Kafka does not make the topic "${name}" (${reasonOf(error)}): ${
+            hasError(error, 'apiId', 'INVALID_REPLICATION_FACTOR')
+              ? `it has fewer brokers than intakes.kafka.replicas (${replicas})`
+              : 'make it yourself'
+          }`,
           cause: error,
         })
       })
