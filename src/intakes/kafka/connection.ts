@@ -129,8 +129,8 @@ export function whyAway(error: unknown, { brokers, tls, sasl }: KafkaAddress): s
   const at = `Kafka at ${brokers.join(', ')}`
   if (/^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/.test(reason))
     return (
-      `${at} can't be reached (${reason}). Is it running (intakes.kafka.brokers)? If it is, its brokers name each other ` +
-      "by addresses that can't be reached from here: see their advertised.listeners."
+      `${at} can't be reached (${reason}). Is it running (intakes.kafka.brokers)? If it is, its brokers name each ` +
+      "other by addresses that can't be reached from here: see their advertised.listeners."
     )
   if (/^(ENOTFOUND|EAI_AGAIN)$/.test(reason))
     return `${at}: a name is not found (${reason}). See intakes.kafka.brokers, and the brokers' advertised.listeners.`
