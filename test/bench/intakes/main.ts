@@ -1,12 +1,19 @@
 /**
  * npm run bench -- intakes [--rounds 3] [--jobs 200] [--burst 2000] [--json]
  *
- * What RabbitMQ in front adds: a submit until it is accepted, one at a time, beside the broker's bare confirm and a
+ * What a broker in front adds: a submit until it is accepted, one at a time, beside the broker's bare confirm and a
  * submit that goes directly; and jobs a second of a burst until all are done. All on one server, in turn; medians.
+ * RabbitMQ and Kafka, where they are there (SLUICE_TEST_RABBITMQ, SLUICE_TEST_KAFKA).
  */
 import { parseArgs } from 'node:util'
 import { connect } from 'amqplib'
+import { systemClock as clock } from '../../../src/core/clock.ts'
+import { loadKafka } from '../../../src/intakes/kafka/connection.ts'
+import { Sender } from '../../../src/intakes/kafka/sender.ts'
+import { ensureTopics } from '../../../src/intakes/kafka/topics.ts'
 import { startServer } from '../../e2e/server.ts'
+import { addressOf } from '../../kafka/reading.ts'
+import { KafkaServer, NO_KAFKA } from '../../kafka/server.ts'
 import { NO_RABBITMQ, RabbitServer } from '../../rabbitmq/server.ts'
 import { median, quantile } from '../report.ts'
 
@@ -22,12 +29,24 @@ const { values } = parseArgs({
 const [rounds, jobs, burst] = [values.rounds, values.jobs, values.burst].map(Number)
 const AT_ONCE = 50
 
-if (NO_RABBITMQ) throw new Error('no RabbitMQ here: set SLUICE_TEST_RABBITMQ')
-const rabbit = await RabbitServer.start()
+if (NO_RABBITMQ && NO_KAFKA) throw new Error('no broker here: set SLUICE_TEST_RABBITMQ, or SLUICE_TEST_KAFKA')
+if (NO_RABBITMQ) console.error('Without RabbitMQ: set SLUICE_TEST_RABBITMQ.')
+if (NO_KAFKA) console.error('Without Kafka: set SLUICE_TEST_KAFKA.')
+const rabbit = NO_RABBITMQ ? null : await RabbitServer.start()
+const kafka = NO_KAFKA ? null : await KafkaServer.start()
+const brokers = [...(rabbit === null ? [] : ['rabbitmq']), ...(kafka === null ? [] : ['kafka'])]
 const server = await startServer(
-  'models: [{ name: direct, provider: demo }, { name: through, provider: demo, pool: brokered }]\n' +
-    'pools: [{ name: brokered, intake: rabbitmq }]\nlog: { level: silent }\n',
-  { SLUICE_RABBITMQ_URL: rabbit.url },
+  // JSON is YAML
+  JSON.stringify({
+    models: [
+      { name: 'direct', provider: 'demo' },
+      ...brokers.map((broker) => ({ name: broker, provider: 'demo', pool: broker })),
+    ],
+    pools: brokers.map((broker) => ({ name: broker, intake: broker })),
+    ...(kafka !== null && { intakes: { kafka: { brokers: [kafka.broker] } } }),
+    log: { level: 'silent' },
+  }),
+  rabbit === null ? {} : { SLUICE_RABBITMQ_URL: rabbit.url },
 )
 const headers = { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' }
 const bodyOf = (model: string): string =>
@@ -74,33 +93,58 @@ async function endedCount(): Promise<number> {
   return Number(/"jobs_done":\s*(\d+)/.exec(await response.text())![1])
 }
 
-const connection = await connect(rabbit.url)
-const channel = await connection.createConfirmChannel()
-await channel.assertQueue('bare', { durable: true, arguments: { 'x-queue-type': 'quorum' } })
-const bare = (): Promise<void> =>
-  new Promise((done) => {
-    channel.sendToQueue('bare', Buffer.from(bodyOf('bare')), { persistent: true }, () => done())
+const NAMES: Readonly<Record<string, string>> = { rabbitmq: 'RabbitMQ', kafka: 'Kafka' }
+/** What each broker takes alone, and how it is let go. */
+const bare = new Map<string, () => Promise<void>>()
+const closing: Array<() => Promise<unknown>> = []
+
+if (rabbit !== null) {
+  const connection = await connect(rabbit.url)
+  const channel = await connection.createConfirmChannel()
+  await channel.assertQueue('bare', { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+  const send = (): Promise<void> =>
+    new Promise((done) => {
+      channel.sendToQueue('bare', Buffer.from(bodyOf('bare')), { persistent: true }, () => done())
+    })
+  bare.set('rabbitmq', send)
+  closing.push(() => connection.close())
+}
+if (kafka !== null) {
+  const [client, address] = [await loadKafka(), addressOf(kafka.port)]
+  const topics = [{ name: 'bare', partitions: 12 }]
+  await ensureTopics(client, address, topics, { creates: true, replicas: 1 }, clock)
+  const sender = new Sender({ kafka: client, address, clock, onCut: () => {} })
+  bare.set('kafka', async () => {
+    const value = Buffer.from(bodyOf('bare'))
+    const error = await sender.send([{ topic: 'bare', key: null, value, headers: {} }])
+    if (error !== null) throw error
   })
+  closing.push(() => sender.close())
+}
 
 const found: Record<string, { ms: number[]; rate: number[] }> = {}
 const row = (name: string) => (found[name] ??= { ms: [], rate: [] })
+const DIRECT = 'submit, directly'
 for (let round = 0; round <= rounds; round++) {
-  const measured = {
-    "the broker's bare confirm": await times(bare),
-    'submit, directly': await times(() => submit('direct')),
-    'submit, through RabbitMQ': await times(() => submit('through')),
+  const measured: Record<string, number[]> = {}
+  const rates: Record<string, number> = {}
+  for (const broker of brokers) {
+    measured[`${NAMES[broker]}'s bare confirm`] = await times(bare.get(broker)!)
+    measured[`submit, through ${NAMES[broker]}`] = await times(() => submit(broker))
   }
-  const [direct, through] = [await pace('direct'), await pace('through')]
+  measured[DIRECT] = await times(() => submit('direct'))
+  for (const broker of brokers) rates[`submit, through ${NAMES[broker]}`] = await pace(broker)
+  rates[DIRECT] = await pace('direct')
   while ((await open()) > 0) await new Promise((go) => setTimeout(go, 50))
   // The first round warms up
   if (round === 0) continue
   for (const [name, ms] of Object.entries(measured)) row(name).ms.push(...ms)
-  row('submit, directly').rate.push(direct)
-  row('submit, through RabbitMQ').rate.push(through)
+  for (const [name, rate] of Object.entries(rates)) row(name).rate.push(rate)
 }
-await connection.close()
+for (const close of closing) await close()
 await server.stop()
-await rabbit.remove()
+await rabbit?.remove()
+await kafka?.remove()
 
 const rows = Object.entries(found).map(([name, { ms, rate }]) => ({
   name,
