@@ -58,6 +58,7 @@ function changesOf(diff: string): FileChange[] {
 const COPIED = [
   'bin',
   'client',
+  'python',
   'deploy',
   'docs',
   'examples',
