@@ -15,6 +15,7 @@ import { createFigures } from '../intakes/figures.ts'
 import { Ingest } from '../intakes/ingest.ts'
 import { arriving } from '../intakes/jobs.ts'
 import { Published } from '../intakes/published.ts'
+import { routesOf } from '../intakes/rabbitmq/settings.ts'
 import { publishing } from '../intakes/submissions.ts'
 import { kafkaAddress } from './kafka.ts'
 import type { Runtime } from './runtime.ts'
@@ -149,6 +150,8 @@ async function openOne(
       return openRabbitmq({
         ...shared,
         ...settings,
+        onUnbound: (routes) =>
+          log.info({ broker: kind, routes }, 'routes that are no longer configured were taken off'),
         url: typeof url === 'string' ? url : url!.reveal(),
         pools: rabbitPools(pools),
       })
@@ -172,8 +175,7 @@ async function openOne(
   }
 }
 
-const rabbitPools = (pools: Pools) =>
-  pools.map(({ name, routes }) => ({ pool: name, routes: routes.length > 0 ? routes : [`${name}.#`] }))
+const rabbitPools = (pools: Pools) => pools.map((pool) => ({ pool: pool.name, routes: routesOf(pool) }))
 
 /** For `sluice doctor`; null: RabbitMQ is not used. Rejects as examineRabbitmq. */
 export async function examineRabbit(config: Pick<Config, 'intakes' | 'pools'>) {

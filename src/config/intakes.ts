@@ -1,9 +1,10 @@
 /** Brokers in front of the queue, and which pools have one. */
 import { z } from 'zod'
 import { kafkaSettings } from '../intakes/kafka/settings.ts'
-import { rabbitmqSettings } from '../intakes/rabbitmq/settings.ts'
+import { rabbitmqSettings, routesOf } from '../intakes/rabbitmq/settings.ts'
 import { flag, list } from '../settings/fields.ts'
 import { name } from './models.ts'
+import { overlap } from './topic-patterns.ts'
 
 export const INTAKES = ['direct', 'rabbitmq', 'kafka'] as const
 
@@ -29,7 +30,11 @@ export const intakes = z
 
 const route = z
   .string()
-  .regex(/^[A-Za-z0-9_*#-]+(\.[A-Za-z0-9_*#-]+)*$/, 'expected a routing key, such as image.* or image.#')
+  .max(255)
+  .regex(
+    /^(\*|#|[A-Za-z0-9_-]+)(\.(\*|#|[A-Za-z0-9_-]+))*$/,
+    'expected a routing key, such as image.* or image.#: words between dots, "*" for any one and "#" for any number',
+  )
 
 export const pools = z
   .array(
@@ -44,7 +49,10 @@ export const pools = z
         ),
       routes: list(route)
         .prefault([])
-        .describe('With `rabbitmq`: routing keys whose messages are for this pool. Empty: `<name>.#`.'),
+        .describe(
+          'With `rabbitmq`: routing keys whose messages are for this pool. Empty: `<name>.#`. No key may be for two ' +
+            'pools.',
+        ),
     }),
   )
   .prefault([])
@@ -55,9 +63,10 @@ interface Given {
   readonly pools: z.output<typeof pools>
 }
 
+type Refuse = (path: string[], message: string) => void
+
 /** What does not fit together. */
-export function checkIntakes({ intakes, pools }: Given, refuse: (path: string[], message: string) => void): void {
-  const routes = new Map<string, string>()
+export function checkIntakes({ intakes, pools }: Given, refuse: Refuse): void {
   for (const [i, pool] of pools.entries()) {
     const at = ['pools', String(i)]
     if (pools.findIndex(({ name }) => name === pool.name) < i) refuse([...at, 'name'], `"${pool.name}" is a duplicate`)
@@ -72,12 +81,31 @@ export function checkIntakes({ intakes, pools }: Given, refuse: (path: string[],
         'needs the brokers of a Kafka: intakes.kafka.brokers, --kafka-brokers or SLUICE_KAFKA_BROKERS',
       )
     if (pool.routes.length > 0 && pool.intake !== 'rabbitmq') refuse([...at, 'routes'], 'goes with `intake: rabbitmq`')
-    for (const [k, route] of pool.routes.entries()) {
-      const other = routes.get(route)
-      if (other !== undefined) refuse([...at, 'routes', String(k)], `"${route}" is a route of "${other}" already`)
-      routes.set(route, pool.name)
-    }
     if (pool.intake !== 'direct' && pool.name === 'dead')
       refuse([...at, 'name'], '"dead" is the name of what goes wrong')
+  }
+  checkQueues(pools, refuse)
+}
+
+/** Of RabbitMQ: each message is for one pool, and each queue of one. */
+function checkQueues(pools: Given['pools'], refuse: Refuse): void {
+  const before: Array<{ readonly name: string; readonly routes: readonly string[] }> = []
+  for (const [i, pool] of pools.entries()) {
+    if (pool.intake !== 'rabbitmq') continue
+    const at = ['pools', String(i)]
+    if (pool.name === 'bindings') refuse([...at, 'name'], '"bindings" is the name of a queue for what is bound')
+    const routes = routesOf(pool)
+    for (const other of before) {
+      if (pool.name === `${other.name}.dead` || other.name === `${pool.name}.dead`)
+        refuse([...at, 'name'], `"${pool.name}" and "${other.name}" would share a queue with dead letters: rename one`)
+      const both = routes.flatMap((a) => other.routes.filter((b) => overlap(a, b)).map((b) => [a, b] as const))[0]
+      if (both !== undefined)
+        refuse(
+          [...at, 'routes'],
+          `"${both[0]}" of "${pool.name}" and "${both[1]}" of "${other.name}" match the same keys: such a message ` +
+            'would be given to both pools. Give each key to one of them',
+        )
+    }
+    before.push({ name: pool.name, routes })
   }
 }

@@ -204,6 +204,27 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     expect((await ended(own.body.id)).body).not.toHaveProperty('message')
   })
 
+  it('a route that was moved at a restart is the new pool’s alone: each message is one job, none a dead letter', async () => {
+    await start()
+    await app.stop()
+    const moved = [
+      { name: 'text', intake: 'rabbitmq', routes: ['text.#', 'image.*'] },
+      { name: 'image', intake: 'rabbitmq', routes: ['img.*'] },
+    ]
+    await start({ pools: moved })
+    const ids = Array.from({ length: 200 }, (_, i) => `m${i}`)
+    await publish(
+      'image.cat',
+      ids.map((id) => ({ id, request: asking(QUICK) })),
+    )
+    const all = await until(
+      () => jobs(),
+      (found) => found.length >= ids.length && found.every(({ state }) => state === 'done'),
+    )
+    expect(all.map(({ pool }) => pool)).toEqual(ids.map(() => 'text'))
+    expect([await dead('text'), await dead('image')]).toEqual([[], []])
+  })
+
   it('what can be no job is dead, with its reason, and stops nobody', async () => {
     await start({}, { tenants: ['default', 'other'] })
     const signed = `sluice1 ${'A'.repeat(43)}\n{"type":"job","id":"job_x","draft":{"tenant":"victim"}}\n{}`

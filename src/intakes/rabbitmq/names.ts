@@ -18,6 +18,9 @@ export const queueOf = (exchange: string, pool: string): string => `${exchange}.
 export const deadExchangeOf = (exchange: string): string => `${exchange}.dead`
 export const deadQueueOf = (exchange: string, pool: string): string => `${exchange}.${pool}.dead`
 
+/** What is bound is kept in it, as AMQP does not tell. */
+export const bindingsQueueOf = (exchange: string): string => `${exchange}.bindings`
+
 const QUORUM = { 'x-queue-type': 'quorum' }
 
 /**

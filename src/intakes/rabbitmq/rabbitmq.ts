@@ -4,10 +4,12 @@
  * and a queue that has lost its nodes does not stop the others. What Sluice publishes
  * itself goes to its pool's queue directly, past the topic exchange: no pattern of another pool can match it.
  */
+import type { ConfirmChannel } from 'amqplib'
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Intake } from '../../core/ports/intake.ts'
 import { lasting } from '../lasting.ts'
+import { bindOnly, keepBindings } from './bindings.ts'
 import { Consumer, type ConsumerOptions } from './consumer.ts'
 import { type DialOptions, dialer } from './dial.ts'
 import { Link } from './link.ts'
@@ -26,6 +28,8 @@ export interface RabbitOptions extends Topology, DialOptions {
   readonly onChange: (error: SluiceError | null) => void
   /** For some time nothing of this pool could be taken (with the reason), or it is again (null). */
   readonly onPool?: (pool: string, error: SluiceError | null) => void
+  /** Routes that are no longer configured, and were taken off: "image.* of sluice.text". */
+  readonly onUnbound?: (routes: readonly string[]) => void
 }
 
 const MAX_REASON = 500
@@ -44,11 +48,22 @@ export async function openRabbitmq(options: RabbitOptions): Promise<Intake> {
     if ((before === null) !== (why === null)) options.onChange(why)
   }
   const publisher = new Publisher(clock, confirmTimeoutMs)
-  const outward = new Link(
-    dial('publish'),
-    (connection, broken) => publisher.open(connection, broken, (channel) => declare(channel, topology)),
-    { clock, jitter, onChange: changed },
-  )
+  let isBound = false
+  const prepare = async (channel: ConfirmChannel): Promise<void> => {
+    const bind = (): Promise<void> => declare(channel, topology)
+    if (isBound) {
+      await bind()
+      return keepBindings(channel, topology)
+    }
+    const gone = await bindOnly(channel, topology, bind)
+    isBound = true
+    if (gone.length > 0) options.onUnbound?.(gone.map(({ queue, route }) => `${route} of ${queue}`))
+  }
+  const outward = new Link(dial('publish'), (connection, broken) => publisher.open(connection, broken, prepare), {
+    clock,
+    jitter,
+    onChange: changed,
+  })
   const inward: Array<{ readonly consumer: Consumer; readonly link: Link }> = []
   let isClosed = false
   await outward.tried

@@ -59,3 +59,7 @@ export const rabbitmqSettings = z.strictObject({
 })
 
 export type RabbitmqSettings = z.output<typeof rabbitmqSettings>
+
+/** As configured; what names none has those that begin with its name. */
+export const routesOf = ({ name, routes }: { readonly name: string; readonly routes: readonly string[] }) =>
+  routes.length > 0 ? routes : [`${name}.#`]
