@@ -204,7 +204,7 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     expect((await ended(own.body.id)).body).not.toHaveProperty('message')
   })
 
-  it('a route that was moved at a restart is the new pool’s alone: each message is one job, none a dead letter', async () => {
+  it("a route that was moved at a restart is the new pool's alone: no message is two, or dead", async () => {
     await start()
     await app.stop()
     const moved = [
