@@ -1,13 +1,16 @@
 /** What `deploy` has is read by others' programs: that it names what there is can be checked here. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
-import { afterAll, expect, it } from 'vitest'
+import { afterAll, expect, it, vi } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
+import type { RedisSettings } from '../../src/app/redis.ts'
+import { checkRedis } from '../../src/cli/checks.ts'
 import { envName, LEAVES } from '../../src/config/leaves.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
+import { freePort } from '../free-port.ts'
 import { ADMIN_KEY, startTestApp } from '../front/app.ts'
 
 const DEPLOY = join(import.meta.dirname, '../../deploy')
@@ -60,6 +63,39 @@ it('what the compose file mounts and builds is there', () => {
   const own = paths.filter((path) => path.includes('/'))
   expect(own.length).toBeGreaterThan(5)
   for (const path of own) expect(existsSync(join(DEPLOY, 'compose', path)), path).toBe(true)
+})
+
+it('a dashboard is mounted where Grafana looks for it, and its data is in the container of Prometheus', () => {
+  const { services } = parse(text('compose/compose.yaml'), { merge: true }) as Document
+  const mounted = (services.grafana.volumes as readonly string[]).map((each) => each.split(':')[1])
+  const { providers } = parse(text('grafana/provisioning/dashboards/sluice.yaml')) as Document
+  expect(mounted).toContain(join(providers[0].options.path, 'sluice.json'))
+  const { datasources } = parse(text('compose/prometheus-datasource.yaml')) as Document
+  expect(Object.keys(services)).toContain(new URL(datasources[0].url).hostname)
+})
+
+const REDIS = process.env['SLUICE_TEST_REDIS']
+it.skipIf(REDIS === undefined)('its Redis, as it is started, keeps what Sluice is to keep', async () => {
+  const { services } = parse(text('compose/compose.yaml'), { merge: true }) as Document
+  const [, ...args] = (services.redis.command as string).trim().split(/\s+/)
+  const own = mkdtempSync(join(tmpdir(), 'sluice-compose-'))
+  const port = await freePort()
+  const redis = spawn(REDIS!, [...args, '--port', String(port), '--dir', own], { stdio: 'ignore' })
+  try {
+    const config = load(text('compose/sluice.yaml'))
+    const { redis: settings } = config.engine as { redis: RedisSettings }
+    const url = `redis://127.0.0.1:${port}`
+    const found = await vi.waitFor(async () => {
+      const checks = await checkRedis({ ...settings, url }, config.durability)
+      expect(checks.map(({ detail }) => detail).join()).not.toContain('ECONNREFUSED')
+      return checks
+    }, 20_000)
+    expect(found.filter(({ verdict }) => verdict === 'failed')).toEqual([])
+    expect(found.length).toBeGreaterThan(0)
+  } finally {
+    redis.kill()
+    rmSync(own, { recursive: true, force: true })
+  }
 })
 
 it('its proxy is the one for fleets, without TLS', () => {

@@ -1,4 +1,5 @@
 /** Each proxy as `deploy` has it, in front of Sluice: nothing is buffered, cut off, or told wrongly. */
+import { connect as dial } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { connect } from '../../client/src/index.ts'
 import { startTestApp, type TestApp } from '../front/app.ts'
@@ -84,6 +85,26 @@ describe.each(PROXY_NAMES)('%s', (name) => {
         return ((await job.json()) as { state: string }).state
       }
       while ((await state()) !== 'canceled') await new Promise((done) => setTimeout(done, 50))
+    })
+
+    it('uploads that their clients break off keep no gateway from others', async () => {
+      const { host, hostname, port } = new URL(proxy.url)
+      const head = `POST /v1/jobs HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${app.key}\r\ncontent-type: application/json\r\n`
+      for (let i = 0; i < 8; i++) {
+        const upload = dial(Number(port), hostname)
+        upload.on('error', () => {})
+        await new Promise<void>((sent) => {
+          upload.write(`${head}content-length: 100000\r\n\r\n${'x'.repeat(20_000)}`, () => sent())
+        })
+        await new Promise((go) => setTimeout(go, 50))
+        upload.destroy()
+        const answers = await Promise.all(Array.from({ length: 4 }, () => post('demo: tokens=1 delay=1 ttft=1')))
+        expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+      }
+    })
+
+    it('a body that Sluice takes is let through', async () => {
+      expect((await post(`demo: tokens=1 delay=1 ttft=1 ${'x'.repeat(4_150_000)}`)).status).toBeLessThan(300)
     })
 
     it('errors keep their status, their words and their headers; what is too large is refused', async () => {

@@ -46,7 +46,8 @@ const PROXIES: Readonly<Record<string, Kind>> = {
       const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
         (name) => `${name}_temp_path ${dir}/${name};`,
       )
-      return `worker_processes 1; daemon off; pid ${dir}/nginx.pid; worker_rlimit_nofile 20000;
+      const user = process.getuid?.() === 0 ? 'user root; ' : ''
+      return `${user}worker_processes 1; daemon off; pid ${dir}/nginx.pid; worker_rlimit_nofile 20000;
 events { worker_connections 9000; }
 http { access_log off; ${folders.join(' ')}
 ${http}
