@@ -89,7 +89,8 @@ describe.each(PROXY_NAMES)('%s', (name) => {
 
     it('uploads that their clients break off keep no gateway from others', async () => {
       const { host, hostname, port } = new URL(proxy.url)
-      const head = `POST /v1/jobs HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${app.key}\r\ncontent-type: application/json\r\n`
+      const lines = [`host: ${host}`, `authorization: Bearer ${app.key}`, 'content-type: application/json']
+      const head = `POST /v1/jobs HTTP/1.1\r\n${lines.join('\r\n')}\r\n`
       for (let i = 0; i < 8; i++) {
         const upload = dial(Number(port), hostname)
         upload.on('error', () => {})
