@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { environmentOf, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { ADMIN_KEY, readSecret } from '../config/secret-file.ts'
+import { ADMIN_KEY, API_KEY, FIRST_KEY_FILE, readSecret } from '../config/secret-file.ts'
 import { urlOf } from '../core/address.ts'
 import { systemClock } from '../core/clock.ts'
 import { bareText } from '../settings/fields.ts'
@@ -132,13 +132,23 @@ function unreachable(base: string, error: unknown, withinMs: number): string {
   return `no answer from ${base} (${reason}). Is the server running?`
 }
 
-/** The public listener of the server that this configuration describes, or of --url. */
+/**
+ * The public listener of the server that this configuration describes, or of --url. The key that the server wrote into
+ * its data folder is for its own address alone.
+ */
 export function publicClient(args: Args): Client {
   const { config } = loadConfig({ file: args.option('config'), flags: args.settings, withoutSecrets: true })
   const seed = config.key?.known ? config.key.reveal() : undefined
-  const key = args.option('key') ?? environmentOf('SLUICE_API_KEY') ?? seed
-  if (key === undefined) throw new UsageError('Missing API key: set SLUICE_API_KEY, or give it with --key.')
-  return createClient(addressed(args, 'url', 'SLUICE_URL') ?? urlOf(config), sendable(key))
+  const url = addressed(args, 'url', 'SLUICE_URL')
+  const first = join(config.dataDir, FIRST_KEY_FILE)
+  const stored = (): string | null => (url === null ? readSecret(first, API_KEY) : null)
+  const key = args.option('key') ?? environmentOf('SLUICE_API_KEY') ?? seed ?? stored()
+  if (key === null)
+    throw new UsageError(
+      'Missing API key: set SLUICE_API_KEY, or give it with --key. ' +
+        `That of a first start may be in ${first}; ${invocation} keys create makes another one.`,
+    )
+  return createClient(url ?? urlOf(config), sendable(key))
 }
 
 /**

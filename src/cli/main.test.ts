@@ -330,6 +330,17 @@ describe('against a server', () => {
     expect((await command(['jobs', 'cancel', 'job_1', '--url', `${await url}/v1/`], env)).out).toBe('job_1 canceled\n')
   })
 
+  it('takes the key of the first start from the data folder, for the address of that server alone', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-key-'))
+    writeFileSync(join(folder, 'first-api.key'), `sk-sluice-${'a'.repeat(49)}\n`, { mode: 0o600 })
+    const env = { SLUICE_PORT: new URL(await url).port, SLUICE_DATA_DIR: folder }
+    expect((await command(['jobs', 'list'], env)).err).toContain('The API key is not valid')
+    const elsewhere = (await command(['jobs', 'list', '--url', await url], env)).err
+    expect(elsewhere).toContain('Missing API key')
+    expect(elsewhere).toContain(join(folder, 'first-api.key'))
+    rmSync(folder, { recursive: true })
+  })
+
   it('tells who is to blame for an address that does not work', async () => {
     const http = await url
     const says = async (address: string): Promise<[number | null, string]> => {

@@ -7,6 +7,7 @@ import type { App } from '../app.ts'
 import { findModels } from '../config/found.ts'
 import { loadConfig, type Sources } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { FIRST_KEY_FILE } from '../config/secret-file.ts'
 import { systemClock as clock } from '../core/clock.ts'
 import { type Args, type Command, EXIT } from './command.ts'
 import { Lifecycle } from './lifecycle.ts'
@@ -134,7 +135,7 @@ function show(app: Ready, config: Config, keyFile: string | null, atTerminal: bo
 const firstKeyFile = (config: Config): string =>
   config.engine === 'embedded' && config.durability === 'memory'
     ? join(mkdtempSync(join(tmpdir(), 'sluice-')), 'api.key')
-    : join(config.dataDir, 'first-api.key')
+    : join(config.dataDir, FIRST_KEY_FILE)
 
 /** An unforeseen error ends the process, with its reason in the log: no state can be trusted after it. */
 function endOnUnforeseen(log: ServerLog): void {

@@ -41,6 +41,8 @@ export interface SecretKind {
 export const ADMIN_KEY: SecretKind = { prefix: 'sluice-admin-', shape: /^sluice-admin-[\w-]{43}$/ }
 export const SEALING_KEY: SecretKind = { prefix: 'sluice-sealing-', shape: /^sluice-sealing-[\w-]{43}$/ }
 export const INTAKE_KEY: SecretKind = { prefix: 'sluice-intake-', shape: /^sluice-intake-[\w-]{43}$/ }
+/** In the data folder: the key of a first start that nobody saw. */
+export const FIRST_KEY_FILE = 'first-api.key'
 export const API_KEY: SecretKind = { prefix: 'sk-sluice-', shape: /^sk-sluice-[0-9A-Za-z]{49}$/ }
 
 /** The secret in the file, or the one that is made and stored there. */

@@ -9,6 +9,7 @@ import { freePort } from '../free-port.ts'
 
 const DEPLOY = join(import.meta.dirname, '../../deploy')
 const START_MS = 60_000
+const STOP_MS = 5_000
 const NOTED_CHARS = 20_000
 
 interface Kind {
@@ -133,8 +134,11 @@ export class FrontProxy {
   async close(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const ended = once(this.#child, 'exit')
-      this.#child.kill('SIGKILL')
+      // A SIGKILL would leave nginx's workers
+      this.#child.kill('SIGTERM')
+      const giveUp = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MS)
       await ended
+      clearTimeout(giveUp)
     }
     rmSync(this.#dir, { recursive: true, force: true })
   }
