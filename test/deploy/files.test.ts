@@ -55,6 +55,20 @@ it('settings of the compose file and of Kubernetes load, and leave time for a st
   expect(config.engine).toEqual(fleet.engine)
 })
 
+it.each(['rabbitmq', 'kafka'])('its settings load with %s in front, as the comment says', (broker) => {
+  const lines = text('compose/sluice.yaml').split('\n')
+  const other = broker === 'rabbitmq' ? 'kafka' : 'rabbitmq'
+  const shown = lines
+    .filter((line) => !line.startsWith(`# intakes: { ${other}`))
+    .map((line) => line.replace(/^# (intakes|pools): /, '$1: ').replace(/intake: \w+/, `intake: ${broker}`))
+  const compose = parse(text('compose/compose.yaml'), { merge: true }) as Document
+  const file = join(dir, 'sluice.yaml')
+  writeFileSync(file, shown.join('\n'))
+  const { RABBITMQ_URL } = compose.services['sluice-1'].environment
+  const { config } = loadConfig({ file, env: { SLUICE_ADMIN_KEY: ADMIN_KEY, RABBITMQ_URL } })
+  expect(config.pools).toMatchObject([{ name: 'text', intake: broker }])
+})
+
 it('what the compose file mounts and builds is there', () => {
   const { services } = parse(text('compose/compose.yaml'), { merge: true }) as Document
   const paths = Object.values(services).flatMap((service: Document) => [
