@@ -192,13 +192,22 @@ export async function examineKafkas(config: Pick<Config, 'intakes' | 'pools'>) {
   const { kafka } = config.intakes
   const pools = config.pools.filter(({ intake }) => intake === 'kafka').map(({ name }) => name)
   if (kafka.brokers.length === 0 || (pools.length === 0 && !kafka.events)) return null
-  const { topicOf, deadTopicOf, eventsTopicOf } = await import('../intakes/kafka/names.ts')
-  const names = [
-    ...pools.flatMap((pool) => [topicOf(kafka.prefix, pool), deadTopicOf(kafka.prefix, pool)]),
-    ...(kafka.events ? [eventsTopicOf(kafka.prefix)] : []),
+  const [{ examineKafka }, { judge }, { deadTopicOf, eventsTopicOf, topicOf }] = await Promise.all([
+    import('../intakes/kafka/examine.ts'),
+    import('../intakes/kafka/judge.ts'),
+    import('../intakes/kafka/names.ts'),
+  ])
+  const { prefix, partitions, replicas, createTopics: creates, maxMessageBytes } = kafka
+  const topics = [
+    ...pools.flatMap((pool) => [
+      { name: topicOf(prefix, pool), partitions },
+      { name: deadTopicOf(prefix, pool), partitions: 1 },
+    ]),
+    ...(kafka.events ? [{ name: eventsTopicOf(prefix), partitions }] : []),
   ]
-  const { examineKafka } = await import('../intakes/kafka/examine.ts')
-  return { names, ...(await examineKafka(kafkaAddress(kafka), names, systemClock)) }
+  const found = await examineKafka({ address: kafkaAddress(kafka), topics, replicas, clock: systemClock })
+  const judged = found.topics.map((topic, i) => judge(topic, { creates, replicas, maxMessageBytes, ...topics[i] }))
+  return { ...found, topics: judged }
 }
 
 function none({ submissions, jobs }: Engine): Intakes {

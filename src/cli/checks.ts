@@ -105,54 +105,23 @@ export async function checkRabbit(config: Pick<Config, 'intakes' | 'pools'>): Pr
   }
 }
 
-/** The cluster, and each topic. */
+/** The brokers, and each topic that is used: is it there, can it be made, and what does it keep? */
 export async function checkKafka(config: Pick<Config, 'intakes' | 'pools'>): Promise<readonly Check[]> {
   const name = 'intakes.kafka'
-  const { createTopics, maxMessageBytes } = config.intakes.kafka
   try {
     const found = await withTimeout(() => examineKafkas(config), REDIS_CHECK_MS)
     if (found === null) return []
-    const { brokers, topics, names } = found
     return [
-      { name, verdict: 'ok', detail: `${brokers} ${brokers === 1 ? 'broker' : 'brokers'}` },
-      ...topics.flatMap((topic, i): Check[] => {
-        if (topic === null)
-          return [
-            createTopics
-              ? { name, verdict: 'note', detail: `${names[i]} is made at the start of Sluice` }
-              : { name, verdict: 'failed', detail: `${names[i]} is not there: make it, or set create_topics` },
-          ]
-        const faults = faultsOf(topic, maxMessageBytes)
-        return [{ name, verdict: faults === '' ? 'ok' : 'note', detail: describeTopic(topic) + faults }]
+      { name, verdict: 'ok', detail: found.server },
+      ...found.unreachable.map((broker): Check => {
+        const detail = `${broker}, where a broker says that it is, can't be reached: see its advertised.listeners`
+        return { name, verdict: 'failed', detail }
       }),
+      ...found.topics.map((topic): Check => ({ name, ...topic })),
     ]
   } catch (error) {
     return [{ name, verdict: 'failed', detail: (error as Error).message }]
   }
-}
-
-type Topic = NonNullable<NonNullable<Awaited<ReturnType<typeof examineKafkas>>>['topics'][number]>
-
-function describeTopic({ name, partitions, replicas, minInSync, retentionMs }: Topic): string {
-  const copies = replicas === 1 ? 'one copy' : `${replicas} copies`
-  const kept = retentionMs === null ? '' : retentionMs < 0 ? ', kept for ever' : `, kept ${daysOf(retentionMs)}`
-  const inSync = minInSync === null ? '' : `, ${minInSync} in sync at least`
-  return `${name}: ${partitions} ${partitions === 1 ? 'partition' : 'partitions'}, ${copies}${inSync}${kept}`
-}
-
-const daysOf = (ms: number): string =>
-  ms >= 86_400_000 ? `${Math.round(ms / 86_400_000)} d` : `${Math.round(ms / 3.6e6)} h`
-
-/** What to change; '': nothing. */
-function faultsOf({ replicas, behind, minInSync, maxMessageBytes }: Topic, largest: number): string {
-  const faults: string[] = []
-  if (behind > 0) faults.push(`${behind} partitions have copies that are not up to date`)
-  if (replicas === 1) faults.push('a broker that is lost takes what it has with it')
-  else if (minInSync === 1)
-    faults.push('one broker alone confirms, and what it has is lost with it: set min.insync.replicas to 2')
-  if (maxMessageBytes !== null && maxMessageBytes <= largest)
-    faults.push(`its max.message.bytes (${maxMessageBytes}) is not more than intakes.kafka.max_message_bytes`)
-  return faults.map((fault) => `; ${fault}`).join('')
 }
 
 /** Whether a fleet that runs decides by these settings: its coordinator may have been started with others. */

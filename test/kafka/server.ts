@@ -49,10 +49,11 @@ export class KafkaServer {
   readonly port: number
   /** Who is connected through one of these stays on it. */
   readonly links: readonly FaultProxy[]
+  /** Where each of them leads to; the broker tells who comes there of the link. */
+  readonly linkPorts: readonly number[]
   readonly dir: string
   readonly securedPort: number
   readonly #controllerPort: number
-  readonly #linkPorts: readonly number[]
   readonly #options: KafkaOptions
   #child: ChildProcess | null = null
   #closed: Promise<void> = Promise.resolve()
@@ -67,7 +68,7 @@ export class KafkaServer {
     this.links = links
     this.securedPort = securedPort
     this.#controllerPort = controllerPort
-    this.#linkPorts = linkPorts
+    this.linkPorts = linkPorts
     this.#options = options
     this.dir = mkdtempSync(join(tmpdir(), 'sluice-kafka-'))
   }
@@ -149,7 +150,7 @@ export class KafkaServer {
     const [own, controller] = [`127.0.0.1:${this.port}`, `127.0.0.1:${this.#controllerPort}`]
     const { secured } = this.#options
     const tls = secured === undefined ? '' : `,SECURED://127.0.0.1:${this.securedPort}`
-    const links = this.#linkPorts.map((port, i) => `,LINK${i}://127.0.0.1:${port}`)
+    const links = this.linkPorts.map((port, i) => `,LINK${i}://127.0.0.1:${port}`)
     const told = this.links.map(({ port }, i) => `,LINK${i}://127.0.0.1:${port}`)
     const kinds = links.map((_, i) => `,LINK${i}:PLAINTEXT`)
     const lines: Record<string, string> = {

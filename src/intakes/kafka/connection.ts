@@ -138,6 +138,8 @@ export function whyAway(error: unknown, { brokers, tls, sasl }: KafkaAddress): s
     return `${at} has a certificate that is not trusted (${reason}). See intakes.kafka.ca_file.`
   if (/SASL_AUTHENTICATION_FAILED|Authentication failed/i.test(reason))
     return `${at} does not accept the user (${reason}). See intakes.kafka.username, password and sasl_mechanism.`
+  if (reason === 'ILLEGAL_SASL_STATE')
+    return `${at} asks for no user at that port (${reason}). Leave out intakes.kafka.username, or give another port.`
   if (/SASL/.test(reason))
     return sasl === null
       ? `${at} asks for a user (${reason}). See intakes.kafka.username.`
@@ -146,8 +148,11 @@ export function whyAway(error: unknown, { brokers, tls, sasl }: KafkaAddress): s
     return `${at}: the user may not do that (${reason}). docs/engines.md lists what it needs.`
   if (/ECONNRESET|EPIPE|Connection closed|socket hang up/i.test(reason))
     return (
-      `${at} ends the connection (${reason}). Is it Kafka's port (intakes.kafka.brokers), and is it encrypted as ` +
-      `intakes.kafka.tls says (${tls !== null})?`
+      `${at} ends the connection (${reason}). Is it Kafka's port (intakes.kafka.brokers), is it encrypted as ` +
+      `intakes.kafka.tls says (${tls !== null})${sasl === null ? ', and does it ask for a user' : ''}?`
     )
+  if (/requires TLS/.test(reason)) return `${at} asks for TLS. See intakes.kafka.tls.`
+  if (/timed ?out|did not answer/i.test(reason))
+    return `${at} does not answer (${reason}). See intakes.kafka.brokers, and the brokers' advertised.listeners.`
   return `${at} cannot be used now: ${reason}`
 }
