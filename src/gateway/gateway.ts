@@ -11,7 +11,7 @@ import { KeyUses } from './caller/uses.ts'
 import type { Address, Gateway, GatewayDeps } from './deps.ts'
 import { createEntries } from './entry.ts'
 import { Inflow } from './http/inflow.ts'
-import { type Handlers, listen, stopListening } from './http/listener.ts'
+import { closeIdle, type Handlers, listen, stopListening } from './http/listener.ts'
 import { adminAdvice } from './http/no-route.ts'
 import { Owed } from './http/owed.ts'
 import { PageFiles } from './http/page-files.ts'
@@ -141,7 +141,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       else if (publicServer !== null) {
         const server = publicServer
         stopListening(server)
-        clock.after(KEPT_MS, () => server.closeIdleConnections())
+        clock.after(KEPT_MS, () => closeIdle(server, clock))
       }
     },
     settled: (withinMs) => answers.settled(withinMs),
@@ -154,7 +154,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         hub.close()
         live.close()
         const all = servers.map((server) => new Promise((done) => server.close(done)))
-        for (const server of servers) server.closeIdleConnections()
+        for (const server of servers) closeIdle(server, clock)
         const cut = clock.after(withinMs, () => {
           hub.cut()
           live.cut()

@@ -1,10 +1,8 @@
 /** The runs of main.ts, in small: whole with npm run test:fleet. */
 import { expect, it } from 'vitest'
-import { isHere } from '../deploy/proxy.ts'
 import { DEEP } from '../depth.ts'
 import { NO_REDIS } from '../redis/server.ts'
 import { quantile, runMass } from './mass.ts'
-import { runRoll } from './roll.ts'
 
 const log = (): void => {}
 
@@ -26,16 +24,6 @@ it.skipIf(NO_REDIS || !DEEP)(
     expect(killed.resumedMs.length).toBeGreaterThan(50)
     expect(quantile(cut.resumedMs, 1)).toBeLessThan(30_000)
     expect(caughtUpMs).toBeGreaterThanOrEqual(0)
-  },
-  240_000,
-)
-
-it.skipIf(NO_REDIS || !isHere('nginx') || !DEEP)(
-  'Redis: a rolling restart to the next version, behind nginx, under load: no request fails',
-  async () => {
-    const { served, faults } = await runRoll({ streams: 60, tokens: 30, tokenMs: 100, toNext: true, log })
-    expect(faults).toEqual([])
-    for (const count of Object.values(served)) expect(count).toBeGreaterThan(15)
   },
   240_000,
 )

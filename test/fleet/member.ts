@@ -18,6 +18,14 @@ const TICK_MS = 10
 
 export type Role = 'gateway' | 'worker' | 'all'
 
+/** Of the program; nothing: this one. */
+export interface Version {
+  /** Where its sources are. */
+  readonly root?: string
+  /** As if it were of the next one. */
+  readonly isNext?: boolean
+}
+
 export interface MemberOptions {
   readonly role: Role
   /** Of the Redis server. */
@@ -28,8 +36,7 @@ export interface MemberOptions {
   readonly settings?: Readonly<Record<string, unknown>>
   /** Of the public listener; absent: any free one. */
   readonly port?: number
-  /** As if it were of the next version. */
-  readonly isNext?: boolean
+  readonly version?: Version
 }
 
 export class Member {
@@ -62,7 +69,7 @@ export class Member {
     prefix = '',
     settings = {},
     port = 0,
-    isNext = false,
+    version: { root = ROOT, isNext = false } = {},
   }: MemberOptions): Promise<Member> {
     const dir = mkdtempSync(join(tmpdir(), 'sluice-fleet-'))
     const file = join(dir, 'sluice.yaml')
@@ -70,7 +77,7 @@ export class Member {
     // JSON is YAML
     writeFileSync(file, JSON.stringify({ ...own, ...settings }))
     const args = ['serve', '--json', '--config', file]
-    const child = spawn(process.execPath, [join(ROOT, 'bin/sluice.js'), ...args], {
+    const child = spawn(process.execPath, [join(root, 'bin/sluice.js'), ...args], {
       env: {
         ...bareEnvironment(),
         SLUICE_KEY: KEY,

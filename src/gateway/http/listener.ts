@@ -1,6 +1,8 @@
 /** A port with node's HTTP server behind it, under our limits. */
+
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
+import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { errorJson } from '../../core/wire.ts'
 import { errorHeaders, rawAnswer } from './exchange.ts'
@@ -99,6 +101,15 @@ export async function listen(
 
 /** New connections are refused, and go to another gateway. Idle ones stay: a request may be on its way. */
 export const stopListening = (server: Server): void => void NetServer.prototype.close.call(server)
+
+/**
+ * Closes connections that are kept open, once all that has come on them is read: a busy process has requests in its
+ * sockets that it does not know of, and a balancer can't send a POST again.
+ */
+export function closeIdle(server: Server, { soon }: Pick<Clock, 'soon'>): void {
+  // The first one may still be of this round of the event loop
+  soon(() => soon(() => server.closeIdleConnections()))
+}
 
 const NO_MORE = 'A request that offers another protocol must be answered before the next one is sent: send that again.'
 

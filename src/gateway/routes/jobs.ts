@@ -33,6 +33,8 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
   const forms = [dialects.events, ...dialects.read, ...dialects.spoken.flatMap(({ stream }) => stream ?? [])]
 
   async function submit(call: KeyCall): Promise<Answer> {
+    // With a broker in front it may take a while, and whoever sent it once can't know whether it was taken
+    answers.owe(call)
     const body = await readParts(call, options.maxBodyBytes, {
       maxDepth: options.maxDepth,
       maxKeys: options.maxKeys * LIST_KEYS,

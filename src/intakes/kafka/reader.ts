@@ -60,6 +60,8 @@ interface Session {
 const FIRST_RETRY_MS = 100
 const MAX_RETRY_MS = 3_000
 const HEARTBEATS = 5
+/** A heartbeat tells who joins or leaves: nothing is taken from when the first one knows until the last one does. */
+const HEARTBEAT_MS = 500
 /** How long a fetch waits at the broker where there is nothing. */
 const FETCH_WAIT_MS = 1_000
 const JOIN_MS = 90_000
@@ -131,7 +133,7 @@ export class Reader {
       sessionTimeout: sessionMs,
       rebalanceTimeout: sessionMs,
       requestTimeout: sessionMs + JOINING_MS,
-      heartbeatInterval: Math.floor(sessionMs / HEARTBEATS),
+      heartbeatInterval: Math.min(HEARTBEAT_MS, Math.floor(sessionMs / HEARTBEATS)),
     })
     const end = new AbortController()
     let failed: unknown = null
