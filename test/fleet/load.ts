@@ -21,7 +21,7 @@ export interface LoadOptions {
   readonly isPatient?: boolean
 }
 
-/** Those of `fetch` ask once, and repeat only what PROTOCOL.md tells every reader to: a stream or a wait that is cut. */
+/** Those of `fetch` ask once, and repeat only what PROTOCOL.md tells every reader to: a stream or a wait, cut. */
 const KINDS = [
   'SDK, stream',
   'SDK, JSON',

@@ -20,8 +20,8 @@ export interface RollOptions extends LoadOptions {
   readonly intake?: IntakeName
   readonly log: (line: string) => void
   /**
-   * Only clients that ask again, as SDKs do. A proxy may send a POST on a connection at the moment at which a gateway that
-   * stops closes it, and may not send it twice: whoever asks once gets its 502.
+   * Only clients that ask again, as SDKs do. A proxy may send a POST on a connection at the moment at which a gateway
+   * that stops closes it, and may not send it twice: whoever asks once gets its 502.
    */
   readonly isPatient?: boolean
 }
