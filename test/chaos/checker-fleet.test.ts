@@ -79,42 +79,12 @@ it.each<[string, Partial<History>]>([
       isolated: [{ worker: 'w1', fromMs: 3_500, toMs: 8_000 }],
     },
   ],
-  [
-    'what waited in a broker, and may have been taken in the lost second, is gone',
-    { acked: [acked('a', 100, { isPublished: true }), acked('b', 100, { isPublished: true, ownedAtMs: 1_500 })] },
-  ],
-  [
-    'who has published it shows it as in line',
-    {
-      acked: [acked('a', 100, { isPublished: true })],
-      finals: new Map([['a', { id: 'a', state: 'queued', log: [] }]]),
-    },
-  ],
 ])('allows that %s', (_name, more) => {
   expect(check(history(more))).toEqual([])
 })
 
 it.each<[string, RegExp, Partial<History>]>([
   ['a job lost that was acknowledged before', /J1 a: acknowledged and lost/, { acked: [acked('a', 500)] }],
-  [
-    'a job of a broker lost that was owned before',
-    /J1 a: acknowledged and lost/,
-    { acked: [acked('a', 100, { isPublished: true, ownedAtMs: 900 })] },
-  ],
-  [
-    'a job of a broker lost where nothing else was',
-    /J1 a: acknowledged and lost/,
-    {
-      acked: [acked('a', 100, { isPublished: true })],
-      finals: new Map([['a', { id: 'a', state: 'queued', log: [] }]]),
-      losses: [],
-    },
-  ],
-  [
-    'a job of a broker lost that was confirmed after all',
-    /J1 a: acknowledged and lost/,
-    { acked: [acked('a', 9_000, { isPublished: true })] },
-  ],
   [
     'a gap that is not told',
     /S1 a: 1-3 was shown and is not in the log/,

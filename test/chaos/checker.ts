@@ -18,25 +18,18 @@ export function check(history: History): string[] {
       wrong.push(`J4 ${job.id}: its key was ${known.id} before`)
     keys.set(job.key, job)
     const final = history.finals.get(job.id)
-    if (isGone(job, final)) {
-      const isAllowed = job.isPublished ? losses.mayHaveTaken(job) : losses.covers(job.ackedAtMs)
-      if (!isAllowed) wrong.push(`J1 ${job.id}: acknowledged and lost`)
-    } else if (final !== undefined) {
+    if (final !== undefined) {
       wrong.push(...checkLog(job, final))
       const { canceledAtMs } = job
       if (canceledAtMs !== undefined && final.state !== 'canceled' && !losses.covers(canceledAtMs))
         wrong.push(`S2 ${job.id}: was told canceled, and is ${final.state}`)
-    }
+    } else if (!losses.covers(job.ackedAtMs)) wrong.push(`J1 ${job.id}: acknowledged and lost`)
   }
   for (const reader of history.readers) wrong.push(...checkReader(reader, history.finals.get(reader.job), losses))
   for (const answer of history.answers ?? []) wrong.push(...checkAnswer(answer, history.finals.get(answer.job), losses))
   wrong.push(...checkLanes(history, losses), ...checkUsage(history))
   return wrong
 }
-
-/** Who has published it shows it as in line for as long as it knows nothing else. */
-export const isGone = ({ isPublished }: Acked, final: Final | undefined): boolean =>
-  final === undefined || (isPublished === true && final.state === 'queued' && final.log.length === 0)
 
 function checkLog(job: Acked, { id, state, log }: Final): string[] {
   const wrong: string[] = []
@@ -92,7 +85,7 @@ function checkOrder(
       wrong.push(`P1 ${lane}: ${job.id} sorts before ${order[i - 1].id}`)
   })
   if (turns === undefined) return wrong
-  const stored = order.filter((job) => !isGone(job, finals.get(job.id)))
+  const stored = order.filter(({ id }) => finals.has(id))
   const places = new Map(stored.map(({ id, place }) => [id, place]))
   const seen = turns.filter((id) => places.has(id))
   if (seen.some((id, i) => i > 0 && places.get(id)! < places.get(seen[i - 1])!))

@@ -20,10 +20,6 @@ export interface Acked {
   /** Place in its lane, in the order of acknowledgement. Those that have the same one may run in any order. */
   readonly place: number
   readonly ackedAtMs?: number
-  /** Acknowledged by a broker, before it is owned. */
-  readonly isPublished?: true
-  /** When it was seen that it is owned. */
-  ownedAtMs?: number
   /** A cancel was sent. */
   canceled: boolean
   /** When it was told that the job is canceled. */

@@ -14,9 +14,6 @@ export const CONVERSATION = 'conversation'
 const JOBS_PER_SOCKET = 8
 const MAX_TO_READ = 200
 const POST_EVERY_MS = 300
-const LOOK_EVERY_MS = 200
-/** Cursor of a job that waits in a broker. */
-const UNOWNED = '0'
 
 export interface LoadOptions {
   /** Where a client connects to, asked at each connection: of a fleet, any gateway. */
@@ -190,24 +187,10 @@ export class Load {
         const place = lane === null ? 0 : (this.#places.get(lane) ?? 0)
         if (lane !== null) this.#places.set(lane, place + 1)
         const { id } = answer.json as { id: string }
-        const job = { id, key, tokens: count, lane, place, ackedAtMs: performance.now(), canceled: false }
-        const published: Acked = { ...job, isPublished: true }
-        this.acked.push(published)
-        void this.#untilOwned(published)
+        this.acked.push({ id, key, tokens: count, lane, place, ackedAtMs: performance.now(), canceled: false })
         this.posted++
       }
       await pause(random(POST_EVERY_MS))
-    }
-  }
-
-  async #untilOwned(job: Acked): Promise<void> {
-    while (!this.#over) {
-      await pause(LOOK_EVERY_MS)
-      const answer = await this.#http.call('GET', `/v1/jobs/${job.id}`).catch(() => null)
-      if (answer?.status === 200 && answer.json.cursor !== UNOWNED) {
-        job.ownedAtMs = performance.now()
-        return
-      }
     }
   }
 

@@ -1,5 +1,5 @@
 /** Spans of a run whose writes may be lost: what was acknowledged or shown in them may be missing, if that is told. */
-import type { Acked, Span } from './history.ts'
+import type { Span } from './history.ts'
 
 /** What was stored before the span reached its client later. */
 const LATE_MS = 1_000
@@ -19,11 +19,6 @@ export class Losses {
   /** In one of them, or within so long after it. */
   isAfter(atMs: number | undefined, withinMs: number): boolean {
     return atMs !== undefined && this.#spans.some(({ fromMs, toMs }) => fromMs <= atMs && atMs <= toMs + withinMs)
-  }
-
-  /** What a broker has confirmed may have been owned in one of them, and was not seen to be before. */
-  mayHaveTaken({ ackedAtMs = Infinity, ownedAtMs = Infinity }: Pick<Acked, 'ackedAtMs' | 'ownedAtMs'>): boolean {
-    return this.#spans.some(({ fromMs, toMs }) => ackedAtMs <= toMs + LATE_MS && ownedAtMs >= fromMs)
   }
 
   /** One has begun by then. */

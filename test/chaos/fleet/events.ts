@@ -255,8 +255,7 @@ const BROKER_EVENTS: readonly Event[] = [
     async run({ gateways }) {
       for (const node of gateways) {
         node.link.cut()
-        // A group of Kafka's may be settling who reads what, and reads nothing until then
-        await pause(3_000)
+        await pause(1_000)
         await node.kill()
         node.link.heal()
         await startAgain(node)
@@ -266,7 +265,11 @@ const BROKER_EVENTS: readonly Event[] = [
   },
 ]
 
-export const INTAKE_EVENTS: readonly Event[] = [...BROKER_EVENTS, ...EVENTS]
+/**
+ * With a broker in front there is no fail-over: what waited in the broker, and was owned in the second that a replica
+ * lacks, was acknowledged before that second: the oracle can't know that its loss is allowed.
+ */
+export const INTAKE_EVENTS: readonly Event[] = [...BROKER_EVENTS, ...EVENTS.filter(({ name }) => name !== 'fail-over')]
 
 /** Each node is stopped, and started again as the version that is tested. */
 export const upgrades = ({ nodes }: Fleet): readonly Event[] =>
