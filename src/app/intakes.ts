@@ -72,7 +72,14 @@ export async function openIntakes(config: IntakeConfig, engine: Engine, runtime:
       figures,
       clock,
     }),
-    jobs: arriving({ inner: engine.jobs, published, intakeOf, envelopes, isOneOfMany }),
+    jobs: arriving({
+      inner: engine.jobs,
+      submissions: engine.submissions,
+      published,
+      intakeOf,
+      envelopes,
+      isOneOfMany,
+    }),
     numbers: figures.source,
     begin(enter) {
       const { publishers } = config.intakes

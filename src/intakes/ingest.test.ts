@@ -101,7 +101,7 @@ function setUp() {
     const take = ingest.from(intake)
     return {
       submissions: publishing({ ...shared, inner, jobs }),
-      jobs: arriving({ ...shared, inner: jobs, isOneOfMany: false }),
+      jobs: arriving({ ...shared, inner: jobs, submissions: inner, isOneOfMany: false }),
       published,
       take: (delivery: Delivery): Promise<Verdict> => take(delivery),
     }
@@ -210,10 +210,11 @@ it.each(['a lane', 'jobs without one'])(
     const { dead, process, world } = setUp()
     let disabled: ErrorCode | null = 'access_disabled'
     const owned: string[] = []
-    const there = process(({ id, payload }) => {
-      const { tenant, lane } = JSON.parse(Buffer.from(payload).toString()) as { tenant: string; lane?: string }
+    const there = process(({ payload }) => {
+      const message: unknown = JSON.parse(Buffer.from(payload).toString())
+      const { id, tenant, lane } = message as { id: string; tenant: string; lane?: string }
       if (disabled !== null && tenant === 'off') throw new SluiceError(disabled)
-      const own = { ...(lane && { lane }), idempotencyKey: `${id}` }
+      const own = { ...(lane && { lane }), idempotencyKey: id }
       return { draft: { ...draft(own), tenant }, told: () => void owned.push(tenant) }
     })
     const lane = kind === 'a lane' ? { lane: 'l' } : {}
@@ -245,3 +246,19 @@ it.each(['a lane', 'jobs without one'])(
     expect(world.submits).toBe(6)
   },
 )
+
+it('a message that comes again once its job is no longer kept makes none anew; another body does', async () => {
+  const { world, process } = setUp()
+  let body = 'one'
+  const there = process(({ id }) => ({
+    draft: { ...draft({ idempotencyKey: id! }), bodyHash: body },
+    told: () => {},
+  }))
+  const message = { pool: 'text', id: 'm', payload: Buffer.from('{}') }
+  expect(await there.take(message)).toEqual({ kind: 'owned' })
+  expect(await there.take(message)).toEqual({ kind: 'owned' })
+  expect(world.submits).toBe(1)
+  body = 'two'
+  await there.take(message)
+  expect(world.submits).toBe(2)
+})

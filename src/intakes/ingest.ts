@@ -11,7 +11,7 @@ import type { Jobs } from '../core/ports/jobs.ts'
 import type { Submissions, Submitted } from '../core/ports/submissions.ts'
 import { type Envelopes, isOwn, type Own, orderOf } from './envelope.ts'
 import type { Figures } from './figures.ts'
-import type { Published } from './published.ts'
+import { NEVER_MS, type Published } from './published.ts'
 
 /** Throws what it is refused for. */
 export type Admit = (delivery: Delivery, intake: Intake['name']) => Entered
@@ -71,8 +71,6 @@ const FIRST_WAIT_MS = 50
 const LAST_WAIT_MS = 2_000
 /** Ids of deliveries that were owned: one that comes again may be of a job that is no longer kept. */
 const REMEMBERED = 20_000
-/** A job that was canceled before it was owned is never leased. */
-const NEVER_MS = 30 * 86_400_000
 const OWNED: Verdict = { kind: 'owned' }
 
 const CANCELED = new SluiceError('job_canceled')
@@ -89,7 +87,8 @@ export class Ingest {
   readonly #deps: IngestDeps
   /** The last one of each order. */
   readonly #last = new Map<string, Promise<unknown>>()
-  readonly #owned = new Set<JobId>()
+  /** Ids of jobs, and names of other programs' messages. */
+  readonly #owned = new Set<string>()
   readonly #deferred = new Deferred()
   #isStopping = false
   #stop: () => void = () => {}
@@ -191,9 +190,13 @@ export class Ingest {
       const entered = isFresh && !(first instanceof SluiceError) ? first : this.#admitted(delivery, name)
       if (entered instanceof SluiceError) throw entered
       const { draft, told } = entered
+      const known = `${draft.tenant}\n${draft.options.idempotencyKey}\n${draft.bodyHash}`
+      // It has been a job, which is no longer kept, perhaps
+      if (this.#owned.has(known)) return null
       const [result] = await submissions.submit([draft])
       if (result.kind === 'refused' && FOR_NOW_OF_OTHERS.has(result.error.code)) throw result.error
       told(result)
+      if (result.kind !== 'refused') this.#remember(known)
       return result.kind === 'refused' ? result.error : null
     }
     const waits = new Deferral(this.#deferred, [delivery.pool, `${delivery.pool}\n${tenant}`], this.#deps.window(name))
@@ -292,7 +295,7 @@ export class Ingest {
     }
   }
 
-  #remember(id: JobId): void {
+  #remember(id: string): void {
     this.#owned.add(id)
     if (this.#owned.size <= REMEMBERED) return
     for (const oldest of this.#owned) {

@@ -15,7 +15,14 @@ it('so many wait for unknown jobs at most, beside those who look, or wait for a 
   const inner = { get: async () => null, places: async () => new Map() } as unknown as Jobs
   const published = new Published({ jobs: inner, clock: systemClock, isOneOfMany: true })
   const envelopes = new Envelopes(Buffer.from('secret'))
-  const jobs = arriving({ inner, published, envelopes, intakeOf: () => null, isOneOfMany: true })
+  const jobs = arriving({
+    inner,
+    submissions: { submit: async () => [] },
+    published,
+    envelopes,
+    intakeOf: () => null,
+    isOneOfMany: true,
+  })
   const leaving = new AbortController()
   const wait = (id: string) => jobs.arrived!(id, 60_000, leaving.signal)
   const many = Array.from({ length: 500 }, () => wait(ID))

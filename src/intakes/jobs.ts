@@ -1,14 +1,16 @@
 /** Jobs, with those that are published and not owned yet: who looks for one waits for it a little. */
 import { SluiceError } from '../core/errors.ts'
 import { jobOrder } from '../core/ids.ts'
-import type { Job, JobId } from '../core/job.ts'
+import type { Job, JobDraft, JobId } from '../core/job.ts'
 import type { Intake } from '../core/ports/intake.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
+import type { Submissions } from '../core/ports/submissions.ts'
 import type { Envelopes } from './envelope.ts'
-import type { Published } from './published.ts'
+import { NEVER_MS, type Published, type Told } from './published.ts'
 
 export interface ArrivingDeps {
   readonly inner: Jobs
+  readonly submissions: Pick<Submissions, 'submit'>
   readonly published: Published
   readonly intakeOf: (pool: string) => Intake | null
   readonly envelopes: Envelopes
@@ -23,7 +25,7 @@ const MOST_WAITING = 500
 /** For one of our own, which is shown as it is then. */
 const OWN_WAIT_MS = 250
 
-export function arriving({ inner, published, intakeOf, envelopes, isOneOfMany }: ArrivingDeps): Jobs {
+export function arriving({ inner, submissions, published, intakeOf, envelopes, isOneOfMany }: ArrivingDeps): Jobs {
   const looking = { now: 0 }
   const waiting = { now: 0 }
 
@@ -64,8 +66,16 @@ export function arriving({ inner, published, intakeOf, envelopes, isOneOfMany }:
       const found = await inner.cancel(id)
       const told = published.get(id)
       if (found.kind !== 'unknown' || told === null) return found
-      // Here at once; and with the broker, for whoever takes it
+      // Here at once
       told.isCanceled = true
+      // In the store: whoever takes it from the broker finds it there, and runs nothing
+      const [stored] = await submissions.submit([withdrawn(told)], [id]).catch(() => [])
+      if (stored?.kind === 'accepted') {
+        const canceled = await inner.cancel(id)
+        published.settle(id, stored)
+        return canceled
+      }
+      // Behind it, where the store does not take it now
       const { pool } = told.job.options
       const payload = envelopes.seal({ type: 'cancel', id, order: told.order })
       await intakeOf(pool)?.publish({ pool, key: envelopes.keyOf(told.order), id: `cancel_${id}`, payload })
@@ -81,3 +91,12 @@ export function arriving({ inner, published, intakeOf, envelopes, isOneOfMany }:
     },
   }
 }
+
+/** It is never leased: it is canceled at once, and nobody reads what it asked for. */
+function withdrawn({ job }: Told): JobDraft {
+  const { id: _id, state: _state, epoch: _epoch, attempts: _attempts, acceptedAtMs: _at, options, ...draft } = job
+  const { delayMs: _delay, ...rest } = options
+  return { ...draft, body: NO_REQUEST, isRetry: false, options: { ...rest, policy: 'wait', delayMs: NEVER_MS } }
+}
+
+const NO_REQUEST = Buffer.from('{}')

@@ -45,7 +45,12 @@ function front({ engine, clock }: Opened, broker: MemoryBroker, isOneOfMany: boo
   })
   return {
     submissions: publishing({ ...shared, inner: engine.submissions, jobs: engine.jobs }),
-    jobs: arriving({ ...shared, inner: engine.jobs, isOneOfMany }) as Front['jobs'],
+    jobs: arriving({
+      ...shared,
+      inner: engine.jobs,
+      submissions: engine.submissions,
+      isOneOfMany,
+    }) as Front['jobs'],
     take: () => intake.consume(ingest.from(intake)),
   }
 }
@@ -101,6 +106,22 @@ export const arrivalCases: readonly Case[] = [
       expect(await here.jobs.arrived(id, NEVER_MS, HERE)).not.toBeNull()
       expect(await here.jobs.erase(id)).toBe(true)
       expect(await here.jobs.arrived(id, 20, HERE)).toBeNull()
+    },
+  },
+  {
+    name: 'one that is canceled where it was published is canceled for whoever takes it, and never leased',
+    needs: 'fleet',
+    async run(open) {
+      const broker = new MemoryBroker()
+      const first = await open()
+      const [here, there] = [first, await first.beside!()].map((each) => front(each, broker, true))
+      const [id, after] = [await publish(here), await publish(here)]
+      expect(await here.jobs.cancel(id)).toEqual({ kind: 'canceled' })
+      expect(await here.jobs.get(id)).toMatchObject({ id, state: 'canceled' })
+      there.take()
+      expect(await here.jobs.arrived(after, NEVER_MS, HERE)).not.toBeNull()
+      expect(await there.jobs.get(id)).toMatchObject({ id, state: 'canceled', attempts: 0 })
+      expect(await here.jobs.cancel(id)).toEqual({ kind: 'ended' })
     },
   },
   {
