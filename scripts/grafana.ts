@@ -197,6 +197,42 @@ export const ROWS: ReadonlyArray<{
     ],
   },
   {
+    title: 'Brokers in front',
+    height: 8,
+    panels: [
+      {
+        ...{
+          title: 'Through the broker',
+          about: 'Published by Sluice, owned by its coordinator, dead letters.',
+          type: 'timeseries',
+          unit: 'reqps',
+          width: 8,
+        },
+        queries: [
+          ['{{pool}} published', rate('sluice_intake_published_total', NODE, 'intake, pool')],
+          ['{{pool}} owned', rate('sluice_intake_owned_total', NODE, 'intake, pool')],
+          ['{{pool}} dead', rate('sluice_intake_dead_total', NODE, 'intake, pool')],
+        ],
+      },
+      {
+        ...{ title: 'Held', about: 'Without room in line: at most `window` a pool.', type: 'timeseries' },
+        ...{ unit: 'short', width: 6 },
+        queries: [['{{pool}}', `sum by (intake, pool) (sluice_intake_held{${NODE}})`]],
+      },
+      {
+        ...{ title: 'Confirms', about: 'From a publish to its confirm.', type: 'timeseries', unit: 's', width: 6 },
+        queries: [0.5, 0.99].map(
+          (share) =>
+            [`{{intake}} p${share * 100}`, quantile(share, 'sluice_intake_confirm_seconds', NODE, 'intake')] as const,
+        ),
+      },
+      {
+        ...{ title: 'Away', about: 'Processes whose broker is away, or full.', type: 'timeseries', unit: 'short' },
+        ...{ width: 4, queries: [['{{intake}}', `sum by (intake) (sluice_intake_away{${NODE}})`]] },
+      },
+    ],
+  },
+  {
     title: 'Sluice itself',
     height: 8,
     panels: [

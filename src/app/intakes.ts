@@ -57,10 +57,7 @@ export async function openIntakes(config: IntakeConfig, engine: Engine, runtime:
   const envelopes = new Envelopes(secretOf(config, engine, runtime))
   const isOneOfMany = config.engine !== 'embedded'
   const published = new Published({ jobs: engine.jobs, clock, isOneOfMany })
-  const figures = createFigures(
-    () => opened,
-    () => ingest?.held ?? 0,
-  )
+  const figures = createFigures(() => opened)
   let ingest: Ingest | null = null
   return {
     submissions: publishing({

@@ -163,9 +163,14 @@ export const ERRORS = {
   storage_unavailable: row(503, 'The store (Redis, or the coordinator of the fleet) cannot be reached; retry.', {
     close: 1013,
   }),
-  intake_unavailable: row(503, 'The broker in front of the queue (RabbitMQ, Kafka) cannot be reached; retry.', {
-    close: 1013,
-  }),
+  intake_unavailable: row(
+    503,
+    'The broker in front of the queue (RabbitMQ, Kafka) cannot be reached, or did not confirm; retry, with an ' +
+      'idempotency key if it must not run twice.',
+    {
+      close: 1013,
+    },
+  ),
   not_arrived: row(503, 'The job is published, and waits in the broker: nothing of it can be read yet; retry.', {
     close: 1013,
   }),

@@ -41,7 +41,8 @@ const NOWHERE = { position: 0, tokensAhead: 0 }
 function setUp() {
   const stored = new Map<string, Job>()
   const queue: Delivery[] = []
-  const world = { refuses: null as ErrorCode | null, submits: 0, fails: false }
+  const canceled: string[] = []
+  const world = { refuses: null as ErrorCode | null, submits: 0, fails: false, isSilent: false }
   let ids = 0
   const keep = (job: Job): Submitted => {
     stored.set(job.id, job)
@@ -67,19 +68,20 @@ function setUp() {
     places: async () => new Map(),
     byKey: async () => null,
     erase: async (id: string) => stored.delete(id),
+    cancel: async (id: string) => void canceled.push(id),
   } as unknown as Jobs
   const intake = {
     name: 'rabbitmq',
-    publish: async ({ pool, id, payload }) => void queue.push({ pool, id, payload }),
+    async publish({ pool, id, payload }) {
+      queue.push({ pool, id, payload })
+      if (world.isSilent) throw new SluiceError('intake_unavailable')
+    },
   } as Intake
   const envelopes = new Envelopes(Buffer.from('secret'))
   const dead: string[] = []
   const process = (admit: (delivery: Delivery) => Entered = () => Promise.reject() as never) => {
     const published = new Published({ jobs, clock, isOneOfMany: true })
-    const figures = createFigures(
-      () => [],
-      () => 0,
-    )
+    const figures = createFigures(() => [])
     const shared = {
       intakeOf: (pool: string) => (pool === 'direct' ? null : intake),
       envelopes,
@@ -106,7 +108,7 @@ function setUp() {
       take: (delivery: Delivery): Promise<Verdict> => take(delivery),
     }
   }
-  return { world, queue, dead, process }
+  return { world, queue, dead, canceled, process }
 }
 
 it('what was told as accepted, and is refused in another process, has failed with that everywhere', async () => {
@@ -148,6 +150,18 @@ it('who waits for a job with an idempotency key is told what another process ref
   world.refuses = 'rate_limit_exceeded'
   expect(await there.take(queue[0])).toEqual({ kind: 'owned' })
   expect(await answer).toMatchObject([{ kind: 'refused', error: { code: 'rate_limit_exceeded' } }])
+})
+
+it('what nobody knows whether the broker has it is not run where it comes; with a key it is that job', async () => {
+  const { world, queue, canceled, process } = setUp()
+  const { submissions, jobs, take } = process()
+  world.isSilent = true
+  for (const options of [{}, { idempotencyKey: 'k' }])
+    expect(await submissions.submit([draft(options)])).toMatchObject([{ error: { code: 'intake_unavailable' } }])
+  expect(await Promise.all(queue.map(take))).toEqual([{ kind: 'owned' }, { kind: 'owned' }])
+  expect(await jobs.get('job_1')).toMatchObject({ options: { delayMs: expect.any(Number) } })
+  expect((await jobs.get('job_2'))?.options.delayMs).toBe(undefined)
+  expect(canceled).toEqual(['job_1'])
 })
 
 it('a lane is published as it was asked for, where a job with a key comes before one without', async () => {

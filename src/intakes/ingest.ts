@@ -83,6 +83,12 @@ type Message = Partial<Pick<JobDraft, 'tenant'> & Pick<JobDraft['options'], 'lan
   readonly id?: unknown
 }
 
+/** Where a delivery comes from. */
+interface From {
+  readonly broker: Intake['name']
+  readonly pool: string
+}
+
 export class Ingest {
   readonly #deps: IngestDeps
   /** The last one of each order. */
@@ -93,7 +99,6 @@ export class Ingest {
   #isStopping = false
   #stop: () => void = () => {}
   readonly #stopped: Promise<void>
-  held = 0
 
   constructor(deps: IngestDeps) {
     this.#deps = deps
@@ -105,16 +110,12 @@ export class Ingest {
   /** For the deliveries of this intake. */
   from({ name }: Intake): Take {
     return async (delivery) => {
-      this.held++
-      try {
-        const verdict = await this.#take(delivery, name)
-        const { figures } = this.#deps
-        if (verdict.kind === 'owned') figures.owned.of(name).add()
-        else figures.dead.of(name, verdict.code).add()
-        return verdict
-      } finally {
-        this.held--
-      }
+      const from: From = { broker: name, pool: delivery.pool }
+      const verdict = await this.#take(delivery, from)
+      const { figures } = this.#deps
+      if (verdict.kind === 'owned') figures.owned.of(name, from.pool).add()
+      else figures.dead.of(name, from.pool, verdict.code).add()
+      return verdict
     }
   }
 
@@ -124,26 +125,26 @@ export class Ingest {
     this.#stop()
   }
 
-  async #take(delivery: Delivery, name: Intake['name']): Promise<Verdict> {
+  async #take(delivery: Delivery, from: From): Promise<Verdict> {
     const { envelopes, onDead } = this.#deps
     try {
-      if (!isOwn(delivery.payload)) return await this.#takeForeign(delivery, name)
+      if (!isOwn(delivery.payload)) return await this.#takeForeign(delivery, from)
       const own = envelopes.open(delivery.payload)
       if (own === null) throw new SluiceError('forbidden', { message: 'It is not signed by this Sluice.' })
-      return await this.#takeOwn(own, name)
+      return await this.#takeOwn(own, from)
     } catch (thrown) {
       if (thrown === STOPPING) throw thrown
       const error = SluiceError.from(thrown instanceof Final ? thrown.error : thrown)
-      onDead(name, delivery, error)
+      onDead(from.broker, delivery, error)
       return { kind: 'dead', code: error.code, reason: error.message }
     }
   }
 
-  #takeOwn(own: Own, name: Intake['name']): Promise<Verdict> {
+  #takeOwn(own: Own, from: From): Promise<Verdict> {
     const { jobs, published } = this.#deps
     if (own.type === 'cancel')
       return this.#inOrder(own.order, async () => {
-        await this.#untilOwned(name, async () => {
+        await this.#untilOwned(from, async () => {
           await jobs.cancel(own.id)
           return null
         })
@@ -153,41 +154,42 @@ export class Ingest {
     return this.#inOrder(orderOf(draft, id), async () => {
       if (this.#owned.has(id)) return OWNED
       const told = published.get(id)
-      const come: JobDraft = { ...draft, intake: { broker: name } }
+      const come: JobDraft = { ...draft, intake: { broker: from.broker } }
       const never = { ...come, options: { ...draft.options, delayMs: NEVER_MS } }
-      const result = await this.#submit(name, () => (told?.isCanceled ? never : come), id)
+      const isCanceled = (): boolean => told?.isCanceled === true || published.isCanceled(id)
+      const result = await this.#submit(from, () => (isCanceled() ? never : come), id)
       // It has ended, and is no longer kept
       const isGone = result.kind === 'refused' && result.error.code === 'job_gone'
       // Where it is asked for here, its client is told, and nothing is kept of it
       const isStored = result.kind === 'refused' && !isGone && !(isAsked && told !== null)
-      published.settle(id, isStored ? await this.#refuse(name, draft, id, result.error) : result)
+      published.settle(id, isStored ? await this.#refuse(from, draft, id, result.error) : result)
       this.#remember(id)
-      if (told?.isCanceled) await jobs.cancel(id).catch(() => {})
+      if (isCanceled()) await jobs.cancel(id).catch(() => {})
       return OWNED
     })
   }
 
   /** It was told as accepted, or its client asks elsewhere: whoever looks for it finds what it was refused for. */
-  async #refuse(name: Intake['name'], draft: JobDraft, id: JobId, error: SluiceError): Promise<Submitted> {
+  async #refuse(from: From, draft: JobDraft, id: JobId, error: SluiceError): Promise<Submitted> {
     const { submissions } = this.#deps
-    return this.#untilOwned(name, async () => {
+    return this.#untilOwned(from, async () => {
       const stored = await submissions.refuse(draft, id, error)
       if (stored.kind === 'refused' && stored.error.code !== 'job_gone') throw stored.error
       return stored
     })
   }
 
-  #takeForeign(delivery: Delivery, name: Intake['name']): Promise<Verdict> {
+  #takeForeign(delivery: Delivery, from: From): Promise<Verdict> {
     const { submissions, clock } = this.#deps
     const admittedMono = clock.monoMs()
-    const first = this.#admitted(delivery, name)
+    const first = this.#admitted(delivery, from)
     const { order, tenant } =
       first instanceof SluiceError
         ? this.#orderIn(delivery)
         : { order: orderOf(first.draft, first.draft.options.idempotencyKey!), tenant: first.draft.tenant }
     const ask = async (): Promise<SluiceError | null> => {
       const isFresh = clock.monoMs() - admittedMono < ADMITTED_MS
-      const entered = isFresh && !(first instanceof SluiceError) ? first : this.#admitted(delivery, name)
+      const entered = isFresh && !(first instanceof SluiceError) ? first : this.#admitted(delivery, from)
       if (entered instanceof SluiceError) throw entered
       const { draft, told } = entered
       const known = `${draft.tenant}\n${draft.options.idempotencyKey}\n${draft.bodyHash}`
@@ -199,13 +201,17 @@ export class Ingest {
       if (result.kind !== 'refused') this.#remember(known)
       return result.kind === 'refused' ? result.error : null
     }
-    const waits = new Deferral(this.#deferred, [delivery.pool, `${delivery.pool}\n${tenant}`], this.#deps.window(name))
+    const waits = new Deferral(
+      this.#deferred,
+      [delivery.pool, `${delivery.pool}\n${tenant}`],
+      this.#deps.window(from.broker),
+    )
     return this.#behind(order, waits, () =>
       this.#inOrder(
         order,
         async () => {
           const refused = await this.#untilOwned(
-            name,
+            from,
             () =>
               ask().catch((thrown: unknown) => {
                 if (isOwnFault(thrown)) this.#deferred.hold(order, waits, SluiceError.from(thrown))
@@ -232,9 +238,9 @@ export class Ingest {
   }
 
   /** What keeps it out for now; throws what it is refused for, for good. */
-  #admitted(delivery: Delivery, name: Intake['name']): Entered | SluiceError {
+  #admitted(delivery: Delivery, from: From): Entered | SluiceError {
     try {
-      return this.#deps.admit(delivery, name)
+      return this.#deps.admit(delivery, from.broker)
     } catch (thrown) {
       const error = SluiceError.from(thrown)
       if (FOR_NOW_OF_OTHERS.has(error.code) && error.code !== 'internal') return error
@@ -270,9 +276,9 @@ export class Ingest {
     return run
   }
 
-  async #submit(name: Intake['name'], draft: () => JobDraft, id?: JobId): Promise<Submitted> {
+  async #submit(from: From, draft: () => JobDraft, id?: JobId): Promise<Submitted> {
     const { submissions } = this.#deps
-    const result = await this.#untilOwned(name, async () => {
+    const result = await this.#untilOwned(from, async () => {
       const [one] = await submissions.submit([draft()], id === undefined ? undefined : [id])
       if (one.kind === 'refused' && FOR_NOW.has(one.error.code)) throw one.error
       return one
@@ -281,7 +287,7 @@ export class Ingest {
   }
 
   /** Again and again, as long as it fails with what passes. Rejects with STOPPING. */
-  async #untilOwned<T>(name: Intake['name'], ask: () => Promise<T>, passing = FOR_NOW): Promise<T> {
+  async #untilOwned<T>(from: From, ask: () => Promise<T>, passing = FOR_NOW): Promise<T> {
     const { clock, jitter } = this.#deps
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LAST_WAIT_MS)) {
       if (this.#isStopping) throw STOPPING
@@ -289,7 +295,7 @@ export class Ingest {
         return await ask()
       } catch (thrown) {
         if (thrown instanceof Final || !passing.has(SluiceError.from(thrown).code)) throw thrown
-        this.#deps.figures.waits.of(name).add()
+        this.#deps.figures.waits.of(from.broker, from.pool).add()
       }
       await Promise.race([sleep(clock, wait * (0.5 + jitter() / 2)), this.#stopped])
     }

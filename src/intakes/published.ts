@@ -49,6 +49,7 @@ export class Published {
   readonly #sought = new Map<JobId, Awaited>()
   /** Those that somebody waits for. */
   readonly #waited = new Set<Awaited>()
+  readonly #abandoned = new Set<JobId>()
   #stopPolling: (() => void) | null = null
   #isPolling = false
 
@@ -78,6 +79,20 @@ export class Published {
   /** It was not published, or is no longer there. */
   forget(id: JobId): void {
     this.settle(id, { kind: 'refused', error: new SluiceError('job_gone') })
+  }
+
+  /** Nobody knows whether the broker has it, and its client was told to come again: it is not to run. */
+  abandon(id: JobId): void {
+    this.forget(id)
+    this.#abandoned.add(id)
+    for (const oldest of this.#abandoned) {
+      if (this.#abandoned.size <= this.#most) break
+      this.#abandoned.delete(oldest)
+    }
+  }
+
+  isCanceled(id: JobId): boolean {
+    return this.#told.get(id)?.isCanceled === true || this.#abandoned.has(id)
   }
 
   /** What became of it. */

@@ -46,13 +46,14 @@ export function publishing(deps: PublishingDeps): Submissions {
       const payload = envelopes.seal({ type: 'job', id, draft: { ...draft, options }, isAsked })
       await intake.publish({ pool: draft.options.pool, key: envelopes.keyOf(order), id, payload })
     } catch (error) {
-      figures.refused.of(intake.name).add()
-      // It may be there all the same: then it is a job that nobody asks for
-      published.forget(id)
+      figures.refused.of(intake.name, draft.options.pool).add()
+      // It may be there all the same. With a key whoever comes again is given it; else nobody asks for it
+      if (isAsked) published.forget(id)
+      else published.abandon(id)
       return { kind: 'refused', error: SluiceError.from(error) }
     }
-    figures.published.of(intake.name).add()
-    figures.confirmMs.of(intake.name).record(clock.monoMs() - began)
+    figures.published.of(intake.name, draft.options.pool).add()
+    figures.confirmMs.of(intake.name, draft.options.pool).record(clock.monoMs() - began)
     if (isAsked) return decided(draft, told)
     const owned = (signal: AbortSignal): Promise<Submitted> =>
       published.outcome(told, EVER, signal).then((outcome) => outcome ?? { kind: 'refused', error: notArrived() })

@@ -27,10 +27,7 @@ interface Front {
 function front({ engine, clock }: Opened, broker: MemoryBroker, isOneOfMany: boolean): Front {
   const intake: Intake = broker.connect({ pools: ['text'], window: 10 })
   const published = new Published({ jobs: engine.jobs, clock, isOneOfMany })
-  const figures = createFigures(
-    () => [intake],
-    () => 0,
-  )
+  const figures = createFigures(() => [intake])
   const envelopes = new Envelopes(Buffer.from('secret'))
   const shared = { envelopes, published, figures, clock, intakeOf: () => intake }
   const ingest = new Ingest({

@@ -136,12 +136,14 @@ export const intakeCases: readonly IntakeCase[] = [
       await until(() => held.length === 5)
       await new Promise((go) => setTimeout(go, 300))
       expect(held.length).toBe(5)
+      expect(intake.held().get('text')).toBe(5)
       while (seen.length < 20) {
         const before = seen.length
         for (const one of held.splice(0).reverse()) one.own()
         await until(() => seen.length > before)
       }
       for (const one of held.splice(0)) one.own()
+      await until(() => intake.held().get('text') === 0)
       expect(most).toBeLessThanOrEqual(5)
       expect(firstTimes(seen)).toEqual(upTo(20))
     },

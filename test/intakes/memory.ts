@@ -74,6 +74,7 @@ export class MemoryBroker implements Rig {
       },
       health: () => (this.isUp ? { ok: true } : { ok: false, error: unavailable() }),
       reconnects: () => this.#life - born,
+      held: () => new Map(options.pools.map((pool) => [pool, this.queue(pool).unsettled.length])),
       drain,
       close: async () => {
         isClosed = true

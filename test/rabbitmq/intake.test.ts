@@ -380,6 +380,24 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     expect(performance.now() - from).toBeLessThan(20_000)
   })
 
+  it('a submit that the broker did not confirm says so, and is never run once it comes', async () => {
+    await start()
+    expect((await call('/v1/jobs', { request: asking(QUICK) })).status).toBe(202)
+    server.stop()
+    const refused = await call('/v1/jobs', { request: asking('demo: tokens=3') })
+    server.resume()
+    expect(refused).toMatchObject({ status: 503, body: { error: { code: 'intake_unavailable' } } })
+    expect(refused.body.error.message).toMatch(/not known whether .* with an idempotency key/)
+    const all = await until(
+      () => jobs(),
+      (found) => found.length === 2 && found.every(({ state }) => ['done', 'canceled'].includes(state)),
+    )
+    expect(all.map(({ state, attempts }) => [state, attempts])).toEqual([
+      ['canceled', 0],
+      ['done', 1],
+    ])
+  })
+
   it('while the broker is away its pools refuse at once, the others go on; then it comes back', async () => {
     const proxy = await FaultProxy.start(server.port)
     await start({}, undefined, `amqp://guest:guest@127.0.0.1:${proxy.port}`)

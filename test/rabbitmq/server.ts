@@ -3,10 +3,11 @@
  * Suites that need one are `describe.skipIf(NO_RABBITMQ)`: they run where SLUICE_TEST_RABBITMQ names the server's
  * program, or where one is installed.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { freePort } from '../free-port.ts'
 
 /** Debian's program in /usr/sbin runs as another user: this is what it starts. */
@@ -20,6 +21,8 @@ function findServer(): string | null {
 
 const SERVER = findServer()
 export const NO_RABBITMQ = SERVER === null
+
+const execute = promisify(execFile)
 
 const START_MS = 60_000
 const READY = 'Server startup complete'
@@ -44,6 +47,7 @@ export class RabbitServer {
   readonly #ports: { readonly dist: number; readonly epmd: number }
   readonly #config: string
   #child: ChildProcess | null = null
+  #environment: NodeJS.ProcessEnv = {}
   #epmd: ChildProcess | null = null
   #closed: Promise<void> = Promise.resolve()
 
@@ -97,6 +101,7 @@ export class RabbitServer {
       RABBITMQ_PID_FILE: join(dir, 'pid'),
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none',
     }
+    this.#environment = environment
     this.#epmd ??= this.#spawn('epmd', ['-port', String(epmd), '-address', '127.0.0.1'], environment)
     const child = this.#spawn(SERVER, [], environment)
     this.#child = child
@@ -127,6 +132,11 @@ export class RabbitServer {
     child.stdout?.resume()
     child.stderr?.resume()
     return child
+  }
+
+  /** `rabbitmqctl` with these arguments. */
+  async control(...args: readonly string[]): Promise<void> {
+    await execute(join(dirname(SERVER!), 'rabbitmqctl'), [...args], { cwd: this.dir, env: this.#environment })
   }
 
   get pid(): number {

@@ -56,6 +56,8 @@ export interface Intake {
   health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError }
   /** Connections made after the first one. */
   reconnects(): number
+  /** By pool: deliveries that the broker has not forgotten yet, dead letters that can't be stored included. */
+  held(): ReadonlyMap<string, number>
   /**
    * Takes no more deliveries, waits at most `withinMs` for the verdicts of those that it has, and leaves the rest to
    * others. Publishing goes on.

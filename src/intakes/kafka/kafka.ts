@@ -250,6 +250,7 @@ export async function openKafka(options: KafkaOptions): Promise<Intake> {
       return { ok: true }
     },
     reconnects: () => reads.reduce((sum, { reconnects }) => sum + reconnects, publisher.reconnects),
+    held: () => new Map(pools.map((pool, i) => [pool, reads[i]?.held ?? 0])),
     async drain(withinMs) {
       await Promise.all(reads.map((reader) => reader.drain(withinMs)))
       await Promise.all(reads.map((reader) => reader.close()))

@@ -93,6 +93,11 @@ export class Reader {
     return !this.#isAway
   }
 
+  /** What is handed on, until its verdict is carried out. */
+  get held(): number {
+    return this.#held.size
+  }
+
   /** Memberships after the first one. */
   get reconnects(): number {
     return Math.max(0, this.#sessions - 1)

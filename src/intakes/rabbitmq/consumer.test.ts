@@ -18,6 +18,7 @@ function setup() {
       pool: 'p',
       queue: 'q',
       window: 10,
+      onBurial: () => {},
       bury: async (_message, { payload }) => void buried.push(Buffer.from(payload).toString()),
     },
   )

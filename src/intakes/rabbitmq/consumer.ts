@@ -5,6 +5,7 @@
  */
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import { type Clock, sleep } from '../../core/clock.ts'
+import { SluiceError } from '../../core/errors.ts'
 import type { Delivery, Take, Verdict } from '../../core/ports/intake.ts'
 
 export interface ConsumerOptions {
@@ -14,6 +15,8 @@ export interface ConsumerOptions {
   readonly window: number
   /** Resolves when the dead letter is confirmed; rejects where that is to be tried again. */
   readonly bury: (message: ConsumeMessage, delivery: Delivery, verdict: Verdict & { kind: 'dead' }) => Promise<void>
+  /** A dead letter could not be stored (with why), or one was (null). */
+  readonly onBurial: (error: unknown) => void
 }
 
 /** Handed on, without a verdict. */
@@ -23,7 +26,13 @@ interface Held {
   readonly verdict: Promise<Verdict>
 }
 
-const BURY_AGAIN_MS = 500
+const FIRST_BURIAL_WAIT_MS = 500
+const LAST_BURIAL_WAIT_MS = 30_000
+
+const canceled = (queue: string): SluiceError =>
+  new SluiceError('intake_unavailable', {
+    message: `RabbitMQ delivers nothing more of the queue "${queue}": it was deleted, or its node left.`,
+  })
 
 export class Consumer {
   readonly #options: ConsumerOptions
@@ -38,6 +47,11 @@ export class Consumer {
   constructor(take: Take, options: ConsumerOptions) {
     this.#take = take
     this.#options = options
+  }
+
+  /** Handed on, until the broker is told of its verdict. */
+  get held(): number {
+    return this.#underWay.size
   }
 
   async open(
@@ -62,7 +76,7 @@ export class Consumer {
     this.#channel = channel
     await channel.consume(this.#options.queue, (message) => {
       // Its queue was deleted, or its node left
-      if (message === null) broken(new Error('the consumer was canceled'))
+      if (message === null) broken(canceled(this.#options.queue))
       else if (!this.#isDraining) void this.#hand(channel, message)
     })
   }
@@ -108,11 +122,14 @@ export class Consumer {
     delivery: Delivery,
     verdict: Verdict & { kind: 'dead' },
   ): Promise<void> {
-    while (this.#channel === channel)
+    const { bury, onBurial, clock } = this.#options
+    for (let wait = FIRST_BURIAL_WAIT_MS; this.#channel === channel; wait = Math.min(wait * 2, LAST_BURIAL_WAIT_MS))
       try {
-        return await this.#options.bury(message, delivery, verdict)
-      } catch {
-        await sleep(this.#options.clock, BURY_AGAIN_MS)
+        await bury(message, delivery, verdict)
+        return onBurial(null)
+      } catch (error) {
+        onBurial(error)
+        await sleep(clock, wait)
       }
     throw new Error('the session has ended')
   }

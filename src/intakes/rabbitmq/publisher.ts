@@ -10,6 +10,13 @@ import { SluiceError } from '../../core/errors.ts'
 const MAX_PENDING = 10_000
 const MAX_PENDING_BYTES = 64 << 20
 
+/**
+ * Refused by one queue without a confirm of it in between: RabbitMQ 3.10 may keep "it is full" in a channel for ever,
+ * so it is made anew. Not more often than this, as all that waits for its confirm fails with it.
+ */
+const MAX_NACKS = 10
+const RENEWED_EVERY_MS = 5_000
+
 export interface Posting {
   /** '': the queue of that name. */
   readonly exchange: string
@@ -23,21 +30,35 @@ interface Pending {
   readonly settle: (error: SluiceError | null) => void
 }
 
+const UNKNOWN =
+  'It is not known whether the broker has it, as it did not confirm. Retry; with an idempotency key that is the ' +
+  'same job.'
+
+/** Else its channel has ended. */
+const isNack = (error: unknown): boolean => (error as Error).message === 'message nacked'
+
 export const unavailable = (message?: string, cause?: unknown): SluiceError =>
   new SluiceError('intake_unavailable', { ...(message !== undefined && { message }), cause })
 
 export class Publisher {
   readonly #clock: Clock
   readonly #confirmMs: number
+  readonly #onBlocked: () => void
   #channel: ConfirmChannel | null = null
   #isBlocked = false
   readonly #pending = new Map<string, Pending>()
   #bytes = 0
   #n = 0
+  /** By where it was published to. */
+  readonly #nacks = new Map<string, number>()
+  #renewedMono = -Infinity
+  #renew: (why: unknown) => void = () => {}
 
-  constructor(clock: Clock, confirmMs: number) {
+  /** `onBlocked`: the broker begins to take nothing, or takes again. */
+  constructor(clock: Clock, confirmMs: number, onBlocked: () => void = () => {}) {
     this.#clock = clock
     this.#confirmMs = confirmMs
+    this.#onBlocked = onBlocked
   }
 
   get isBlocked(): boolean {
@@ -65,19 +86,38 @@ export class Publisher {
     }
     channel.on('close', () => gone(new Error('the channel was closed')))
     connection.on('close', () => gone(new Error('the connection was closed')))
-    connection.on('blocked', () => {
-      this.#isBlocked = true
-    })
-    connection.on('unblocked', () => {
-      this.#isBlocked = false
-    })
-    channel.on('return', ({ properties }: Message) => {
+    const block = (isBlocked: boolean): void => {
+      this.#isBlocked = isBlocked
+      this.#onBlocked()
+    }
+    connection.on('blocked', () => block(true))
+    connection.on('unblocked', () => block(false))
+    channel.on('return', ({ properties, fields }: Message) => {
       // Its queue is gone: a new session declares it
-      this.#pending.get(String(properties.headers?.['x-sluice-n']))?.settle(unavailable('its queue is not there'))
-      broken(new Error('a queue is not there'))
+      const { exchange, routingKey } = fields as { readonly exchange: string; readonly routingKey: string }
+      const to = exchange === '' ? `the queue "${routingKey}"` : `a queue for "${routingKey}" of "${exchange}"`
+      const gone = unavailable(`RabbitMQ has not ${to}: it is made again.`)
+      this.#pending.get(String(properties.headers?.['x-sluice-n']))?.settle(gone)
+      broken(gone)
     })
     await declare(channel)
     this.#channel = channel
+    this.#renew = broken
+    this.#nacks.clear()
+  }
+
+  /** Uses the channel for something else, if there is one. What fails ends it. */
+  async use(use: (channel: ConfirmChannel) => Promise<void>): Promise<void> {
+    if (this.#channel !== null && !this.#isBlocked) await use(this.#channel)
+  }
+
+  #nacked(to: string): void {
+    const nacks = (this.#nacks.get(to) ?? 0) + 1
+    this.#nacks.set(to, nacks)
+    const now = this.#clock.monoMs()
+    if (nacks < MAX_NACKS || now - this.#renewedMono < RENEWED_EVERY_MS) return
+    this.#renewedMono = now
+    this.#renew(unavailable(`RabbitMQ refuses what is published to "${to}": is that queue full (a limit by a policy)?`))
   }
 
   /** Rejects with intake_unavailable, and body_too_large. */
@@ -98,9 +138,7 @@ export class Publisher {
         if (error === null) resolve()
         else reject(error)
       }
-      const stop = this.#clock.after(this.#confirmMs, () =>
-        settle(unavailable('The broker did not confirm in time; retry.')),
-      )
+      const stop = this.#clock.after(this.#confirmMs, () => settle(unavailable(UNKNOWN)))
       this.#pending.set(n, { settle })
       try {
         channel.publish(
@@ -108,8 +146,16 @@ export class Publisher {
           route,
           Buffer.from(payload.buffer, payload.byteOffset, payload.length),
           { ...options, persistent: true, mandatory: true, headers: { ...options.headers, 'x-sluice-n': n } },
-          // On its way when the channel broke, or refused by the broker (a queue that is full)
-          (error) => settle(error === null || error === undefined ? null : unavailable(undefined, error)),
+          (error) => {
+            const to = exchange === '' ? route : `${exchange}/${route}`
+            if (error === null || error === undefined) {
+              this.#nacks.delete(to)
+              settle(null)
+            } else if (isNack(error)) {
+              settle(unavailable(`The broker refuses it: is the queue "${to}" full (a limit by a policy)?`, error))
+              this.#nacked(to)
+            } else settle(unavailable(UNKNOWN, error))
+          },
         )
       } catch (error) {
         settle(unavailable(undefined, error))

@@ -13,7 +13,7 @@ import { bindOnly, keepBindings } from './bindings.ts'
 import { Consumer, type ConsumerOptions } from './consumer.ts'
 import { type DialOptions, dialer } from './dial.ts'
 import { Link } from './link.ts'
-import { deadExchangeOf, declare, queueOf, type Topology } from './names.ts'
+import { deadExchangeOf, deadQueueOf, declare, queueOf, type Topology } from './names.ts'
 import { Publisher, unavailable } from './publisher.ts'
 import { whyAway } from './why-away.ts'
 
@@ -33,6 +33,23 @@ export interface RabbitOptions extends Topology, DialOptions {
 }
 
 const MAX_REASON = 500
+const LOOK_MS = 10_000
+const BLOCKED =
+  'RabbitMQ takes nothing: its memory or disk is full (an alarm: rabbitmq-diagnostics alarms). Make room there.'
+const unburied = (queue: string, { message }: SluiceError): SluiceError =>
+  unavailable(
+    `Dead letters can't be stored in "${queue}", and wait; once the window is full of them, nothing more of the ` +
+      `pool is taken. Empty that queue, or take its limit off. ${message}`,
+  )
+
+interface Inward {
+  readonly pool: string
+  readonly consumer: Consumer
+  readonly link: Link
+  /** Why its dead letters can't be stored. */
+  readonly own: { stuck: SluiceError | null }
+}
+
 /** For confirms at the end. */
 const POLL_MS = 10
 
@@ -41,13 +58,22 @@ export async function openRabbitmq(options: RabbitOptions): Promise<Intake> {
   const { clock, jitter, exchange, pools, window, confirmTimeoutMs, maxMessageBytes } = options
   const dial = await dialer(options)
   const topology = { exchange, pools }
-  let why: SluiceError | null = unavailable()
-  const changed = (error: unknown): void => {
-    const before = why
-    why = error === null ? null : whyAway(error, options.url)
-    if ((before === null) !== (why === null)) options.onChange(why)
+  /** Of the connection that publishes. */
+  let lost: SluiceError | null = unavailable()
+  const why = (): SluiceError | null => lost ?? (publisher.isBlocked ? unavailable(BLOCKED) : null)
+  let isToldWell: boolean | null = null
+  const tell = (): void => {
+    const now = why()
+    if (isClosed || isToldWell === (now === null)) return
+    isToldWell = now === null
+    options.onChange(now)
   }
-  const publisher = new Publisher(clock, confirmTimeoutMs)
+  const changed = (error: unknown): void => {
+    lost = error === null ? null : whyAway(error, options.url)
+    tell()
+  }
+  const publisher = new Publisher(clock, confirmTimeoutMs, tell)
+  let isClosed = false
   let isBound = false
   const prepare = async (channel: ConfirmChannel): Promise<void> => {
     const bind = (): Promise<void> => declare(channel, topology)
@@ -64,12 +90,25 @@ export async function openRabbitmq(options: RabbitOptions): Promise<Intake> {
     jitter,
     onChange: changed,
   })
-  const inward: Array<{ readonly consumer: Consumer; readonly link: Link }> = []
-  let isClosed = false
+  const inward: Inward[] = []
   await outward.tried
+  // Whoever deletes an exchange or takes off a binding tells nobody
+  const stopLooking = clock.every(LOOK_MS, () => {
+    publisher.use((channel) => declare(channel, topology)).catch(() => {})
+  })
 
-  const bury: ConsumerOptions['bury'] = ({ properties, fields }, { pool, payload }, { code, reason }) =>
-    publisher.publish({
+  /** On a connection of their own: those that can't be stored keep nobody from publishing. */
+  const letters = new Publisher(clock, confirmTimeoutMs)
+  let buried: Link | null = null
+  const bury: ConsumerOptions['bury'] = async ({ properties, fields }, { pool, payload }, { code, reason }) => {
+    if (isClosed) throw unavailable()
+    buried ??= new Link(
+      dial('dead letters'),
+      (connection, broken) => letters.open(connection, broken, (channel) => declare(channel, topology)),
+      { clock, jitter, onChange: () => {} },
+    )
+    await buried.tried
+    await letters.publish({
       exchange: deadExchangeOf(exchange),
       route: pool,
       payload,
@@ -83,6 +122,7 @@ export async function openRabbitmq(options: RabbitOptions): Promise<Intake> {
         },
       },
     })
+  }
 
   const intake: Intake = {
     name: 'rabbitmq',
@@ -101,28 +141,47 @@ export async function openRabbitmq(options: RabbitOptions): Promise<Intake> {
     },
     consume(take) {
       for (const { pool, routes } of pools) {
-        const consumer = new Consumer(take, { clock, window, pool, queue: queueOf(exchange, pool), bury })
-        const turn = lasting<SluiceError>(clock, (error) => {
+        const tellPool = (error: SluiceError | null): void => {
           if (!isClosed) options.onPool?.(pool, error)
+        }
+        const turn = lasting(clock, tellPool)
+        const own: { stuck: SluiceError | null } = { stuck: null }
+        const burial = lasting<SluiceError>(clock, (error) => {
+          own.stuck = error
+          tellPool(error)
         })
+        const onBurial = (error: unknown): void =>
+          burial(error === null ? null : unburied(deadQueueOf(exchange, pool), whyAway(error, options.url)))
+        const consumer = new Consumer(take, { clock, window, pool, queue: queueOf(exchange, pool), bury, onBurial })
         const link = new Link(
           dial(`consume ${pool}`),
           (connection, broken) =>
             consumer.open(connection, broken, (channel) => declare(channel, { exchange, pools: [{ pool, routes }] })),
-          { clock, jitter, onChange: (error) => turn(error === null ? null : whyAway(error, options.url)) },
+          {
+            clock,
+            jitter,
+            onChange: (error) => {
+              turn(error === null ? null : whyAway(error, options.url))
+              // Its letters are with whoever takes next
+              if (error !== null) burial(null)
+            },
+          },
         )
-        inward.push({ consumer, link })
+        inward.push({ pool, consumer, link, own })
       }
     },
     health() {
-      if (publisher.isBlocked)
-        return { ok: false, error: unavailable('RabbitMQ takes nothing: its memory or disk is full.') }
-      if (isClosed || !outward.isUp) return { ok: false, error: why ?? unavailable() }
-      const deaf = inward.findIndex(({ link }) => !link.isUp)
-      if (deaf === -1) return { ok: true }
-      return { ok: false, error: unavailable(`RabbitMQ delivers nothing of the pool "${pools[deaf].pool}".`) }
+      const away = why()
+      if (isClosed || away !== null || !outward.isUp) return { ok: false, error: away ?? unavailable() }
+      for (const { pool, link, own } of inward) {
+        if (!link.isUp) return { ok: false, error: unavailable(`RabbitMQ delivers nothing of the pool "${pool}".`) }
+        if (own.stuck !== null) return { ok: false, error: own.stuck }
+      }
+      return { ok: true }
     },
-    reconnects: () => inward.reduce((sum, { link }) => sum + link.reconnects, outward.reconnects),
+    reconnects: () =>
+      inward.reduce((sum, { link }) => sum + link.reconnects, outward.reconnects + (buried?.reconnects ?? 0)),
+    held: () => new Map(inward.map(({ pool, consumer }) => [pool, consumer.held])),
     async drain(withinMs) {
       await Promise.all(
         inward.map(async ({ consumer, link }) => {
@@ -134,7 +193,9 @@ export async function openRabbitmq(options: RabbitOptions): Promise<Intake> {
     async close() {
       if (isClosed) return
       isClosed = true
+      stopLooking()
       await intake.drain(0)
+      await buried?.close()
       for (let left = confirmTimeoutMs / POLL_MS; publisher.pending > 0 && outward.isUp && left > 0; left--)
         await new Promise<void>((go) => void clock.after(POLL_MS, go))
       await outward.close()

@@ -15,11 +15,15 @@ export function whyAway(thrown: unknown, url: string): SluiceError {
     return away(`does not accept the user, or its permissions do not suffice. See ${URL_SETTING}.`)
   if (/NOT_ALLOWED|530|ConnectionOpenOk|abruptly/.test(message))
     return away(`ends the connection: does it have that virtual host, and may the user use it? See ${URL_SETTING}.`)
+  const what = /\b(queue|exchange) '([\w.-]{1,200})'/.exec(message)
   if (/PRECONDITION[-_]FAILED|406/.test(message))
     return away(
-      'has a queue or an exchange of that name that was declared otherwise: rename (intakes.rabbitmq.exchange), or ' +
-        'delete it.',
+      `has ${what === null ? 'a queue or an exchange of that name' : `the ${what[1]} "${what[2]}"`}, ` +
+        'declared otherwise, perhaps by another program: choose another intakes.rabbitmq.exchange, or delete it if ' +
+        'nobody needs it.',
     )
+  if (/NOT[-_]FOUND/.test(message) && what !== null)
+    return away(`has not the ${what[1]} "${what[2]}": it is made again.`)
   if (/CERT|SELF_SIGNED|ALTNAME|ERR_TLS/.test(code))
     return away(`has a certificate that is not trusted (${code}). NODE_EXTRA_CA_CERTS names a file with your own CA.`)
   if (/ETIMEDOUT|timed? ?out/i.test(code + message)) return away(`does not answer. Its address: ${URL_SETTING}.`)

@@ -74,6 +74,7 @@ const LISTS: Readonly<Record<string, readonly number[]>> = {
   commit_ms: OWN,
   sync_ms: OWN,
   loop_delay_ms: OWN,
+  intake_confirm_ms: OWN,
   tokens_per_chunk: RATIO,
   call_tokens: TOKENS,
   call_first_chunk_ms: DURATION,
