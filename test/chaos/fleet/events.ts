@@ -255,7 +255,8 @@ const BROKER_EVENTS: readonly Event[] = [
     async run({ gateways }) {
       for (const node of gateways) {
         node.link.cut()
-        await pause(1_000)
+        // A group of Kafka's may be settling who reads what, and reads nothing until then
+        await pause(3_000)
         await node.kill()
         node.link.heal()
         await startAgain(node)
