@@ -48,13 +48,15 @@ function secretOf(config: IntakeConfig, engine: Engine, { ids }: Pick<Runtime, '
 export async function openIntakes(config: IntakeConfig, engine: Engine, runtime: Runtime): Promise<Intakes> {
   const ofBroker = poolsOf(config)
   if (ofBroker.size === 0 || config.role === 'worker') return none(engine)
-  const opened = await openAll([...ofBroker].map(([kind, pools]) => openOne(kind, pools, config, runtime)))
+  const envelopes = new Envelopes(secretOf(config, engine, runtime))
+  // In memory its secret is another one at each start
+  const mark = engine.sharedSecret === null && config.durability === 'memory' ? '' : envelopes.keyOf('bindings')
+  const opened = await openAll([...ofBroker].map(([kind, pools]) => openOne(kind, pools, config, runtime, mark)))
   const byPool = new Map(
     opened.flatMap((intake) => (ofBroker.get(intake.name as Broker) ?? []).map(({ name }) => [name, intake] as const)),
   )
   const intakeOf = (pool: string): Intake | null => byPool.get(pool) ?? null
   const { clock, ids, log } = runtime
-  const envelopes = new Envelopes(secretOf(config, engine, runtime))
   const isOneOfMany = config.engine !== 'embedded'
   const published = new Published({ jobs: engine.jobs, clock, isOneOfMany })
   const figures = createFigures(() => opened)
@@ -136,6 +138,7 @@ async function openOne(
   pools: Pools,
   { intakes }: IntakeConfig,
   { clock, ids, log }: Runtime,
+  mark: string,
 ): Promise<Intake> {
   const onChange = (error: SluiceError | null): void => {
     if (error === null) log.info({ broker: kind }, 'the broker is there')
@@ -154,6 +157,13 @@ async function openOne(
       return openRabbitmq({
         ...shared,
         ...settings,
+        mark,
+        onShared: (queues) =>
+          log.warn(
+            { broker: kind, queues },
+            'another Sluice, with another intake.key, was started on these queues, or the intake.key of this one was ' +
+              'made anew: of two, each buries what the other has accepted. Give each its own intakes.rabbitmq.exchange',
+          ),
         onUnbound: (routes) =>
           log.info({ broker: kind, routes }, 'routes that are no longer configured were taken off'),
         url: typeof url === 'string' ? url : url!.reveal(),

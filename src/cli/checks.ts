@@ -95,9 +95,10 @@ export async function checkRabbit(config: Pick<Config, 'intakes' | 'pools'>): Pr
       const { pool } = found.pools[i]
       if (queue === null)
         return { name, verdict: 'note', detail: `pool ${pool}: its queue is made at the start of Sluice` }
-      const { ready, consumers } = queue
+      const { ready, consumers, dead } = queue
       const detail = `pool ${pool}: ${ready} messages wait, ${consumers} processes take`
-      return { name, verdict: ready > 0 && consumers === 0 ? 'note' : 'ok', detail }
+      const letters = dead === 0 ? '' : `, ${dead} dead letters: see "dead letters pile up" in docs/operations.md`
+      return { name, verdict: (ready > 0 && consumers === 0) || dead > 0 ? 'note' : 'ok', detail: detail + letters }
     })
     return [{ name, verdict: 'ok', detail: found.server }, ...queues]
   } catch (error) {

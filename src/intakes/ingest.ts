@@ -83,6 +83,14 @@ type Message = Partial<Pick<JobDraft, 'tenant'> & Pick<JobDraft['options'], 'lan
   readonly id?: unknown
 }
 
+const notOurs = (broker: Intake['name']): string => {
+  const setting = broker === 'kafka' ? 'intakes.kafka.prefix' : 'intakes.rabbitmq.exchange'
+  return (
+    'It is not signed by this Sluice. Another one, with another intake.key, publishes to the same pools (give each ' +
+    `its own ${setting}), or the intake.key of this one was lost or made anew (put the old one back).`
+  )
+}
+
 /** Where a delivery comes from. */
 interface From {
   readonly broker: Intake['name']
@@ -130,7 +138,7 @@ export class Ingest {
     try {
       if (!isOwn(delivery.payload)) return await this.#takeForeign(delivery, from)
       const own = envelopes.open(delivery.payload)
-      if (own === null) throw new SluiceError('forbidden', { message: 'It is not signed by this Sluice.' })
+      if (own === null) throw new SluiceError('forbidden', { message: notOurs(from.broker) })
       return await this.#takeOwn(own, from)
     } catch (thrown) {
       if (thrown === STOPPING) throw thrown

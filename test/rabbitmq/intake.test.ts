@@ -272,6 +272,11 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
       { verdict: 'note', detail: expect.stringContaining('pool no') },
     ])
     expect(await checkRabbit(configOf(null))).toEqual([])
+    await publish('text', ['no job'])
+    await until(
+      () => checkRabbit(configOf(url)),
+      ([, pool]) => pool.verdict === 'note' && pool.detail.includes('1 dead letters'),
+    )
     for (const [address, why] of [
       ['amqp://guest:secret-word@127.0.0.1:1', 'refuses connections'],
       [`amqp://guest:secret-word@127.0.0.1:${server.port}`, 'does not accept the user'],
@@ -281,6 +286,21 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
       expect(check).toMatchObject({ verdict: 'failed', detail: expect.stringContaining(why) })
       expect(check.detail).not.toContain('secret-word')
     }
+  })
+
+  it('another Sluice on the same queues is told, at its start and where it buries what was accepted', async () => {
+    await start({ durability: 'process' })
+    const first = app
+    await start({ durability: 'process' })
+    expect(JSON.stringify(app.log)).toContain('another Sluice, with another intake.key')
+    expect(JSON.stringify(first.log)).not.toContain('another Sluice')
+    await call('/v1/jobs', { request: asking(QUICK) })
+    const [letter] = await until(
+      () => dead('text'),
+      (all) => all.length > 0,
+    )
+    expect(letter.reason).toMatch(/not signed by this Sluice.*own intakes\.rabbitmq\.exchange/)
+    await first.stop()
   })
 
   it('nobody may publish where no tenant is named', async () => {
@@ -384,18 +404,20 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     await start()
     expect((await call('/v1/jobs', { request: asking(QUICK) })).status).toBe(202)
     server.stop()
-    const refused = await call('/v1/jobs', { request: asking('demo: tokens=3') })
+    // One more may pass before it has stopped
+    const refused = await until(
+      () => call('/v1/jobs', { request: asking(QUICK) }),
+      ({ status }) => status !== 202,
+    )
     server.resume()
     expect(refused).toMatchObject({ status: 503, body: { error: { code: 'intake_unavailable' } } })
     expect(refused.body.error.message).toMatch(/not known whether .* with an idempotency key/)
     const all = await until(
       () => jobs(),
-      (found) => found.length === 2 && found.every(({ state }) => ['done', 'canceled'].includes(state)),
+      (found) => found[0]?.state === 'canceled' && found.slice(1).every(({ state }) => state === 'done'),
     )
-    expect(all.map(({ state, attempts }) => [state, attempts])).toEqual([
-      ['canceled', 0],
-      ['done', 1],
-    ])
+    expect(all.length).toBeGreaterThan(1)
+    expect(all[0].attempts).toBe(0)
   })
 
   it('while the broker is away its pools refuse at once, the others go on; then it comes back', async () => {

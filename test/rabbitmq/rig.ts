@@ -31,6 +31,7 @@ export class RabbitRig implements Rig {
       confirmTimeoutMs: 3_000,
       maxMessageBytes: 1 << 20,
       clock: systemClock,
+      mark: 'own',
       jitter: Math.random,
       onChange: () => {},
     })

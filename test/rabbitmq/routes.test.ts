@@ -26,8 +26,9 @@ describe.skipIf(NO_RABBITMQ)('routes of RabbitMQ', () => {
     exchange = `routes${++exchanges}`
   }
 
-  async function open(pools: Record<string, string[]>, url = server.url) {
+  async function open(pools: Record<string, string[]>, { url = server.url, mark = 'own' } = {}) {
     const unbound: string[] = []
+    const shared: string[] = []
     const intake = await openRabbitmq({
       url,
       heartbeatMs: 2_000,
@@ -39,10 +40,12 @@ describe.skipIf(NO_RABBITMQ)('routes of RabbitMQ', () => {
       clock: systemClock,
       jitter: Math.random,
       onChange: () => {},
+      mark,
+      onShared: (queues) => void shared.push(...queues),
       onUnbound: (routes) => void unbound.push(...routes),
     })
     opened.push(intake)
-    return { intake, unbound }
+    return { intake, unbound, shared }
   }
 
   /** Which of them no queue took. */
@@ -110,7 +113,12 @@ describe.skipIf(NO_RABBITMQ)('routes of RabbitMQ', () => {
     await (await open({ image: ['image.*'] })).intake.close()
     const connection = await connect(server.url)
     const channel = await connection.createConfirmChannel()
-    for (const text of ['no list', '[null,{"queue":1}]', JSON.stringify([{ queue: `${exchange}.none`, route: 'x' }])])
+    for (const text of [
+      'no list',
+      'null',
+      '{"of":"own","bindings":[null,{"queue":1}]}',
+      JSON.stringify({ of: 'own', bindings: [{ queue: `${exchange}.none`, route: 'x' }] }),
+    ])
       channel.publish('', `${exchange}.bindings`, Buffer.from(text), { persistent: true })
     await channel.waitForConfirms()
     await connection.close()
@@ -119,10 +127,24 @@ describe.skipIf(NO_RABBITMQ)('routes of RabbitMQ', () => {
     await expect.poll(() => counts('bindings')).toEqual([1])
   })
 
+  it('what another Sluice has bound stays; one that shares a queue is told', async () => {
+    next()
+    const other = await open({ text: ['text.#'], more: ['more'] }, { mark: 'other' })
+    const beside = await open({ image: ['image.*'] })
+    expect([beside.unbound, beside.shared]).toEqual([[], []])
+    expect(await publish('more', 1)).toBe(0)
+    const both = await open({ image: ['image.*'], text: ['text.#'] })
+    expect([both.unbound, both.shared]).toEqual([[], [`${exchange}.text`]])
+    expect((await open({ image: ['image.*'], text: ['text.#'] })).shared).toEqual([])
+    expect((await open({ text: ['text.#'] }, { mark: 'other' })).shared).toEqual([`${exchange}.text`])
+    expect(await publish('image.a', 1)).toBe(0)
+    await Promise.all([other, beside].map(({ intake }) => intake.close()))
+  })
+
   it('a process of before that connects again takes nothing off', async () => {
     next()
     const proxy = await FaultProxy.start(server.port)
-    const before = await open({ text: ['text.#'] }, `amqp://guest:guest@127.0.0.1:${proxy.port}`)
+    const before = await open({ text: ['text.#'] }, { url: `amqp://guest:guest@127.0.0.1:${proxy.port}` })
     const after = await open({ text: ['text.#', 'more'] })
     proxy.drop()
     await expect.poll(() => before.intake.reconnects(), { timeout: 20_000 }).toBe(1)

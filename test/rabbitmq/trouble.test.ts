@@ -35,6 +35,7 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in trouble', () => {
       confirmTimeoutMs: 3_000,
       maxMessageBytes: 1 << 20,
       clock: systemClock,
+      mark: 'own',
       jitter: Math.random,
       onChange: (error) => void told.push(message(error)),
       onPool: (pool, error) => void toldOfPool.push(error === null ? null : `${pool}: ${error.message}`),

@@ -30,6 +30,10 @@ export interface RabbitOptions extends Topology, DialOptions {
   readonly onPool?: (pool: string, error: SluiceError | null) => void
   /** Routes that are no longer configured, and were taken off: "image.* of sluice.text". */
   readonly onUnbound?: (routes: readonly string[]) => void
+  /** Of this Sluice, or its fleet, whatever it is called: its secret's, for example. */
+  readonly mark: string
+  /** Another Sluice takes from these queues, too, or this one has another mark than before. */
+  readonly onShared?: (queues: readonly string[]) => void
 }
 
 const MAX_REASON = 500
@@ -79,10 +83,11 @@ export async function openRabbitmq(options: RabbitOptions): Promise<Intake> {
     const bind = (): Promise<void> => declare(channel, topology)
     if (isBound) {
       await bind()
-      return keepBindings(channel, topology)
+      return keepBindings(channel, topology, options.mark)
     }
-    const gone = await bindOnly(channel, topology, bind)
+    const { gone, shared } = await bindOnly(channel, topology, options.mark, bind)
     isBound = true
+    if (shared.length > 0) options.onShared?.(shared)
     if (gone.length > 0) options.onUnbound?.(gone.map(({ queue, route }) => `${route} of ${queue}`))
   }
   const outward = new Link(dial('publish'), (connection, broken) => publisher.open(connection, broken, prepare), {

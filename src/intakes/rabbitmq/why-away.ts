@@ -22,8 +22,7 @@ export function whyAway(thrown: unknown, url: string): SluiceError {
         'declared otherwise, perhaps by another program: choose another intakes.rabbitmq.exchange, or delete it if ' +
         'nobody needs it.',
     )
-  if (/NOT[-_]FOUND/.test(message) && what !== null)
-    return away(`has not the ${what[1]} "${what[2]}": it is made again.`)
+  if (/NOT[-_]FOUND/.test(message) && what !== null) return away(`has no ${what[1]} "${what[2]}": it is made again.`)
   if (/CERT|SELF_SIGNED|ALTNAME|ERR_TLS/.test(code))
     return away(`has a certificate that is not trusted (${code}). NODE_EXTRA_CA_CERTS names a file with your own CA.`)
   if (/ETIMEDOUT|timed? ?out/i.test(code + message)) return away(`does not answer. Its address: ${URL_SETTING}.`)
