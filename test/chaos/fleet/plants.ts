@@ -77,8 +77,8 @@ export const PLANTS: readonly Plant[] = [
     edits: [
       [
         'intakes/ingest.ts',
-        'const verdict = await this.#take(delivery, name)',
-        'this.#take(delivery, name).catch(() => {}); const verdict = OWNED',
+        'const verdict = await this.#take(delivery, from)',
+        'this.#take(delivery, from).catch(() => {}); const verdict = OWNED',
       ],
     ],
     events: eventsOf('cut each gateway off and kill it'),
