@@ -1,0 +1,59 @@
+/**
+ * Bytes that are too many for a log: what users upload, what batches answer, images and sounds. They are written once,
+ * from the front to the back, and may be read as far as they are written. Of each tenant, under caps.
+ */
+import type { TenantId } from '../job.ts'
+
+/** Of one `append`. */
+export const MAX_FILE_CHUNK_BYTES = 1_048_576
+
+export interface StoredFile {
+  /** "file-" and what `Ids` makes: sorts by age. */
+  readonly id: string
+  readonly tenant: TenantId
+  /** The end user that it belongs to; null: its tenant alone. */
+  readonly user: string | null
+  /** OpenAI's words: batch, batch_output, user_data, vision, assistants …; of ours: media. */
+  readonly purpose: string
+  readonly name: string
+  /** Media type. */
+  readonly type: string
+  /** Written so far, and safe. */
+  readonly bytes: number
+  readonly sealed: boolean
+  readonly createdAtMs: number
+  /** It is gone some time after this; null: it stays. */
+  readonly expiresAtMs: number | null
+}
+
+export type NewFile = Pick<StoredFile, 'tenant' | 'user' | 'purpose' | 'name' | 'type' | 'expiresAtMs'>
+
+export interface FileRange {
+  readonly tenant: TenantId
+  readonly user?: string
+  readonly purpose?: string
+  /** Newest first; those older than this id. */
+  readonly before?: string
+  readonly limit: number
+}
+
+/** What resolves with a change is power-safe. Rejects with storage_unavailable. */
+export interface Files {
+  /** Empty, and open for `append`. Rejects with storage_full where its tenant has as much as it may. */
+  create(file: NewFile): Promise<StoredFile>
+  /**
+   * Adds a chunk (1 to MAX_FILE_CHUNK_BYTES bytes) to a file of `at` bytes: all of it or nothing. Null: it has another
+   * length, is sealed or gone, and nothing was written (of two writers one succeeds). Rejects with storage_full.
+   */
+  append(id: string, at: number, chunk: Uint8Array): Promise<StoredFile | null>
+  /** No more is added. Null: it is gone. Idempotent. */
+  seal(id: string): Promise<StoredFile | null>
+  get(id: string): Promise<StoredFile | null>
+  /**
+   * Its bytes from `start` (0: its first) up to `end` (exclusive; at most what is written), in chunks, each read when
+   * it is asked for. Rejects with file_not_found (a new line of core/errors.ts) where it is gone meanwhile.
+   */
+  read(id: string, start: number, end: number): AsyncIterable<Uint8Array>
+  list(range: FileRange): Promise<readonly StoredFile[]>
+  remove(id: string): Promise<boolean>
+}
