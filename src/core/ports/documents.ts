@@ -37,7 +37,7 @@ export interface DocumentRange {
   readonly limit: number
 }
 
-/** A change that has resolved is power-safe, as far as the store's durability goes. Rejects with storage_unavailable. */
+/** A change that has resolved is as safe as the durability of the store says. Rejects with storage_unavailable. */
 export interface Documents {
   get(kind: DocumentKind, id: string): Promise<Document | null>
   /**
