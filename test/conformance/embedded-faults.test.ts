@@ -105,6 +105,8 @@ describe('a full disk', () => {
     expect(facts).toContainEqual(expect.objectContaining({ type: 'store-degraded', code: 'storage_full' }))
     expect(refusal((await engine.submissions.submit([draft()]))[0]).code).toBe('storage_full')
     expect((await engine.submissions.begin(draft())).result.kind).toBe('refused')
+    const document = { kind: 'file', id: 'f', tenant: 'acme', body: {}, dueAtMs: null, expiresAtMs: null } as const
+    await expect(engine.documents.put(document, 0)).rejects.toMatchObject({ code: 'storage_full' })
     expect(await worker.lease()).toEqual([])
     expect(await engine.operations.depth()).toMatchObject({ queued: 0, leased: 1 })
     await expect(engine.conversations.delete('acme', 'c')).rejects.toThrow(SluiceError)
@@ -128,6 +130,7 @@ describe('a full disk', () => {
     expect(await finishing).toEqual({ kind: 'ended', state: 'done' })
     expect((await readAll(engine, running.id)).records[0]).toBe(large)
     expect(engine.health()).toEqual({ ok: true })
+    expect(await engine.documents.get('file', 'f')).toBeNull()
     expect(facts.filter(({ type }) => type.startsWith('store-')).at(-1)).toEqual({ type: 'store-recovered' })
     await runJob(engine, worker)
   })

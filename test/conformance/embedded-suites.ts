@@ -4,6 +4,7 @@ import { arrivalCases } from './arrivals.ts'
 import { briefCases } from './brief.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
+import { documentCases } from './documents.ts'
 import { durabilityCases } from './durability.ts'
 import { embedded } from './embedded.ts'
 import { factCases } from './facts.ts'
@@ -49,6 +50,7 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: conversations`, conversationCases, cheap, gaps)
   conform(`${durability}: keys`, keyCases, cheap, gaps)
   conform(`${durability}: tenants`, tenantCases, cheap, gaps)
+  conform(`${durability}: documents`, documentCases, cheap, gaps)
   conform(`${durability}: own keys`, ownKeyCases, cheap, gaps)
   conform(`${durability}: sign-ins`, signInCases, cheap, gaps)
   conform(`${durability}: peers`, peerCases, cheap, gaps)

@@ -187,7 +187,7 @@ test('is migrated once, and has the tables of a new folder', () => {
 const backTo5 = (db: DatabaseSync): void =>
   db.exec(`ALTER TABLE unfinished DROP COLUMN reservation; ALTER TABLE unfinished DROP COLUMN unbooked;
     DROP TABLE levels; DROP TABLE usage; DROP TABLE usage_runs; DROP TABLE usage_sums; DROP TABLE tenants;
-    DROP TABLE audit;
+    DROP TABLE audit; DROP TABLE documents;
     PRAGMA user_version = 5`)
 
 test('jobs of schema 5 run on, in the tables of a new folder', async () => {
@@ -209,7 +209,7 @@ test('jobs of schema 5 run on, in the tables of a new folder', async () => {
   await engine.close()
   const after = new DatabaseSync(join(dir, 'sluice.db'), { readOnly: true })
   expect(tables(after)).toEqual(before)
-  expect(after.prepare('PRAGMA user_version').get()).toEqual({ user_version: 6 })
+  expect(after.prepare('PRAGMA user_version').get()).toEqual({ user_version: 7 })
   after.close()
 })
 

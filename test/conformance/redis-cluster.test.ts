@@ -1,4 +1,4 @@
 import { DEEP } from '../depth.ts'
 import { conformRedis } from './redis-suites.ts'
 
-conformRedis('cluster', 'power', { cluster: true, ...(!DEEP && { suites: ['conversations', 'fleet'] }) })
+conformRedis('cluster', 'power', { cluster: true, ...(!DEEP && { suites: ['conversations', 'documents', 'fleet'] }) })

@@ -6,6 +6,7 @@ import { arrivalCases } from './arrivals.ts'
 import { briefCases } from './brief.ts'
 import { controlCases } from './control.ts'
 import { conversationCases } from './conversations.ts'
+import { documentCases } from './documents.ts'
 import { durabilityCases } from './durability.ts'
 import { factCases } from './facts.ts'
 import { fleetCases } from './fleet.ts'
@@ -45,6 +46,7 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   conversations: conversationCases,
   keys: keyCases,
   tenants: tenantCases,
+  documents: documentCases,
   'own keys': ownKeyCases,
   'sign-ins': signInCases,
   peers: peerCases,

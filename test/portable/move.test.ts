@@ -103,6 +103,12 @@ async function populate(engine: Engine): Promise<void> {
     const told = { atMs, from: '', requestId: 'r', action: 'a', target: 't', tenant: null }
     await engine.audit.add({ ...told, before: {}, after: { b: atMs } })
   }
+  const document = { tenant: 'acmé', body: { text: 'é "quoted" \\' }, expiresAtMs: null } as const
+  for (let n = 0; n < 150; n++)
+    await engine.documents.put({ ...document, kind: 'batch', id: `batch_${n}`, dueAtMs: n }, 0)
+  await engine.documents.put({ ...document, kind: 'batch', id: 'batch_1', dueAtMs: 7 }, 1)
+  await engine.documents.put({ ...document, kind: 'webhook_endpoint', id: 'a-b', dueAtMs: null, expiresAtMs: 4e12 }, 0)
+  await engine.documents.put({ ...document, kind: 'file', tenant: '', id: 'F', dueAtMs: null }, 0)
 }
 
 async function portraitOf(side: Side) {
@@ -155,6 +161,7 @@ describe.skipIf(NO_REDIS)('moving between engines', () => {
       ['keys', 3],
       ['tenants', 2],
       ['audit', 2],
+      ['documents', 152],
       ['pauses', 2],
       ['limit_windows', 0],
       ['limit_levels', 0],

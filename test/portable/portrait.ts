@@ -1,6 +1,7 @@
 /** What can be seen of a store through its ports: the same before and after it was moved. */
 import type { Job, JobId } from '../../src/core/job.ts'
 import { isTerminal } from '../../src/core/job.ts'
+import { DOCUMENT_KINDS } from '../../src/core/ports/documents.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import { readAll, readConversation } from '../conformance/harness.ts'
 import { recordsOf, sumsOf } from '../conformance/ledger.ts'
@@ -39,6 +40,8 @@ export async function portrait(engine: Engine, tenants: readonly string[]) {
     keys: (await engine.keys.list()).map((key) => ({ ...key })).sort((a, b) => (a.id < b.id ? -1 : 1)),
     tenants: await engine.tenants.list(),
     audit: await engine.audit.list(100),
+    documents: (await Promise.all(DOCUMENT_KINDS.map((kind) => engine.documents.list(kind, { limit: 1_000 })))).flat(),
+    due: await engine.documents.due('batch', 1_000),
     paused: [...(await engine.operations.paused())].map((one) => JSON.stringify(one)).sort(),
     depth: await engine.operations.depth(),
     sums: await sumsOf(engine),

@@ -79,11 +79,15 @@ describe.skipIf(NO_REDIS)('Redis: memory', () => {
     const turn = { options: { conversation: 'c', lane: 'c' } }
     const [running, waiting, later] = [await submit(other, turn), await submit(other), await submit(other)]
     const lease = await worker.one(running)
+    const document = { kind: 'file', tenant: 'acme', body: {}, dueAtMs: 1, expiresAtMs: null } as const
+    await other.documents.put({ ...document, id: 'old' }, 0)
     // Less than it has already: it refuses whatever needs memory
     await limit(store, 512 << 10)
     await expect(store.commands.client.set('more', 'x')).rejects.toThrow('OOM')
     await eventually(() => expect(other.health()).toMatchObject({ ok: false, error: { code: 'storage_full' } }))
     expect(await begin(other, 'acme')).toMatchObject({ kind: 'refused', error: { code: 'storage_full' } })
+    await expect(other.documents.put({ ...document, id: 'new' }, 0)).rejects.toMatchObject({ code: 'storage_full' })
+    expect(await other.documents.remove('file', 'old', 1)).toBe(true)
     const writer = other.log.open(lease)
     writer.append(['{"a":1}'], 1, true)
     await writer.flushed()

@@ -5,6 +5,7 @@ import type { Metric } from '../numbers.ts'
 import type { Audit } from './audit.ts'
 import type { Conversations } from './conversations.ts'
 import type { PlanModel } from './coordinator.ts'
+import type { Documents } from './documents.ts'
 import type { Jobs } from './jobs.ts'
 import type { Keys } from './keys.ts'
 import type { Ledger } from './ledger.ts'
@@ -27,6 +28,7 @@ export interface Engine {
   readonly conversations: Conversations
   readonly keys: Keys
   readonly tenants: Tenants
+  readonly documents: Documents
   readonly audit: Audit
   readonly presence: Presence
   readonly tickets: Tickets
@@ -46,8 +48,8 @@ export interface Engine {
    */
   restore(): Promise<void>
   /**
-   * Erases all that is stored of a tenant: jobs (running ones are canceled first), logs, conversations, keys, what it
-   * used. Power-safe when resolved.
+   * Erases all that is stored of a tenant: jobs (running ones are canceled first), logs, conversations, documents,
+   * keys, what it used. Power-safe when resolved.
    */
   eraseTenant(tenant: TenantId): Promise<void>
   /** Replaces the models in the turn of the call. What runs keeps running; jobs of a model that is gone wait for it. */

@@ -20,6 +20,7 @@ import { positionsIn } from './disk/positions.ts'
 import { openFolder } from './disk/schema.ts'
 import { Store } from './disk/store.ts'
 import { Dispatch } from './dispatch.ts'
+import { DocumentStore } from './documents.ts'
 import { Intake } from './intake.ts'
 import { Jobs } from './jobs/jobs.ts'
 import { type LiveJob, LiveJobs } from './jobs/live-job.ts'
@@ -128,7 +129,9 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const { conversations: limits } = options.retention
     const sweeps = new ConversationLimits(store, parts.conversations, parts.live, clock, age, limits)
     const usageSweeps = new UsageRetention(store, usage, levels, clock, age, options.retention)
-    const retention = new Retention(store, parts.logs, parts.jobs, sweeps, usageSweeps, clock, age, options.retention)
+    const documents = new DocumentStore(store, clock)
+    const others = { conversations: sweeps, usage: usageSweeps, documents }
+    const retention = new Retention(store, parts.logs, parts.jobs, others, clock, age, options.retention)
     const dispatch = new Dispatch(parts)
     const intake = new Intake(parts, ids, orders, dispatch, epochOf, recentlyDone(db, age, options.joinAfterEndMs))
     const queue = new EmbeddedQueue(parts, intake, dispatch, pauses)
@@ -157,7 +160,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
           })
         return snapshots.take({ path: files.path, age: age.now() })
       },
-      ...engineOf(parts, queue, intake, { keys, tenants }, usage, retention, dispatch, () => {
+      ...engineOf(parts, queue, intake, { keys, tenants, documents }, usage, retention, dispatch, () => {
         closed = true
         dispatch.stop()
         queue.stop()
@@ -200,11 +203,17 @@ const damagedSegment = (n: number): string =>
   `Segment ${n} of the token logs is damaged: jobs that had not ended lose what they streamed from there on, ` +
   'and run again. Clients that saw more of it are told to begin anew. Check the disk.'
 
+interface Small {
+  readonly keys: KeyStore
+  readonly tenants: TenantStore
+  readonly documents: DocumentStore
+}
+
 function engineOf(
   parts: Parts,
   queue: EmbeddedQueue,
   { erasing }: Intake,
-  { keys, tenants }: { readonly keys: KeyStore; readonly tenants: TenantStore },
+  { keys, tenants, documents }: Small,
   usage: UsageRows,
   retention: Retention,
   dispatch: Dispatch,
@@ -223,11 +232,14 @@ function engineOf(
     const running = (): readonly LiveJob[] => [...live.values()].filter(({ job }) => job.tenant === tenant)
     await keys.removeTenant(tenant)
     await tenants.remove(tenant)
+    await documents.removeTenant(tenant)
     do {
       await Promise.all(running().map(({ job }) => queue.ended(job.id)))
       await retention.removeTenant(tenant)
     } while (running().length > 0)
     await conversations.removeTenant(tenant)
+    // What the ends of its jobs wrote
+    await documents.removeTenant(tenant)
     // First in memory: what is forgotten there is not written back
     coordinator.forgetTenant(tenant)
     await retention.removeUsage(tenant)
@@ -244,6 +256,7 @@ function engineOf(
     conversations,
     keys,
     tenants,
+    documents,
     audit: new AuditStore(store),
     ledger: usage,
     sharedSecret: null,

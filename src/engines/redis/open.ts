@@ -26,6 +26,7 @@ import { ConversationLimits } from './conversations/limits.ts'
 import { type Chores, Host } from './coordinator/host.ts'
 import { HostThread } from './coordinator/host-thread.ts'
 import type { Rules } from './coordinator/parts.ts'
+import { RedisDocuments } from './documents.ts'
 import { RedisJobs } from './jobs/jobs.ts'
 import { LeavingJobs } from './jobs/leaving.ts'
 import { RedisOperations } from './jobs/operations.ts'
@@ -136,12 +137,18 @@ async function compose(
   const submissions = new RedisSubmissions(ground, jobs, presence, logs, keys)
   const leaving = new LeavingJobs(ground)
   const ledger = new RedisLedger(ground)
+  const documents = new RedisDocuments(ground)
   const eraser = new TenantEraser(ground, jobs, {
     keys: async (tenant) => {
       await keys.removeTenant(tenant)
       await tenants.remove(tenant)
+      await documents.removeTenant(tenant)
     },
-    conversations: (tenant) => conversations.removeTenant(tenant),
+    conversations: async (tenant) => {
+      await conversations.removeTenant(tenant)
+      // What the ends of its jobs wrote
+      await documents.removeTenant(tenant)
+    },
     usage: (tenant) => ledger.removeTenant(tenant),
   })
   const health = new Health(ground)
@@ -219,6 +226,7 @@ async function compose(
     conversations,
     keys,
     tenants,
+    documents,
     audit: new RedisAudit(ground),
     presence,
     tickets: new RedisTickets(ground),

@@ -11,7 +11,21 @@ export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = 
   3: toSchema4,
   4: toSchema5,
   5: toSchema6,
+  6: toSchema7,
 }
+
+/** Tables that came with schema 7. */
+export const DOCUMENTS = `
+-- Batches, files, webhooks: see core/ports/documents.ts. Times are the wall clock's.
+CREATE TABLE documents (
+  kind TEXT NOT NULL, id TEXT NOT NULL, tenant TEXT NOT NULL,
+  body TEXT NOT NULL, -- JSON
+  due_at INTEGER, expires_at INTEGER, version INTEGER NOT NULL,
+  PRIMARY KEY (kind, id));
+CREATE INDEX documents_of ON documents (tenant, kind, id);
+CREATE INDEX documents_due ON documents (kind, due_at, id) WHERE due_at IS NOT NULL;
+CREATE INDEX documents_expire ON documents (expires_at) WHERE expires_at IS NOT NULL;
+`
 
 /** Tables that came with schema 6. */
 export const LIMITS_AND_USAGE = `
@@ -45,6 +59,11 @@ CREATE TABLE tenants (id TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID;
 -- What operators have changed, the last of it.
 CREATE TABLE audit (n INTEGER PRIMARY KEY, facts TEXT NOT NULL);
 `
+
+/** 7: documents. */
+function toSchema7(db: DatabaseSync): void {
+  db.exec(DOCUMENTS)
+}
 
 /** 6: what is used of limits, and what it cost. */
 function toSchema6(db: DatabaseSync): void {

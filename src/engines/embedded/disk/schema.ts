@@ -22,9 +22,9 @@ import {
   walOf,
 } from './folder.ts'
 import { findLoss, forget, GONE, type Loss, readMark } from './mark.ts'
-import { LIMITS_AND_USAGE, MIGRATIONS } from './migrations.ts'
+import { DOCUMENTS, LIMITS_AND_USAGE, MIGRATIONS } from './migrations.ts'
 
-const SCHEMA_VERSION = 6
+const SCHEMA_VERSION = 7
 
 /** What the WAL file is cut to when it starts over. */
 const WAL_KEPT_BYTES = 64 << 20
@@ -95,6 +95,7 @@ CREATE INDEX turns_of ON turns (tenant, conversation, ord, bytes);
 CREATE TABLE keys (digest TEXT PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pauses (selector TEXT PRIMARY KEY) WITHOUT ROWID;
 ${LIMITS_AND_USAGE}
+${DOCUMENTS}
 -- Starts: logs of jobs before \`before\` that had not ended went on under a new epoch.
 CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, before INTEGER NOT NULL);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

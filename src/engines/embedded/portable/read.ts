@@ -10,11 +10,14 @@ import type { Item, Source } from '../../../core/ports/portable.ts'
 import type { TenantRecord } from '../../../core/ports/tenants.ts'
 import type { End } from '../../../core/record.ts'
 import { type Calls, NO_CALLS } from '../../shared/calls.ts'
+import type { DocumentHead } from '../../shared/documents.ts'
 import {
   AUDIT,
   CONVERSATIONS,
   COUNTERS,
   type Counters,
+  DOCUMENTS,
+  DOCUMENTS_IN_ORDER,
   ENDED,
   type EndedJob,
   EPOCHS,
@@ -68,6 +71,7 @@ export function sourcesOf(reading: Reading): readonly Source[] {
     { kind: KEYS, read: () => one(keysOf(reading)) },
     { kind: TENANTS, read: () => one(tenantsOf(reading)) },
     { kind: AUDIT, read: () => one(auditOf(reading)) },
+    { kind: DOCUMENTS, read: () => documentsOf(reading) },
     { kind: PAUSES, read: () => one(pausesOf(reading)) },
     { kind: WINDOWS, read: () => one(windowsOf(reading)) },
     { kind: LEVELS, read: () => one(levelsOf(reading)) },
@@ -118,6 +122,19 @@ function* auditOf({ db, damaged }: Reading): Generator<AuditEntry> {
     if (entry !== null) yield entry
     else damaged('An entry of the audit is damaged, and is left out.')
   }
+}
+
+function* documentsOf({ db, damaged }: Reading): Generator<Item<DocumentHead>> {
+  const rows = db.prepare(
+    `SELECT kind, id, tenant, body, due_at AS dueAtMs, expires_at AS expiresAtMs, version FROM documents
+      WHERE kind = ? ORDER BY id`,
+  )
+  for (const kind of DOCUMENTS_IN_ORDER)
+    for (const { body, ...value } of rows.iterate(kind) as Iterable<DocumentHead & { readonly body: string }>) {
+      const item = { value: { ...value }, blob: Buffer.from(body) }
+      if (DOCUMENTS.fits(item.value, item.blob)) yield item
+      else damaged('A document is damaged, and is left out.')
+    }
 }
 
 function* pausesOf({ db, damaged }: Reading): Generator<Selector> {

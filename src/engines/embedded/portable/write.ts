@@ -9,6 +9,7 @@ import {
   AUDIT,
   CONVERSATIONS,
   COUNTERS,
+  DOCUMENTS,
   ENDED,
   type EndedJob,
   EPOCHS,
@@ -58,6 +59,7 @@ export function sinksOf(db: DatabaseSync): readonly Sink[] {
   const key = run('INSERT INTO keys VALUES (?, ?, ?, ?)')
   const tenant = run('INSERT INTO tenants VALUES (?, ?)')
   const audit = run('INSERT INTO audit (facts) VALUES (?)')
+  const document = run('INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)')
   const pause = run('INSERT INTO pauses VALUES (?)')
   const jobs = jobWriter(db)
   const conversations = conversationWriter(db)
@@ -82,6 +84,9 @@ export function sinksOf(db: DatabaseSync): readonly Sink[] {
     sink(KEYS, ({ digest, key: one }) => key(digest, one.id, one.tenant, JSON.stringify(one))),
     sink(TENANTS, (record) => tenant(recordName(record.kind, record.id), JSON.stringify(record))),
     sink(AUDIT, (entry) => audit(JSON.stringify(entry))),
+    sink(DOCUMENTS, ({ kind, id, tenant: of, dueAtMs, expiresAtMs, version }, body) =>
+      document(kind, id, of, Buffer.from(body).toString('utf8'), dueAtMs, expiresAtMs, version),
+    ),
     sink(PAUSES, (selector: Selector) => pause(canonical(selector))),
     sink(WINDOWS, levels.window),
     sink(LEVELS, levels.level),

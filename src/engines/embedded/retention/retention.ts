@@ -10,6 +10,7 @@ import type { ConversationLimitOptions } from '../../shared/conversation-limits.
 import type { JobRetention } from '../../shared/retention.ts'
 import type { Age } from '../disk/age.ts'
 import type { Store } from '../disk/store.ts'
+import type { DocumentStore } from '../documents.ts'
 import type { Jobs } from '../jobs/jobs.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Logs } from '../log/log.ts'
@@ -19,6 +20,13 @@ import { ENDED_SIZE, EndedBytes } from './ended-bytes.ts'
 
 export interface RetentionOptions extends JobRetention {
   readonly conversations: ConversationLimitOptions
+}
+
+/** What is swept after the jobs. */
+export interface OtherSweeps {
+  readonly conversations: ConversationLimits
+  readonly usage: UsageRetention
+  readonly documents: DocumentStore
 }
 
 const SWEEP_MS = 10_000
@@ -47,8 +55,7 @@ export class Retention {
   readonly #oldOfTenant: StatementSync
   readonly #ofTenant: StatementSync
   readonly #ended: EndedBytes
-  readonly #limits: ConversationLimits
-  readonly #usage: UsageRetention
+  readonly #others: OtherSweeps
   readonly #cancels: Array<() => void> = []
   #leavingTimer = false
   #sweeping = false
@@ -59,8 +66,7 @@ export class Retention {
     store: Store,
     logs: Logs,
     jobs: Jobs,
-    limits: ConversationLimits,
-    usage: UsageRetention,
+    others: OtherSweeps,
     clock: Clock,
     age: Age,
     options: RetentionOptions,
@@ -71,8 +77,7 @@ export class Retention {
     this.#clock = clock
     this.#age = age
     this.#options = options
-    this.#limits = limits
-    this.#usage = usage
+    this.#others = others
     const { db } = store
     this.#ended = new EndedBytes(db, clock)
     const rows = `SELECT j.ord AS ord, j.id AS id, ${ENDED_SIZE} AS bytes, r.ended_age AS endedAge
@@ -135,8 +140,8 @@ export class Retention {
         await new Promise<void>((next) => this.#clock.soon(next))
       }
       if (usedBytes(this.#store.db) > this.#options.bytes) await this.#sweepBytes()
-      await this.#limits.sweep(() => this.#closed)
-      await this.#usage.sweep(() => this.#closed)
+      const { conversations, usage, documents } = this.#others
+      for (const other of [conversations, usage, documents]) await other.sweep(() => this.#closed)
     } catch {
       // The store is down, which its health shows; the next sweep continues
     } finally {
@@ -197,7 +202,7 @@ export class Retention {
 
   /** Removes what its jobs used, too; they must have ended. */
   removeUsage(tenant: TenantId): Promise<void> {
-    return this.#usage.removeTenant(tenant)
+    return this.#others.usage.removeTenant(tenant)
   }
 
   /** Removes all jobs of a tenant that have ended. */

@@ -106,6 +106,8 @@ export class Names {
   tenants = (): string => `${this.shard}:tenants`
   tenantsVersion = (): string => `${this.shard}:tenants:n`
   audit = (): string => `${this.shard}:audit`
+  /** Hash: a document's id → what is stored of it (lua/documents.lua); its indexes begin with the same name. */
+  documents = (kind: string): string => `${this.shard}:doc:${kind}`
   /** What signs session tokens. */
   secret = (): string => `${this.shard}:secret`
   /** Hash: process → NodeEntry, of those that have not left (peers.ts); and since when nothing of one is there. */

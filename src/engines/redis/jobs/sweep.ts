@@ -23,10 +23,12 @@ const JOBS_AT_ONCE = 100
 /** Whatever was stored before has been taken by then, or never will be: see submissions.ts. */
 const TAKEN_MS = 30_000
 const IDS_AT_ONCE = 1_000
+const DOCUMENTS_AT_ONCE = 100
 const ENTRIES_AT_ONCE = 256
 /** Records of usage never take more of Redis's memory. */
 const USAGE_SHARE = 0.1
 
+type Pass = 'requests' | 'jobs' | 'leaving' | 'usage' | 'documents'
 type Parts = Pick<Ground, 'names' | 'scripts' | 'commands' | 'room' | 'clock' | 'time'>
 
 export class Sweep {
@@ -34,7 +36,7 @@ export class Sweep {
   readonly #parts: Parts
   readonly #retention: JobRetention
   #stops: ReadonlyArray<() => void> = []
-  readonly #underWay = new Set<'requests' | 'jobs' | 'leaving' | 'usage'>()
+  readonly #underWay = new Set<Pass>()
 
   constructor(parts: Parts, retention: JobRetention) {
     this.#parts = parts
@@ -62,11 +64,12 @@ export class Sweep {
       this.#once('requests', () => this.#sweepRequests()),
       this.#once('jobs', () => this.#sweepJobs()),
       this.#once('usage', () => this.#sweepUsage()),
+      this.#once('documents', () => this.#sweepDocuments()),
     ])
   }
 
   /** Unless it is under way. */
-  async #once(what: 'requests' | 'jobs' | 'leaving' | 'usage', pass: () => Promise<void>): Promise<void> {
+  async #once(what: Pass, pass: () => Promise<void>): Promise<void> {
     if (this.#underWay.has(what)) return
     this.#underWay.add(what)
     try {
@@ -186,6 +189,15 @@ export class Sweep {
       left = Math.max(keeps, left - IDS_AT_ONCE)
       await commands.client.xtrim(key, 'MAXLEN', left)
     }
+  }
+
+  // ------------------------------------------------------------ documents
+
+  async #sweepDocuments(): Promise<void> {
+    const { scripts, clock, time } = this.#parts
+    const gone = async (): Promise<unknown> =>
+      scripts.run('documents-expire', [Math.floor(time.nowMs()), DOCUMENTS_AT_ONCE])
+    while (this.#isRunning && (await gone()) === DOCUMENTS_AT_ONCE) await sleep(clock, STEP_PAUSE_MS)
   }
 
   // ------------------------------------------------------------ nothing kept

@@ -4,12 +4,15 @@ import type { ApiKey } from '../../../core/ports/keys.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Item, Source } from '../../../core/ports/portable.ts'
 import type { TenantRecord } from '../../../core/ports/tenants.ts'
+import type { DocumentHead } from '../../shared/documents.ts'
 import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
 import {
   AUDIT,
   CONVERSATIONS,
   COUNTERS,
   type Counters,
+  DOCUMENTS,
+  DOCUMENTS_IN_ORDER,
   ENDED,
   EPOCHS,
   type Epoch,
@@ -26,11 +29,14 @@ import {
 } from '../../shared/portable/kinds.ts'
 import { parse } from '../../shared/shape.ts'
 import { readRecord } from '../../shared/tenant-records.ts'
+import { readDocument } from '../protocol/documents.ts'
 import type { Shard } from './hold.ts'
 import { conversationItems, turnsOf } from './read-conversations.ts'
 import { endedOf, waitingOf } from './read-jobs.ts'
 import { asked, byText, type Damaged, plain } from './reading.ts'
 import { levelsOf, recordsOf, sumsOf, windowsOf } from './usage.ts'
+
+const DOCUMENTS_AT_ONCE = 100
 
 export function sourcesOf(shard: Shard, damaged: Damaged): readonly Source[] {
   return [
@@ -39,6 +45,7 @@ export function sourcesOf(shard: Shard, damaged: Damaged): readonly Source[] {
     { kind: KEYS, read: () => keysOf(shard, damaged) },
     { kind: TENANTS, read: () => tenantsOf(shard, damaged) },
     { kind: AUDIT, read: () => auditOf(shard, damaged) },
+    { kind: DOCUMENTS, read: () => documentsOf(shard, damaged) },
     { kind: PAUSES, read: () => pausesOf(shard) },
     { kind: WINDOWS, read: () => windowsOf(shard) },
     { kind: LEVELS, read: () => levelsOf(shard, damaged) },
@@ -96,6 +103,35 @@ async function* auditOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<Aud
     if (entry !== null) yield plain(entry)
     else damaged('An entry of the audit is damaged, and is left out.')
   }
+}
+
+async function* documentsOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<DocumentHead>> {
+  for (const kind of DOCUMENTS_IN_ORDER)
+    for (let from = '-'; ; ) {
+      const ids = await asked(shard, ({ connection: { client }, names }) =>
+        client.zrangebylex(`${names.documents(kind)}:ids`, from, '+', 'LIMIT', 0, DOCUMENTS_AT_ONCE),
+      )
+      if (ids.length === 0) break
+      const texts = await asked(shard, ({ connection: { client }, names }) =>
+        client.hmget(names.documents(kind), ...ids),
+      )
+      for (const [i, id] of ids.entries()) {
+        const stored = readDocument(kind, id, texts[i] ?? '')
+        const { text, ...value } = stored ?? {
+          text: '',
+          kind,
+          id,
+          tenant: '',
+          dueAtMs: null,
+          expiresAtMs: null,
+          version: 0,
+        }
+        const item = { value, blob: Buffer.from(text) }
+        if (DOCUMENTS.fits(value, item.blob)) yield item
+        else damaged('A document is damaged, and is left out.')
+      }
+      from = `(${ids.at(-1)}`
+    }
 }
 
 async function* pausesOf(shard: Shard): AsyncGenerator<Item<Selector>> {

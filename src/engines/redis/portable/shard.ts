@@ -2,6 +2,7 @@
 import type { Clock } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Ids } from '../../../core/ids.ts'
+import { DOCUMENT_KINDS } from '../../../core/ports/documents.ts'
 import type { Filling, Held } from '../../../core/ports/portable.ts'
 import type { Durability } from '../../shared/durability.ts'
 import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
@@ -135,6 +136,7 @@ async function isEmpty({ connection: { client }, names }: Shard): Promise<boolea
     names.pauses(),
     names.conversationBytes(),
     names.usageDays(),
+    ...DOCUMENT_KINDS.map(names.documents),
   ]
   return (await client.exists(...held)) === 0 && (await client.xlen(names.inbox())) === 0
 }

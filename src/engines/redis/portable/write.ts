@@ -9,6 +9,7 @@ import {
   AUDIT,
   CONVERSATIONS,
   COUNTERS,
+  DOCUMENTS,
   ENDED,
   type EndedJob,
   EPOCHS,
@@ -33,6 +34,7 @@ import { turnRangeOf } from '../conversations/turn.ts'
 import { filedOf } from '../coordinator/commit.ts'
 import { joinDigest, keyOf, keyValue } from '../coordinator/known.ts'
 import { writeChunk } from '../log/chunk.ts'
+import { documentArgs } from '../protocol/documents.ts'
 import { type LiveRow, readLive, writeEnd, writeLive, writeRun } from '../protocol/rows.ts'
 import type { Change, Shard } from './hold.ts'
 import { levelsWriter, usageWriter } from './usage.ts'
@@ -94,6 +96,9 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
       put(hset('tenants', recordName(record.kind, record.id), JSON.stringify(record)), set('tenants:n', 1)),
     ),
     sink(AUDIT, (entry) => put([1, 'LPUSH', 'audit', JSON.stringify(entry)])),
+    sink(DOCUMENTS, (head, body) =>
+      shard.put('put-document', [], documentArgs({ ...head, text: Buffer.from(body).toString('utf8') }, head.version)),
+    ),
     sink(PAUSES, ({ tenant, lane, model }) => put([1, 'SADD', 'pauses', JSON.stringify({ tenant, lane, model })])),
     sink(WINDOWS, levels.window),
     sink(LEVELS, levels.level),

@@ -2,9 +2,11 @@
 
 import { jobOrder } from '../../../core/ids.ts'
 import { isTerminal, type Job, type JobDraft, type JobId, type JobState } from '../../../core/job.ts'
+import { isRecord } from '../../../core/json.ts'
 import type { Amounts, LevelState, LevelUse, Window } from '../../../core/limits.ts'
 import type { AuditEntry } from '../../../core/ports/audit.ts'
 import type { FailedAt, Tally } from '../../../core/ports/coordinator.ts'
+import { DOCUMENT_KINDS, type DocumentKind } from '../../../core/ports/documents.ts'
 import type { ApiKey } from '../../../core/ports/keys.ts'
 import type { StoredUsage, UsageSum } from '../../../core/ports/ledger.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
@@ -12,7 +14,8 @@ import type { Item, Kind } from '../../../core/ports/portable.ts'
 import type { TenantRecord } from '../../../core/ports/tenants.ts'
 import type { End } from '../../../core/record.ts'
 import type { Calls } from '../calls.ts'
-import { count, fits, flag, maybe, members, number, object, type Shape, text } from '../shape.ts'
+import type { DocumentHead } from '../documents.ts'
+import { count, fits, flag, maybe, members, number, object, parse, type Shape, text } from '../shape.ts'
 import { RECORD } from '../tenant-records.ts'
 import { piecesOf, type Run, recordsOf, runs } from './log.ts'
 
@@ -277,6 +280,23 @@ export const USAGE_SUMS = kind<UsageSum>('usage_sums', {
   reasoningTokens: count,
   nanoDollars: count,
 })
+/** Its blob: the body. */
+export const DOCUMENTS = kind<DocumentHead>(
+  'documents',
+  {
+    kind: (value) => DOCUMENT_KINDS.includes(value as DocumentKind),
+    id: text,
+    tenant: text,
+    dueAtMs: maybe(number),
+    expiresAtMs: maybe(number),
+    version: count,
+  },
+  [],
+  (_, blob) => isRecord(parse(Buffer.from(blob).toString('utf8'))),
+  ({ blob }) => [blob],
+)
+/** In whose order they come. */
+export const DOCUMENTS_IN_ORDER: readonly DocumentKind[] = [...DOCUMENT_KINDS].sort()
 export const PAUSES = kind<Selector>('pauses', { tenant: maybe(text), lane: maybe(text), model: maybe(text) })
 export const CONVERSATIONS = kind<StoredConversation>(
   'conversations',
