@@ -30,7 +30,10 @@ import { Hub } from './socket/hub.ts'
 import { createEntrance } from './submit/published.ts'
 import { createSubmits } from './submit/submit.ts'
 
-/** A gateway that stops answers what comes on connections that are kept open, for so long. */
+/**
+ * A gateway of a fleet that stops answers what comes on connections that are kept open, for so long: a balancer that
+ * has one uses it, and can't send a POST again.
+ */
 const KEPT_MS = 3_000
 
 /** What is known of a request that could not be read. */
@@ -140,14 +143,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
         deps.presence.close() // readers leave because we do
       else if (publicServer !== null) {
         const server = publicServer
-        stopListening(server)
-        clock.after(KEPT_MS, () => closeIdle(server, clock))
+        const over = answers.hold()
+        stopListening(server, over)
+        clock.after(KEPT_MS, () => closeIdle(server, clock, over))
       }
     },
     settled: (withinMs) => answers.settled(withinMs),
     close(withinMs = 0) {
       closed ??= (async () => {
         this.drain()
+        phase.close()
         deps.presence.close()
         answers.releaseAll()
         watching.endAll()

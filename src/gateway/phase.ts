@@ -9,14 +9,19 @@ const RETRY_AFTER_MS = 1_000
 
 export class Phase {
   readonly #isOneOfMany: boolean
-  #is: 'starting' | 'open' | 'stopping' = 'starting'
+  #is: 'starting' | 'open' | 'stopping' | 'closing' = 'starting'
 
   constructor(isOneOfMany: boolean) {
     this.#isOneOfMany = isOneOfMany
   }
 
   get isStopping(): boolean {
-    return this.#is === 'stopping'
+    return this.#is === 'stopping' || this.#is === 'closing'
+  }
+
+  /** It stops, and still reads what comes on connections that are open. */
+  get isKeeping(): boolean {
+    return this.#is === 'stopping' && this.#isOneOfMany
   }
 
   /** False: it was open before, or stops. */
@@ -28,6 +33,10 @@ export class Phase {
 
   stop(): void {
     this.#is = 'stopping'
+  }
+
+  close(): void {
+    this.#is = 'closing'
   }
 
   /** What is told to probes; null when open. */

@@ -65,9 +65,9 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
     exchange.onClose(() => tellEnd(exchange, deps.emit))
     try {
       owed.add(exchange, begin)
-      // Its headers were sent before that was known, perhaps
+      // Its headers were sent before that was known, perhaps. One that is kept may have the next request on it already
       exchange.onClose(() => {
-        if (phase.isStopping && !owed.isPending(request.socket)) request.socket.end()
+        if (phase.isStopping && !phase.isKeeping && !owed.isPending(request.socket)) request.socket.end()
       })
     } catch (error) {
       fail(error)
@@ -75,9 +75,7 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
   }
 
   function handle(exchange: Exchange): Answered | Promise<Answered> {
-    const { request, response } = exchange
-    // Whoever has it open goes elsewhere with the next one
-    if (phase.isStopping) response.shouldKeepAlive = false
+    const { request } = exchange
     checkForm(request)
     if (isPreflight(request)) return answerPreflight(exchange)
     const { route, params, query } = router.find(request.method ?? '', request.url ?? '')

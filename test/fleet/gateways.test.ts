@@ -79,6 +79,28 @@ describe.skipIf(NO_REDIS)('Redis: gateways that go', () => {
     expect(await stopped).toBe(0)
   })
 
+  it('one that stops ends no connection that a balancer may have taken for its next request', async () => {
+    const [gateway] = await Promise.all([start('gateway', { workers: { drain_ms: 20_000 } }), start('worker')])
+    const [idle, streaming, waiting] = Array.from({ length: 3 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
+    await kept(idle, gateway, '/v1/models')
+    await kept(waiting, gateway, '/v1/models')
+    // The head of a stream is sent before the stop, that of a whole answer after it
+    const stream = kept(streaming, gateway, '/v1/chat/completions', chat('Hi. demo: tokens=20 delay=50'))
+    const whole = kept(waiting, gateway, '/v1/chat/completions', chat('Hi. demo: tokens=20 delay=50', false))
+    await new Promise((done) => setTimeout(done, 300))
+    const stopped = gateway.stop()
+    const [first] = await stream
+    expect(first.headers.connection).toBe('keep-alive')
+    const [second] = await kept(streaming, gateway, '/v1/chat/completions', chat('Hi. demo: tokens=3', false))
+    expect([second.statusCode, second.headers.connection]).toEqual([200, 'close'])
+    expect((await whole)[0].headers.connection).toBe('close')
+    // By now it owes nobody an answer
+    await new Promise((done) => setTimeout(done, 500))
+    const [last] = await kept(idle, gateway, '/v1/chat/completions', chat('Hi. demo: tokens=3', false))
+    expect([last.statusCode, last.headers.connection]).toEqual([200, 'close'])
+    expect(await stopped).toBe(0)
+  })
+
   it('a reader of a job that runs resumes while the coordinator is stopped', async () => {
     // Whoever comes first coordinates
     const frozen = await start('gateway')

@@ -34,6 +34,7 @@ export interface ExchangeDeps {
   /** Counts the bytes of large answers until they are read. */
   readonly outflow: Inflow
   readonly beginSpan: BeginSpan | null
+  readonly phase: { readonly isStopping: boolean }
 }
 
 /** '': nobody knows. */
@@ -140,8 +141,9 @@ export class Exchange {
     if (error !== undefined) this.jobCode = codeOf(error)
   }
 
-  /** `more`, and those that every answer carries. */
+  /** `more`, and those that every answer carries: its head is written at once. */
   headers(more: Headers = NO_HEADERS): Record<string, string> {
+    this.#endKept()
     const { requestId, trace } = this
     const timing = this.#serverTiming()
     return {
@@ -151,6 +153,11 @@ export class Exchange {
       ...this.cors,
       ...more,
     }
+  }
+
+  /** Whoever has it open goes elsewhere with the next request, and is told before it sends that. */
+  #endKept(): void {
+    if (this.#deps.phase.isStopping) this.response.shouldKeepAlive = false
   }
 
   /** Does nothing if there is an answer already, or nobody left to read it. */
@@ -178,6 +185,7 @@ export class Exchange {
     if (this.trace !== null) head.push('traceparent', this.trace)
     for (const name in this.cors) head.push(name, this.cors[name])
     for (const name in headers) if (name !== 'cache-control') head.push(name, headers[name])
+    this.#endKept()
     response.writeHead(status, head)
     response.end(body, 'latin1')
   }

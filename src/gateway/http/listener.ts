@@ -99,16 +99,24 @@ export async function listen(
   return server
 }
 
-/** New connections are refused, and go to another gateway. Idle ones stay: a request may be on its way. */
-export const stopListening = (server: Server): void => void NetServer.prototype.close.call(server)
+/**
+ * New connections are refused, and go to another gateway. Idle ones stay: a request may be on its way. `onClosed`: once
+ * all are closed.
+ */
+export const stopListening = (server: Server, onClosed: () => void): void =>
+  void NetServer.prototype.close.call(server, onClosed)
 
 /**
  * Closes connections that are kept open, once all that has come on them is read: a busy process has requests in its
  * sockets that it does not know of, and a balancer can't send a POST again.
  */
-export function closeIdle(server: Server, { soon }: Pick<Clock, 'soon'>): void {
+export function closeIdle(server: Server, { soon }: Pick<Clock, 'soon'>, then: () => void = () => {}): void {
+  const close = (): void => {
+    server.closeIdleConnections()
+    then()
+  }
   // The first one may still be of this round of the event loop
-  soon(() => soon(() => server.closeIdleConnections()))
+  soon(() => soon(close))
 }
 
 const NO_MORE = 'A request that offers another protocol must be answered before the next one is sent: send that again.'

@@ -36,6 +36,8 @@ export interface Answers {
   whenEnded(call: KeyCall, job: Job, untilMono: number): Promise<Job | null>
   /** A stop waits for the answer to this request, which nobody can ask for elsewhere. */
   owe(call: KeyCall): void
+  /** A stop waits for this, too, until what it returns is called. */
+  hold(): () => void
   /** Resolves when no such answer is owed any more, or after so long; and with it all earlier calls. */
   settled(withinMs: number): Promise<void>
   /** The server stops: nobody waits any longer. Streams are let go by delivery. */
@@ -54,6 +56,15 @@ export function createAnswers(deps: GatewayDeps): Answers {
     const all = onSettled
     onSettled = []
     for (const fn of all) fn()
+  }
+
+  function hold(): () => void {
+    owed++
+    let isHeld = true
+    return () => {
+      if (isHeld && --owed === 0) settle()
+      isHeld = false
+    }
   }
 
   /** The reader's leave; null when it left while its job was looked up: then it came and went. */
@@ -189,12 +200,9 @@ export function createAnswers(deps: GatewayDeps): Answers {
       })
     },
 
-    owe({ exchange }) {
-      owed++
-      exchange.onClose(() => {
-        if (--owed === 0) settle()
-      })
-    },
+    owe: ({ exchange }) => exchange.onClose(hold()),
+
+    hold,
 
     settled(withinMs) {
       if (owed === 0) return Promise.resolve()
