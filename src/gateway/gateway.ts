@@ -144,7 +144,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       else if (publicServer !== null) {
         const server = publicServer
         const over = answers.hold()
-        stopListening(server, over)
+        stopListening(server, clock, over)
         clock.after(KEPT_MS, () => closeIdle(server, clock, over))
       }
     },

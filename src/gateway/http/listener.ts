@@ -100,23 +100,38 @@ export async function listen(
 }
 
 /**
- * New connections are refused, and go to another gateway. Idle ones stay: a request may be on its way. `onClosed`: once
- * all are closed.
+ * New connections are refused, and go to another gateway: those that wait to be accepted would be reset. Idle ones stay:
+ * a request may be on its way. `onClosed`: once all are closed.
  */
-export const stopListening = (server: Server, onClosed: () => void): void =>
-  void NetServer.prototype.close.call(server, onClosed)
+export const stopListening = (server: Server, clock: Turns, onClosed: () => void): void =>
+  whenQuiet(clock, () => NetServer.prototype.close.call(server, onClosed))
 
 /**
  * Closes connections that are kept open, once all that has come on them is read: a busy process has requests in its
  * sockets that it does not know of, and a balancer can't send a POST again.
  */
-export function closeIdle(server: Server, { soon }: Pick<Clock, 'soon'>, then: () => void = () => {}): void {
-  const close = (): void => {
+export const closeIdle = (server: Server, clock: Turns, then: () => void = () => {}): void =>
+  whenQuiet(clock, () => {
     server.closeIdleConnections()
     then()
+  })
+
+type Turns = Pick<Clock, 'soon' | 'monoMs'>
+/** A turn of the event loop in which next to nothing was to do. */
+const QUIET_MS = 0.2
+const MOST_TURNS = 1_000
+
+/** Right after a turn in which next to nothing had come: nearly all that has come by then is known. */
+function whenQuiet(clock: Turns, fn: () => void): void {
+  const turn = (left: number): void => {
+    const begunMono = clock.monoMs()
+    clock.soon(() => {
+      if (left === 0 || clock.monoMs() - begunMono < QUIET_MS) fn()
+      else turn(left - 1)
+    })
   }
-  // The first one may still be of this round of the event loop
-  soon(() => soon(close))
+  // The rest of this turn looks at no socket
+  clock.soon(() => turn(MOST_TURNS))
 }
 
 const NO_MORE = 'A request that offers another protocol must be answered before the next one is sent: send that again.'
