@@ -100,33 +100,44 @@ export async function listen(
 }
 
 /**
- * New connections are refused, and go to another gateway: those that wait to be accepted would be reset. Idle ones stay:
- * a request may be on its way. `onClosed`: once all are closed.
+ * New connections are refused, and go to another gateway; those that still wait to be accepted, one in each turn, would
+ * be reset. Idle ones stay: a request may be on its way. `onClosed`: once all are closed.
  */
-export const stopListening = (server: Server, clock: Turns, onClosed: () => void): void =>
-  whenQuiet(clock, () => NetServer.prototype.close.call(server, onClosed))
+export function stopListening(server: Server, clock: Turns, onClosed: () => void): void {
+  let accepted = 0
+  const count = (): void => void accepted++
+  server.on('connection', count)
+  const close = (): void => {
+    server.off('connection', count)
+    NetServer.prototype.close.call(server, onClosed)
+  }
+  whenQuiet(clock, () => accepted, close)
+}
 
 /**
  * Closes connections that are kept open, once all that has come on them is read: a busy process has requests in its
  * sockets that it does not know of, and a balancer can't send a POST again.
  */
-export const closeIdle = (server: Server, clock: Turns, then: () => void = () => {}): void =>
-  whenQuiet(clock, () => {
+export function closeIdle(server: Server, clock: Turns, then: () => void = () => {}): void {
+  const close = (): void => {
     server.closeIdleConnections()
     then()
-  })
+  }
+  whenQuiet(clock, () => 0, close)
+}
 
 type Turns = Pick<Clock, 'soon' | 'monoMs'>
 /** A turn of the event loop in which next to nothing was to do. */
 const QUIET_MS = 0.2
-const MOST_TURNS = 1_000
+const MOST_TURNS = 2_000
 
-/** Right after a turn in which next to nothing had come: nearly all that has come by then is known. */
-function whenQuiet(clock: Turns, fn: () => void): void {
+/** Right after a turn in which next to nothing came, and nothing that `come` counts: nearly all that is there is known. */
+function whenQuiet(clock: Turns, come: () => number, fn: () => void): void {
   const turn = (left: number): void => {
-    const begunMono = clock.monoMs()
+    const [begunMono, before] = [clock.monoMs(), come()]
     clock.soon(() => {
-      if (left === 0 || clock.monoMs() - begunMono < QUIET_MS) fn()
+      const isQuiet = come() === before && clock.monoMs() - begunMono < QUIET_MS
+      if (isQuiet || left === 0) fn()
       else turn(left - 1)
     })
   }
