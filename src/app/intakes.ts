@@ -1,8 +1,7 @@
 /** The brokers in front of the queue: which pools go through one, and who takes what comes out of it. */
-import { createHmac } from 'node:crypto'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
-import { INTAKE_KEY, keepSecret } from '../config/secret-file.ts'
+import { INTAKE_KEY, keepSecret, readSecret } from '../config/secret-file.ts'
 import { systemClock } from '../core/clock.ts'
 import type { SluiceError } from '../core/errors.ts'
 import type { NumberSource } from '../core/numbers.ts'
@@ -10,6 +9,7 @@ import type { Engine } from '../core/ports/engine.ts'
 import type { Delivery, Enter, Intake } from '../core/ports/intake.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
+import { intakeSecretOf } from '../engines/shared/intake-secret.ts'
 import { Envelopes } from '../intakes/envelope.ts'
 import { createFigures } from '../intakes/figures.ts'
 import { Ingest } from '../intakes/ingest.ts'
@@ -34,21 +34,29 @@ export interface Intakes {
 
 type IntakeConfig = Pick<Config, 'intakes' | 'pools' | 'engine' | 'durability' | 'dataDir' | 'role'>
 
-/** What Sluice publishes is signed with this: as long as messages may wait in a broker. */
-function secretOf(config: IntakeConfig, engine: Engine, { ids }: Pick<Runtime, 'ids'>): Uint8Array {
+/**
+ * What Sluice publishes is signed with the first, as long as messages may wait in a broker. What another has signed is
+ * taken, too: the file may be of a data folder whose jobs wait there.
+ */
+async function secretsOf(
+  { durability, dataDir }: IntakeConfig,
+  engine: Engine,
+  { ids }: Pick<Runtime, 'ids'>,
+): Promise<readonly [Uint8Array, ...Uint8Array[]]> {
   const make = (): string => INTAKE_KEY.prefix + Buffer.from(ids.random(32)).toString('base64url')
-  const own = (): string =>
-    config.durability === 'memory' ? make() : keepSecret(join(config.dataDir, 'intake.key'), INTAKE_KEY, make)
-  return createHmac('sha256', engine.sharedSecret ?? own())
-    .update('intake messages')
-    .digest()
+  const file = join(dataDir, 'intake.key')
+  const isKept = durability !== 'memory'
+  const own = (): string => (isKept ? keepSecret(file, INTAKE_KEY, make) : make())
+  const secret = await engine.intakeSecret(() => intakeSecretOf(engine.sharedSecret ?? own()))
+  const given = isKept ? readSecret(file, INTAKE_KEY) : null
+  return given === null ? [secret] : [secret, intakeSecretOf(given)]
 }
 
 /** Resolves when each broker has answered, or failed to. Rejects with config_invalid. */
 export async function openIntakes(config: IntakeConfig, engine: Engine, runtime: Runtime): Promise<Intakes> {
   const ofBroker = poolsOf(config)
   if (ofBroker.size === 0 || config.role === 'worker') return none(engine)
-  const envelopes = new Envelopes(secretOf(config, engine, runtime))
+  const envelopes = new Envelopes(...(await secretsOf(config, engine, runtime)))
   // In memory its secret is another one at each start
   const mark = engine.sharedSecret === null && config.durability === 'memory' ? '' : envelopes.keyOf('bindings')
   const opened = await openAll([...ofBroker].map(([kind, pools]) => openOne(kind, pools, config, runtime, mark)))
@@ -161,8 +169,8 @@ async function openOne(
         onShared: (queues) =>
           log.warn(
             { broker: kind, queues },
-            'another Sluice, with another intake.key, was started on these queues, or the intake.key of this one was ' +
-              'made anew: of two, each buries what the other has accepted. Give each its own intakes.rabbitmq.exchange',
+            'another Sluice, with a store of its own, was started on these queues, or this one had another store before: ' +
+              'of two, each buries what the other has accepted. Give each its own intakes.rabbitmq.exchange',
           ),
         onUnbound: (routes) =>
           log.info({ broker: kind, routes }, 'routes that are no longer configured were taken off'),

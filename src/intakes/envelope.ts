@@ -47,10 +47,12 @@ export const isOwn = (payload: Uint8Array): boolean =>
 
 export class Envelopes {
   readonly #secret: Uint8Array
+  readonly #all: readonly Uint8Array[]
 
-  /** The same for all processes on one store, and over restarts: what it did not sign is not taken. */
-  constructor(secret: Uint8Array) {
+  /** The same for all processes on one store, and over restarts: what neither it nor `others` signed is not taken. */
+  constructor(secret: Uint8Array, ...others: readonly Uint8Array[]) {
     this.#secret = secret
+    this.#all = [secret, ...others]
   }
 
   seal(own: Own): Uint8Array {
@@ -71,17 +73,22 @@ export class Envelopes {
     if (!isOwn(bytes) || bytes[begin - 1] !== NEWLINE) return null
     const given = Buffer.from(bytes.subarray(MARK.length, begin - 1).toString('latin1'), 'base64url')
     const rest = bytes.subarray(begin)
-    const mac = this.#mac(rest)
-    if (given.length !== mac.length || !timingSafeEqual(given, mac)) return null
+    const isSigned = (secret: Uint8Array): boolean => {
+      const mac = macOf(secret, rest)
+      return given.length === mac.length && timingSafeEqual(given, mac)
+    }
+    if (!this.#all.some(isSigned)) return null
     const end = rest.indexOf(NEWLINE)
     const facts = JSON.parse(rest.subarray(0, end).toString()) as Facts
     return facts.type === 'cancel' ? facts : { ...facts, draft: { ...facts.draft, body: rest.subarray(end + 1) } }
   }
 
   #mac(bytes: Uint8Array): Buffer {
-    return createHmac('sha256', this.#secret).update(bytes).digest()
+    return macOf(this.#secret, bytes)
   }
 }
+
+const macOf = (secret: Uint8Array, bytes: Uint8Array): Buffer => createHmac('sha256', secret).update(bytes).digest()
 
 function split(own: Own): readonly [Facts, Uint8Array] {
   if (own.type === 'cancel') return [own, NOTHING]

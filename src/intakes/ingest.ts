@@ -86,8 +86,9 @@ type Message = Partial<Pick<JobDraft, 'tenant'> & Pick<JobDraft['options'], 'lan
 const notOurs = (broker: Intake['name']): string => {
   const setting = broker === 'kafka' ? 'intakes.kafka.prefix' : 'intakes.rabbitmq.exchange'
   return (
-    'It is not signed by this Sluice. Another one, with another intake.key, publishes to the same pools (give each ' +
-    `its own ${setting}), or the intake.key of this one was lost or made anew (put the old one back).`
+    'It is not signed by this Sluice. Another one, with a store of its own, publishes to the same pools (give each ' +
+    `its own ${setting}), or this store is not the one that was used before (migrate or restore that one, or put the ` +
+    'intake.key of its folder into this data folder).'
   )
 }
 

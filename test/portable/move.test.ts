@@ -4,6 +4,7 @@ import { SluiceError } from '../../src/core/errors.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
 import { Connection } from '../../src/engines/redis/client/connection.ts'
 import { Names } from '../../src/engines/redis/client/names.ts'
+import { intakeSecretOf, secretText } from '../../src/engines/shared/intake-secret.ts'
 import { partsOf } from '../../src/engines/shared/portable/parts.ts'
 import { receive } from '../../src/engines/shared/portable/transfer.ts'
 import { DONE, eventually, runJob, submit, TestWorker } from '../conformance/harness.ts'
@@ -79,6 +80,7 @@ async function populate(engine: Engine): Promise<void> {
   await submit(engine, { options: chat, body: body(message('and then')) })
   await submit(engine, { options: { idempotencyKey: 'waits' }, session: 's', onDisconnect: 'cancel' } as object)
 
+  await engine.intakeSecret(() => intakeSecretOf(engine.sharedSecret ?? 'own'))
   await engine.keys.add({ id: 'key_1', tenant: 'acme', name: 'a', hint: 'sk-a', createdAtMs: 5 }, 'digest-1')
   await engine.keys.add(
     { id: 'key_2', tenant: 'umbrella', name: '', hint: 'sk-b', createdAtMs: 6, expiresAtMs: 4e12 },
@@ -114,7 +116,9 @@ async function populate(engine: Engine): Promise<void> {
 async function portraitOf(side: Side) {
   const { engine, close } = await side.open()
   try {
-    return await portrait(engine, TENANTS)
+    // What waits in a broker was signed with it
+    const intake = secretText(await engine.intakeSecret(() => intakeSecretOf(engine.sharedSecret ?? 'none')))
+    return { ...(await portrait(engine, TENANTS)), intake }
   } finally {
     await close()
   }
@@ -158,6 +162,7 @@ describe.skipIf(NO_REDIS)('moving between engines', () => {
     expect(counts.map(({ section, items }) => [section, items])).toEqual([
       ['counters', 1],
       ['epochs', 1],
+      ['intake', 1],
       ['keys', 3],
       ['tenants', 2],
       ['audit', 2],

@@ -292,7 +292,7 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     await start({ durability: 'process' })
     const first = app
     await start({ durability: 'process' })
-    expect(JSON.stringify(app.log)).toContain('another Sluice, with another intake.key')
+    expect(JSON.stringify(app.log)).toContain('another Sluice, with a store of its own')
     expect(JSON.stringify(first.log)).not.toContain('another Sluice')
     await call('/v1/jobs', { request: asking(QUICK) })
     const [letter] = await until(

@@ -37,6 +37,11 @@ export interface Engine {
   readonly ledger: Ledger
   /** All processes on one store have the same: it signs session tokens. Null: there is only one process. */
   readonly sharedSecret: Uint8Array | null
+  /**
+   * What signs jobs that wait in a broker: the stored one, which goes wherever the store goes (a backup, another
+   * engine), as such jobs may be its own; else what `own` gives. Power-safe when resolved.
+   */
+  intakeSecret(own: () => Uint8Array): Promise<Uint8Array>
   /** Wall clock, ms since 1970, on which all processes on one store agree: for dates, such as a key's end. */
   wallMs(): number
   /** Can it take work? If not, `error` has the reason (disk full, I/O error). Shown by /readyz. */

@@ -37,6 +37,8 @@ type Told = (result: Begun, live: LiveJob | null) => void
 interface Reserved {
   readonly id: JobId
   readonly order: number
+  /** Of its id, where that is another one: what was moved here stands there. */
+  readonly ofId?: number
   /** It ends with this; absent: it comes in line. */
   readonly refused?: SluiceError | undefined
 }
@@ -124,6 +126,8 @@ export class Intake {
     try {
       const job = jobs.get(id)
       if (job !== null) return told({ kind: 'accepted', job }, null)
+      if (jobs.positions.isTaken(order))
+        return this.take(draft, told, false, { id, order: this.#orders.next(store), refused, ofId: order })
       if (jobs.has(order)) return told({ kind: 'refused', error: new SluiceError('job_lost') }, null)
     } catch (thrown) {
       return told({ kind: 'refused', error: SluiceError.from(thrown) }, null)
@@ -183,6 +187,9 @@ export class Intake {
       refused === undefined
         ? coordinator.submit(scheduled(id, draft, draft.body.length, now), now, known, draft.isRetry)
         : REFUSED
+    const ofId = as?.ofId
+    if (decision.kind === 'accepted' && ofId !== undefined)
+      store.write({ keep: false, apply: () => jobs.positions.put(order, ofId), done() {} })
     // Stored first: what is leased of it shares its commit
     if (decision.kind === 'accepted')
       this.#accept(id, order, draft, now, decision, told, isBrief && hasOnlyItsEnd(draft))

@@ -22,6 +22,7 @@ import { Store } from './disk/store.ts'
 import { Dispatch } from './dispatch.ts'
 import { DocumentStore } from './documents.ts'
 import { Intake } from './intake.ts'
+import { keepIntakeSecret } from './intake-secret.ts'
 import { Jobs } from './jobs/jobs.ts'
 import { type LiveJob, LiveJobs } from './jobs/live-job.ts'
 import { Orders } from './jobs/orders.ts'
@@ -260,6 +261,7 @@ function engineOf(
     audit: new AuditStore(store),
     ledger: usage,
     sharedSecret: null,
+    intakeSecret: (own) => keepIntakeSecret(store, own),
     wallMs: () => parts.clock.wallMs(),
     eraseTenant: (tenant) => store.ifUp(() => eraseTenant(tenant)),
     health(): { readonly ok: true } | { readonly ok: false; readonly error: SluiceError } {

@@ -236,6 +236,8 @@ async function compose(
     get sharedSecret() {
       return secret.bytes
     },
+    // That of a fleet goes with its `sharedSecret`
+    intakeSecret: async (own) => secret.intake ?? own(),
     wallMs: () => ground.time.nowMs(),
     health() {
       const told = health.read()

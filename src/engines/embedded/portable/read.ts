@@ -22,11 +22,13 @@ import {
   type EndedJob,
   EPOCHS,
   type Epoch,
+  INTAKE,
   KEYS,
   LEVELS,
   NO_BLOB,
   PAUSES,
   type StoredConversation,
+  type StoredIntake,
   type StoredKey,
   type StoredTurn,
   storedFacts,
@@ -42,6 +44,7 @@ import { type Piece, runOf } from '../../shared/portable/log.ts'
 import { parse } from '../../shared/shape.ts'
 import { readRecord } from '../../shared/tenant-records.ts'
 import { expectIntact, parseIntact } from '../disk/checksum.ts'
+import { readIntakeSecret } from '../intake-secret.ts'
 import { COLUMNS, type JobRow, toJob } from '../jobs/jobs.ts'
 import type { Epochs } from '../log/epochs.ts'
 import { type Leftover, leftInSegments, textOf } from '../log/leftover.ts'
@@ -68,6 +71,7 @@ export function sourcesOf(reading: Reading): readonly Source[] {
       kind: EPOCHS,
       read: () => one(db.prepare('SELECT epoch FROM epochs ORDER BY epoch').all() as unknown as Epoch[]),
     },
+    { kind: INTAKE, read: () => one(intakeOf(db)) },
     { kind: KEYS, read: () => one(keysOf(reading)) },
     { kind: TENANTS, read: () => one(tenantsOf(reading)) },
     { kind: AUDIT, read: () => one(auditOf(reading)) },
@@ -92,6 +96,11 @@ function countersOf(db: DatabaseSync): Counters {
   const row = db.prepare("SELECT value FROM meta WHERE key = 'orders'").get() as { value: string } | undefined
   const orders = Number(row?.value ?? 0)
   return { orders, seq: orders }
+}
+
+function* intakeOf(db: DatabaseSync): Generator<StoredIntake> {
+  const secret = readIntakeSecret(db)
+  if (secret !== null) yield { secret }
 }
 
 function* keysOf({ db, damaged }: Reading): Generator<StoredKey> {

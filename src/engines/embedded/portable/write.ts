@@ -13,6 +13,7 @@ import {
   ENDED,
   type EndedJob,
   EPOCHS,
+  INTAKE,
   KEYS,
   LEVELS,
   PAUSES,
@@ -30,6 +31,7 @@ import { pieceOf, piecesOf, type Stretch, stretchesOf } from '../../shared/porta
 import { recordName } from '../../shared/tenant-records.ts'
 import { TURN_BYTES } from '../conversations/conversations.ts'
 import { checksumOf } from '../disk/checksum.ts'
+import { INTAKE_SECRET } from '../intake-secret.ts'
 import { CANCEL, factsOf } from '../jobs/jobs.ts'
 import { partsWriter } from '../log/segments.ts'
 import { canonical } from '../pauses.ts'
@@ -81,6 +83,7 @@ export function sinksOf(db: DatabaseSync): readonly Sink[] {
     sink(EPOCHS, (value) => {
       if (value.epoch !== FIRST_EPOCH) epoch(value.epoch, last + 1)
     }),
+    sink(INTAKE, ({ secret }) => meta(INTAKE_SECRET, secret)),
     sink(KEYS, ({ digest, key: one }) => key(digest, one.id, one.tenant, JSON.stringify(one))),
     sink(TENANTS, (record) => tenant(recordName(record.kind, record.id), JSON.stringify(record))),
     sink(AUDIT, (entry) => audit(JSON.stringify(entry))),

@@ -110,6 +110,7 @@ export class Names {
   documents = (kind: string): string => `${this.shard}:doc:${kind}`
   /** What signs session tokens. */
   secret = (): string => `${this.shard}:secret`
+  intakeSecret = (): string => `${this.shard}:secret:intake`
   /** Hash: process → NodeEntry, of those that have not left (peers.ts); and since when nothing of one is there. */
   nodes = (): string => `${this.shard}:nodes`
   /** Hash: a ticket's digest → Session. */

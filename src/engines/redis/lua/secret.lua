@@ -1,3 +1,4 @@
--- offered: the secret that is stored; the one that is offered, where there is none.
+-- offered, intake: the secrets that are stored; those that are offered, where there are none ('': none is).
 call('SETNX', S .. ':secret', ARGV[1])
-return call('GET', S .. ':secret')
+if ARGV[2] ~= '' then call('SETNX', S .. ':secret:intake', ARGV[2]) end
+return { call('GET', S .. ':secret'), call('GET', S .. ':secret:intake') or '' }

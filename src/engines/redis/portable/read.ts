@@ -5,6 +5,7 @@ import type { Selector } from '../../../core/ports/operations.ts'
 import type { Item, Source } from '../../../core/ports/portable.ts'
 import type { TenantRecord } from '../../../core/ports/tenants.ts'
 import type { DocumentHead } from '../../shared/documents.ts'
+import { intakeSecretOf, secretBytes, secretText } from '../../shared/intake-secret.ts'
 import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
 import {
   AUDIT,
@@ -16,9 +17,11 @@ import {
   ENDED,
   EPOCHS,
   type Epoch,
+  INTAKE,
   KEYS,
   LEVELS,
   PAUSES,
+  type StoredIntake,
   type StoredKey,
   TENANTS,
   TURNS,
@@ -42,6 +45,7 @@ export function sourcesOf(shard: Shard, damaged: Damaged): readonly Source[] {
   return [
     { kind: COUNTERS, read: () => countersOf(shard) },
     { kind: EPOCHS, read: () => epochsOf(shard) },
+    { kind: INTAKE, read: () => intakeOf(shard) },
     { kind: KEYS, read: () => keysOf(shard, damaged) },
     { kind: TENANTS, read: () => tenantsOf(shard, damaged) },
     { kind: AUDIT, read: () => auditOf(shard, damaged) },
@@ -70,6 +74,14 @@ async function* epochsOf(shard: Shard): AsyncGenerator<Item<Epoch>> {
     const epoch = Number.parseInt(each, 10)
     if (epoch !== FIRST_EPOCH) yield plain({ epoch })
   }
+}
+
+async function* intakeOf(shard: Shard): AsyncGenerator<Item<StoredIntake>> {
+  const [stored, secret] = await asked(shard, ({ connection, names }) =>
+    connection.client.mget(names.intakeSecret(), names.secret()),
+  )
+  if (stored !== null) yield plain({ secret: stored })
+  else if (secret !== null) yield plain({ secret: secretText(intakeSecretOf(secretBytes(secret))) })
 }
 
 async function* keysOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<StoredKey>> {

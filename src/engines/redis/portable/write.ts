@@ -13,6 +13,7 @@ import {
   ENDED,
   type EndedJob,
   EPOCHS,
+  INTAKE,
   KEYS,
   LEVELS,
   PAUSES,
@@ -82,6 +83,7 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
       await put(most > 0 && set('orders', most), set('seq', Math.max(seq, seqNow)))
     }),
     sink(EPOCHS, ({ epoch }) => put(epoch !== FIRST_EPOCH && [1, 'LPUSH', 'epochs', `${epoch} ${NO_SERVER}`])),
+    sink(INTAKE, ({ secret }) => put(set('secret:intake', secret))),
     // A version, so that processes see that nothing has changed
     sink(KEYS, ({ digest, key }) => {
       const { revokedAtMs, ...rest } = key

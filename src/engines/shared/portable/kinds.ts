@@ -69,6 +69,11 @@ export interface StoredTurn {
 
 export type StoredFacts = Omit<JobDraft, 'body' | 'isRetry'>
 
+/** What signs jobs that wait in a broker, base64url. */
+export interface StoredIntake {
+  readonly secret: string
+}
+
 /** A job. Its blob: the request, then the log. */
 interface Kept {
   readonly id: JobId
@@ -219,6 +224,7 @@ function* bytesOf({ value: { body, log }, blob }: Item<Kept>): Generator<string 
 
 export const COUNTERS = kind<Counters>('counters', { orders: count, seq: count }, ['orders', 'seq'])
 export const EPOCHS = kind<Epoch>('epochs', { epoch: count })
+export const INTAKE = kind<StoredIntake>('intake', { secret: text })
 export const KEYS = kind<StoredKey>('keys', {
   digest: text,
   key: members({ id: text, tenant: text, name: text, hint: text, createdAtMs: number }),
