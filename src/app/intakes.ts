@@ -169,7 +169,7 @@ async function openOne(
         onShared: (queues) =>
           log.warn(
             { broker: kind, queues },
-            'another Sluice, with a store of its own, was started on these queues, or this one had another store before: ' +
+            'another Sluice, with a store of its own, was started on these queues, or this one had another store: ' +
               'of two, each buries what the other has accepted. Give each its own intakes.rabbitmq.exchange',
           ),
         onUnbound: (routes) =>

@@ -131,7 +131,7 @@ type Turns = Pick<Clock, 'soon' | 'monoMs'>
 const QUIET_MS = 0.2
 const MOST_TURNS = 2_000
 
-/** Right after a turn in which next to nothing came, and nothing that `come` counts: nearly all that is there is known. */
+/** Right after a turn in which next to nothing came, and nothing that `come` counts: nearly all is known then. */
 function whenQuiet(clock: Turns, come: () => number, fn: () => void): void {
   const turn = (left: number): void => {
     const [begunMono, before] = [clock.monoMs(), come()]
