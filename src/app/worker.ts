@@ -29,7 +29,7 @@ export const NO_WORKER: WorkerPool = {
 
 export function startWorker(
   settings: Settings,
-  { work, log, conversations }: Pick<Engine, 'work' | 'log' | 'conversations'>,
+  { work, jobs, log, conversations }: Pick<Engine, 'work' | 'jobs' | 'log' | 'conversations'>,
   { catalogue, ownKeys }: { readonly catalogue: Catalogue; readonly ownKeys: TenantKeys },
   runtime: Runtime,
 ): WorkerPool {
@@ -74,7 +74,7 @@ export function startWorker(
       clock,
       emit,
       onFault,
-      prompt: createPrompts({ ...config.conversations, conversations, clock }),
+      prompt: createPrompts({ ...config.conversations, conversations, jobs, log, clock }),
       maxAnswerBytes: config.http.maxAnswerBytes,
       maxPendingBytes: MAX_PENDING_BYTES,
     },

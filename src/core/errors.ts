@@ -119,6 +119,7 @@ export const ERRORS = {
     close: 4409,
   }),
   idempotency_conflict: row(422, 'This idempotency key was already used with a different body.', { close: 4400 }),
+  dependency_failed: row(424, 'A job that this one comes after did not end well, so it can not run.', { close: 4400 }),
   // Refused for now
   queue_full: row(429, 'The queue is full for this tenant or lane; retry later.'),
   rate_limit_exceeded: row(429, 'Rate limit reached; retry later.', { type: 'requests' }),

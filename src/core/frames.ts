@@ -158,6 +158,8 @@ export interface WirePlace {
   readonly eta_ms: number | null
   /** The limit that has no room for it now; absent: it waits for its turn alone. */
   readonly waiting_for?: WireAwaited
+  /** Jobs that have to end before it is in line at all; absent: none. */
+  readonly waits_for_jobs?: number
 }
 
 export interface WireAwaited extends Pick<WireLimit, 'level' | 'unit' | 'window'> {

@@ -120,6 +120,10 @@ export interface JobDraft {
   readonly route?: string
   /** An agent's run, as its client names it: all jobs of a run share its limits. */
   readonly run?: string
+  /** The job that gave rise to this one. Absent: it is nobody's child. */
+  readonly parent?: JobId
+  /** Jobs that have to end well before this one is leased, all of them older. Absent: it waits for none. */
+  readonly after?: readonly JobId[]
   /** Nano-dollars a token when it was accepted; absent: nobody knows. */
   readonly price?: TokenPrice
   /** Of its model's fallbacks, when it was accepted, those that its caller may use. Absent: none. */
@@ -205,12 +209,15 @@ export interface Place {
   readonly etaMs?: number
   /** The limit that has no room for it now; absent: it waits for its turn alone. */
   readonly waitingFor?: Awaited
+  /** How many jobs have to end before it is in line at all; absent: none. */
+  readonly waitsForJobs?: number
 }
 
 /** As a client would notice: that time passes is no change. `told` null: nothing was. */
-export const isSamePlace = ({ position, waitingFor }: Place, told: Place | null): boolean =>
+export const isSamePlace = ({ position, waitingFor, waitsForJobs }: Place, told: Place | null): boolean =>
   told !== null &&
   position === told.position &&
+  waitsForJobs === told.waitsForJobs &&
   waitingFor?.level === told.waitingFor?.level &&
   waitingFor?.unit === told.waitingFor?.unit
 

@@ -1,5 +1,6 @@
 /**
- * How a conversation becomes a prompt: its turns, newest first and only as far as there is room, then the job's own
+ * The request as an upstream gets it: with the answers of the jobs that it comes after (outputs.ts), and all that was
+ * said before. How a conversation becomes a prompt: its turns, newest first and only as far as there is room, then the job's own
  * messages. It is cut before a user's message, never between a call and its result.
  */
 import type { Clock } from '../core/clock.ts'
@@ -8,6 +9,7 @@ import { editObject, NO_LIMITS, scanObject } from '../core/json.ts'
 import type { Conversations, Turn } from '../core/ports/conversations.ts'
 import type { Deployment } from '../core/ports/provider.ts'
 import { answerMessage, isInstruction, type Message, pairCalls, parseMessages } from './messages.ts'
+import { type OutputDeps, withOutputs } from './outputs.ts'
 import type { JobRequest } from './run-deps.ts'
 
 export interface PromptRequest {
@@ -147,11 +149,10 @@ const sum = (messages: readonly Message[], of: (message: Message) => number): nu
 
 // ---------------------------------------------------------------- from the store
 
-export interface PromptOptions {
+export interface PromptOptions extends OutputDeps {
   readonly conversations: Conversations
   readonly clock: Clock
   readonly keepFailed: boolean
-  readonly maxPromptBytes: number
 }
 
 const TURNS_A_PAGE = 32
@@ -160,7 +161,9 @@ const BYTES_A_PAGE = 1 << 20
 const UNKNOWN_CONTEXT_TOKENS = 128_000
 
 /** The request of a job as its upstream gets it. */
-export function createPrompts({ conversations, clock, ...options }: PromptOptions) {
+export function createPrompts(deps: PromptOptions) {
+  const { conversations, clock, ...options } = deps
+
   async function within(conversation: string, { job, body }: JobRequest, deployment: Deployment): Promise<Uint8Array> {
     const { tenant } = job
     const known = await conversations.get(tenant, conversation)
@@ -187,11 +190,22 @@ export function createPrompts({ conversations, clock, ...options }: PromptOption
     return withMessages(body, prompt.messages(), clock)
   }
 
-  return (request: JobRequest, deployment: Deployment): Uint8Array | Promise<Uint8Array> => {
+  async function afterOthers({ job, body }: JobRequest, deployment: Deployment): Promise<Uint8Array> {
+    const messages = await withOutputs(deps, job, body)
+    return inConversation(
+      { job, body: messages === null ? body : await withMessages(body, messages, clock) },
+      deployment,
+    )
+  }
+
+  function inConversation(request: JobRequest, deployment: Deployment): Uint8Array | Promise<Uint8Array> {
     const { kind, options } = request.job
     const { conversation } = options
     return conversation === undefined || kind !== 'chat' ? request.body : within(conversation, request, deployment)
   }
+
+  return (request: JobRequest, deployment: Deployment): Uint8Array | Promise<Uint8Array> =>
+    request.job.after === undefined ? inConversation(request, deployment) : afterOthers(request, deployment)
 }
 
 /**

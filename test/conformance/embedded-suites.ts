@@ -1,5 +1,6 @@
 import type { Durability } from '../../src/engines/shared/durability.ts'
 import { DEEP } from '../depth.ts'
+import { afterCases } from './after.ts'
 import { arrivalCases } from './arrivals.ts'
 import { briefCases } from './brief.ts'
 import { controlCases } from './control.ts'
@@ -44,6 +45,7 @@ export function conformEmbedded(durability: Durability): void {
   // What is the same whenever it is synced
   if (!DEEP && durability !== 'power') return
   conform(`${durability}: queue`, queueCases, cheap, gaps)
+  conform(`${durability}: after`, afterCases, cheap, gaps)
   conform(`${durability}: arrivals`, arrivalCases, cheap, gaps)
   conform(`${durability}: control`, controlCases, cheap, gaps)
   conform(`${durability}: leases`, leaseCases, cheap, gaps)

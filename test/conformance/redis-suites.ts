@@ -2,6 +2,7 @@ import { afterAll, describe } from 'vitest'
 import type { Durability } from '../../src/engines/shared/durability.ts'
 import { RedisCluster } from '../redis/cluster.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
+import { afterCases } from './after.ts'
 import { arrivalCases } from './arrivals.ts'
 import { briefCases } from './brief.ts'
 import { controlCases } from './control.ts'
@@ -38,6 +39,7 @@ const GAPS: Readonly<Record<string, string>> = {
 
 export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   queue: queueCases,
+  after: afterCases,
   arrivals: arrivalCases,
   brief: briefCases,
   control: controlCases,

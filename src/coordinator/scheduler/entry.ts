@@ -33,6 +33,8 @@ export class Entry implements Timed, Notes, Crowding<Entry> {
   deadlineMono: number
   lease: ActiveLease | null = null
   repeats = false
+  /** Jobs that it comes after and that have not ended. */
+  waitsFor = 0
   claim: Claim | null = null
   call: object | null = null
   hold: Hold | null = null

@@ -2,7 +2,8 @@
  * The scheduler: a pure machine that decides who is next, who waits and who holds a lease. It has no clock, no disk
  * and no randomness of its own: the same calls give the same answers.
  *
- * A job is *ready* when its time has come, it is the head of its lane (or has none) and its lane is not paused. Ready
+ * A job is *ready* when its time has come, those that it comes after have ended (successions.ts), it is the head of
+ * its lane (or has none) and its lane is not paused. Ready
  * jobs are in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A
  * leased job stays the head of its lane until it ends. Every way out of a lease is in `finish` and `#lose`; every end
  * is in `#end`.
@@ -38,6 +39,7 @@ import type {
 } from './port.ts'
 import { mostFails, retryDelayMs } from './retry.ts'
 import { Shares } from './shares.ts'
+import { Successions } from './successions.ts'
 import { Timers } from './timers.ts'
 
 /** Times are monotonic ms. Throws only on what can't be: a job submitted twice under one id. */
@@ -46,6 +48,8 @@ export const createScheduler = (options: SchedulerOptions): Scheduler => new Pur
 /** A suspect that waits for another one to end. */
 const ONE_AT_A_TIME: HeadroomRefusal = { scope: 'job' }
 const ended = (state: JobState): Finished => ({ kind: 'ended', state })
+const dependencyFailed = (id: JobId): SluiceError =>
+  new SluiceError('dependency_failed', { message: `${id}, which this job comes after, did not end well.` })
 
 class PureScheduler implements Scheduler {
   readonly #options: SchedulerOptions
@@ -59,6 +63,7 @@ class PureScheduler implements Scheduler {
   readonly #lineUp: LineUp
   readonly #shares = new Shares()
   readonly #crowds = new Crowds<Entry>()
+  readonly #successions = new Successions<Entry>()
   readonly #depth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
   #events: SchedulerEvent[] = []
   #accepted = 0
@@ -158,6 +163,7 @@ class PureScheduler implements Scheduler {
     this.#depth.queued++
     this.#countInLine(entry, 1)
     if (attempts > 0) this.#extend(entry, Math.max(now, job.notBeforeMono))
+    if (job.after !== undefined) this.#follow(entry, job.after, now)
     this.#wait(entry, job.notBeforeMono, false, now)
     return entry
   }
@@ -234,10 +240,12 @@ class PureScheduler implements Scheduler {
       flow.throughput.answered(lease.outputTokens, now - lease.leasedMono)
       this.#end(entry, now)
       this.#joins.endedWell(entry.job.joinKey, id, now)
+      this.#succeed(id, now)
       return ended('done')
     }
     if (lease.canceling || outcome.kind === 'canceled') {
       this.#end(entry, now)
+      this.#failFollowers(id, now)
       return ended('canceled')
     }
     if (outcome.kind === 'released') {
@@ -248,6 +256,7 @@ class PureScheduler implements Scheduler {
     entry.fails++
     if (!outcome.retry || entry.fails >= mostFails(this.#options, outcome.isUntried)) {
       this.#end(entry, now)
+      this.#failFollowers(id, now)
       return ended('failed')
     }
     const { retryAfterMs } = outcome.error
@@ -367,7 +376,7 @@ class PureScheduler implements Scheduler {
 
   /** It is ready, if it is its lane's turn. */
   #offer(entry: Entry, inFront: boolean, now: number): void {
-    if (entry.line !== null || entry.lease !== null || entry.state === 'delayed') return
+    if (entry.line !== null || entry.lease !== null || entry.state === 'delayed' || entry.waitsFor > 0) return
     this.#lineUp.regroup(entry)
     if (entry.lane === null || entry.lane.head === entry) this.#lineUp.stand(entry, inFront, now)
   }
@@ -378,8 +387,10 @@ class PureScheduler implements Scheduler {
   }
 
   #arm(entry: Entry): void {
-    const { state, notBeforeMono, deadlineMono } = entry
-    this.#timers.set(entry, Math.min(state === 'delayed' ? notBeforeMono : Infinity, deadlineMono))
+    const { state, notBeforeMono, deadlineMono, waitsFor } = entry
+    // Those that it comes after have deadlines of their own
+    const expires = waitsFor > 0 ? Infinity : deadlineMono
+    this.#timers.set(entry, Math.min(state === 'delayed' ? notBeforeMono : Infinity, expires))
   }
 
   #setState(entry: Entry, state: LiveState, inFront = false): void {
@@ -418,6 +429,39 @@ class PureScheduler implements Scheduler {
   #endAlone(entry: Entry, state: 'failed' | 'canceled' | 'expired', error: SluiceError, now: number): void {
     this.#end(entry, now)
     this.#events.push({ type: 'ended', id: entry.job.id, state, error })
+    this.#failFollowers(entry.job.id, now)
+  }
+
+  // ------------------------------------------------------------ jobs after others
+
+  #follow(entry: Entry, after: readonly JobId[], now: number): void {
+    for (const id of new Set(after)) if (this.#entries.has(id)) this.#successions.add(id, entry)
+    // After a restart those may have ended long ago
+    if (entry.waitsFor === 0) this.#extend(entry, Math.max(now, entry.job.notBeforeMono))
+  }
+
+  /** It is done: those that waited for it alone are in line from now on. */
+  #succeed(id: JobId, now: number): void {
+    for (const entry of this.#successions.take(id)) {
+      if (this.#entries.get(entry.job.id) !== entry || --entry.waitsFor > 0) continue
+      const { deadlineMono, acceptedMono } = entry.job
+      entry.deadlineMono = Math.max(entry.deadlineMono, now + deadlineMono - acceptedMono)
+      this.#offer(entry, false, now)
+      this.#arm(entry)
+    }
+  }
+
+  /** It will never be done: nor will those that come after it, nor those after these. Not recursive: a chain is long. */
+  #failFollowers(id: JobId, now: number): void {
+    const ended = [id]
+    for (const before of ended)
+      for (const entry of this.#successions.take(before)) {
+        const follower = entry.job.id
+        if (this.#entries.get(follower) !== entry) continue
+        this.#end(entry, now)
+        this.#events.push({ type: 'ended', id: follower, state: 'failed', error: dependencyFailed(before) })
+        ended.push(follower)
+      }
   }
 
   // ------------------------------------------------------------ time
@@ -429,7 +473,7 @@ class PureScheduler implements Scheduler {
       if (due instanceof WorkerLeases) {
         this.#lose(this.#leases.expired(due, now), this.#leases.of(due.id).length, now)
         this.#leases.arm(due)
-      } else if (due.deadlineMono <= now) {
+      } else if (due.deadlineMono <= now && due.waitsFor === 0) {
         const error = this.#options.late?.(due) ?? new SluiceError('deadline_exceeded')
         this.#endAlone(due, 'expired', error, now)
       } else {
@@ -488,8 +532,9 @@ class PureScheduler implements Scheduler {
     const entry = this.#entries.get(id)
     if (entry === undefined || entry.lease !== null) return null
     const { job } = entry
-    const isPaused = this.#pauses.holdsLane(job) || this.#pauses.holdsLine(job.tenant, job.model)
-    return placeOf(this.#fairness, entry, isPaused ? Infinity : this.#lineUp.blockedUntil(entry), now)
+    const isHeld = entry.waitsFor > 0 || this.#pauses.holdsLane(job) || this.#pauses.holdsLine(job.tenant, job.model)
+    const place = placeOf(this.#fairness, entry, isHeld ? Infinity : this.#lineUp.blockedUntil(entry), now)
+    return entry.waitsFor > 0 ? { ...place, waitsForJobs: entry.waitsFor } : place
   }
 
   state(id: JobId): JobState | null {
@@ -523,8 +568,8 @@ class PureScheduler implements Scheduler {
       tenants: fairness.size,
       next: this.#lineUp.next(),
       isReady: (notes) => {
-        const { state, lane } = notes as Entry
-        return state !== 'delayed' && (lane === null || lane.head === notes)
+        const { state, lane, waitsFor } = notes as Entry
+        return state !== 'delayed' && waitsFor === 0 && (lane === null || lane.head === notes)
       },
       counterOf: (tenant) => fairness.tenant(tenant).counter,
       weightOf: (tenant) => fairness.weightOf(fairness.tenant(tenant)),

@@ -73,7 +73,10 @@ export interface ScheduledJob {
   readonly acceptedMono: number
   /** Not leased before this. */
   readonly notBeforeMono: number
-  /** Must be leased before this; Infinity = never expires. A job that comes back in line has at least a minute. */
+  /**
+   * Must be leased before this; Infinity = never expires. A job that comes back in line has at least a minute; one that
+   * waits for others has as long as this is after `acceptedMono` from when the last of them ended.
+   */
   readonly deadlineMono: number
   /** For J4: the same API key, user, conversation or lane, and body as another POST; null = never joined. */
   readonly joinKey: string | null
@@ -83,6 +86,8 @@ export interface ScheduledJob {
   readonly needs?: Needs
   /** Of its model's fallbacks those that may answer it; absent: none. */
   readonly instead?: readonly Instead[]
+  /** Not leased before all of these have ended, and only if all are done; those that are not known have ended so. */
+  readonly after?: readonly JobId[]
   /** It has waited in a broker, behind others: no cap of its lane refuses it. Absent: it has not. */
   readonly hasWaited?: true
   /** Digest of what its prompt begins with: jobs of the same one are best answered where the last one was. */

@@ -29,6 +29,9 @@ export interface Worker {
   cut(job: JobId, attempt: number, cause: Shortfall): void
 }
 
+/** Type of the part of a message's content that stands for the answer of a job: `{type, job}`. */
+export const JOB_OUTPUT = 'job_output'
+
 /** Stands for a deployment where an answer is repeated; no deployment can be called so. */
 export const FROM_CACHE = '@cache'
 

@@ -62,6 +62,7 @@ export function scheduled(
     ...(job.share !== undefined && { share: job.share }),
     ...(job.needs !== undefined && { needs: job.needs }),
     ...(job.instead !== undefined && { instead: job.instead }),
+    ...(job.after !== undefined && { after: job.after }),
     ...(job.intake !== undefined && { hasWaited: true }),
     affinity: conversation !== undefined ? lane : (job.affinity ?? null),
   }

@@ -22,6 +22,7 @@ export const placeView = (place: Place | null): WirePlace | null =>
         tokens_ahead: place.tokensAhead,
         eta_ms: place.etaMs ?? null,
         ...(place.waitingFor !== undefined && { waiting_for: awaitedView(place.waitingFor) }),
+        ...(place.waitsForJobs !== undefined && { waits_for_jobs: place.waitsForJobs }),
       }
 
 const awaitedView = ({ level, unit, window, inMs }: Awaited): WireAwaited => ({
@@ -53,6 +54,9 @@ export const jobView = (job: Job, place: Place | null, head: number, prefix: str
   ended_at: job.endedAtMs === undefined ? null : Math.floor(job.endedAtMs / 1000),
   attempts: job.attempts,
   metadata: job.metadata ?? {},
+  ...(job.run === undefined ? {} : { run: without(prefix, job.run) }),
+  ...(job.parent === undefined ? {} : { parent: job.parent }),
+  ...(job.after === undefined ? {} : { after: job.after }),
   ...(job.intake?.message === undefined ? {} : { message: job.intake }),
   ...(job.redriveOf === undefined ? {} : { redrive_of: job.redriveOf }),
   ...(job.cached === undefined ? {} : { cache: job.cached }),

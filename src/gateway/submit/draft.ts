@@ -22,6 +22,7 @@ import { checkModel, type ModelDeps, noModelFor } from './model.ts'
 import { beginningOf, needsOf } from './needs.ts'
 import { maxOutputTokens } from './output.ts'
 import { priceNow } from './price.ts'
+import { checkOutputs } from './related.ts'
 
 /** What a draft is made with. */
 export type DraftDeps = ModelDeps &
@@ -193,7 +194,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
       param: 'model',
       message: `The model "${model}" does not support ${form.what}.`,
     })
-  const { options, given, metadata, run, tags } = readJobOptions(asked.options, headers, {
+  const { options, given, metadata, run, parent, after, tags } = readJobOptions(asked.options, headers, {
     at: asked.at,
     pool: served.pool,
     plain,
@@ -246,6 +247,9 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (dialect.stream !== null && (plain ? stream === null : read.stream === false)) job.document = true
   if (metadata !== undefined) job.metadata = metadata
   if (run !== undefined) job.run = withinRun(caller, run)
+  if (parent !== undefined) job.parent = parent
+  if (after !== undefined) job.after = after
+  checkOutputs(value, after)
   const route = routeOf(kind, value)
   if (route !== undefined) job.route = route
   checkTags(tags, served.deployments, asked.at)

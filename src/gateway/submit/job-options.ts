@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
 import { labels } from '../../core/fields.ts'
-import type { DisconnectPolicy, JobOptions, Priority, WorkerLossPolicy } from '../../core/job.ts'
+import type { DisconnectPolicy, JobId, JobOptions, Priority, WorkerLossPolicy } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 
@@ -16,6 +16,8 @@ export const JOB_OPTIONS = [
   'idempotency_key',
   'policy',
   'run',
+  'parent',
+  'after',
   'tags',
   'on_worker_loss',
   'on_disconnect',
@@ -42,6 +44,8 @@ const ASIDE: ReadonlySet<Name> = new Set<Name>(['idempotency_key', 'cache'])
 
 export const MAX_NAME_CHARS = 256
 export const MAX_RUN_CHARS = 128
+export const MAX_AFTER = 64
+export const JOB_ID = /^job_[0-9a-z]{26}$/
 export const MAX_DELAY_MS = 30 * 86_400_000
 
 export interface Defaults {
@@ -61,6 +65,10 @@ export interface ReadOptions {
   readonly metadata: Readonly<Record<string, string>> | undefined
   /** An agent's run. */
   readonly run: string | undefined
+  /** The job that this one stems from. */
+  readonly parent: JobId | undefined
+  /** Jobs that it comes after: at least one. */
+  readonly after: readonly JobId[] | undefined
   /** Of deployments: it is answered by one that has them all. */
   readonly tags: readonly string[]
 }
@@ -111,7 +119,15 @@ export function readJobOptions(
   defaults: Defaults,
 ): ReadOptions {
   if (headers === NONE && isEmpty(members))
-    return { options: defaultOptions(defaults), given: NONE, metadata: undefined, run: undefined, tags: NO_TAGS }
+    return {
+      options: defaultOptions(defaults),
+      given: NONE,
+      metadata: undefined,
+      run: undefined,
+      parent: undefined,
+      after: undefined,
+      tags: NO_TAGS,
+    }
   for (const name in members) {
     if (!MEMBERS.has(name))
       throw new SluiceError('invalid_request', {
@@ -195,7 +211,17 @@ export function readJobOptions(
       throw bad('tags', `at most ${MAX_TAGS} tags of letters, digits, "_", ".", ":" or "-"`)
     return tags as readonly string[]
   }
+  const jobsOf = (v: unknown): readonly JobId[] | undefined => {
+    if (v === undefined) return undefined
+    const ids: unknown = typeof v === 'string' ? v.split(',', MAX_AFTER + 1).map((each) => each.trim()) : v
+    const isOne = (id: unknown): boolean => typeof id === 'string' && JOB_ID.test(id)
+    if (!Array.isArray(ids) || ids.length > MAX_AFTER || !ids.every(isOne))
+      throw bad('after', `a list of at most ${MAX_AFTER} ids of jobs`)
+    return ids.length === 0 ? undefined : [...new Set(ids as JobId[])]
+  }
   const run = text('run', MAX_RUN_CHARS)
+  const parent = text('parent')
+  if (parent !== undefined && !JOB_ID.test(parent)) throw bad('parent', 'the id of a job')
   const metadata = members['metadata'] ?? undefined
   if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
   const given: Record<string, unknown> = {}
@@ -209,6 +235,8 @@ export function readJobOptions(
     given,
     metadata: metadata as Readonly<Record<string, string>> | undefined,
     run,
+    parent,
+    after: jobsOf(value('after')),
     tags: tagsOf(value('tags')),
   }
 }

@@ -18,6 +18,7 @@ import type { Draft, Origin } from './draft.ts'
 import { decide, edited } from './guarded.ts'
 import { insteadOf } from './instead.ts'
 import { priceNow, refusedUnpriced, whyUnpriced } from './price.ts'
+import { isRelated, runOfRelated } from './related.ts'
 import { shareOf } from './sharing.ts'
 import { refusedForSize } from './size.ts'
 
@@ -94,7 +95,8 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     try {
       const passed = edit === null ? job : edited(job, edit, userIn)
       const rules = sharing(job.tenant)
-      const share = rules === null ? undefined : shareOf(rules, job, value, passed.body)
+      // What it asks depends on what others answer
+      const share = rules === null || job.after !== undefined ? undefined : shareOf(rules, job, value, passed.body)
       return { job: share === undefined ? passed : { ...passed, share }, rulings }
     } catch (thrown) {
       return { error: SluiceError.from(thrown), rulings }
@@ -156,7 +158,20 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     return error
   }
 
-  async function all(caller: Caller, drafts: ReadonlyArray<Draft | SluiceError>): Promise<readonly Submitted[]> {
+  /** It is looked at as it stands now, which takes a while where it is related to other jobs. */
+  async function related(caller: Caller, draft: Draft | SluiceError): Promise<Draft | SluiceError> {
+    if (draft instanceof SluiceError || !isRelated(draft.job)) return draft
+    try {
+      const run = await runOfRelated(deps, caller, draft.job)
+      return run === undefined ? draft : { ...draft, job: { ...draft.job, run } }
+    } catch (thrown) {
+      return SluiceError.from(thrown)
+    }
+  }
+
+  async function all(caller: Caller, sent: ReadonlyArray<Draft | SluiceError>): Promise<readonly Submitted[]> {
+    const isAny = sent.some((draft) => !(draft instanceof SluiceError) && isRelated(draft.job))
+    const drafts = isAny ? await Promise.all(sent.map((draft) => related(caller, draft))) : sent
     auth.check(caller)
     const checked = drafts.map((draft) => (draft instanceof SluiceError ? draft : guarded(draft)))
     const passed = checked.flatMap((each) => ('job' in each ? [each.job] : []))
@@ -181,8 +196,10 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     },
     all,
     one: async (caller, draft) => taken((await all(caller, [draft]))[0]),
-    async begin(caller, draft) {
+    async begin(caller, sent) {
+      const draft = isRelated(sent.job) ? await related(caller, sent) : sent
       auth.check(caller)
+      if (draft instanceof SluiceError) return blocked(caller, sent.job, { error: draft, rulings: NO_RULINGS }, sent)
       const now = guarded(draft)
       if ('error' in now) return blocked(caller, draft.job, now, draft)
       const { result, power } = await submissions.begin(now.job)
@@ -190,6 +207,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
       return told.kind === 'refused' ? told.error : { job: told.job, standing: told.standing, power }
     },
     enter(caller, draft) {
+      if (isRelated(draft.job)) throw blocked(caller, draft.job, { error: notThere(), rulings: NO_RULINGS }, draft)
       const now = guarded(draft)
       if ('error' in now) throw blocked(caller, draft.job, now, draft)
       return { draft: now.job, told: (result) => void taking(caller, draft, result, now.rulings) }
@@ -247,6 +265,12 @@ const NO_RULINGS: readonly Ruling[] = []
 type Refused = Extract<Begun, { kind: 'refused' }>
 
 const refusal = (error: SluiceError): Refused => ({ kind: 'refused', error })
+
+const notThere = (): SluiceError =>
+  new SluiceError('invalid_request', {
+    param: 'after',
+    message: 'A message can\'t name other jobs ("parent", "after"): submit such a job to POST /v1/jobs.',
+  })
 
 const notAgain = (): SluiceError =>
   new SluiceError('invalid_request', { message: 'Only a failed or expired job can be redriven.' })

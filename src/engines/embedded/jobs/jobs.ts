@@ -28,6 +28,8 @@ export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts
   maxOutputTokens: job.maxOutputTokens,
   route: job.route,
   run: job.run,
+  parent: job.parent,
+  after: job.after,
   price: job.price,
   share: job.share,
   needs: job.needs,

@@ -79,6 +79,8 @@ const FACTS = [
   optional('maxOutputTokens', 'b', count),
   optional('route', 'y', text),
   optional('run', 'r', text),
+  optional('parent', 'pa', text),
+  optional('after', 'ar', list(text)),
   optional('price', 'a', price),
   optional('share', 'j', members({ key: text, refresh: maybe(flag) })),
   optional('needs', 'nd', members({ can: list(text), tags: list(text) })),

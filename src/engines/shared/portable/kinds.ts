@@ -374,7 +374,7 @@ export const WAITING = kind<WaitingJob>(
 export function storedFacts(job: StoredFacts | Job): StoredFacts {
   const { tenant, keyId, user, session, kind: jobKind, model, bodyHash, options, dialect, shownAs, takesBack } = job
   const { document, promptTokens, maxOutputTokens, route, run, price, share, metadata, requestId } = job
-  const { admissionMs, trace, redriveOf, needs, affinity, instead, intake } = job
+  const { admissionMs, trace, redriveOf, needs, affinity, instead, intake, parent, after } = job
   return {
     tenant,
     keyId,
@@ -392,6 +392,8 @@ export function storedFacts(job: StoredFacts | Job): StoredFacts {
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
     ...(route !== undefined && { route }),
     ...(run !== undefined && { run }),
+    ...(parent !== undefined && { parent }),
+    ...(after !== undefined && { after }),
     ...(price !== undefined && { price }),
     ...(share !== undefined && { share }),
     ...(needs !== undefined && { needs }),

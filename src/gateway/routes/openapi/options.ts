@@ -2,7 +2,9 @@
 import {
   CACHE,
   DISCONNECT,
+  JOB_ID,
   type JobOptionName,
+  MAX_AFTER,
   MAX_DELAY_MS,
   MAX_NAME_CHARS,
   MAX_RUN_CHARS,
@@ -27,6 +29,8 @@ const wait = (minimum: number, description: string): Schema => ({
   description,
 })
 
+const JOB: Schema = { type: 'string', pattern: JOB_ID.source }
+
 export const OPTIONS: Readonly<Record<JobOptionName, Schema>> = {
   conversation: name('Id of a conversation: a lane with memory. `messages` has only the new ones.'),
   lane: name('Jobs of one lane run in order, one at a time.'),
@@ -37,6 +41,12 @@ export const OPTIONS: Readonly<Record<JobOptionName, Schema>> = {
   idempotency_key: name('The same key and request are the same job; another request under it is refused (422).'),
   policy: described(oneOf(...POLICIES), 'Where the limits have no room: be refused at once, or take a place in line.'),
   run: name("An agent's run: all jobs that name the same one share its limits.", MAX_RUN_CHARS),
+  parent: described(JOB, 'The job that it stems from: it belongs to the same run.'),
+  after: {
+    ...list(JOB),
+    maxItems: MAX_AFTER,
+    description: 'Ids of jobs: it is not started before all of them are done, and fails where one ends otherwise.',
+  },
   tags: {
     ...list({ type: 'string', pattern: TAG.source }),
     maxItems: MAX_TAGS,

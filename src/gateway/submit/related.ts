@@ -1,0 +1,60 @@
+/** Jobs that a new one stems from, or comes after: looked at before it is submitted. */
+import { SluiceError } from '../../core/errors.ts'
+import { bad } from '../../core/fields.ts'
+import { isTerminal, type Job, type JobDraft, type JobId } from '../../core/job.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
+import { JOB_OUTPUT } from '../../core/ports/work.ts'
+import { hasScope } from '../caller/access.ts'
+import { type Caller, canSee } from '../caller/caller.ts'
+import type { GatewayDeps } from '../deps.ts'
+
+type Deps = Pick<GatewayDeps, 'jobs' | 'keys'>
+type Related = Pick<JobDraft, 'parent' | 'after' | 'run'>
+
+export const isRelated = ({ parent, after }: Related): boolean => parent !== undefined || after !== undefined
+
+/**
+ * The run that it belongs to: its own, or its parent's. Rejects with job_not_found for what its caller does not see,
+ * and with dependency_failed where it could never run.
+ */
+export async function runOfRelated(deps: Deps, caller: Caller, job: Related): Promise<string | undefined> {
+  const { parent, after = [], run } = job
+  for (const id of after) {
+    const { state } = await seen(deps, caller, id, 'after')
+    if (isTerminal(state) && state !== 'done')
+      throw new SluiceError('dependency_failed', {
+        param: 'after',
+        message: `${id}, which the job is to come after, has ended as ${state}.`,
+      })
+  }
+  if (parent === undefined) return run
+  const from = await seen(deps, caller, parent, 'parent')
+  if (run !== undefined && from.run !== undefined && from.run !== run)
+    throw bad('run', `Its parent ${parent} belongs to another run: leave "run" out, or name the same one.`)
+  return run ?? from.run
+}
+
+/** What a model is told of it, its caller is told. */
+async function seen({ jobs, keys }: Deps, caller: Caller, id: JobId, param: string): Promise<Job> {
+  const job = await jobs.get(id)
+  const isSeen =
+    job !== null && canSee(caller, job) && (job.keyId === caller.key.id || hasScope(keys, caller.key, 'read'))
+  if (isSeen) return job
+  throw new SluiceError('job_not_found', { param, message: `There is no such job as ${id}, which "${param}" names.` })
+}
+
+/** Outputs of jobs stand for texts in messages: only of those that it comes after. Throws invalid_request. */
+export function checkOutputs({ messages }: JsonRecord, after: readonly JobId[] | undefined): void {
+  if (!Array.isArray(messages)) return
+  for (let i = 0; i < messages.length; i++) {
+    const content: unknown = isRecord(messages[i]) ? messages[i]['content'] : null
+    if (!Array.isArray(content)) continue
+    for (let k = 0; k < content.length; k++) {
+      const part: unknown = content[k]
+      if (!isRecord(part) || part['type'] !== JOB_OUTPUT) continue
+      const job = part['job']
+      if (typeof job !== 'string' || after?.includes(job) !== true)
+        throw bad(`messages[${i}].content[${k}].job`, 'The "job" of a "job_output" must be one of those in "after".')
+    }
+  }
+}

@@ -1,0 +1,94 @@
+/** A request that comes after other jobs: what they answered stands where it names them. */
+
+import { LogFold } from '../core/answer.ts'
+import type { Clock } from '../core/clock.ts'
+import { SluiceError } from '../core/errors.ts'
+import type { Job, JobId } from '../core/job.ts'
+import { isRecord } from '../core/json.ts'
+import type { Jobs } from '../core/ports/jobs.ts'
+import type { TokenLog } from '../core/ports/log.ts'
+import { JOB_OUTPUT } from '../core/ports/work.ts'
+
+export interface OutputDeps {
+  readonly jobs: Pick<Jobs, 'get'>
+  readonly log: Pick<TokenLog, 'read'>
+  readonly clock: Pick<Clock, 'soon'>
+  /** Of the outputs of all that it comes after, bytes. */
+  readonly maxPromptBytes: number
+}
+
+const PAGE_BYTES = 256 << 10
+
+/**
+ * The messages, as JSON texts; null: none of them names an output. Rejects with dependency_failed where one of those
+ * that it comes after is not done, or its answer is not kept any more.
+ */
+export async function withOutputs(deps: OutputDeps, job: Job, body: Uint8Array): Promise<readonly string[] | null> {
+  for (const id of job.after ?? []) {
+    const state = (await deps.jobs.get(id))?.state ?? null
+    if (state !== 'done') throw failed(id, state === null ? 'is no longer kept' : `has ended as ${state}`)
+  }
+  // What no request has is not looked for in its members
+  if (!Buffer.from(body.buffer, body.byteOffset, body.length).includes(JOB_OUTPUT)) return null
+  const { messages } = JSON.parse(Buffer.from(body).toString('utf8')) as { messages: unknown }
+  if (!Array.isArray(messages)) return null
+  const texts = new Map<JobId, string>()
+  let left = deps.maxPromptBytes
+  for (const id of outputsIn(messages)) {
+    const text = await textOf(deps, id, left)
+    left -= text.length
+    texts.set(id, text)
+  }
+  return texts.size === 0 ? null : messages.map((message) => JSON.stringify(replaced(message, texts)))
+}
+
+function outputsIn(messages: readonly unknown[]): ReadonlySet<JobId> {
+  const ids = new Set<JobId>()
+  for (const message of messages) {
+    const content = isRecord(message) ? message['content'] : null
+    if (Array.isArray(content))
+      for (const part of content) if (isOutput(part) && typeof part['job'] === 'string') ids.add(part['job'])
+  }
+  return ids
+}
+
+const isOutput = (part: unknown): part is Record<string, unknown> => isRecord(part) && part['type'] === JOB_OUTPUT
+
+/** Not every engine takes texts in parts: one alone is the content. */
+function replaced(message: unknown, texts: ReadonlyMap<JobId, string>): unknown {
+  const content = isRecord(message) ? message['content'] : null
+  if (!isRecord(message) || !Array.isArray(content) || !content.some(isOutput)) return message
+  const parts = content.map((part: unknown) =>
+    isOutput(part) ? { type: 'text', text: texts.get(part['job'] as JobId) ?? '' } : part,
+  )
+  const [first] = parts
+  return { ...message, content: parts.length === 1 && isRecord(first) ? first['text'] : parts }
+}
+
+/** The text of an answer; of one that only calls tools, its calls as JSON. */
+async function textOf({ log, clock }: OutputDeps, id: JobId, maxBytes: number): Promise<string> {
+  const fold = new LogFold()
+  let [read, bytes] = [0, 0]
+  for (;;) {
+    const page = await log.read(id, read, PAGE_BYTES)
+    if (page === null) throw failed(id, 'has an answer that is no longer kept')
+    for (const record of page.records) {
+      bytes += record.length
+      fold.push(record)
+    }
+    read += page.records.length
+    if (bytes > maxBytes)
+      throw new SluiceError('invalid_request', {
+        param: 'messages',
+        message: 'The outputs that the request names are larger than a prompt may be (conversations.max_prompt_bytes).',
+      })
+    if (read >= page.head || page.records.length === 0) break
+    await new Promise<void>((next) => clock.soon(next))
+  }
+  const { content, tool_calls: calls } = fold.answer().choices[0]?.message ?? {}
+  if (typeof content === 'string' && content !== '') return content
+  return calls === undefined ? '' : JSON.stringify(calls)
+}
+
+const failed = (id: JobId, why: string): SluiceError =>
+  new SluiceError('dependency_failed', { message: `${id}, which this job comes after, ${why}.` })

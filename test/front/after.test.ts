@@ -1,0 +1,146 @@
+/** Jobs that come after others, over HTTP: what their model is sent, and what becomes of them when one fails. */
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { startTestApp, type TestApp } from './app.ts'
+
+type Said = Record<string, any>
+
+let app: TestApp
+const prompts: Said[][] = []
+const held: ServerResponse[] = []
+
+/** Says what it was told last, in capitals; holds what says "hold" until it is let go; refuses what says "fail". */
+const provider = createServer((request, response) => {
+  let body = ''
+  request.on('data', (data) => (body += data))
+  request.on('end', () => {
+    const { messages } = JSON.parse(body) as { messages: Said[] }
+    prompts.push(messages)
+    const last = JSON.stringify(messages.at(-1)!['content'])
+    if (last.includes('hold')) return held.push(response)
+    if (last.includes('fail')) return refuse(response)
+    return answer(response, last.includes('"type"') ? 'joined' : `SAID ${JSON.parse(last)}`)
+  })
+})
+const refuse = (response: ServerResponse): void => void response.writeHead(400).end('{"error":{"message":"as asked"}}')
+function answer(response: ServerResponse, content: string): void {
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  response.write(`data: ${JSON.stringify({ id: 'a', choices: [{ index: 0, delta: { content } }] })}\n\n`)
+  response.end('data: {"id":"a","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
+}
+async function letGo(): Promise<void> {
+  await expect.poll(() => held.length, { timeout: 20_000 }).toBeGreaterThan(0)
+  for (const response of held.splice(0)) answer(response, 'let go')
+}
+
+beforeAll(async () => {
+  await new Promise<void>((done) => provider.listen(0, '127.0.0.1', done))
+  const base = `http://127.0.0.1:${(provider.address() as AddressInfo).port}/v1`
+  app = await startTestApp(
+    {},
+    { models: [{ name: 'echo', provider: 'openai-compatible', base_url: base }], tenants: [{ name: 'other' }] },
+  )
+})
+afterAll(async () => {
+  await app?.stop()
+  provider.closeAllConnections()
+  provider.close()
+})
+
+const call = async (path: string, body?: object, key = app.key): Promise<[number, Said]> => {
+  const response = await fetch(`http://127.0.0.1:${app.port}${path}`, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  })
+  return [response.status, (await response.json()) as Said]
+}
+const asks = (content: unknown): Said => ({ model: 'echo', messages: [{ role: 'user', content }] })
+async function submit(content: unknown, more: Said = {}): Promise<string> {
+  const [status, { id, error }] = await call('/v1/jobs', { request: asks(content), ...more })
+  expect([status, error ?? null]).toEqual([202, null])
+  return id
+}
+const ended = async (id: string): Promise<Said> => (await call(`/v1/jobs/${id}?wait_ms=30000`))[1]
+const output = (job: string): Said => ({ type: 'job_output', job })
+
+it('fans out and joins: the join is sent what the others answered', async () => {
+  const [a, b] = [await submit('one'), await submit('hold two')]
+  const join = await submit([{ type: 'text', text: 'Join:' }, output(a), output(b)], { after: [a, b, a] })
+  const child = await submit([output(join)], { after: [join], parent: join })
+  const [, waiting] = await call(`/v1/jobs/${child}`)
+  expect(waiting).toMatchObject({ state: 'queued', parent: join, after: [join], queue: { waits_for_jobs: 1 } })
+  await letGo()
+  expect(await ended(child)).toMatchObject({ state: 'done', queue: null })
+  expect(prompts.slice(-2).map((messages) => messages[0]['content'])).toEqual([
+    [
+      { type: 'text', text: 'Join:' },
+      { type: 'text', text: 'SAID one' },
+      { type: 'text', text: 'let go' },
+    ],
+    'joined',
+  ])
+})
+
+it('fails what comes after one that fails or is canceled, and what comes after that', async () => {
+  for (const how of ['fail', 'cancel']) {
+    const first = await submit('hold this')
+    const then = await submit('x', { after: [first] })
+    const last = await submit('y', { after: [then] })
+    await expect.poll(() => held.length, { timeout: 20_000 }).toBe(1)
+    if (how === 'cancel') await call(`/v1/jobs/${first}/cancel`, {})
+    else refuse(held[0])
+    held.length = 0
+    for (const [id, before] of [
+      [then, first],
+      [last, then],
+    ]) {
+      const { state, error } = await ended(id)
+      expect([state, error.code, error.message]).toEqual([
+        'failed',
+        'dependency_failed',
+        expect.stringContaining(before),
+      ])
+    }
+  }
+})
+
+it('refuses what could never run, and tells nobody of the jobs of others', async () => {
+  const failed = await submit('please fail')
+  await ended(failed)
+  const { key } = await app.addKey('other')
+  const foreign = (await call('/v1/jobs', { request: asks('x') }, key))[1]['id']
+  const refused = async (more: Said, content: unknown = 'x'): Promise<unknown[]> => {
+    const [status, { error }] = await call('/v1/jobs', { request: asks(content), ...more })
+    return [status, error.code, error.param]
+  }
+  expect(await refused({ after: [failed] })).toEqual([424, 'dependency_failed', 'after'])
+  for (const name of ['after', 'parent'])
+    for (const id of [foreign, 'job_00000000000000000000000000'])
+      expect(await refused({ [name]: name === 'after' ? [id] : id })).toEqual([404, 'job_not_found', name])
+  for (const after of ['x', {}, [7], Array(65).fill(failed), ['job_../../etc']])
+    expect(await refused({ after })).toEqual([400, 'invalid_request', 'after'])
+  expect(await refused({ parent: 'resp_1' })).toEqual([400, 'invalid_request', 'parent'])
+  const done = await submit('fine')
+  await ended(done)
+  expect(await refused({ after: [done] }, [output(failed)])).toEqual([
+    ...[400, 'invalid_request', 'messages[0].content[0].job'],
+  ])
+  expect(await refused({}, [output(done)])).toEqual([400, 'invalid_request', 'messages[0].content[0].job'])
+})
+
+it('a child belongs to the run of its parent', async () => {
+  const parent = await submit('x', { run: 'r1' })
+  const child = await submit('y', { parent })
+  expect((await ended(child))['run']).toBe('r1')
+  const [status, { error }] = await call('/v1/jobs', { request: asks('x'), parent, run: 'r2' })
+  expect([status, error.param]).toEqual([400, 'run'])
+})
+
+it('a plain POST waits for others as well, in its connection', async () => {
+  const first = await submit('first')
+  const body = { ...asks([output(first)]), sluice: { after: [first] } }
+  const [status, { choices }] = await call('/v1/chat/completions', body)
+  expect([status, choices?.[0].message.content]).toEqual([200, 'SAID SAID first'])
+})
