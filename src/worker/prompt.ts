@@ -1,7 +1,7 @@
 /**
  * The request as an upstream gets it: with the answers of the jobs that it comes after (outputs.ts), and all that was
- * said before. How a conversation becomes a prompt: its turns, newest first and only as far as there is room, then the job's own
- * messages. It is cut before a user's message, never between a call and its result.
+ * said before. A conversation becomes a prompt by its turns, newest first and only as far as there is room, then the
+ * job's own messages. It is cut before a user's message, never between a call and its result.
  */
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'

@@ -3,8 +3,7 @@
  * and no randomness of its own: the same calls give the same answers.
  *
  * A job is *ready* when its time has come, those that it comes after have ended (successions.ts), it is the head of
- * its lane (or has none) and its lane is not paused. Ready
- * jobs are in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A
+ * its lane (or has none) and its lane is not paused. Ready jobs are in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A
  * leased job stays the head of its lane until it ends. Every way out of a lease is in `finish` and `#lose`; every end
  * is in `#end`.
  */
@@ -451,7 +450,7 @@ class PureScheduler implements Scheduler {
     }
   }
 
-  /** It will never be done: nor will those that come after it, nor those after these. Not recursive: a chain is long. */
+  /** It will never be done, nor will those after it, nor those after these. Not recursive: a chain may be long. */
   #failFollowers(id: JobId, now: number): void {
     const ended = [id]
     for (const before of ended)
