@@ -3,9 +3,9 @@
  * and no randomness of its own: the same calls give the same answers.
  *
  * A job is *ready* when its time has come, those that it comes after have ended (successions.ts), it is the head of
- * its lane (or has none) and its lane is not paused. Ready jobs are in the line-up (line-up.ts), where tenants are served by their virtual token counters (fairness.ts). A
- * leased job stays the head of its lane until it ends. Every way out of a lease is in `finish` and `#lose`; every end
- * is in `#end`.
+ * its lane (or has none) and its lane is not paused. Ready jobs are in the line-up (line-up.ts), where tenants are
+ * served by their virtual token counters (fairness.ts). A leased job stays the head of its lane until it ends. Every
+ * way out of a lease is in `finish` and `#lose`; every end is in `#end`.
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { JobId, JobState, Place } from '../../core/job.ts'
