@@ -111,6 +111,15 @@ export const ERRORS = {
   key_not_found: row(404, 'There is no such API key; GET /admin/keys lists them.'),
   tenant_not_found: row(404, 'There is no such tenant; GET /admin/tenants lists them.'),
   managed_by_config: row(409, 'The configuration file sets this: change it there, and reload.', { close: 4400 }),
+  file_not_found: row(404, 'There is no such file; GET /v1/files lists them.'),
+  file_damaged: row(
+    500,
+    'Bytes of this file are missing in the store; other files are not affected. Upload it again.',
+    {
+      retryable: false,
+    },
+  ),
+  batch_not_found: row(404, 'There is no such batch; GET /v1/batches lists them.'),
   conversation_not_found: row(404, 'There is no such conversation.'),
   cursor_invalid: row(400, 'The cursor is not valid: expected "<epoch>-<seq>" or a number.'),
   cursor_ahead: row(400, 'The cursor is ahead of the log.'),

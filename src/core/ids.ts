@@ -80,3 +80,14 @@ export function jobOrder(id: string): number | null {
   for (let i = 4; i < 4 + ORDER_CHARS; i++) n = n * 32 + CROCKFORD.indexOf(id[i])
   return Number.isSafeInteger(n) ? n : null
 }
+
+const AGE_CHARS = 10
+const RANDOM_BYTES = 10
+
+/** "<prefix><time><random>" of what is made at `wallMs`: ids sort by that, to the millisecond. */
+export function agedId({ random }: Pick<Ids, 'random'>, prefix: string, wallMs: number): string {
+  let time = ''
+  for (let rest = Math.max(0, Math.floor(wallMs)); time.length < AGE_CHARS; rest = Math.floor(rest / 32))
+    time = CROCKFORD[rest % 32] + time
+  return prefix + time + Array.from(random(RANDOM_BYTES), (byte) => HEX[byte]).join('')
+}

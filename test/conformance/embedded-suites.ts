@@ -9,6 +9,7 @@ import { documentCases } from './documents.ts'
 import { durabilityCases } from './durability.ts'
 import { embedded } from './embedded.ts'
 import { factCases } from './facts.ts'
+import { fileCases } from './files.ts'
 import { fleetCases } from './fleet.ts'
 import { conform } from './harness.ts'
 import { hedgeCases } from './hedges.ts'
@@ -53,6 +54,7 @@ export function conformEmbedded(durability: Durability): void {
   conform(`${durability}: keys`, keyCases, cheap, gaps)
   conform(`${durability}: tenants`, tenantCases, cheap, gaps)
   conform(`${durability}: documents`, documentCases, cheap, gaps)
+  conform(`${durability}: files`, fileCases, cheap, gaps)
   conform(`${durability}: own keys`, ownKeyCases, cheap, gaps)
   conform(`${durability}: sign-ins`, signInCases, cheap, gaps)
   conform(`${durability}: peers`, peerCases, cheap, gaps)

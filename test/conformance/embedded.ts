@@ -1,5 +1,5 @@
 /** Opens the embedded engine for the suites, and lets it die in two ways. */
-import { copyFileSync, existsSync, fdatasync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, fdatasync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
@@ -9,11 +9,13 @@ import type { Happened } from '../../src/core/facts.ts'
 import { systemIds } from '../../src/core/ids.ts'
 import type { Coordinator } from '../../src/core/ports/coordinator.ts'
 import type { Boot } from '../../src/core/ports/engine.ts'
+import { FILES_FOLDER } from '../../src/engines/embedded/blobs.ts'
 import { type OpenDisk, openDisk } from '../../src/engines/embedded/disk/disk.ts'
 import { openEmbedded } from '../../src/engines/embedded/open.ts'
 import type { RetentionOptions } from '../../src/engines/embedded/retention/retention.ts'
 import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
 import type { Durability } from '../../src/engines/shared/durability.ts'
+import { FILE_CAPS } from '../../src/engines/shared/files.ts'
 import { counted, leapClock, type Opened, type Settings } from './harness.ts'
 import { coordinatorOptions, GRACE_MS } from './settings.ts'
 
@@ -35,6 +37,10 @@ function copyFolder(from: string, to: string): void {
     if (existsSync(join(from, file)) && statSync(join(from, file)).size > 0)
       copyFileSync(join(from, file), join(to, file))
   }
+  const blobs = join(from, FILES_FOLDER)
+  if (!existsSync(blobs)) return
+  rmSync(join(to, FILES_FOLDER), { recursive: true, force: true })
+  cpSync(blobs, join(to, FILES_FOLDER), { recursive: true })
 }
 
 /** It syncs as the disk thread does. A thread to start for each engine would be most of what the suites cost. */
@@ -129,6 +135,7 @@ export function embedded(
             tenant: (t) => retentionOf(settings, t),
           },
           joinAfterEndMs: 60_000,
+          files: { ...FILE_CAPS, ...settings.files },
           disconnectGraceMs: GRACE_MS,
           boot: planted.sameBoot ? SAME_BOOT : boot,
           onFact: (fact) => facts.push(fact),

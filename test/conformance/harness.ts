@@ -13,6 +13,7 @@ import type { LimitSettings } from '../../src/core/limits.ts'
 import type { ConversationInfo, Turn } from '../../src/core/ports/conversations.ts'
 import type { PlanModel } from '../../src/core/ports/coordinator.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
+import type { FileCaps } from '../../src/core/ports/files.ts'
 import type { Begun } from '../../src/core/ports/submissions.ts'
 import type { Attachment, Lease, Outcome, Worker } from '../../src/core/ports/work.ts'
 import type { Bytes } from '../../src/core/record.ts'
@@ -37,6 +38,8 @@ export interface Settings {
   readonly limits?: LimitSettings
   /** Absent: one deployment for any model, and room for all. */
   readonly models?: readonly PlanModel[]
+  /** Absent: as a server's. */
+  readonly files?: Partial<FileCaps>
   /** Of all tenants. */
   readonly shares?: ShareRules
 }

@@ -10,6 +10,7 @@ import { conversationCases } from './conversations.ts'
 import { documentCases } from './documents.ts'
 import { durabilityCases } from './durability.ts'
 import { factCases } from './facts.ts'
+import { fileCases } from './files.ts'
 import { fleetCases } from './fleet.ts'
 import { type Case, conform, type Open } from './harness.ts'
 import { hedgeCases } from './hedges.ts'
@@ -49,6 +50,7 @@ export const SUITES: Readonly<Record<string, readonly Case[]>> = {
   keys: keyCases,
   tenants: tenantCases,
   documents: documentCases,
+  files: fileCases,
   'own keys': ownKeyCases,
   'sign-ins': signInCases,
   peers: peerCases,

@@ -7,6 +7,7 @@ import type { RedisAddress } from '../../src/engines/redis/client/connection.ts'
 import { openRedis } from '../../src/engines/redis/open.ts'
 import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
 import type { Durability } from '../../src/engines/shared/durability.ts'
+import { FILE_CAPS } from '../../src/engines/shared/files.ts'
 import { FaultProxy } from '../redis/proxy.ts'
 import { counted, leapClock, type Opened, type Settings } from './harness.ts'
 import { coordinatorOptions, GRACE_MS } from './settings.ts'
@@ -64,6 +65,7 @@ export function redis(
             },
           },
           joinAfterEndMs: 60_000,
+          files: { ...FILE_CAPS, ...settings.files },
           disconnectGraceMs: GRACE_MS,
           onFact: (fact) => facts.push(fact),
         },

@@ -7,6 +7,7 @@ import type { Engine } from '../../src/core/ports/engine.ts'
 import type { RedisAddress } from '../../src/engines/redis/client/connection.ts'
 import { openRedis, type RedisOptions } from '../../src/engines/redis/open.ts'
 import { UNLIMITED } from '../../src/engines/shared/conversation-limits.ts'
+import { FILE_CAPS } from '../../src/engines/shared/files.ts'
 import type { JobRetention } from '../../src/engines/shared/retention.ts'
 import { counted, type Settings } from '../conformance/harness.ts'
 import { coordinatorOptions } from '../conformance/settings.ts'
@@ -53,6 +54,7 @@ export class Engines {
       },
       disconnectGraceMs,
       joinAfterEndMs: 60_000,
+      files: { ...FILE_CAPS, ...settings.files },
       onFact: (fact) => this.facts.push(fact),
     })
     this.#opened.push(() => engine.close())

@@ -6,6 +6,7 @@ import type { Audit } from './audit.ts'
 import type { Conversations } from './conversations.ts'
 import type { PlanModel } from './coordinator.ts'
 import type { Documents } from './documents.ts'
+import type { Files } from './files.ts'
 import type { Jobs } from './jobs.ts'
 import type { Keys } from './keys.ts'
 import type { Ledger } from './ledger.ts'
@@ -29,6 +30,7 @@ export interface Engine {
   readonly keys: Keys
   readonly tenants: Tenants
   readonly documents: Documents
+  readonly files: Files
   readonly audit: Audit
   readonly presence: Presence
   readonly tickets: Tickets
@@ -54,7 +56,7 @@ export interface Engine {
   restore(): Promise<void>
   /**
    * Erases all that is stored of a tenant: jobs (running ones are canceled first), logs, conversations, documents,
-   * keys, what it used. Power-safe when resolved.
+   * files, keys, what it used. Power-safe when resolved.
    */
   eraseTenant(tenant: TenantId): Promise<void>
   /** Replaces the models in the turn of the call. What runs keeps running; jobs of a model that is gone wait for it. */

@@ -8,10 +8,10 @@ import type { TenantId } from '../job.ts'
 export const MAX_FILE_CHUNK_BYTES = 1_048_576
 
 export interface StoredFile {
-  /** "file-" and what `Ids` makes: sorts by age. */
+  /** "file-" and what `agedId` makes: sorts by age. */
   readonly id: string
   readonly tenant: TenantId
-  /** The end user that it belongs to; null: its tenant alone. */
+  /** The end user, or session, that it belongs to; null: its tenant alone. */
   readonly user: string | null
   /** OpenAI's words: batch, batch_output, user_data, vision, assistants …; of ours: media. */
   readonly purpose: string
@@ -22,7 +22,7 @@ export interface StoredFile {
   readonly bytes: number
   readonly sealed: boolean
   readonly createdAtMs: number
-  /** It is gone some time after this; null: it stays. */
+  /** It is not shown any more from then on, and gone some time after; null: it stays. */
   readonly expiresAtMs: number | null
 }
 
@@ -34,11 +34,23 @@ export interface FileRange {
   readonly purpose?: string
   /** Newest first; those older than this id. */
   readonly before?: string
+  /** At most this many. */
   readonly limit: number
 }
 
-/** What resolves with a change is power-safe. Rejects with storage_unavailable. */
+/** What may be stored. */
+export interface FileCaps {
+  /** Bytes of a file. */
+  readonly bytes: number
+  /** Bytes of all files of a tenant; what other processes wrote is counted within a minute. */
+  readonly tenantBytes: number
+  /** Files of a tenant. */
+  readonly tenantFiles: number
+}
+
+/** What resolves with a change is power-safe, as far as the store's durability goes. Rejects with storage_unavailable. */
 export interface Files {
+  readonly caps: FileCaps
   /** Empty, and open for `append`. Rejects with storage_full where its tenant has as much as it may. */
   create(file: NewFile): Promise<StoredFile>
   /**
@@ -51,9 +63,11 @@ export interface Files {
   get(id: string): Promise<StoredFile | null>
   /**
    * Its bytes from `start` (0: its first) up to `end` (exclusive; at most what is written), in chunks, each read when
-   * it is asked for. Rejects with file_not_found (a new line of core/errors.ts) where it is gone meanwhile.
+   * it is asked for. Rejects with file_not_found where it is gone meanwhile, and
+   * with file_damaged where bytes are missing.
    */
   read(id: string, start: number, end: number): AsyncIterable<Uint8Array>
   list(range: FileRange): Promise<readonly StoredFile[]>
+  /** With its bytes. False: there was none. */
   remove(id: string): Promise<boolean>
 }

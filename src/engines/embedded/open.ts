@@ -1,4 +1,5 @@
 /** The embedded engine: one process, one data folder, node:sqlite. */
+import { dirname } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Clock, Wheel } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
@@ -8,8 +9,11 @@ import type { Job, TenantId } from '../../core/job.ts'
 import { gauge } from '../../core/numbers.ts'
 import type { Coordinator } from '../../core/ports/coordinator.ts'
 import type { Boot, Engine } from '../../core/ports/engine.ts'
+import type { FileCaps } from '../../core/ports/files.ts'
 import type { Durability } from '../shared/durability.ts'
+import { DocumentFiles, FILE_CAPS } from '../shared/files.ts'
 import { laneNames } from '../shared/scheduled.ts'
+import { DiskBlobs, MemoryBlobs } from './blobs.ts'
 import { ConversationStore } from './conversations/conversations.ts'
 import { Age } from './disk/age.ts'
 import { type OpenDisk, openDisk } from './disk/disk.ts'
@@ -60,6 +64,8 @@ export interface EmbeddedOptions {
   readonly ids: Ids
   readonly wheel: Wheel
   readonly retention: RetentionOptions
+  /** Absent: FILE_CAPS. */
+  readonly files?: FileCaps
   /** How long a plain POST runs on without a reader. */
   readonly disconnectGraceMs: number
   /** How long an SDK's retry joins a job that ended well, over a restart too, ms (J4). */
@@ -131,7 +137,18 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
     const sweeps = new ConversationLimits(store, parts.conversations, parts.live, clock, age, limits)
     const usageSweeps = new UsageRetention(store, usage, levels, clock, age, options.retention)
     const documents = new DocumentStore(store, clock)
-    const others = { conversations: sweeps, usage: usageSweeps, documents }
+    const blobs =
+      files === null
+        ? new MemoryBlobs(documents)
+        : new DiskBlobs({ dir: dirname(files.path), durability, documents, clock })
+    const stored = new DocumentFiles({
+      documents,
+      blobs,
+      ids,
+      wallMs: () => clock.wallMs(),
+      caps: options.files ?? FILE_CAPS,
+    })
+    const others = { conversations: sweeps, usage: usageSweeps, documents, blobs }
     const retention = new Retention(store, parts.logs, parts.jobs, others, clock, age, options.retention)
     const dispatch = new Dispatch(parts)
     const intake = new Intake(parts, ids, orders, dispatch, epochOf, recentlyDone(db, age, options.joinAfterEndMs))
@@ -161,7 +178,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
           })
         return snapshots.take({ path: files.path, age: age.now() })
       },
-      ...engineOf(parts, queue, intake, { keys, tenants, documents }, usage, retention, dispatch, () => {
+      ...engineOf(parts, queue, intake, { keys, tenants, documents, files: stored }, usage, retention, dispatch, () => {
         closed = true
         dispatch.stop()
         queue.stop()
@@ -208,13 +225,14 @@ interface Small {
   readonly keys: KeyStore
   readonly tenants: TenantStore
   readonly documents: DocumentStore
+  readonly files: DocumentFiles
 }
 
 function engineOf(
   parts: Parts,
   queue: EmbeddedQueue,
   { erasing }: Intake,
-  { keys, tenants, documents }: Small,
+  { keys, tenants, documents, files }: Small,
   usage: UsageRows,
   retention: Retention,
   dispatch: Dispatch,
@@ -233,6 +251,7 @@ function engineOf(
     const running = (): readonly LiveJob[] => [...live.values()].filter(({ job }) => job.tenant === tenant)
     await keys.removeTenant(tenant)
     await tenants.remove(tenant)
+    await files.removeTenant(tenant)
     await documents.removeTenant(tenant)
     do {
       await Promise.all(running().map(({ job }) => queue.ended(job.id)))
@@ -240,6 +259,7 @@ function engineOf(
     } while (running().length > 0)
     await conversations.removeTenant(tenant)
     // What the ends of its jobs wrote
+    await files.removeTenant(tenant)
     await documents.removeTenant(tenant)
     // First in memory: what is forgotten there is not written back
     coordinator.forgetTenant(tenant)
@@ -258,6 +278,7 @@ function engineOf(
     keys,
     tenants,
     documents,
+    files,
     audit: new AuditStore(store),
     ledger: usage,
     sharedSecret: null,

@@ -11,9 +11,12 @@ import type { Ids } from '../../core/ids.ts'
 import { gauge } from '../../core/numbers.ts'
 import type { Coordinator } from '../../core/ports/coordinator.ts'
 import type { Engine } from '../../core/ports/engine.ts'
+import type { FileCaps } from '../../core/ports/files.ts'
 import type { ConversationLimitOptions } from '../shared/conversation-limits.ts'
 import type { Durability } from '../shared/durability.ts'
+import { DocumentFiles, FILE_CAPS } from '../shared/files.ts'
 import type { JobRetention } from '../shared/retention.ts'
+import { RedisBlobs } from './blobs.ts'
 import { Agreement } from './bus/agreement.ts'
 import { type Ground, openGround } from './bus/ground.ts'
 import { Health } from './bus/health.ts'
@@ -64,6 +67,8 @@ export interface RedisOptions {
   readonly ids: Ids
   readonly wheel: Wheel
   readonly retention: JobRetention & { readonly conversations: ConversationLimitOptions }
+  /** Absent: FILE_CAPS. */
+  readonly files?: FileCaps
   /** How long a plain POST runs on without a reader. */
   readonly disconnectGraceMs: number
   /** How long an SDK's retry joins a job that ended well, ms (J4). */
@@ -138,15 +143,24 @@ async function compose(
   const leaving = new LeavingJobs(ground)
   const ledger = new RedisLedger(ground)
   const documents = new RedisDocuments(ground)
+  const files = new DocumentFiles({
+    documents,
+    blobs: new RedisBlobs(ground),
+    ids,
+    wallMs: () => ground.time.nowMs(),
+    caps: options.files ?? FILE_CAPS,
+  })
   const eraser = new TenantEraser(ground, jobs, {
     keys: async (tenant) => {
       await keys.removeTenant(tenant)
       await tenants.remove(tenant)
+      await files.removeTenant(tenant)
       await documents.removeTenant(tenant)
     },
     conversations: async (tenant) => {
       await conversations.removeTenant(tenant)
       // What the ends of its jobs wrote
+      await files.removeTenant(tenant)
       await documents.removeTenant(tenant)
     },
     usage: (tenant) => ledger.removeTenant(tenant),
@@ -227,6 +241,7 @@ async function compose(
     keys,
     tenants,
     documents,
+    files,
     audit: new RedisAudit(ground),
     presence,
     tickets: new RedisTickets(ground),

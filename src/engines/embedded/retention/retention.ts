@@ -8,6 +8,7 @@ import type { Job, JobId, TenantId } from '../../../core/job.ts'
 import { counter } from '../../../core/numbers.ts'
 import type { ConversationLimitOptions } from '../../shared/conversation-limits.ts'
 import type { JobRetention } from '../../shared/retention.ts'
+import type { DiskBlobs } from '../blobs.ts'
 import type { Age } from '../disk/age.ts'
 import type { Store } from '../disk/store.ts'
 import type { DocumentStore } from '../documents.ts'
@@ -27,6 +28,7 @@ export interface OtherSweeps {
   readonly conversations: ConversationLimits
   readonly usage: UsageRetention
   readonly documents: DocumentStore
+  readonly blobs: Pick<DiskBlobs, 'sweep'>
 }
 
 const SWEEP_MS = 10_000
@@ -140,8 +142,8 @@ export class Retention {
         await new Promise<void>((next) => this.#clock.soon(next))
       }
       if (usedBytes(this.#store.db) > this.#options.bytes) await this.#sweepBytes()
-      const { conversations, usage, documents } = this.#others
-      for (const other of [conversations, usage, documents]) await other.sweep(() => this.#closed)
+      const { conversations, usage, documents, blobs } = this.#others
+      for (const other of [conversations, usage, documents, blobs]) await other.sweep(() => this.#closed)
     } catch {
       // The store is down, which its health shows; the next sweep continues
     } finally {

@@ -108,6 +108,8 @@ export class Names {
   audit = (): string => `${this.shard}:audit`
   /** Hash: a document's id → what is stored of it (lua/documents.lua); its indexes begin with the same name. */
   documents = (kind: string): string => `${this.shard}:doc:${kind}`
+  /** Bytes of a file, one segment (lua/documents.lua). */
+  fileBytes = (id: string, segment: number): string => `${this.shard}:file:${id}:${segment}`
   /** What signs session tokens. */
   secret = (): string => `${this.shard}:secret`
   intakeSecret = (): string => `${this.shard}:secret:intake`

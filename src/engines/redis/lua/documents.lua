@@ -13,8 +13,18 @@ local function stored(kind, id)
   return tonumber(version), string.sub(text, at, at + bytes - 1)
 end
 
+-- Bytes of files: segments of this size, a key each, which go with the document.
+local SEGMENT = 262144
+local function bytes_of(id, segment) return S .. ':file:' .. id .. ':' .. string.format('%.0f', segment) end
+local function drop_bytes(id)
+  local text = call('HGET', documents('file'), id)
+  local bytes = text and tonumber(string.match(text, '"bytes":(%d+)[,}]')) or 0
+  for segment = 0, math.ceil(bytes / SEGMENT) - 1 do call('UNLINK', bytes_of(id, segment)) end
+end
+
 local function drop(kind, id, tenant)
   local all = documents(kind)
+  if kind == 'file' then drop_bytes(id) end
   call('HDEL', all, id)
   call('ZREM', all .. ':ids', id)
   call('ZREM', all .. ':due', id)
