@@ -37,7 +37,7 @@ describe('embedded: files', () => {
     }
   })
 
-  it('bytes of no document go with a sweep, those of an expired one too; bytes beyond the length are never read', async () => {
+  it('a sweep removes bytes of no document and of an expired one; those beyond the length are never read', async () => {
     const opened = await embedded('process')()
     try {
       const { engine, clock, dir } = opened

@@ -48,7 +48,7 @@ export interface FileCaps {
   readonly tenantFiles: number
 }
 
-/** What resolves with a change is power-safe, as far as the store's durability goes. Rejects with storage_unavailable. */
+/** What resolves with a change is as safe as an acknowledged job. Rejects with storage_unavailable. */
 export interface Files {
   readonly caps: FileCaps
   /** Empty, and open for `append`. Rejects with storage_full where its tenant has as much as it may. */
