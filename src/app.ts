@@ -110,7 +110,9 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   // The engine has made the folder that it is kept in
   const opened = closingOnError([engine, settings], () => Promise.all([adminKey(config, ids), words]))
   const [ownKey, tokens] = await opened
-  const intakes = await closingOnError([engine, settings], () => openIntakes(config, engine, runtime))
+  const { retention } = settings
+  const keptMs = (tenant: string): number => retention.tenant(tenant)?.logsMs ?? retention.logsMs
+  const intakes = await closingOnError([engine, settings], () => openIntakes(config, engine, runtime, keptMs))
   // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
   const dates = withWall(clock, () => engine.wallMs())
   const ownKeys = new TenantKeys({

@@ -13,6 +13,7 @@ import { intakeSecretOf } from '../engines/shared/intake-secret.ts'
 import { Envelopes } from '../intakes/envelope.ts'
 import { createFigures } from '../intakes/figures.ts'
 import { Ingest } from '../intakes/ingest.ts'
+import { Issued } from '../intakes/issued.ts'
 import { arriving } from '../intakes/jobs.ts'
 import { Published } from '../intakes/published.ts'
 import { routesOf } from '../intakes/rabbitmq/settings.ts'
@@ -52,8 +53,16 @@ async function secretsOf(
   return given === null ? [secret] : [secret, intakeSecretOf(given)]
 }
 
-/** Resolves when each broker has answered, or failed to. Rejects with config_invalid. */
-export async function openIntakes(config: IntakeConfig, engine: Engine, runtime: Runtime): Promise<Intakes> {
+/**
+ * `keptMs`: how long jobs of a tenant are kept. Resolves when each broker has answered, or failed to. Rejects with
+ * config_invalid.
+ */
+export async function openIntakes(
+  config: IntakeConfig,
+  engine: Engine,
+  runtime: Runtime,
+  keptMs: (tenant: string) => number,
+): Promise<Intakes> {
   const ofBroker = poolsOf(config)
   if (ofBroker.size === 0 || config.role === 'worker') return none(engine)
   const envelopes = new Envelopes(...(await secretsOf(config, engine, runtime)))
@@ -68,6 +77,8 @@ export async function openIntakes(config: IntakeConfig, engine: Engine, runtime:
   const isOneOfMany = config.engine !== 'embedded'
   const published = new Published({ jobs: engine.jobs, clock, isOneOfMany })
   const figures = createFigures(() => opened)
+  const wallMs = (): number => engine.wallMs()
+  const issued = new Issued({ envelopes, wallMs, keptMs })
   let ingest: Ingest | null = null
   return {
     submissions: publishing({
@@ -76,6 +87,7 @@ export async function openIntakes(config: IntakeConfig, engine: Engine, runtime:
       intakeOf,
       envelopes,
       published,
+      issued,
       figures,
       clock,
     }),
@@ -83,6 +95,7 @@ export async function openIntakes(config: IntakeConfig, engine: Engine, runtime:
       inner: engine.jobs,
       submissions: engine.submissions,
       published,
+      issued,
       intakeOf,
       envelopes,
       isOneOfMany,

@@ -182,7 +182,8 @@ class PureCoordinator implements Coordinator {
 
   refuse(id: JobId, error: SluiceError): void {
     this.#results.change({ type: 'accepted', id })
-    this.#results.change({ type: 'ended', id, state: 'failed', error, deployment: null })
+    const state = error.code === 'job_canceled' ? 'canceled' : 'failed'
+    this.#results.change({ type: 'ended', id, state, error, deployment: null })
   }
 
   withdraw(id: JobId): void {

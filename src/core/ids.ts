@@ -12,7 +12,8 @@ export interface Ids {
   jitter(): number
 }
 
-const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz'
+/** Digits of base32, in the order of ASCII. */
+export const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz'
 const ORDER_CHARS = 11
 const SECRET_CHARS = 15
 

@@ -5,6 +5,7 @@
  *     sluice1 <HMAC-SHA256 of all that follows the first line, base64url> "\n" <facts, JSON> "\n" <request>
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
+import { CROCKFORD } from '../core/ids.ts'
 import type { JobDraft, JobId } from '../core/job.ts'
 
 export type Own =
@@ -64,6 +65,11 @@ export class Envelopes {
   /** A partition's key tells nothing of the names in it. */
   keyOf(order: string): string {
     return this.#mac(Buffer.from(order)).toString('base64url').slice(0, 22)
+  }
+
+  /** As many characters of a job's id, which nobody else can find. */
+  markOf(text: string, chars: number): string {
+    return Array.from(this.#mac(Buffer.from(text)).subarray(0, chars), (byte) => CROCKFORD[byte & 31]).join('')
   }
 
   /** Null: it is not signed by this Sluice. */

@@ -9,6 +9,7 @@ import type { Submissions, Submitted } from '../core/ports/submissions.ts'
 import { Envelopes } from './envelope.ts'
 import { createFigures } from './figures.ts'
 import { Ingest } from './ingest.ts'
+import { Issued } from './issued.ts'
 import { arriving } from './jobs.ts'
 import { Published } from './published.ts'
 import { publishing } from './submissions.ts'
@@ -78,6 +79,10 @@ function setUp() {
     },
   } as Intake
   const envelopes = new Envelopes(Buffer.from('secret'))
+  // Its ids are short
+  const issued = Object.assign(new Issued({ envelopes, wallMs: () => clock.wallMs(), keptMs: () => Infinity }), {
+    sign: (id: string) => id,
+  })
   const dead: string[] = []
   const process = (admit: (delivery: Delivery) => Entered = () => Promise.reject() as never) => {
     const published = new Published({ jobs, clock, isOneOfMany: true })
@@ -85,6 +90,7 @@ function setUp() {
     const shared = {
       intakeOf: (pool: string) => (pool === 'direct' ? null : intake),
       envelopes,
+      issued,
       published,
       figures,
       clock,
@@ -159,8 +165,8 @@ it('what nobody knows whether the broker has it is not run where it comes; with 
   for (const options of [{}, { idempotencyKey: 'k' }])
     expect(await submissions.submit([draft(options)])).toMatchObject([{ error: { code: 'intake_unavailable' } }])
   expect(await Promise.all(queue.map(take))).toEqual([{ kind: 'owned' }, { kind: 'owned' }])
-  expect(await jobs.get('job_1')).toMatchObject({ options: { delayMs: expect.any(Number) } })
-  expect((await jobs.get('job_2'))?.options.delayMs).toBe(undefined)
+  expect(await jobs.get('job_1')).toMatchObject({ error: new SluiceError('job_canceled').wire })
+  expect((await jobs.get('job_2'))?.error).toBe(undefined)
   expect(canceled).toEqual(['job_1'])
 })
 

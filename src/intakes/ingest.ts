@@ -11,7 +11,7 @@ import type { Jobs } from '../core/ports/jobs.ts'
 import type { Submissions, Submitted } from '../core/ports/submissions.ts'
 import { type Envelopes, isOwn, type Own, orderOf } from './envelope.ts'
 import type { Figures } from './figures.ts'
-import { NEVER_MS, type Published } from './published.ts'
+import type { Published } from './published.ts'
 
 /** Throws what it is refused for. */
 export type Admit = (delivery: Delivery, intake: Intake['name']) => Entered
@@ -164,9 +164,8 @@ export class Ingest {
       if (this.#owned.has(id)) return OWNED
       const told = published.get(id)
       const come: JobDraft = { ...draft, intake: { broker: from.broker } }
-      const never = { ...come, options: { ...draft.options, delayMs: NEVER_MS } }
       const isCanceled = (): boolean => told?.isCanceled === true || published.isCanceled(id)
-      const result = await this.#submit(from, () => (isCanceled() ? never : come), id)
+      const result = await this.#submit(from, come, id, isCanceled)
       // It has ended, and is no longer kept
       const isGone = result.kind === 'refused' && result.error.code === 'job_gone'
       // Where it is asked for here, its client is told, and nothing is kept of it
@@ -285,14 +284,16 @@ export class Ingest {
     return run
   }
 
-  async #submit(from: From, draft: () => JobDraft, id?: JobId): Promise<Submitted> {
+  /** Where it `isCanceled` by then, it has its end at once. */
+  #submit(from: From, draft: JobDraft, id: JobId, isCanceled: () => boolean): Promise<Submitted> {
     const { submissions } = this.#deps
-    const result = await this.#untilOwned(from, async () => {
-      const [one] = await submissions.submit([draft()], id === undefined ? undefined : [id])
-      if (one.kind === 'refused' && FOR_NOW.has(one.error.code)) throw one.error
-      return one
+    return this.#untilOwned(from, async () => {
+      const result = isCanceled()
+        ? await submissions.refuse(draft, id, CANCELED)
+        : (await submissions.submit([draft], [id]))[0]
+      if (result.kind === 'refused' && FOR_NOW.has(result.error.code)) throw result.error
+      return result
     })
-    return result ?? { kind: 'refused', error: CANCELED }
   }
 
   /** Again and again, as long as it fails with what passes. Rejects with STOPPING. */

@@ -4,6 +4,7 @@ import { systemClock } from '../core/clock.ts'
 import type { Job } from '../core/job.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import { Envelopes } from './envelope.ts'
+import { Issued } from './issued.ts'
 import { arriving } from './jobs.ts'
 import { Published } from './published.ts'
 
@@ -17,9 +18,10 @@ it('so many wait for unknown jobs at most, beside those who look, or wait for a 
   const envelopes = new Envelopes(Buffer.from('secret'))
   const jobs = arriving({
     inner,
-    submissions: { submit: async () => [] },
+    submissions: { refuse: async (_, __, error) => ({ kind: 'refused', error }) },
     published,
     envelopes,
+    issued: new Issued({ envelopes, wallMs: () => 0, keptMs: () => Infinity }),
     intakeOf: () => null,
     isOneOfMany: true,
   })

@@ -1,17 +1,19 @@
 /** Jobs, with those that are published and not owned yet: who looks for one waits for it a little. */
 import { SluiceError } from '../core/errors.ts'
 import { jobOrder } from '../core/ids.ts'
-import type { Job, JobDraft, JobId } from '../core/job.ts'
+import type { Job, JobDraft, JobId, JobOptions } from '../core/job.ts'
 import type { Intake } from '../core/ports/intake.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
 import type { Envelopes } from './envelope.ts'
-import { NEVER_MS, type Published, type Told } from './published.ts'
+import type { Issued } from './issued.ts'
+import type { Published } from './published.ts'
 
 export interface ArrivingDeps {
   readonly inner: Jobs
-  readonly submissions: Pick<Submissions, 'submit'>
+  readonly submissions: Pick<Submissions, 'refuse'>
   readonly published: Published
+  readonly issued: Issued
   readonly intakeOf: (pool: string) => Intake | null
   readonly envelopes: Envelopes
   /** Others may have published it. */
@@ -25,7 +27,15 @@ const MOST_WAITING = 500
 /** For one of our own, which is shown as it is then. */
 const OWN_WAIT_MS = 250
 
-export function arriving({ inner, submissions, published, intakeOf, envelopes, isOneOfMany }: ArrivingDeps): Jobs {
+export function arriving({
+  inner,
+  submissions,
+  published,
+  issued,
+  intakeOf,
+  envelopes,
+  isOneOfMany,
+}: ArrivingDeps): Jobs {
   const looking = { now: 0 }
   const waiting = { now: 0 }
 
@@ -50,6 +60,8 @@ export function arriving({ inner, submissions, published, intakeOf, envelopes, i
     const told = published.get(id)
     if (told === null) return isOneOfMany ? unknown(looking, id, WAIT_MS) : null
     await published.outcome(told, OWN_WAIT_MS)
+    // Another process may have taken it, and the store lost it
+    if (isOneOfMany && issued.isOver(told.job)) published.forget(id)
     return (await inner.get(id)) ?? (published.get(id) === null ? null : told.job)
   }
 
@@ -57,6 +69,13 @@ export function arriving({ inner, submissions, published, intakeOf, envelopes, i
     get,
     arrived: (id, withinMs, signal) =>
       published.get(id) === null ? unknown(waiting, id, withinMs, signal) : published.arrived(id, withinMs, signal),
+    mayCome: (id, tenant, user) => issued.mayCome(id, tenant, user),
+    async withdraw(id, by) {
+      const stored = await submissions.refuse(unknownOf(by), id, CANCELED)
+      if (stored.kind === 'refused') throw stored.error
+      await inner.cancel(id)
+      published.settle(id, stored)
+    },
     request: (id) => inner.request(id),
     byKey: (tenant, key) => inner.byKey(tenant, key),
     list: (filter) => inner.list(filter),
@@ -69,7 +88,7 @@ export function arriving({ inner, submissions, published, intakeOf, envelopes, i
       // Here at once
       told.isCanceled = true
       // In the store: whoever takes it from the broker finds it there, and runs nothing
-      const [stored] = await submissions.submit([withdrawn(told)], [id]).catch(() => [])
+      const stored = await submissions.refuse(draftOf(told.job), id, CANCELED).catch(() => null)
       if (stored?.kind === 'accepted') {
         const canceled = await inner.cancel(id)
         published.settle(id, stored)
@@ -92,11 +111,43 @@ export function arriving({ inner, submissions, published, intakeOf, envelopes, i
   }
 }
 
-/** It is never leased: it is canceled at once, and nobody reads what it asked for. */
-function withdrawn({ job }: Told): JobDraft {
-  const { id: _id, state: _state, epoch: _epoch, attempts: _attempts, acceptedAtMs: _at, options, ...draft } = job
-  const { delayMs: _delay, ...rest } = options
-  return { ...draft, body: NO_REQUEST, isRetry: false, options: { ...rest, policy: 'wait', delayMs: NEVER_MS } }
+const CANCELED = new SluiceError('job_canceled')
+
+/** Nobody reads what it asked for. */
+function draftOf({
+  id: _id,
+  state: _state,
+  epoch: _epoch,
+  attempts: _attempts,
+  acceptedAtMs: _at,
+  ...draft
+}: Job): JobDraft {
+  return { ...draft, body: NO_REQUEST, isRetry: false }
+}
+
+/** In the place of one of which nothing but its id is known. */
+function unknownOf(by: Pick<Job, 'tenant' | 'keyId' | 'user'>): JobDraft {
+  return {
+    ...by,
+    kind: 'chat',
+    model: 'unknown',
+    body: NO_REQUEST,
+    bodyHash: '',
+    options: NOTHING,
+    isRetry: false,
+    dialect: 'openai',
+    takesBack: false,
+    promptTokens: 0,
+  }
+}
+
+const NOTHING: JobOptions = {
+  pool: 'unknown',
+  priority: 'normal',
+  deadlineMs: 1,
+  policy: 'wait',
+  onWorkerLoss: 'restart',
+  onDisconnect: 'continue',
 }
 
 const NO_REQUEST = Buffer.from('{}')

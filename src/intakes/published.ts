@@ -11,8 +11,6 @@ import type { Submitted } from '../core/ports/submissions.ts'
 /** The oldest of more is forgotten, and who waits for it told that it has not arrived. */
 const MOST = 10_000
 const POLL_MS = 100
-/** A job that was canceled before it was owned is never leased. */
-export const NEVER_MS = 30 * 86_400_000
 /** Looked up in one round, those that were not for longest. */
 const POLLED = 200
 

@@ -11,6 +11,7 @@ import type { Jobs } from '../core/ports/jobs.ts'
 import type { Submissions, Submitted } from '../core/ports/submissions.ts'
 import { type Envelopes, orderOf } from './envelope.ts'
 import type { Figures } from './figures.ts'
+import type { Issued } from './issued.ts'
 import { notArrived, type Published, type Told } from './published.ts'
 
 export interface PublishingDeps {
@@ -20,6 +21,7 @@ export interface PublishingDeps {
   readonly intakeOf: (pool: string) => Intake | null
   readonly envelopes: Envelopes
   readonly published: Published
+  readonly issued: Issued
   readonly figures: Figures
   readonly clock: Clock
 }
@@ -33,7 +35,7 @@ const KEY_POLL_MS = 250
 const EVER = Infinity
 
 export function publishing(deps: PublishingDeps): Submissions {
-  const { inner, jobs, intakeOf, envelopes, published, figures, clock } = deps
+  const { inner, jobs, intakeOf, envelopes, published, issued, figures, clock } = deps
 
   async function publish(intake: Intake, draft: JobDraft, id: JobId): Promise<Submitted> {
     const isAsked = draft.options.idempotencyKey !== undefined
@@ -112,7 +114,7 @@ export function publishing(deps: PublishingDeps): Submissions {
         const intake = intakes[i]
         return intake === null
           ? null
-          : submitOne(intake, draft, ids.next().value as JobId).catch(
+          : submitOne(intake, draft, issued.sign(ids.next().value as JobId, draft)).catch(
               (thrown: unknown): Submitted => ({ kind: 'refused', error: SluiceError.from(thrown) }),
             )
       })

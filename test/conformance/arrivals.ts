@@ -7,6 +7,7 @@ import type { Submissions } from '../../src/core/ports/submissions.ts'
 import { Envelopes } from '../../src/intakes/envelope.ts'
 import { createFigures } from '../../src/intakes/figures.ts'
 import { Ingest } from '../../src/intakes/ingest.ts'
+import { Issued } from '../../src/intakes/issued.ts'
 import { arriving } from '../../src/intakes/jobs.ts'
 import { Published } from '../../src/intakes/published.ts'
 import { publishing } from '../../src/intakes/submissions.ts'
@@ -29,7 +30,8 @@ function front({ engine, clock }: Opened, broker: MemoryBroker, isOneOfMany: boo
   const published = new Published({ jobs: engine.jobs, clock, isOneOfMany })
   const figures = createFigures(() => [intake])
   const envelopes = new Envelopes(Buffer.from('secret'))
-  const shared = { envelopes, published, figures, clock, intakeOf: () => intake }
+  const issued = new Issued({ envelopes, wallMs: () => clock.wallMs(), keptMs: () => Infinity })
+  const shared = { envelopes, issued, published, figures, clock, intakeOf: () => intake }
   const ingest = new Ingest({
     ...shared,
     submissions: engine.submissions,

@@ -75,6 +75,9 @@ export const queueCases: readonly Case[] = [
       expect(await submissions.refuse(refused, id, error)).toMatchObject({ kind: 'accepted', job: { state: 'failed' } })
       expect(await submissions.submit([refused], [id])).toMatchObject([{ kind: 'accepted', job: { state: 'failed' } }])
       expect(await jobs.byKey('acme', 'k')).toBeNull()
+      const [over] = await submissions.reserve(1)
+      await submissions.refuse(refused, over, new SluiceError('job_canceled'))
+      await expect.poll(async () => (await jobs.get(over))?.state).toBe('canceled')
       // Nothing of it is in its lane's way
       expect(await submissions.submit([refused], [again])).toMatchObject([{ kind: 'accepted', job: { id: again } }])
       const worker = new TestWorker(engine)

@@ -141,11 +141,20 @@ describe.skipIf(NO_RABBITMQ || NO_REDIS)('RabbitMQ in front of a fleet', () => {
     const ids: string[] = []
     for (let i = 0; i < 3; i++) ids.push(await submit(apps[1], 'demo: tokens=2 delay=1 ttft=1'))
     const from = performance.now()
-    expect((await ask(apps[0], `/v1/jobs/${ids[2]}?wait_ms=3500`)).status).toBe(404)
+    const early = await ask(apps[0], `/v1/jobs/${ids[2]}?wait_ms=3500`)
+    expect([early.status, early.body.error.code]).toEqual([503, 'not_arrived'])
     expect(performance.now() - from).toBeGreaterThan(3_400)
+    // What this store gave to nobody, or to another tenant, is not there
+    const forged = ids[2].slice(0, 20) + (ids[2][20] === '0' ? '1' : '0') + ids[2].slice(21)
+    expect((await ask(apps[0], `/v1/jobs/${forged}`)).status).toBe(404)
+    // Canceled where nobody knows it yet
+    const canceled = await ask(apps[0], `/v1/jobs/${ids[1]}/cancel`, {})
+    expect([canceled.status, canceled.body.state]).toEqual([202, 'canceled'])
     const waits = apps.map((app) => ask(app, `/v1/jobs/${ids[2]}/result?wait_ms=40000`))
     for (const id of slow) await ask(apps[0], `/v1/jobs/${id}/cancel`, {})
     for (const wait of waits)
       expect(await wait).toMatchObject({ status: 200, body: { object: 'chat.completion', model: 'words' } })
+    for (const app of apps)
+      expect((await ask(app, `/v1/jobs/${ids[1]}`)).body).toMatchObject({ state: 'canceled', attempts: 0 })
   }, 180_000)
 })

@@ -27,6 +27,16 @@ export interface Jobs {
    * Absent: a job that was told is owned.
    */
   arrived?(job: JobId, withinMs: number, signal: AbortSignal): Promise<Job | null>
+  /**
+   * May a job of this tenant's, and of this user's where one is named, still come from its pool's broker under this id,
+   * though `get` knows nothing of it? Absent: none may.
+   */
+  mayCome?(job: JobId, tenant: TenantId, user: string | null): boolean
+  /**
+   * Of one that may come: it is stored as canceled, and not run when it comes. Rejects where it can't be stored now.
+   * There where `mayCome` is.
+   */
+  withdraw?(job: JobId, by: Pick<Job, 'tenant' | 'keyId' | 'user'>): Promise<void>
   /** The request as it was submitted (`JobDraft.body`); null when there is no such job. */
   request(job: JobId): Promise<Uint8Array | null>
   /** The job that was submitted under this idempotency key; null: none that is still kept. */

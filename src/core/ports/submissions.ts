@@ -43,7 +43,8 @@ export interface Submissions {
   reserve(n: number): Promise<readonly JobId[]>
   /**
    * Of a job that was told as accepted under this reserved id, and then refused: it is stored, under no idempotency
-   * key, as one that has failed with this, and `accepted` as that. Refused where it can't be stored now.
+   * key, as one that has failed with this (job_canceled: as canceled), however full the line is, and `accepted` as
+   * that. Refused where it can't be stored now.
    */
   refuse(draft: JobDraft, id: JobId, error: SluiceError): Promise<Submitted>
   /**

@@ -1,7 +1,8 @@
 /** What a key may be used for: its scopes, its models and its tenant's, and what an operator has disabled. */
 import { SluiceError } from '../../core/errors.ts'
-import type { Job } from '../../core/job.ts'
+import type { Job, JobId } from '../../core/job.ts'
 import { isWithin } from '../../core/model-index.ts'
+import type { Jobs } from '../../core/ports/jobs.ts'
 import type { ApiKey, Keys, Scope } from '../../core/ports/keys.ts'
 import type { Disabled, Tenants } from '../../core/ports/tenants.ts'
 import { type Caller, userOf } from './caller.ts'
@@ -86,3 +87,22 @@ const notListed = (whose: string, model: string): SluiceError =>
   })
 
 const isListed = (entries: readonly string[], name: string): boolean => entries.some((entry) => isWithin(name, entry))
+
+/** Of a job that the store does not know, or that is not the caller's (T1): it may still be with its pool's broker. */
+export function unknownJob({ mayCome }: MayCome, caller: Caller, id: JobId, message?: string): SluiceError {
+  if (mayCome?.(id, caller.key.tenant, userOf(caller)) !== true)
+    return new SluiceError('job_not_found', message === undefined ? {} : { message })
+  return new SluiceError('not_arrived', { message: MAY_COME, retryAfterMs: ARRIVAL_RETRY_MS })
+}
+
+/** As requireOwnJob, of one that may come: whose it is nobody knows. Throws not_arrived. */
+export function mayWithdraw(keys: Pick<Keys, 'get'>, jobs: MayCome, caller: Caller, id: JobId): void {
+  const error = unknownJob(jobs, caller, id)
+  if (error.code === 'not_arrived' && (userOf(caller) !== null || hasScope(keys, caller.key, 'manage'))) return
+  throw error
+}
+
+type MayCome = { readonly mayCome?: Jobs['mayCome'] }
+const ARRIVAL_RETRY_MS = 2_000
+const MAY_COME =
+  'This job was accepted, and is not stored: it waits in the broker of its pool, or was erased or lost since; retry.'

@@ -2,10 +2,10 @@
 import { SluiceError, withoutWords } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
 import { jobOrder } from '../../core/ids.ts'
-import type { Job, JobState, Place } from '../../core/job.ts'
+import type { Job, JobId, JobState, Place } from '../../core/job.ts'
 import type { JobFilter } from '../../core/ports/jobs.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
-import { requireOwnJob } from '../caller/access.ts'
+import { mayWithdraw, requireOwnJob, unknownJob } from '../caller/access.ts'
 import { type Caller, canSee, prefixOf, userOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
@@ -63,7 +63,7 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
   async function own(call: KeyCall, arrival: (id: string) => Promise<Job | null> = NO_ARRIVAL): Promise<Job> {
     const id = call.params['id']
     const job = (await jobs.get(id)) ?? (await arrival(id))
-    if (job === null || !canSee(call.caller, job)) throw new SluiceError('job_not_found')
+    if (job === null || !canSee(call.caller, job)) throw unknownJob(jobs, call.caller, id)
     return job
   }
 
@@ -103,6 +103,14 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
         has_more: found.length === filter.limit,
       })
     },
+    /** The caller's, also one that nobody knows yet. */
+    async cancelOwn(call: KeyCall): Promise<Answer> {
+      const { caller, params } = call
+      const { id } = params
+      if ((await jobs.get(id)) !== null) return this.cancel(call, (await this.managed(call)).id)
+      await withdraw(deps, caller, id)
+      return json(202, await view(id, call))
+    },
     async cancel(call: Call, id: string): Promise<Answer> {
       await jobs.cancel(id)
       return json(202, await view(id, call))
@@ -112,6 +120,13 @@ export function createJobs(deps: GatewayDeps, submits: Submits) {
       return json(202, viewOfNew(job, place, call.caller), { location: eventsOf(job.id) })
     },
   }
+}
+
+/** One that may come from its pool's broker. Throws job_not_found, not_arrived, and what storing it is refused for. */
+export async function withdraw({ jobs, keys }: Pick<GatewayDeps, 'jobs' | 'keys'>, caller: Caller, id: JobId) {
+  mayWithdraw(keys, jobs, caller, id)
+  const user = userOf(caller)
+  await jobs.withdraw?.(id, { tenant: caller.key.tenant, keyId: caller.key.id, ...(user !== null && { user }) })
 }
 
 const namesOf = (caller: Caller | null): string => (caller === null ? '' : prefixOf(caller))

@@ -194,7 +194,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       path: '/v1/jobs/:id/cancel',
       auth: 'tenant',
       async run(call) {
-        return jobs.cancel(call, (await jobs.managed(call)).id)
+        return jobs.cancelOwn(call)
       },
     },
     {

@@ -4,7 +4,7 @@ import { isTerminal, type Job } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { Dialect, Resource } from '../../core/ports/dialect.ts'
 import { parseCursor } from '../../core/record.ts'
-import { requireOwnJob } from '../caller/access.ts'
+import { requireOwnJob, unknownJob } from '../caller/access.ts'
 import { canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, type Answered, bytes, type Headers } from '../http/answer.ts'
@@ -44,11 +44,9 @@ function routesOf(deps: GatewayDeps, dialect: Kept, answers: Answers): readonly 
   async function own(call: KeyCall): Promise<Job> {
     const id = resource.jobOf(call.params['id'])
     const job = id === null ? null : await deps.jobs.get(id)
-    if (job === null || job.dialect !== dialect.name || !resource.isKept(job) || !canSee(call.caller, job))
-      throw new SluiceError('job_not_found', {
-        message: `There is no such ${resource.what}: it was deleted, was not to be stored, or its retention is over.`,
-      })
-    return job
+    if (job !== null && job.dialect === dialect.name && resource.isKept(job) && canSee(call.caller, job)) return job
+    const gone = `There is no such ${resource.what}: it was deleted, was not to be stored, or its retention is over.`
+    throw unknownJob(job === null ? deps.jobs : {}, call.caller, id ?? '', gone)
   }
 
   async function managed(call: KeyCall): Promise<Job> {

@@ -3,7 +3,7 @@ import { SluiceError } from '../../../core/errors.ts'
 import type { AttachFrame } from '../../../core/frames.ts'
 import type { Job } from '../../../core/job.ts'
 import { type Cursor, formatCursor, isOfEpoch, parseCursor } from '../../../core/record.ts'
-import { requireScope } from '../../caller/access.ts'
+import { requireScope, unknownJob } from '../../caller/access.ts'
 import { type Caller, canSee } from '../../caller/caller.ts'
 import { placeView } from '../../read/views.ts'
 import type { Peer } from '../peer.ts'
@@ -25,7 +25,11 @@ async function attachTo(
   const cursor = text === undefined ? null : parseCursor(text)
   if (text !== undefined && cursor === null) throw new SluiceError('cursor_invalid')
   const job = await jobs.get(id)
-  if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
+  if (job === null || !canSee(caller, job)) {
+    const unknown = unknownJob(jobs, caller, id)
+    if (job !== null || unknown.code === 'job_not_found') throw unknown
+    return attachOnceOwned(peer, replyTo, { id, state: 'queued', epoch: 0 }, cursor)
+  }
   if (job.epoch === 0) return attachOnceOwned(peer, replyTo, job, cursor)
   const head = await log.head(id)
   if (head === null) throw new SluiceError('job_gone')
@@ -50,7 +54,7 @@ async function attachTo(
 async function attachOnceOwned(
   peer: Peer,
   replyTo: string | undefined,
-  { id, state, epoch }: Job,
+  { id, state, epoch }: Pick<Job, 'id' | 'state' | 'epoch'>,
   cursor: Cursor | null,
 ): Promise<void> {
   const { following, context } = peer

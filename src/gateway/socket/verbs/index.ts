@@ -5,6 +5,7 @@ import { requireOwnJob, requireScope } from '../../caller/access.ts'
 import { type Caller, canSee } from '../../caller/caller.ts'
 import { FRAME_SCOPES } from '../../caller/scopes.ts'
 import type { JsonBody } from '../../http/body.ts'
+import { withdraw } from '../../read/jobs.ts'
 import type { Peer } from '../peer.ts'
 import { attach } from './attach.ts'
 import { submit } from './submit.ts'
@@ -58,7 +59,12 @@ export function perform(
 async function cancel(peer: Peer, { id: replyTo, job: id }: CancelFrame, caller: Caller): Promise<void> {
   const { jobs, keys } = peer.context.deps
   const job = await jobs.get(id)
-  if (job === null || !canSee(caller, job)) throw new SluiceError('job_not_found')
+  if (job === null) {
+    await withdraw(peer.context.deps, caller, id)
+    if (replyTo !== undefined) peer.send({ t: 'ok', id: replyTo, job: id, state: 'canceled' })
+    return
+  }
+  if (!canSee(caller, job)) throw new SluiceError('job_not_found')
   requireOwnJob(keys, caller, job)
   const { kind } = await jobs.cancel(id)
   if (replyTo !== undefined && kind !== 'unknown') peer.send({ t: 'ok', id: replyTo, job: id, state: kind })
