@@ -8,12 +8,15 @@ import { type Made, openApi } from '../src/gateway/routes/openapi/document.ts'
 import { operationOf, TAGS } from '../src/gateway/routes/openapi/operations.ts'
 import { OPTIONS } from '../src/gateway/routes/openapi/options.ts'
 import type { Schema } from '../src/gateway/routes/openapi/schema.ts'
+import { laneProtocols } from '../src/gateway/socket/lanes.ts'
+import { nativeProtocol } from '../src/gateway/socket/native.ts'
 
 /** The public listener's, as a server has them. None of them can be run. */
 export function publicRoutes(): readonly Route[] {
   const deps = { dialects: DIALECTS, options: {} } as GatewayDeps
-  const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => null }
-  const parts = { socket, live: socket, page: [], watching: createWatching(deps) }
+  const protocols = [nativeProtocol(0), ...laneProtocols(DIALECTS.spoken, 0)]
+  const sockets = protocols.map(({ path }): Route => ({ method: 'GET', path, auth: 'ticket', run: () => null }))
+  const parts = { sockets, live: sockets[0], page: [], watching: createWatching(deps) }
   return createRoutes(deps, parts as unknown as RouteParts).public
 }
 

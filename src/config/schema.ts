@@ -145,8 +145,13 @@ export const settings = z.strictObject({
       hello_timeout_ms: duration({ min: 100 }).prefault('5s').describe('Time for a new connection to send `hello`.'),
       max_message_bytes: size({ min: 1024 })
         .prefault('256KiB')
-        .describe('Largest message. Submit larger requests with `POST /v1/jobs`.'),
-      max_jobs: count({ min: 1 }).prefault(1_000).describe('Jobs that one connection can follow at a time.'),
+        .describe(
+          'Largest message on `/v1/ws`: submit larger requests with `POST /v1/jobs`. On `/v1/responses`, ' +
+            '`http.max_body_bytes` is the limit.',
+        ),
+      max_jobs: count({ min: 1 })
+        .prefault(1_000)
+        .describe('Jobs that one connection can follow, and responses that it can have open, at a time.'),
       max_messages_per_second: count({ min: 1 })
         .prefault(1_000)
         .describe('Messages per connection; bursts may be five times as large.'),
@@ -155,7 +160,7 @@ export const settings = z.strictObject({
         .describe('Connections per API key, those opened with its tickets included.'),
     })
     .prefault({})
-    .describe('WebSocket connections (`/v1/ws`).'),
+    .describe('WebSocket connections (`/v1/ws`, `/v1/responses`).'),
 
   sessions: z
     .strictObject({

@@ -27,6 +27,8 @@ import { createRoutes } from './routes/index.ts'
 import { bothOf, isOfPage } from './routes/page-api.ts'
 import { finishRevocations } from './routes/stopping.ts'
 import { Hub } from './socket/hub.ts'
+import { laneProtocols } from './socket/lanes.ts'
+import { nativeProtocol } from './socket/native.ts'
 import { createEntrance } from './submit/published.ts'
 import { createSubmits } from './submit/submit.ts'
 
@@ -74,13 +76,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const answers = createAnswers(deps)
   const submits = createSubmits(deps, auth)
   const jobs = createJobs(deps, submits)
-  const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow, owed, phase })
+  const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow, owed, phase }, [
+    nativeProtocol(socket.maxMessageBytes),
+    ...laneProtocols(deps.dialects.spoken, options.maxBodyBytes),
+  ])
   const signIn = new SignIn(deps.signIns, deps.ids, options.fleet)
   const live = new LiveHub(deps, { auth, signIn, phase })
   const page = pageRoutes(new PageFiles(deps.pageFolder))
   const watching = createWatching(deps)
   const parts = { auth, sessions, admitted, submits, jobs, answers, watching, phase, signIn, uses }
-  const routes = createRoutes(deps, { ...parts, socket: hub.route, live: live.route, page })
+  const routes = createRoutes(deps, { ...parts, sockets: hub.routes, live: live.route, page })
   const servers: Server[] = []
   let publicServer: Server | null = null
   let publicPort = 0

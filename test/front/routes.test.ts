@@ -10,10 +10,11 @@ import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Answer, request, send } from './wire.ts'
 
 const deps = { dialects: DIALECTS, options: {} } as GatewayDeps
-const socket: Route = { method: 'GET', path: '/v1/ws', auth: 'ticket', run: () => null }
+const socketAt = (path: string): Route => ({ method: 'GET', path, auth: 'ticket', run: () => null })
+const sockets = ['/v1/ws', '/v1/responses'].map(socketAt)
 const watching = createWatching(deps)
 // The page's own files: dashboard.test.ts
-const parts = { socket, live: { ...socket, path: '/admin/live' }, page: [] as readonly Route[], watching }
+const parts = { sockets, live: socketAt('/admin/live'), page: [] as readonly Route[], watching }
 const tables = createRoutes(deps, parts as unknown as RouteParts)
 const doors = [
   ...tables.public.map((route) => ({ door: 'public' as const, route })),

@@ -193,6 +193,31 @@ export interface Resource {
   inputs(job: Rendering, request: JsonRecord): Bytes
 }
 
+/** What a message of a client asks for. */
+export type LaneMessage =
+  /** A request, to be read by the dialect's first form; it is streamed. */
+  | { readonly asks: 'request'; readonly lane: string | null; readonly request: JsonRecord }
+  /** What a request that goes on from it begins with; there is no answer. Only its own connection knows it. */
+  | { readonly asks: 'preparation'; readonly lane: string | null; readonly request: JsonRecord }
+  /** Nothing more than this to be told: text. */
+  | { readonly asks: 'nothing'; readonly reply: Bytes }
+
+/** An API whose requests come over a WebSocket, too, at their path: those of one lane are answered in their order. */
+export interface Lanes {
+  /** Throws invalid_request. */
+  read(message: JsonRecord): LaneMessage
+  /** The lane that a message names, readable or not; null: none. */
+  laneOf(message: JsonRecord): string | null
+  /** An answer's events, as frames. */
+  stream(lane: string | null): StreamForm
+  /** All that is told of what was prepared, as frames. */
+  prepared(as: Rendering, lane: string | null): Bytes
+  /** The request as one that needs nothing prepared; itself where it does not go on from `id`. */
+  joined(request: JsonRecord, id: JobId, prepared: JsonRecord): JsonRecord
+  /** An error, as text. `headers`: of an answer over HTTP. */
+  error(error: SluiceError, headers: Readonly<Record<string, string>>, lane: string | null): Bytes
+}
+
 /** An API that requests come in. */
 export interface Dialect<S = unknown> {
   /** Kept with the jobs. */
@@ -203,6 +228,8 @@ export interface Dialect<S = unknown> {
   whole(job: Rendering): WholeAnswer
   /** Absent: its answers are not kept under ids of their own. */
   readonly resource?: Resource
+  /** Absent: it is spoken over HTTP only. */
+  readonly lanes?: Lanes
   /** The body of an HTTP answer that is an error. */
   error(error: WireError): Bytes
   /** Its content-type; absent: JSON. */

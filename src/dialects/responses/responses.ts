@@ -1,6 +1,7 @@
 /** OpenAI's Responses API, over any model that serves chat completions. */
 import type { Dialect } from '../../core/ports/dialect.ts'
 import { errorJson } from '../../core/wire.ts'
+import { lanes } from './lanes.ts'
 import { request } from './request.ts'
 import { stream } from './stream.ts'
 import { resource, whole } from './whole.ts'
@@ -11,5 +12,6 @@ export const responses: Dialect<unknown> = {
   stream: stream as Dialect['stream'],
   whole,
   resource,
+  lanes,
   error: errorJson,
 }

@@ -2,14 +2,17 @@
  * Events of the Responses API. They have numbers of their own (`sequence_number`, from 0), and a resume in the middle
  * is exactly the rest. What a `reset` withdraws ends as incomplete; `response.in_progress` then begins anew.
  */
+import { SluiceError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/fold.ts'
 import type { Rendering, StreamForm } from '../../core/ports/dialect.ts'
 import { type Bytes, type End, formatCursor, kindOf, parseEnd, toBytes } from '../../core/record.ts'
+import { textFrame } from '../../core/text-frame.ts'
 import { errorJson } from '../../core/wire.ts'
 import type { Block } from '../blocks.ts'
 import { sseEvent } from '../sse.ts'
 import { failure } from '../whole.ts'
 import { idOf, itemOf, partOf, summaryOf } from './items.ts'
+import { laneError, laneOf } from './lane-events.ts'
 import { errorOf, responseOf, type Status, statusOf } from './object.ts'
 import { type Advanced, advance, finish, NO_PROGRESS, outputOf, type Progress } from './progress.ts'
 
@@ -22,14 +25,25 @@ interface State {
   readonly progress: Progress
 }
 
+/** How its events are written. */
+interface Writing {
+  event(cursor: string, type: string, data: Bytes): Bytes
+  /** Members that each of them ends with. */
+  readonly more: JsonObject
+  /** Those of a failure that nothing came before. */
+  failure(end: End): object
+}
+
 /** What one render tells. */
 class Telling {
   events: Bytes = ''
   told: number
+  readonly writing: Writing
   readonly #epoch: number
   readonly #known: number
 
-  constructor(epoch: number, told: number, known: number) {
+  constructor(writing: Writing, epoch: number, told: number, known: number) {
+    this.writing = writing
     this.#epoch = epoch
     this.told = told
     this.#known = known
@@ -38,18 +52,18 @@ class Telling {
   event(type: string, make: () => object): void {
     const sequence = this.told++
     if (this.told <= this.#known) return
-    const data = toBytes(JSON.stringify({ type, ...make(), sequence_number: sequence }))
-    this.events += sseEvent(formatCursor(this.#epoch, this.told), `event: ${type}\n`, data)
+    const data = toBytes(JSON.stringify({ type, ...make(), sequence_number: sequence, ...this.writing.more }))
+    this.events += this.writing.event(formatCursor(this.#epoch, this.told), type, data)
   }
 }
 
-export const stream: StreamForm<State> = {
+const streamIn = (writing: Writing): StreamForm<State> => ({
   name: 'responses',
   takesBack: false,
   opens: true,
   begin: (job) => ({ job, told: 0, created: false, begun: false, progress: NO_PROGRESS }),
   render({ epoch, records }, state, known) {
-    const tell = new Telling(epoch, state.told, known)
+    const tell = new Telling(writing, epoch, state.told, known)
     let now = isDetached(state.job) ? created(state, tell) : state
     for (const record of records) {
       const kind = kindOf(record)
@@ -70,7 +84,27 @@ export const stream: StreamForm<State> = {
   live: null,
   error: (error) => `event: error\ndata: ${errorEvent(error.wire)}\n\n`,
   failure: (end) => failure(end, errorJson),
-}
+})
+
+export const stream = streamIn({
+  event: (cursor, type, data) => sseEvent(cursor, `event: ${type}\n`, data),
+  more: {},
+  failure(end) {
+    const { code, message, param } = errorOf(end)
+    return { code, message, param }
+  },
+})
+
+/** The same events as the text frames of a WebSocket, each with the name of its lane. */
+export const laneStream = (lane: string | null): StreamForm<State> =>
+  streamIn({
+    event: (_cursor, _type, data) => textFrame(data),
+    more: laneOf(lane),
+    failure(end) {
+      const { status, headers } = failure(end, errorJson)
+      return laneError(end.error ?? new SluiceError('internal').wire, status, headers)
+    },
+  })
 
 /** Its client wants the id at once, to come back with. */
 const isDetached = ({ shownAs }: Rendering): boolean => shownAs?.['background'] === true
@@ -122,10 +156,7 @@ function reset(before: State, record: Bytes, tell: Telling): State {
 function ended(before: State, end: End, tell: Telling): State {
   // Nothing but the failure, in one event: where headers are still to be sent, it is an answer of its own
   if (end.state !== 'done' && !before.created) {
-    tell.event('error', () => {
-      const { code, message, param } = errorOf(end)
-      return { code, message, param }
-    })
+    tell.event('error', () => tell.writing.failure(end))
     return before
   }
   const begins = begun(before, tell)

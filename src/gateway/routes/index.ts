@@ -45,8 +45,8 @@ export interface RouteParts {
   readonly answers: Answers
   readonly watching: Watching
   readonly phase: Phase
-  /** Refuses what could not be upgraded. */
-  readonly socket: Route
+  /** They refuse what could not be upgraded. */
+  readonly sockets: readonly Route[]
   readonly live: Route
   readonly signIn: SignIn
   /** The dashboard's own files. */
@@ -59,7 +59,7 @@ export interface Routes {
 }
 
 export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
-  const { auth, sessions, admitted, uses, submits, jobs, answers, watching, phase, socket, live, signIn, page } = parts
+  const { auth, sessions, admitted, uses, submits, jobs, answers, watching, phase, sockets, live, signIn, page } = parts
   const probes = probeRoutes(deps, phase)
   const usage = usageRoutes(deps)
   const routes: Routes = {
@@ -72,7 +72,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...jobRoutes(deps, jobs, submits, answers),
       ...conversationRoutes(deps, watching.stream),
       ...sessionRoutes(deps, auth, sessions),
-      socket,
+      ...sockets,
       ...welcomeRoutes(deps.models),
       ...openApiRoutes(() => routes.public, deps.dialects),
       ...probes,

@@ -1,25 +1,24 @@
 /**
- * One WebSocket: how it opens, what it may send and hold, and how it ends. What its frames do is in verbs/. It holds
- * little while it is idle: there may be ten thousand.
+ * One WebSocket: how it opens, what it may send and hold, and how it ends. What its messages do is its protocol's. It
+ * holds little while it is idle: there may be ten thousand.
  */
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import { ERRORS, SluiceError } from '../../core/errors.ts'
-import type { ClientFrame, ErrorFrame, HelloFrame, ServerFrame } from '../../core/frames.ts'
+import type { GoawayFrame, HelloFrame, ServerFrame } from '../../core/frames.ts'
 import { checkUnique } from '../../core/json.ts'
 import { toBytes } from '../../core/record.ts'
 import { textFrame } from '../../core/text-frame.ts'
 import type { From } from '../caller/auth.ts'
 import type { Caller } from '../caller/caller.ts'
-import { type JsonBody, parseBody } from '../http/body.ts'
+import { parseBody } from '../http/body.ts'
+import type { About } from './about.ts'
 import type { SocketContext } from './context.ts'
 import { FollowedJobs } from './following.ts'
-import { checkFrame } from './frames.ts'
 import { Incoming } from './incoming.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Peer } from './peer.ts'
-import { hello } from './verbs/hello.ts'
-import { perform } from './verbs/index.ts'
+import type { Protocol, Talk } from './protocol.ts'
 import { Watches } from './watches.ts'
 
 /** A peer that sends but does not read is no longer read from once this many times its buffer is unread. */
@@ -46,6 +45,8 @@ export class Connection implements Peer {
   renewMono = Infinity
   readonly #ws: WebSocket
   readonly #incoming: Incoming
+  readonly #talk: Talk
+  readonly #protocol: Protocol
   readonly #onClosed: (connection: Connection, code: number) => void
   #watches: Watches | null = null
   /** Messages that came while its hello was looked at. */
@@ -54,6 +55,7 @@ export class Connection implements Peer {
 
   constructor(
     context: SocketContext,
+    protocol: Protocol,
     ws: WebSocket,
     socket: Socket,
     from: From,
@@ -72,6 +74,8 @@ export class Connection implements Peer {
     this.out = new Outgoing(socket, options.maxReaderBufferBytes, context.flushSoon, this.#onRoom)
     this.following = new FollowedJobs(this)
     this.#incoming = new Incoming(ws, clock, inflow, options.socket.maxMessagesPerSecond)
+    this.#protocol = protocol
+    this.#talk = protocol.begin(this)
     ws.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary))
     ws.on('ping', (data) => {
       if (!this.closing && this.#isAllowed(() => this.#incoming.count())) ws.pong(data)
@@ -106,21 +110,13 @@ export class Connection implements Peer {
     if (this.caller === null) this.openedMono = now
   }
 
-  refuse(thrown: unknown, about: { readonly id?: unknown; readonly job?: unknown }): void {
+  refuse(thrown: unknown, about: About): void {
     const error = SluiceError.from(thrown)
     if (error.code === 'internal') this.context.deps.onFault(error.cause ?? error, this.id)
-    const frame: ErrorFrame = {
-      t: 'error',
-      ...(typeof about.id === 'string' ? { id: about.id.slice(0, 128) } : {}),
-      ...(typeof about.job === 'string' ? { job: about.job.slice(0, 128) } : {}),
-      error: error.wire,
-      retryable: error.retryable,
-      ...(error.retryAfterMs === undefined ? {} : { retry_after_ms: Math.max(1, Math.ceil(error.retryAfterMs)) }),
-    }
-    this.send(frame)
+    this.out.write(textFrame(this.#talk.error(error, about)))
   }
 
-  refuseEntry(thrown: unknown, about: object): void {
+  refuseEntry(thrown: unknown, about: About): void {
     this.refuse(thrown, about)
     this.close(SluiceError.from(thrown))
   }
@@ -135,6 +131,14 @@ export class Connection implements Peer {
       `${error.code}: ${error.message}`.slice(0, MAX_REASON_BYTES).replace(/[^\x20-\x7e]/g, '?'),
     )
     this.#releaseAll()
+  }
+
+  get isIdle(): boolean {
+    return this.#talk.isIdle
+  }
+
+  leave(goaway: GoawayFrame): void {
+    this.#talk.leave(goaway)
   }
 
   /** At once. */
@@ -158,21 +162,21 @@ export class Connection implements Peer {
 
   #onMessage(data: Buffer, isBinary: boolean): void {
     if (this.closing || !this.#isAllowed(() => this.#incoming.countMessage())) return
-    const { options } = this.context.deps
-    if (data.length > options.socket.maxMessageBytes) return this.close(new SluiceError('message_too_large'))
+    if (data.length > this.#protocol.maxMessageBytes) return this.close(this.#protocol.tooLarge())
     if (this.#held !== null) this.#held.push({ data, isBinary })
     else this.#read(data, isBinary)
   }
 
   #read(data: Buffer, isBinary: boolean): void {
     const { options } = this.context.deps
-    let about: { readonly id?: unknown; readonly job?: unknown } = {}
+    let about: About = {}
     try {
       if (isBinary) throw new SluiceError('invalid_request', { message: 'Frames must be text: one JSON object each.' })
       const body = parseBody(data, options)
       about = body.value
       checkUnique(body)
-      this.#handle(checkFrame(body.value), body)
+      const pending = this.#talk.take(body)
+      if (pending !== undefined) this.#hold(pending)
     } catch (thrown) {
       this.refuse(thrown, about)
     }
@@ -190,18 +194,6 @@ export class Connection implements Peer {
       this.close(SluiceError.from(thrown))
       return false
     }
-  }
-
-  #handle(frame: ClientFrame, body: JsonBody): void {
-    if (frame.t === 'hello') return this.#hold(hello(this, frame))
-    const { caller } = this
-    if (caller === null)
-      return this.refuseEntry(
-        new SluiceError('missing_api_key', { message: 'Send hello first, with a key, a ticket or a token.' }),
-        frame,
-      )
-    this.context.auth.check(caller)
-    perform(this, frame, caller, body)
   }
 
   /** What comes while its hello is looked at waits: what one read brought, at most. */
@@ -256,6 +248,7 @@ export class Connection implements Peer {
     this.#watches?.close()
     this.#watches = null
     this.following.dropAll()
+    this.#talk.end()
   }
 
   #onClose(code: number): void {

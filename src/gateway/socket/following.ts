@@ -3,11 +3,22 @@ import { SluiceError } from '../../core/errors.ts'
 import type { ServerFrame } from '../../core/frames.ts'
 import { isSamePlace, isTerminal, type Job, type JobId, type Place } from '../../core/job.ts'
 import type { SocketReader } from '../../core/ports/delivery.ts'
+import type { StreamForm } from '../../core/ports/dialect.ts'
 import type { Cursor } from '../../core/record.ts'
 import { Table } from '../../core/table.ts'
 import { placeView } from '../read/views.ts'
+import type { About } from './about.ts'
 import type { SocketContext } from './context.ts'
 import type { Outgoing } from './outgoing.ts'
+
+/** How a job is followed in another form than the protocol's own: without its place in line. */
+export interface Shown {
+  readonly form: StreamForm
+  /** What an error of it names. */
+  readonly about: About
+  /** Nothing more of it comes. */
+  over(): void
+}
 
 export interface Following {
   readonly job: Job
@@ -16,6 +27,7 @@ export interface Following {
   readonly leave: (complete: boolean) => void
   /** Stops sending its place in line. */
   readonly unwatch: () => void
+  readonly over: () => void
 }
 
 /** The connection that follows them. */
@@ -26,7 +38,7 @@ export interface Follower {
   readonly window: number
   readonly closing: boolean
   send(frame: ServerFrame): void
-  refuse(error: SluiceError, about: { readonly job: JobId }): void
+  refuse(error: SluiceError, about: About): void
 }
 
 export class FollowedJobs {
@@ -81,7 +93,7 @@ export class FollowedJobs {
   }
 
   /** From `cursor`, or the start; instead of where it was followed before. Throws too_many_subscribers. */
-  add(job: Job, cursor: Cursor | null, tellsLive: boolean, place: Place | null): void {
+  add(job: Job, cursor: Cursor | null, tellsLive: boolean, place: Place | null, shown?: Shown): void {
     const { context, out, window, closing } = this.#follower
     if (closing) return
     this.drop(job.id, false)
@@ -89,14 +101,14 @@ export class FollowedJobs {
     const leave = context.deps.presence.enter(job)
     const reader = context.deps.delivery.follow({
       job,
-      form: context.deps.dialects.frames,
+      form: shown?.form ?? context.deps.dialects.frames,
       cursor,
       sink: out,
       window,
       tellsLive,
       onFail: (error) => {
         this.drop(job.id, false)
-        this.#follower.refuse(error, { job: job.id })
+        this.#follower.refuse(error, shown?.about ?? { job: job.id })
       },
       onOver: (complete) => this.drop(job.id, complete),
     })
@@ -104,7 +116,8 @@ export class FollowedJobs {
       job,
       reader,
       leave,
-      unwatch: isTerminal(job.state) ? () => {} : this.#tellPlaces(job.id, place, reader),
+      unwatch: shown !== undefined || isTerminal(job.state) ? () => {} : this.#tellPlaces(job.id, place, reader),
+      over: shown?.over ?? (() => {}),
     }
     this.#all ??= new Table()
     this.#all.set(job.id, following)
@@ -132,6 +145,7 @@ export class FollowedJobs {
     this.#follower.out.forget(following.reader)
     following.unwatch()
     following.leave(complete)
+    following.over()
   }
 
   dropAll(): void {

@@ -15,8 +15,9 @@ import { errorHeaders, rawAnswer } from '../http/exchange.ts'
 import type { Route } from '../http/route.ts'
 import { Connection } from './connection.ts'
 import type { SocketContext, SocketParts } from './context.ts'
+import type { Protocol } from './protocol.ts'
 import { createSocketServer } from './server.ts'
-import { checkUpgrade, type Entering, SOCKET_PATH, SUBPROTOCOL, wantsSocket } from './upgrade.ts'
+import { checkUpgrade, type Entering, wantsSocket } from './upgrade.ts'
 
 const TICK_MS = 250
 /** Ticks from one look at all connections to the next. */
@@ -35,7 +36,8 @@ const RECONNECT_WITHIN_MS = 1_000
 export class Hub {
   readonly #deps: GatewayDeps
   readonly #context: SocketContext
-  #wss: WebSocketServer | null = null
+  readonly #protocols: readonly Protocol[]
+  readonly #servers = new Map<Protocol, WebSocketServer>()
   readonly #connections = new Set<Connection>()
   /** Why a request was not upgraded; its route answers with that. */
   readonly #refused = new WeakMap<IncomingMessage, unknown>()
@@ -48,8 +50,10 @@ export class Hub {
   #tickedMono = Infinity
   #stopTicks: (() => void) | null = null
 
-  constructor(deps: GatewayDeps, parts: SocketParts) {
+  constructor(deps: GatewayDeps, parts: SocketParts, protocols: readonly Protocol[]) {
     this.#deps = deps
+    this.#protocols = protocols
+    this.routes = protocols.map((protocol) => this.#routeOf(protocol))
     this.#origins = normalOrigins(deps.options.corsOrigins)
     this.#context = {
       ...parts,
@@ -59,20 +63,30 @@ export class Hub {
     }
   }
 
-  /** Answers what was not upgraded. */
-  readonly route: Route = {
-    method: 'GET',
-    path: SOCKET_PATH,
-    query: 'any',
-    auth: 'ticket',
-    run: (call) => {
-      throw this.#refused.get(call.exchange.request) ?? new SluiceError('upgrade_required')
-    },
+  /** They answer what was not upgraded. */
+  readonly routes: readonly Route[]
+
+  #routeOf({ path, errors }: Protocol): Route {
+    return {
+      method: 'GET',
+      path,
+      query: 'any',
+      auth: 'ticket',
+      ...(errors !== undefined && { errors }),
+      run: (call) => {
+        throw this.#refused.get(call.exchange.request) ?? new SluiceError('upgrade_required')
+      },
+    }
+  }
+
+  #protocolOf(request: IncomingMessage): Protocol | undefined {
+    return this.#protocols.find(({ path }) => wantsSocket(request, path))
   }
 
   /** Asked by node for each request that wants another protocol; any other than ours is ignored, as HTTP allows. */
   readonly shouldUpgrade = (request: IncomingMessage): boolean => {
-    if (!wantsSocket(request)) return false
+    const protocol = this.#protocolOf(request)
+    if (protocol === undefined) return false
     try {
       const refusal = this.#context.phase.unready()
       if (refusal !== null) throw refusal
@@ -80,7 +94,7 @@ export class Hub {
         throw new SluiceError('invalid_request', {
           message: 'An upgrade must wait for the answers to the requests before it: send it again after them.',
         })
-      const caller = checkUpgrade(request, this.#context.auth, this.#origins)
+      const caller = checkUpgrade(request, protocol, this.#context.auth, this.#origins)
       if (caller !== null && !(caller instanceof Promise)) this.#context.admitted.checkRoom(caller, 'socket')
       if (caller !== null) this.#upgrades.set(request, caller)
       return true
@@ -92,16 +106,17 @@ export class Hub {
 
   listenOn(server: Server): void {
     server.on('upgrade', (request, socket, head) => {
-      if (!wantsSocket(request)) return
+      const protocol = this.#protocolOf(request)
+      if (protocol === undefined) return
       const entering = this.#upgrades.get(request) ?? null
-      if (!(entering instanceof Promise)) return this.#upgrade(request, socket as Socket, head, entering)
+      if (!(entering instanceof Promise)) return this.#upgrade(protocol, request, socket as Socket, head, entering)
       const onError = (): void => void socket.destroy()
       socket.on('error', onError)
       entering
         .then((caller) => {
           this.#context.admitted.checkRoom(caller, 'socket')
           socket.off('error', onError)
-          this.#upgrade(request, socket as Socket, head, caller)
+          this.#upgrade(protocol, request, socket as Socket, head, caller)
         })
         .catch((thrown: unknown) => {
           const error = SluiceError.from(thrown)
@@ -110,17 +125,23 @@ export class Hub {
     })
   }
 
-  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer, caller: Caller | null): void {
+  #upgrade(protocol: Protocol, request: IncomingMessage, socket: Socket, head: Buffer, caller: Caller | null): void {
     const from = fromOf(request)
-    this.#wss ??= createSocketServer(SUBPROTOCOL, this.#deps.options.socket.maxMessageBytes)
-    this.#wss.handleUpgrade(request, socket, head, (ws) => {
+    this.#serverOf(protocol).handleUpgrade(request, socket, head, (ws) => {
       const id = this.#deps.ids.name('conn', 8)
-      const connection = new Connection(this.#context, ws, socket, from, id, this.#onClosed)
+      const connection = new Connection(this.#context, protocol, ws, socket, from, id, this.#onClosed)
       this.#connections.add(connection)
       if (caller !== null) connection.enter(caller, null)
       this.#stopTicks ??= this.#deps.clock.every(TICK_MS, () => this.#tick())
       if (this.#context.phase.isStopping) connection.close(new SluiceError('draining'))
     })
+  }
+
+  #serverOf(protocol: Protocol): WebSocketServer {
+    const { subprotocol, maxMessageBytes } = protocol
+    const server = this.#servers.get(protocol) ?? createSocketServer(subprotocol, maxMessageBytes)
+    this.#servers.set(protocol, server)
+    return server
   }
 
   readonly #onClosed = (connection: Connection, closeCode: number): void => {
@@ -168,8 +189,7 @@ export class Hub {
         new SluiceError('request_timeout', { message: 'The connection did not answer a ping in time.' }),
       )
     if (now - connection.heardMono >= heartbeatMs && connection.pingedMono === Infinity) connection.ping(now)
-    if (this.#context.phase.isStopping && connection.following.size === 0)
-      return connection.close(new SluiceError('draining'))
+    if (this.#context.phase.isStopping && connection.isIdle) return connection.close(new SluiceError('draining'))
     if (now >= connection.renewMono) connection.renewToken()
   }
 
@@ -202,7 +222,7 @@ export class Hub {
   drain(): void {
     const spreadMs = Math.ceil((this.#connections.size / RECONNECTS_PER_SECOND) * 1_000)
     for (const connection of this.#connections) {
-      connection.send({
+      connection.leave({
         t: 'goaway',
         reason: 'draining',
         by_ms: this.#deps.options.socket.drainMs,

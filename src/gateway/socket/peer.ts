@@ -2,6 +2,7 @@
 import type { HelloFrame } from '../../core/frames.ts'
 import type { From } from '../caller/auth.ts'
 import type { Caller } from '../caller/caller.ts'
+import type { About } from './about.ts'
 import type { FollowedJobs, Follower } from './following.ts'
 import type { Watches } from './watches.ts'
 
@@ -21,7 +22,7 @@ export interface Peer extends Follower {
   /** A session's token, good for the next hello. */
   renewToken(): void
   /** Reports the error of one frame; the connection stays open. */
-  refuse(thrown: unknown, about: { readonly id?: unknown; readonly job?: unknown }): void
+  refuse(thrown: unknown, about: About): void
   /** The same, and the connection is closed for it. */
-  refuseEntry(thrown: unknown, about: object): void
+  refuseEntry(thrown: unknown, about: About): void
 }

@@ -9,7 +9,7 @@ const MAX_FRAGMENTS = 1_000
 const MAX_PIECES = 2_048
 
 /** The package is loaded for the first connection: a start does not wait for it, and many servers never need it. */
-export function createSocketServer(subprotocol: string, maxMessageBytes: number): WebSocketServer {
+export function createSocketServer(subprotocol: string | null, maxMessageBytes: number): WebSocketServer {
   const { WebSocketServer } = createRequire(import.meta.url)('ws') as typeof import('ws')
   return new WebSocketServer({
     noServer: true,
@@ -21,6 +21,6 @@ export function createSocketServer(subprotocol: string, maxMessageBytes: number)
     maxFragments: MAX_FRAGMENTS,
     maxBufferedChunks: MAX_PIECES,
     ...{ closeTimeout: CLOSE_TIMEOUT_MS }, // not in its types yet
-    handleProtocols: () => subprotocol,
+    handleProtocols: () => subprotocol ?? false,
   })
 }

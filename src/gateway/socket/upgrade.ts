@@ -6,14 +6,13 @@ import type { Caller } from '../caller/caller.ts'
 import { isListed, isOwnOrigin } from '../caller/origin.ts'
 import { foreignOrigin } from '../http/cors.ts'
 import { checkForm } from '../http/form.ts'
+import type { Protocol } from './protocol.ts'
 
-export const SOCKET_PATH = '/v1/ws'
-export const SUBPROTOCOL = 'sluice.v1'
 const VERSION = '13'
 /** 16 bytes, base64: RFC 6455 section 4.1. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/
 
-export const wantsSocket = ({ url, headers }: IncomingMessage, path = SOCKET_PATH): boolean =>
+export const wantsSocket = ({ url, headers }: IncomingMessage, path: string): boolean =>
   headers.upgrade?.toLowerCase() === 'websocket' && (url === path || url?.startsWith(`${path}?`) === true)
 
 /** As Auth.tenant tells; null: it will be known by the first frame. */
@@ -23,15 +22,20 @@ export type Entering = Caller | null | Promise<Caller>
  * The caller, if the upgrade authenticates; null: the first frame will. Throws what checkForm and Auth.tenant throw,
  * and upgrade_required, invalid_request, origin_forbidden.
  */
-export function checkUpgrade(request: IncomingMessage, auth: Auth, origins: ReadonlySet<string>): Entering {
-  checkHandshake(request, SUBPROTOCOL)
+export function checkUpgrade(
+  request: IncomingMessage,
+  { subprotocol, letsStrangersIn }: Pick<Protocol, 'subprotocol' | 'letsStrangersIn'>,
+  auth: Auth,
+  origins: ReadonlySet<string>,
+): Entering {
+  checkHandshake(request, subprotocol)
   checkOrigin(request, origins)
   refuseSecretInUrl(request)
-  return hasCredential(request) ? auth.tenant(request) : null
+  return letsStrangersIn && !hasCredential(request) ? null : auth.tenant(request)
 }
 
-/** Throws what checkForm throws, and upgrade_required, invalid_request. */
-export function checkHandshake(request: IncomingMessage, subprotocol: string): void {
+/** `subprotocol` null: none has to be offered. Throws what checkForm throws, and upgrade_required, invalid_request. */
+export function checkHandshake(request: IncomingMessage, subprotocol: string | null): void {
   checkForm(request)
   const { headers, method } = request
   if (method !== 'GET') throw new SluiceError('method_not_allowed')
@@ -43,6 +47,7 @@ export function checkHandshake(request: IncomingMessage, subprotocol: string): v
     })
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0)
     throw new SluiceError('invalid_request', { message: 'An upgrade has no body.' })
+  if (subprotocol === null) return
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
   if (!offered.includes(subprotocol))
     throw new SluiceError('invalid_request', {

@@ -16,13 +16,14 @@ type Deps = Pick<GatewayDeps, 'jobs' | 'log' | 'keys' | 'clock' | 'options'>
 
 /**
  * Undefined: its dialect has no such references. Those that there are not, or not for this caller, are left out.
- * Throws invalid_request for more than a request may hold.
+ * `isOwn`: known to its connection, if to nobody else. Throws invalid_request for more than a request may hold.
  */
 export async function recall(
   deps: Deps,
   caller: Caller,
   { dialect, form }: Spoken,
   value: JsonRecord,
+  isOwn: (job: JobId) => boolean = () => false,
 ): Promise<ReadonlyMap<JobId, Recalled> | undefined> {
   if (form.refersTo === undefined) return undefined
   const ids = form.refersTo(value)
@@ -32,8 +33,8 @@ export async function recall(
   let left = deps.options.maxBodyBytes
   for (const id of ids) {
     const job = await deps.jobs.get(id)
-    if (job === null || job.dialect !== dialect.name || !dialect.resource?.isKept(job) || !maySee(deps, caller, job))
-      continue
+    if (job === null || job.dialect !== dialect.name || !maySee(deps, caller, job)) continue
+    if (dialect.resource?.isKept(job) !== true && !isOwn(id)) continue
     const request = await deps.jobs.request(id)
     const records = request === null ? null : await recordsOf(deps, id, left - request.length)
     if (request === null || records === null) continue

@@ -177,6 +177,11 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     summary: 'A WebSocket, `sluice.v1`: many jobs and conversations over one connection',
     responses: { 101: ['From here on, frames: PROTOCOL.md section 6.', null] },
   },
+  'GET /v1/responses': {
+    tag: 'Sessions',
+    summary: 'A WebSocket of the Responses API: several responses over one connection',
+    responses: { 101: ['From here on, events: PROTOCOL.md section 3.', null] },
+  },
   'GET /': {
     tag: 'Server',
     summary: 'Where things are; for browsers a page',
