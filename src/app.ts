@@ -22,6 +22,7 @@ import { createRuntime } from './app/runtime.ts'
 import { createSealer } from './app/sealing.ts'
 import { type Killed, type Own, ofAll, type Question, type Siblings } from './app/siblings.ts'
 import { followStored } from './app/stored-limits.ts'
+import { openWebhooks } from './app/webhooks.ts'
 import { closingOnError, orAborted, within } from './app/within.ts'
 import { warnOfJobsWithoutModel } from './app/without-model.ts'
 import { NO_WORKER, startWorker } from './app/worker.ts'
@@ -78,6 +79,8 @@ const HAND_BACK_MS = 1_000
 const CLOSE_MS = 1_500
 /** For what was taken from brokers, and what was published to them. */
 const INTAKE_MS = 1_000
+/** For tries that are under way. */
+const WEBHOOKS_MS = 2_000
 /** For what OpenTelemetry's collector has not got yet. */
 const FLUSH_MS = 1_000
 
@@ -106,20 +109,25 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   const events = await closingOnError([settings], () => kafkaEvents(settings.config, runtime))
   if (events !== null) runtime.observe(events.observe)
   const judged = { ...runtime, emit: judging(goalsOf, runtime.emit) }
-  const engine = await closingOnError([settings], () => openEngine(settings, judged, advises))
+  const store = await closingOnError([settings], () => openEngine(settings, judged, advises))
   // The engine has made the folder that it is kept in
-  const opened = closingOnError([engine, settings], () => Promise.all([adminKey(config, ids), words]))
+  const opened = closingOnError([store, settings], () => Promise.all([adminKey(config, ids), words]))
   const [ownKey, tokens] = await opened
+  // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
+  const dates = withWall(clock, () => store.wallMs())
+  const sealer = createSealer(config, ids)
+  const webhooks = await closingOnError([store, settings], async () =>
+    openWebhooks(settings, store, sealer, { ...runtime, clock: dates }),
+  )
+  const { engine } = webhooks
   const { retention } = settings
   const keptMs = (tenant: string): number => retention.tenant(tenant)?.logsMs ?? retention.logsMs
   const intakes = await closingOnError([engine, settings], () => openIntakes(config, engine, runtime, keptMs))
-  // Keys, sessions and tickets end at the same moment for every process, whatever its own machine's clock shows
-  const dates = withWall(clock, () => engine.wallMs())
   const ownKeys = new TenantKeys({
     settings,
     catalogue,
     tenants: engine.tenants,
-    sealer: createSealer(config, ids),
+    sealer,
     clock: dates,
     onUnreadable: (tenant, provider, reason) =>
       log.error({ tenant, provider, reason }, 'the own provider key of a tenant could not be used'),
@@ -152,6 +160,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     ...ofAll(own, siblings, turn),
     engine,
     intakes,
+    webhooks,
     catalogue,
     vocabulary: tokens,
     adminKey: ownKey,
@@ -176,6 +185,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     ])
     await within(runtime, 'open answers', 2 * LAST_WORDS_MS, gateway.close(LAST_WORDS_MS))
     await within(runtime, 'the brokers', INTAKE_MS, intakes.close())
+    await within(runtime, 'webhooks', WEBHOOKS_MS, webhooks.deliverer.stop())
     loop.stop()
     live.stop()
     settings.close()
@@ -192,7 +202,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
 
   try {
     const depth = depthOf(engine.operations, clock, (asked) => modelOf(asked) ?? UNKNOWN)
-    const more = [otlp, events, intakes.numbers].filter((source) => source !== null)
+    const more = [otlp, events, intakes.numbers, webhooks.deliverer.numbers].filter((source) => source !== null)
     numbers.add(recorder, depth, engine, worker, settings, gateway, loop, ownProcess, ...more)
     if (keyOnStart !== undefined)
       for (const note of await givenKey(engine.keys, keyOnStart, dates, ids)) log.warn({}, note)
@@ -215,6 +225,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     const createdKey = makesKey ? await firstKey(engine.keys, keyFile, dates, ids) : null
     gateway.ready()
     intakes.begin(gateway.enter)
+    webhooks.deliverer.begin()
     publicUrl = open && urlOf(open)
     otlp?.start()
     if (advises) await warnOfJobsWithoutModel(engine.jobs, catalogue, log)

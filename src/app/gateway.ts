@@ -8,6 +8,7 @@ import type { Config } from '../config/schema.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Live } from '../core/ports/live.ts'
 import type { Observed } from '../core/ports/observed.ts'
+import type { Webhooks } from '../core/ports/webhooks.ts'
 import type { BeginSpan } from '../core/trace.ts'
 import { createDelivery } from '../delivery/delivery.ts'
 import { DIALECTS } from '../dialects/index.ts'
@@ -40,6 +41,7 @@ export const isOneOfMany = ({ engine }: Pick<Config, 'engine'>): boolean => engi
 export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'reload' | 'health' | 'kill'> {
   readonly engine: Engine
   readonly intakes: Pick<Intakes, 'submissions' | 'jobs'>
+  readonly webhooks: Webhooks
   readonly catalogue: Catalogue
   readonly vocabulary: Vocabulary
   readonly adminKey: string
@@ -93,6 +95,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     keys: engine.keys,
     tenants: engine.tenants,
     audit: engine.audit,
+    webhooks: parts.webhooks,
     benchmarks: createBenchmarks(durability === 'memory' ? null : join(dataDir, 'benchmarks')),
     limitRules: limitRules(settings),
     presence: engine.presence,

@@ -14,6 +14,7 @@ import { count, duration, filePath, flag, httpUrl, list, secret, share, size } f
 import { engine, engineAsGiven, processes, role } from './engine.ts'
 import { checkIntakes, intakes, pools } from './intakes.ts'
 import { model, modelAsGiven, name, policy } from './models.ts'
+import { webhooks } from './webhooks.ts'
 
 const port = () => count({ max: 65_535 })
 export const settings = z.strictObject({
@@ -370,6 +371,8 @@ export const settings = z.strictObject({
     })
     .prefault({})
     .describe('Proxy for calls to providers.'),
+
+  webhooks,
 
   tenants: z
     .array(

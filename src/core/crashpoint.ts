@@ -11,6 +11,7 @@ export type CrashPoint =
   | 'before-finish'
   | 'after-finish'
   | 'revocation-held'
+  | 'before-telling'
 
 let armed: string | null = null
 let left = 0

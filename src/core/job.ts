@@ -142,6 +142,10 @@ export interface JobDraft {
   readonly admissionMs?: number
   /** Of that request: sent to the upstream, and part of every fact about the job. */
   readonly trace?: Traceparent
+  /** The endpoint that its end is told to, too; absent: to none but those that want all such ends. */
+  readonly webhook?: string
+  /** What its end is announced as; absent: as nothing, unless it names a webhook. */
+  readonly tells?: 'response' | 'job'
   /** It came through a broker, where it had waited; absent: it did not. */
   readonly intake?: FromBroker
   /** The job that this one repeats (redrive of a dead letter). */

@@ -31,6 +31,7 @@ import type { SignIns } from '../core/ports/sign-ins.ts'
 import type { Submissions } from '../core/ports/submissions.ts'
 import type { ProviderKey, Tenants } from '../core/ports/tenants.ts'
 import type { Tickets } from '../core/ports/tickets.ts'
+import type { Webhooks } from '../core/ports/webhooks.ts'
 import type { Weights } from '../core/ports/weights.ts'
 import type { BeginSpan } from '../core/trace.ts'
 
@@ -255,6 +256,7 @@ export interface GatewayDeps {
   readonly tenants: Tenants
   readonly ownKeys: OwnKeys
   readonly audit: Audit
+  readonly webhooks: Webhooks
   readonly benchmarks: Benchmarks
   readonly limitRules: LimitRules
   readonly presence: Presence

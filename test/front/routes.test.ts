@@ -104,7 +104,14 @@ describe.each(named)('%s', (_name, { door, route }) => {
     expect([got.status, got.code]).toEqual([401, 'invalid_api_key'])
   })
   // A conversation that is not there can be watched: the protocol's suite tells what is seen of another's then
-  if (route.path.includes(':id') && route.path !== '/v1/conversations/:id/events') {
+  const isOfPages = !route.path.startsWith('/v1/webhooks')
+  if (!isOfPages)
+    it('refuses sessions of pages', async () => {
+      const got = await ask(route.method, path(route), otherUser, route.method === 'GET' ? undefined : {})
+      expect([got.status, got.code], got.body).toEqual([403, 'forbidden'])
+    })
+  // test/front/webhooks.test.ts asks for those of others
+  if (isOfPages && route.path.includes(':id') && route.path !== '/v1/conversations/:id/events') {
     it("does not show another tenant's", async () => {
       const key = route.path.includes('/conversations/') ? 'conversation_not_found' : 'job_not_found'
       // Bodies in good form, so that nothing but ownership can refuse

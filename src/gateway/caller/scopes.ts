@@ -9,6 +9,10 @@ const OTHERS: Readonly<Record<string, Scope>> = {
   '/v1/tickets': 'tickets',
   '/v1/usage': 'usage',
   '/v1/conversations/:id/truncate': 'manage',
+  // Where a tenant's news go, and what they are signed with
+  '/v1/webhooks': 'manage',
+  '/v1/webhooks/:id/rotate': 'manage',
+  '/v1/webhooks/deliveries/:id/redeliver': 'manage',
 }
 /** POST: new work, or the end of one's own. */
 const BY_METHOD: Readonly<Record<Method, Scope>> = {

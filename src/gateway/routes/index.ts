@@ -32,6 +32,7 @@ import { servedRoutes } from './served.ts'
 import { sessionRoutes } from './sessions.ts'
 import { tenantRoutes } from './tenants.ts'
 import { usageRoutes } from './usage.ts'
+import { webhookRoutes } from './webhooks.ts'
 import { welcomeRoutes } from './welcome.ts'
 
 /** What the routes are made of, besides the ports. */
@@ -62,6 +63,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
   const { auth, sessions, admitted, uses, submits, jobs, answers, watching, phase, sockets, live, signIn, page } = parts
   const probes = probeRoutes(deps, phase)
   const usage = usageRoutes(deps)
+  const hooks = webhookRoutes(deps)
   const routes: Routes = {
     public: [
       ...dialectRoutes(deps, jobs, submits, answers),
@@ -71,6 +73,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...usage.public,
       ...jobRoutes(deps, jobs, submits, answers),
       ...conversationRoutes(deps, watching.stream),
+      ...hooks.public,
       ...sessionRoutes(deps, auth, sessions),
       ...sockets,
       ...welcomeRoutes(deps.models),
@@ -87,6 +90,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...keyRoutes(deps, admitted, uses),
       ...tenantRoutes(deps, admitted),
       ...providerKeyRoutes(deps),
+      ...hooks.admin,
       ...usage.admin,
       ...benchmarkRoutes(deps),
       ...signInRoutes(signIn),

@@ -51,12 +51,14 @@ export function providerKeyRoutes(deps: GatewayDeps): readonly Route[] {
 
   async function reseal(call: Call): Promise<Answer> {
     const told = await ownKeys.reseal()
-    const after = { resealed: told.resealed }
+    const hooks = await deps.webhooks.reseal()
+    const after = { resealed: told.resealed + hooks.resealed }
     await tellChange(deps, call, {
       ...{ action: 'tenant-provider-keys-resealed', target: 'provider keys', tenant: null },
       ...{ before: {}, after },
     })
-    return json(200, { object: 'provider_keys_resealed', ...told })
+    const isAny = hooks.resealed + hooks.unchanged + hooks.unreadable.length > 0
+    return json(200, { object: 'provider_keys_resealed', ...told, ...(isAny && { webhooks: hooks }) })
   }
 
   async function change(call: Call, id: string, provider: string, action: string, key: ProviderKey | null) {

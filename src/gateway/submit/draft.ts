@@ -194,7 +194,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
       param: 'model',
       message: `The model "${model}" does not support ${form.what}.`,
     })
-  const { options, given, metadata, run, parent, after, tags } = readJobOptions(asked.options, headers, {
+  const { options, given, metadata, run, parent, after, tags, webhook } = readJobOptions(asked.options, headers, {
     at: asked.at,
     pool: served.pool,
     plain,
@@ -245,6 +245,9 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (session !== null) job.session = session
   // Asked as we were asked: a plain POST streams only if it says so, a job unless it says otherwise
   if (dialect.stream !== null && (plain ? stream === null : read.stream === false)) job.document = true
+  if (webhook !== undefined) job.webhook = webhook
+  const tells = tellsOf(asked)
+  if (tells !== null) job.tells = tells
   if (metadata !== undefined) job.metadata = metadata
   if (run !== undefined) job.run = withinRun(caller, run)
   if (parent !== undefined) job.parent = parent
@@ -276,6 +279,10 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
 
 /** Is it posted to be acknowledged, and streamed all the same? */
 const isFollowed = ({ form, sent, request }: Request): boolean => sent !== null && form.detaches?.(request) === true
+
+/** What its end is announced as: nobody waits for it on its own connection. */
+const tellsOf = (asked: Request): 'response' | 'job' | null =>
+  asked.sent !== null && asked.form.detaches?.(asked.request) === true ? 'response' : asked.plain ? null : 'job'
 
 /** In the dialect that requests are kept in, whatever they came in. */
 function userOfCanonical({ safety_identifier: identifier, user }: JsonRecord): string | undefined {

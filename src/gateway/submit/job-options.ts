@@ -22,6 +22,7 @@ export const JOB_OPTIONS = [
   'on_worker_loss',
   'on_disconnect',
   'cache',
+  'webhook',
   'metadata',
 ] as const
 export type JobOptionName = (typeof JOB_OPTIONS)[number]
@@ -46,6 +47,7 @@ export const MAX_NAME_CHARS = 256
 export const MAX_RUN_CHARS = 128
 export const MAX_AFTER = 64
 export const JOB_ID = /^job_[0-9a-z]{26}$/
+export const MAX_WEBHOOK_CHARS = 64
 export const MAX_DELAY_MS = 30 * 86_400_000
 
 export interface Defaults {
@@ -71,6 +73,8 @@ export interface ReadOptions {
   readonly after: readonly JobId[] | undefined
   /** Of deployments: it is answered by one that has them all. */
   readonly tags: readonly string[]
+  /** Id of an endpoint. */
+  readonly webhook?: string
 }
 
 export const TAG = /^[\w.:-]{1,64}$/
@@ -222,6 +226,7 @@ export function readJobOptions(
   const run = text('run', MAX_RUN_CHARS)
   const parent = text('parent')
   if (parent !== undefined && !JOB_ID.test(parent)) throw bad('parent', 'the id of a job')
+  const webhook = text('webhook', MAX_WEBHOOK_CHARS)
   const metadata = members['metadata'] ?? undefined
   if (metadata !== undefined && !METADATA.ok(metadata)) throw bad('metadata', METADATA.what)
   const given: Record<string, unknown> = {}
@@ -238,6 +243,7 @@ export function readJobOptions(
     parent,
     after: jobsOf(value('after')),
     tags: tagsOf(value('tags')),
+    ...(webhook !== undefined && { webhook }),
   }
 }
 

@@ -36,6 +36,8 @@ export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts
   affinity: job.affinity,
   instead: job.instead,
   cached: job.cached,
+  webhook: job.webhook,
+  tells: job.tells,
   metadata: job.metadata,
   requestId: job.requestId,
   admissionMs: job.admissionMs,

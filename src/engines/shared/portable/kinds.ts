@@ -374,7 +374,7 @@ export const WAITING = kind<WaitingJob>(
 export function storedFacts(job: StoredFacts | Job): StoredFacts {
   const { tenant, keyId, user, session, kind: jobKind, model, bodyHash, options, dialect, shownAs, takesBack } = job
   const { document, promptTokens, maxOutputTokens, route, run, price, share, metadata, requestId } = job
-  const { admissionMs, trace, redriveOf, needs, affinity, instead, intake, parent, after } = job
+  const { admissionMs, trace, redriveOf, needs, affinity, instead, intake, parent, after, webhook, tells } = job
   return {
     tenant,
     keyId,
@@ -404,6 +404,8 @@ export function storedFacts(job: StoredFacts | Job): StoredFacts {
     ...(admissionMs !== undefined && { admissionMs }),
     ...(trace !== undefined && { trace }),
     ...(intake !== undefined && { intake }),
+    ...(webhook !== undefined && { webhook }),
+    ...(tells !== undefined && { tells }),
     ...(redriveOf !== undefined && { redriveOf }),
   }
 }

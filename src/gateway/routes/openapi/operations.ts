@@ -10,6 +10,7 @@ export const TAGS = {
   'OpenAI and others': 'Requests in the APIs that clients speak already.',
   Jobs: 'Submitted once, read at any time, over any number of connections.',
   Conversations: 'Lanes with memory: the server keeps their turns.',
+  Webhooks: 'Who is told of ends.',
   Sessions: 'For pages, which hold no API key.',
   Server: 'Open to all.',
 } as const
@@ -159,6 +160,42 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     tag: 'Conversations',
     summary: 'Its state now, and each change to it',
     responses: { 200: ['As of `watch` over a WebSocket.', { 'text/event-stream': EVENTS }] },
+  },
+  'POST /v1/webhooks': {
+    tag: 'Webhooks',
+    summary: 'Make one',
+    request: ref('WebhookRequest'),
+    responses: answers(200, 'It, with its secret, this once.', ref('WebhookWithSecret')),
+  },
+  'GET /v1/webhooks': {
+    tag: 'Webhooks',
+    summary: 'All of the tenant',
+    responses: answers(200, 'All of them.', ref('Webhooks')),
+  },
+  'GET /v1/webhooks/:id': { tag: 'Webhooks', summary: 'One', responses: answers(200, 'It.', ref('Webhook')) },
+  'PATCH /v1/webhooks/:id': {
+    tag: 'Webhooks',
+    summary: 'Change it, enable or disable it',
+    request: ref('WebhookRequest'),
+    responses: answers(200, 'As it is now.', ref('Webhook')),
+  },
+  'DELETE /v1/webhooks/:id': { tag: 'Webhooks', summary: 'Remove it', responses: DONE },
+  'POST /v1/webhooks/:id/rotate': {
+    tag: 'Webhooks',
+    summary: 'A new secret; the old one signs, too, for a time',
+    request: ref('WebhookRotation'),
+    responses: answers(200, 'It, with its new secret, this once.', ref('WebhookWithSecret')),
+  },
+  'GET /v1/webhooks/:id/deliveries': {
+    tag: 'Webhooks',
+    summary: 'What became of its events, the newest first',
+    responses: answers(200, 'A page.', ref('WebhookDeliveries')),
+  },
+  'POST /v1/webhooks/deliveries/:id/redeliver': {
+    tag: 'Webhooks',
+    summary: 'Send an event again, to one webhook or to all that it was for',
+    request: ref('WebhookRedelivery'),
+    responses: answers(200, 'It is on its way.', ref('WebhookRedelivered')),
   },
   'POST /v1/tickets': {
     tag: 'Sessions',

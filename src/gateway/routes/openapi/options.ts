@@ -9,6 +9,7 @@ import {
   MAX_NAME_CHARS,
   MAX_RUN_CHARS,
   MAX_TAGS,
+  MAX_WEBHOOK_CHARS,
   POLICIES,
   PRIORITIES,
   TAG,
@@ -58,6 +59,7 @@ export const OPTIONS: Readonly<Record<JobOptionName, Schema>> = {
     anyOf: [{ type: 'boolean' }, oneOf(...CACHE)],
     description: 'Where the operator lets answers be shared: whether this request takes and gives one.',
   },
+  webhook: name('Id of a webhook of the tenant (`POST /v1/webhooks`), which is told of its end.', MAX_WEBHOOK_CHARS),
   metadata: {
     type: 'object',
     maxProperties: 16,

@@ -1,6 +1,7 @@
 /** What is sent and answered, by name: PROTOCOL.md sections 2 to 5, 7 and 9. Clients must expect further members. */
 import { ERRORS } from '../../../core/errors.ts'
 import type { JobState } from '../../../core/job.ts'
+import { WEBHOOK_EVENTS } from '../../../core/ports/webhooks.ts'
 import { OPTIONS } from './options.ts'
 import {
   anything,
@@ -23,6 +24,17 @@ const STATES: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased', '
 const ENDS: readonly JobState[] = ['done', 'failed', 'canceled', 'expired']
 const traceparent = described(text, 'W3C Trace Context, passed on to the provider.')
 
+const webhook = {
+  id: text,
+  object: oneOf('webhook'),
+  created_at: seconds,
+  url: text,
+  name: text,
+  events: list(oneOf(...WEBHOOK_EVENTS)),
+  enabled: flag,
+  'disabled_for?': described(text, 'Why it is not enabled, where nobody has disabled it.'),
+  old_secrets_end_at: list(seconds),
+}
 const limit = {
   level: oneOf('run', 'key', 'user', 'tenant', 'tenant_model', 'model', 'global'),
   unit: text,
@@ -227,6 +239,49 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
     properties: { name: { type: 'string', maxLength: 256 }, keep_turns: count },
     additionalProperties: false,
   },
+  WebhookRequest: {
+    type: 'object',
+    properties: {
+      url: { type: 'string', maxLength: 2_048 },
+      events: list(oneOf(...WEBHOOK_EVENTS)),
+      name: { type: 'string', maxLength: 128 },
+      enabled: flag,
+    },
+    additionalProperties: false,
+  },
+  Webhook: object(webhook),
+  WebhookWithSecret: object({ ...webhook, secret: described(text, 'Shown once: "whsec_…".') }),
+  Webhooks: object({ object: oneOf('list'), data: list(ref('Webhook')) }),
+  WebhookRotation: {
+    type: 'object',
+    properties: { keep_seconds: { type: 'integer', minimum: 0, maximum: 604_800 } },
+    additionalProperties: false,
+  },
+  WebhookDelivery: object({
+    id: described(text, 'Of the event: what a receiver gets as `webhook-id`.'),
+    object: oneOf('webhook.delivery'),
+    webhook: text,
+    type: oneOf(...WEBHOOK_EVENTS),
+    state: oneOf('pending', 'delivered', 'failed'),
+    tries: count,
+    status: described(nullable('integer'), "The receiver's last status."),
+    error: nullable('string'),
+    created_at: seconds,
+    last_try_at: nullable('integer'),
+    next_try_at: nullable('integer'),
+  }),
+  WebhookDeliveries: object({
+    object: oneOf('list'),
+    data: list(ref('WebhookDelivery')),
+    has_more: flag,
+    last_id: nullable('string'),
+  }),
+  WebhookRedelivery: {
+    type: 'object',
+    properties: { webhook: nullable('string') },
+    additionalProperties: false,
+  },
+  WebhookRedelivered: object({ object: oneOf('list'), data: list(ref('WebhookDelivery')) }),
   ConversationCut: {
     type: 'object',
     required: ['keep_turns'],

@@ -1,0 +1,378 @@
+/**
+ * Delivers. An event is claimed by putting off when it is due, so that of all processes one has it, and only for as
+ * long as a try may take; its outcome is stored in its place. Whoever dies in between leaves it to the next look: it
+ * is sent again, under the same id. Looks are for what nobody was told of; who hears of an end hastens it.
+ */
+import type { Clock } from '../core/clock.ts'
+import { crashpoint } from '../core/crashpoint.ts'
+import type { Ids } from '../core/ids.ts'
+import type { JobId, TenantId } from '../core/job.ts'
+import { type Counter, counter, gauge, type NumberSource } from '../core/numbers.ts'
+import type { Document, Documents } from '../core/ports/documents.ts'
+import type { Jobs } from '../core/ports/jobs.ts'
+import type { TokenLog } from '../core/ports/log.ts'
+import { type Allowed, readTarget } from './address.ts'
+import type { Endpoints, Known } from './endpoints.ts'
+import {
+  documentOf,
+  type EventBody,
+  endOf,
+  eventOfJob,
+  isCutBy,
+  KIND,
+  nextAtMs,
+  payloadOf,
+  readEvent,
+  type Tried,
+} from './event.ts'
+import { type Posted, post, type Resolve } from './post.ts'
+import { signed } from './signature.ts'
+import { nextLookMs, nextTryMs } from './tries.ts'
+
+export interface DelivererParts {
+  readonly documents: Documents
+  readonly jobs: Pick<Jobs, 'get'>
+  readonly log: Pick<TokenLog, 'head' | 'read'>
+  readonly endpoints: Endpoints
+  readonly clock: Clock
+  readonly ids: Pick<Ids, 'jitter'>
+  readonly allowed: () => readonly Allowed[]
+  readonly rules: () => { readonly timeoutMs: number; readonly keepMs: number }
+  /** An endpoint that was told to go away, or an event that is not tried any more. */
+  readonly onGivenUp: (about: { readonly event: string; readonly webhook: string; readonly reason: string }) => void
+  readonly resolve?: Resolve
+}
+
+const LOOK_MS = 1_000
+const DUE_AT_ONCE = 64
+/** Tries at once: of this process, and of one endpoint. */
+const MOST_TRIES = 64
+const MOST_OF_ENDPOINT = 8
+/** A claim outlasts a try, and the storing of its outcome. */
+const CLAIM_SPARE_MS = 20_000
+/** Until an endpoint that is busy has room, about. */
+const BUSY_MS = 2_000
+/** Ends that are heard of and looked at, at once; and those that wait for it. */
+const HASTENED_AT_ONCE = 16
+const MOST_HASTENED = 100_000
+/** An end that was told may be readable a moment later. */
+const AGAIN_MS = 250
+const MOST_AGAIN = 8
+/** A job that is not there may be about to come: its event is written first. */
+const COMING_MS = 60_000
+const STORE_TRIES = 3
+/** Of a log, its last records: they have the reason of its end. */
+const LAST_RECORDS = 6
+const LAST_BYTES = 262_144
+const CAUGHT_UP_AT_ONCE = 100
+const STOP_MS = 1_000
+
+export class Deliverer {
+  readonly #parts: DelivererParts
+  readonly #ofEndpoint = new Map<string, number>()
+  #tries = 0
+  #looking = false
+  #oldestMs = 0
+  /** Event → how often it was looked at in vain. */
+  readonly #hastened = new Map<string, number>()
+  #hastening = 0
+  #stops: ReadonlyArray<() => void> = []
+  readonly #stopped = new AbortController()
+  readonly #underWay = new Set<Promise<unknown>>()
+  readonly delivered: Counter = counter('webhooks_delivered', 'Events that a receiver has taken')
+  readonly failed: Counter = counter('webhook_tries_failed', 'Tries to deliver an event that failed')
+  readonly givenUp: Counter = counter('webhooks_given_up', 'Events that are not tried any more at an endpoint')
+  readonly numbers: NumberSource
+
+  constructor(parts: DelivererParts) {
+    this.#parts = parts
+    this.numbers = {
+      metrics: [
+        this.delivered,
+        this.failed,
+        this.givenUp,
+        gauge('webhooks_sending', 'Tries under way', () => this.#tries),
+        gauge('webhooks_waiting_ends', 'Ends that were told, and are not looked at yet', () => this.#hastened.size),
+        gauge('webhooks_overdue_ms', 'How long the longest due event is due', () => this.#oldestMs, 'max'),
+      ],
+    }
+  }
+
+  /** From now on it delivers; first what ended while nobody was there. */
+  begin(): void {
+    const { clock } = this.#parts
+    if (this.#stopped.signal.aborted) return
+    this.#stops = [clock.every(LOOK_MS, () => void this.look())]
+    void this.#catchUp().catch(() => {}) // the looks come to it
+  }
+
+  /** What is being sent is given a moment; then it is for others, or the next start. */
+  async stop(): Promise<void> {
+    for (const stop of this.#stops) stop()
+    this.#stops = []
+    let late = (): void => {}
+    const bound = new Promise<void>((done) => (late = this.#parts.clock.after(STOP_MS, done)))
+    await Promise.race([Promise.allSettled([...this.#underWay]), bound])
+    late()
+    this.#stopped.abort()
+    await Promise.allSettled([...this.#underWay])
+  }
+
+  /** The job has ended, by what somebody has told. */
+  ended(job: JobId, tenant: TenantId): void {
+    if (this.#stopped.signal.aborted || this.#hastened.size >= MOST_HASTENED) return
+    const { endpoints } = this.#parts
+    const known = endpoints.peek(tenant)
+    if (known === null)
+      void endpoints.of(tenant).then(
+        (all) => all.length > 0 && this.hasten(eventOfJob(job)),
+        () => {},
+      )
+    else if (known.length > 0) this.hasten(eventOfJob(job))
+  }
+
+  hasten(event: string, looks = 0): void {
+    if (!this.#hastened.has(event)) this.#hastened.set(event, looks)
+    this.#hasten()
+  }
+
+  #hasten(): void {
+    while (this.#hastening < HASTENED_AT_ONCE && this.#hastened.size > 0 && !this.#stopped.signal.aborted) {
+      const [event, looks] = this.#hastened.entries().next().value!
+      this.#hastened.delete(event)
+      this.#hastening++
+      this.#tracked(this.#one(event, looks)).finally(() => {
+        this.#hastening--
+        this.#hasten()
+      })
+    }
+  }
+
+  async #one(event: string, looks: number): Promise<void> {
+    crashpoint('before-telling')
+    const document = await this.#parts.documents.get(KIND, event).catch(() => null)
+    if (document === null) return
+    const isOver = await this.#process(document, true).catch(() => true)
+    if (!isOver && looks < MOST_AGAIN) this.#parts.clock.after(AGAIN_MS, () => this.hasten(event, looks + 1))
+  }
+
+  #tracked<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work)
+    return work.finally(() => this.#underWay.delete(work))
+  }
+
+  /** At all that is due; unless it is under way. */
+  async look(): Promise<void> {
+    if (this.#looking) return
+    this.#looking = true
+    const { documents, clock } = this.#parts
+    try {
+      while (!this.#stopped.signal.aborted && this.#stops.length > 0) {
+        const due = await documents.due(KIND, DUE_AT_ONCE)
+        this.#oldestMs = Math.max(0, clock.wallMs() - (due[0]?.dueAtMs ?? Infinity))
+        if (due.length === 0) break
+        // Tries go on beside the next look: one that hangs holds up nobody
+        const claims = due.map((document) => this.#claimed(document))
+        if ((await Promise.all(claims)).every((isClaimed) => !isClaimed)) break
+      }
+    } catch {
+      // The store is away, which its health shows
+    } finally {
+      this.#looking = false
+    }
+  }
+
+  /** Resolves when it is claimed, or is another's; what follows is tracked. */
+  #claimed(document: Document): Promise<boolean> {
+    return new Promise((resolve) => {
+      const work = this.#process(document, false, () => resolve(true))
+      this.#tracked(work).then(
+        () => resolve(true),
+        () => resolve(false),
+      )
+    })
+  }
+
+  /** Ends that nobody was told of, as their process died first. */
+  async #catchUp(): Promise<void> {
+    const { documents, clock } = this.#parts
+    for (let before: string | undefined; ; ) {
+      const page = await documents.list(KIND, {
+        limit: CAUGHT_UP_AT_ONCE,
+        ...(before !== undefined && { before }),
+      })
+      for (const document of page) if (readEvent(document)?.happened === null) this.hasten(document.id, MOST_AGAIN)
+      if (page.length < CAUGHT_UP_AT_ONCE || this.#stopped.signal.aborted) return
+      before = page.at(-1)!.id
+      await new Promise<void>((next) => clock.after(LOOK_MS / 10, next))
+    }
+  }
+
+  /**
+   * False: its job has not ended. `isHastened`: somebody said so, and a look in vain does not put it off. Rejects where
+   * the store is away.
+   */
+  async #process(document: Document, isHastened: boolean, onClaim = (): void => {}): Promise<boolean> {
+    const { documents, clock } = this.#parts
+    const { id, tenant } = document
+    let event = readEvent(document)
+    if (event === null) {
+      await documents.remove(KIND, id, document.version)
+      return true
+    }
+    const { keepMs, timeoutMs } = this.#parts.rules()
+    const now = clock.wallMs()
+    if (event.happened === null) {
+      const ended = await this.#lookedAt(event)
+      if (ended === 'gone') {
+        await documents.remove(KIND, id, document.version)
+        return true
+      }
+      if (ended === null) {
+        if (isHastened) return false
+        const looked = { ...event, looks: event.looks + 1 }
+        const dueAtMs = now + nextLookMs(event.looks, this.#parts.ids.jitter())
+        await documents.put(documentOf(id, tenant, looked, dueAtMs, keepMs), document.version)
+        return true
+      }
+      event = withWanted({ ...event, happened: ended }, await this.#parts.endpoints.of(tenant))
+      if (event.to.length === 0) {
+        await documents.remove(KIND, id, document.version)
+        return true
+      }
+    }
+    const due = event.to.filter(({ nextAtMs }) => nextAtMs !== null && nextAtMs <= now)
+    const taken = due.filter((tried) => this.#take(tried.endpoint))
+    try {
+      const dueAtMs =
+        taken.length === 0 ? now + BUSY_MS * (1 + this.#parts.ids.jitter()) : now + timeoutMs + CLAIM_SPARE_MS
+      const claimed = await documents.put(documentOf(id, tenant, event, dueAtMs, keepMs), document.version)
+      onClaim()
+      if (claimed === null || taken.length === 0) return true
+      const tried = await Promise.all(taken.map((one) => this.#try(id, tenant, event!, one)))
+      const outcomes = new Map(tried.map((one) => [one.endpoint, one]))
+      const to = event.to.map((one) => outcomes.get(one.endpoint) ?? one)
+      await this.#store(claimed, { ...event, to }, keepMs)
+    } finally {
+      for (const { endpoint } of taken) this.#free(endpoint)
+    }
+    return true
+  }
+
+  /** Null: it goes on. */
+  async #lookedAt(event: EventBody) {
+    const { jobs, clock } = this.#parts
+    const job = event.job === undefined ? null : await jobs.get(event.job)
+    if (job === null) return clock.wallMs() - event.createdAtMs < COMING_MS ? null : 'gone'
+    const tells = event.tells ?? 'job'
+    const ended = endOf(job, tells, false, clock.wallMs())
+    if (ended?.type !== 'response.completed') return ended
+    return endOf(job, tells, isCutBy(await this.#lastOf(job.id)), clock.wallMs())
+  }
+
+  async #lastOf(job: JobId): Promise<readonly string[]> {
+    const { log } = this.#parts
+    const head = await log.head(job)
+    if (head === null) return []
+    return (await log.read(job, Math.max(0, head.head - LAST_RECORDS), LAST_BYTES))?.records ?? []
+  }
+
+  // ------------------------------------------------------------ a try
+
+  async #try(id: string, tenant: TenantId, event: EventBody, tried: Tried): Promise<Tried> {
+    const { endpoints, clock, ids, resolve } = this.#parts
+    const endpoint = await endpoints.get(tenant, tried.endpoint)
+    const nowMs = clock.wallMs()
+    const ended = (state: Tried['state'], error: string | null, status: number | null, tries = tried.tries): Tried => {
+      if (state === 'failed') {
+        this.givenUp.add()
+        this.#parts.onGivenUp({ event: id, webhook: tried.endpoint, reason: error ?? '' })
+      }
+      return { ...tried, state, tries, status, error, lastAtMs: Math.floor(nowMs), nextAtMs: null }
+    }
+    if (endpoint === null) return ended('failed', 'The webhook was removed.', null)
+    if (!endpoint.enabled) return ended('failed', 'The webhook is disabled.', null)
+    const secrets = endpoints.secretsOf(endpoint)
+    if (secrets.length === 0) return ended('failed', 'Its secret can not be read on this server: rotate it.', null)
+    const body = payloadOf(id, event.happened!)
+    const headers = signed(id, Math.floor(nowMs / 1_000), body, secrets)
+    const { timeoutMs } = this.#parts.rules()
+    const posted = await this.#post(endpoint, headers, body, {
+      clock,
+      timeoutMs,
+      ...(resolve !== undefined && { resolve }),
+    })
+    if (this.#stopped.signal.aborted && posted.kind === 'failed')
+      return { ...tried, nextAtMs: Math.floor(clock.wallMs()) }
+    const tries = tried.tries + 1
+    if (posted.kind === 'answered' && posted.status >= 200 && posted.status < 300) {
+      this.delivered.add()
+      return ended('delivered', null, posted.status, tries)
+    }
+    this.failed.add()
+    const status = posted.kind === 'answered' ? posted.status : null
+    const error = posted.kind === 'answered' ? `It answered ${posted.status}.` : posted.reason
+    if (status === 410) {
+      await endpoints.change(tenant, endpoint.id, { enabled: false }, 'It answered 410 (gone).').catch(() => {})
+      return ended('failed', error, status, tries)
+    }
+    const retryAfterMs = posted.kind === 'answered' ? posted.retryAfterMs : null
+    const inMs = nextTryMs(tries, retryAfterMs, ids.jitter())
+    if (inMs === null) return ended('failed', error, status, tries)
+    const lastAtMs = Math.floor(nowMs)
+    return { ...tried, tries, status, error, lastAtMs, nextAtMs: Math.ceil(clock.wallMs() + inMs) }
+  }
+
+  #post(
+    endpoint: Known,
+    headers: Readonly<Record<string, string>>,
+    body: string,
+    options: Parameters<typeof post>[3],
+  ): Promise<Posted> {
+    try {
+      // Again: what the settings allow may have changed
+      const target = readTarget(endpoint.url, this.#parts.allowed())
+      return post(target, headers, body, options, this.#stopped.signal)
+    } catch (error) {
+      return Promise.resolve({ kind: 'failed', reason: (error as Error).message })
+    }
+  }
+
+  /** Where it can't be stored, its claim ends, and it is sent again. */
+  async #store(claimed: Document, event: EventBody, keepMs: number): Promise<void> {
+    const { documents, clock } = this.#parts
+    const next = documentOf(claimed.id, claimed.tenant, event, nextAtMs(event) ?? 0, keepMs)
+    for (let n = 1; ; n++)
+      try {
+        await documents.put(next, claimed.version)
+        return
+      } catch (error) {
+        if (n === STORE_TRIES) throw error
+        await new Promise<void>((done) => clock.after(AGAIN_MS * n, done))
+      }
+  }
+
+  // ------------------------------------------------------------ how many at once
+
+  #take(endpoint: string): boolean {
+    const own = this.#ofEndpoint.get(endpoint) ?? 0
+    if (this.#tries >= MOST_TRIES || own >= MOST_OF_ENDPOINT) return false
+    this.#tries++
+    this.#ofEndpoint.set(endpoint, own + 1)
+    return true
+  }
+
+  #free(endpoint: string): void {
+    this.#tries--
+    const own = this.#ofEndpoint.get(endpoint)! - 1
+    if (own === 0) this.#ofEndpoint.delete(endpoint)
+    else this.#ofEndpoint.set(endpoint, own)
+  }
+}
+
+/** Which event it is shows at its end: only then it is known who wants it. */
+function withWanted(event: EventBody, endpoints: readonly Known[]): EventBody {
+  const wants = (id: string): boolean =>
+    endpoints.some((one) => one.id === id && one.events.includes(event.happened!.type))
+  return { ...event, to: event.to.filter(({ endpoint, isNamed }) => isNamed === true || wants(endpoint)) }
+}

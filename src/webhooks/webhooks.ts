@@ -1,0 +1,99 @@
+/** Webhooks of all tenants: the port, made of the endpoints, the events and who delivers them. */
+import { createHash } from 'node:crypto'
+import { SluiceError } from '../core/errors.ts'
+import type { TenantId } from '../core/job.ts'
+import type { Document } from '../core/ports/documents.ts'
+import type { Announcement, Delivery, Webhooks } from '../core/ports/webhooks.ts'
+import { Deliverer, type DelivererParts } from './deliverer.ts'
+import { type EndpointParts, Endpoints } from './endpoints.ts'
+import { deliveryOf, documentOf, type EventBody, KIND, readEvent, untried } from './event.ts'
+
+export type WebhookParts = EndpointParts & Omit<DelivererParts, 'endpoints'>
+
+export interface OpenWebhooks extends Webhooks {
+  readonly endpoints: Endpoints
+  readonly deliverer: Deliverer
+}
+
+/** Events that a list looks at for one page of an endpoint's. */
+const MOST_LOOKED_AT = 2_000
+const PAGE = 200
+const KEY = /^[A-Za-z0-9_-]{1,100}$/
+const MOST_TRIES = 10
+
+export function createWebhooks(parts: WebhookParts): OpenWebhooks {
+  const { documents, clock } = parts
+  const endpoints = new Endpoints(parts)
+  const deliverer = new Deliverer({ ...parts, endpoints })
+
+  async function announce({ tenant, key, type, data }: Announcement): Promise<string | null> {
+    if (!KEY.test(key)) throw new SluiceError('internal', { message: `"${key}" is no key of an event.` })
+    const wanting = (await endpoints.of(tenant)).filter(({ enabled, events }) => enabled && events.includes(type))
+    if (wanting.length === 0) return null
+    const id = `evt_${createHash('sha256').update(`${tenant}\n${key}`).digest('hex').slice(0, 32)}`
+    const now = Math.floor(clock.wallMs())
+    const happened = { type, atMs: now, data }
+    const event: EventBody = { looks: 0, createdAtMs: now, happened, to: wanting.map((one) => untried(one.id, false)) }
+    await documents.put(documentOf(id, tenant, event, now, parts.rules().keepMs), 0)
+    deliverer.hasten(id)
+    return id
+  }
+
+  async function deliveries(tenant: TenantId, endpoint: string, before: string | null, limit: number) {
+    if ((await endpoints.get(tenant, endpoint)) === null) return null
+    const found: Delivery[] = []
+    let from = before
+    for (let looked = 0; looked < MOST_LOOKED_AT; looked += PAGE) {
+      const page = await documents.list(KIND, { tenant, limit: PAGE, ...(from !== null && { before: from }) })
+      for (const document of page) {
+        const [one] = deliveriesOf(document).filter((each) => each.endpoint === endpoint)
+        if (one !== undefined) found.push(one)
+        if (found.length === limit) return found
+      }
+      if (page.length < PAGE) break
+      from = page.at(-1)!.id
+    }
+    return found
+  }
+
+  async function redeliver(tenant: TenantId, id: string, endpoint: string | null): Promise<readonly Delivery[] | null> {
+    for (let n = 0; n < MOST_TRIES; n++) {
+      const document = await documents.get(KIND, id)
+      const event = document?.tenant === tenant ? readEvent(document) : null
+      if (document === null || event === null || event.happened === null) return null
+      const isMeant = (each: string): boolean => endpoint === null || each === endpoint
+      if (!event.to.some((each) => isMeant(each.endpoint))) return null
+      const now = Math.floor(clock.wallMs())
+      const to = event.to.map((each) =>
+        isMeant(each.endpoint) ? { ...each, state: 'pending' as const, tries: 0, nextAtMs: now } : each,
+      )
+      const next = documentOf(id, tenant, { ...event, to }, now, parts.rules().keepMs)
+      // Kept for as long again
+      const put = await documents.put({ ...next, expiresAtMs: now + parts.rules().keepMs }, document.version)
+      if (put === null) continue
+      deliverer.hasten(id)
+      return deliveriesOf(put).filter((each) => isMeant(each.endpoint))
+    }
+    throw new SluiceError('storage_unavailable', { message: 'This event is being delivered: retry.' })
+  }
+
+  return {
+    endpoints,
+    deliverer,
+    add: (tenant, fields) => endpoints.add(tenant, fields),
+    list: (tenant) => endpoints.list(tenant),
+    get: (tenant, id) => endpoints.get(tenant, id),
+    change: (tenant, id, fields) => endpoints.change(tenant, id, fields),
+    rotate: (tenant, id, keepMs) => endpoints.rotate(tenant, id, keepMs),
+    reseal: () => endpoints.reseal(),
+    remove: (tenant, id) => endpoints.remove(tenant, id),
+    deliveries,
+    redeliver,
+    announce,
+  }
+}
+
+function deliveriesOf(document: Document): readonly Delivery[] {
+  const event = readEvent(document)
+  return event?.to.flatMap((tried) => deliveryOf(document.id, event, tried) ?? []) ?? []
+}
