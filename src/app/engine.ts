@@ -13,13 +13,14 @@ export async function openEngine(
   { clock, ids, wheel, emit }: Runtime,
   advises: boolean,
 ): Promise<Engine> {
-  const { durability, dataDir, http, engine } = settings.config
+  const { durability, dataDir, http, engine, files } = settings.config
   const shared = {
     durability,
     clock,
     ids,
     wheel,
     retention: settings.retention,
+    files: { bytes: files.maxBytes, tenantBytes: files.maxTenantBytes, tenantFiles: files.maxTenantFiles },
     disconnectGraceMs: http.disconnectGraceMs,
     joinAfterEndMs: JOIN_AFTER_END_MS,
     onFact: emit,

@@ -92,6 +92,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     operations: engine.operations,
     log: engine.log,
     conversations: engine.conversations,
+    files: engine.files,
     keys: engine.keys,
     tenants: engine.tenants,
     audit: engine.audit,

@@ -190,6 +190,17 @@ export const settings = z.strictObject({
     .prefault({})
     .describe('Sessions of web pages, which have no API key.'),
 
+  files: z
+    .strictObject({
+      max_bytes: size({ min: 1024 }).prefault('512MiB').describe('Largest file.'),
+      max_tenant_bytes: size({ min: 1024 })
+        .prefault('10GiB')
+        .describe("Bytes of all files of a tenant. On Redis they are in Redis's memory."),
+      max_tenant_files: count({ min: 1, max: 1_000_000 }).prefault(10_000).describe('Files of a tenant.'),
+    })
+    .prefault({})
+    .describe('Files (`/v1/files`): uploads, and what batches answer.'),
+
   workers: z
     .strictObject({
       concurrency: count({ min: 1 }).prefault(4096).describe('Jobs that run concurrently.'),

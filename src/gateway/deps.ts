@@ -16,6 +16,7 @@ import type { Fallbacks } from '../core/ports/coordinator.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
 import type { Dialects } from '../core/ports/dialect.ts'
 import type { Engine } from '../core/ports/engine.ts'
+import type { Files } from '../core/ports/files.ts'
 import type { Enter } from '../core/ports/intake.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Keys } from '../core/ports/keys.ts'
@@ -252,6 +253,7 @@ export interface GatewayDeps {
   readonly operations: Operations
   readonly log: TokenLog
   readonly conversations: Conversations
+  readonly files: Files
   readonly keys: Keys
   readonly tenants: Tenants
   readonly ownKeys: OwnKeys

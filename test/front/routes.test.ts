@@ -27,6 +27,7 @@ let foreign: string
 /** Token of a session of the same tenant, for another user. */
 let otherUser: string
 let jobId: string
+let fileId: string
 
 beforeAll(async () => {
   app = await startTestApp({ bad_keys_per_minute: 1_000 })
@@ -42,6 +43,12 @@ beforeAll(async () => {
     }
   ).id
   expect((await ask('GET', `/v1/jobs/${jobId}/result?wait_ms=50000`, app.key)).status).toBe(200)
+  const form = new FormData()
+  form.set('purpose', 'batch')
+  form.set('file', new Blob(['{}']), 'ours.jsonl')
+  const headers = { authorization: `Bearer ${app.key}` }
+  const uploaded = await fetch(`http://127.0.0.1:${app.port}/v1/files`, { method: 'POST', headers, body: form })
+  fileId = ((await uploaded.json()) as { id: string }).id
 })
 afterAll(() => app?.stop())
 
@@ -56,10 +63,26 @@ const ask = (method: string, path: string, key: string | null, body?: unknown, p
     ),
   )
 
+const missing = ({ path }: Route): string =>
+  path.includes('/files/')
+    ? 'file_not_found'
+    : path.includes('/conversations/')
+      ? 'conversation_not_found'
+      : 'job_not_found'
+
 const path = ({ path }: Route): string =>
   path
     .replace('*id', 'demo')
-    .replace(':id', path.includes('/jobs/') ? jobId : path.includes('/conversations/') ? 'ours' : 'default')
+    .replace(
+      ':id',
+      path.includes('/files/')
+        ? fileId
+        : path.includes('/jobs/')
+          ? jobId
+          : path.includes('/conversations/')
+            ? 'ours'
+            : 'default',
+    )
 
 describe.each(named)('%s', (_name, { door, route }) => {
   const knock = (key: string | null): Promise<Answer> =>
@@ -113,14 +136,14 @@ describe.each(named)('%s', (_name, { door, route }) => {
   // test/front/webhooks.test.ts asks for those of others
   if (isOfPages && route.path.includes(':id') && route.path !== '/v1/conversations/:id/events') {
     it("does not show another tenant's", async () => {
-      const key = route.path.includes('/conversations/') ? 'conversation_not_found' : 'job_not_found'
+      const key = missing(route)
       // Bodies in good form, so that nothing but ownership can refuse
       const body = route.method === 'GET' ? undefined : { name: 'mine now', keep_turns: 0 }
       const got = await ask(route.method, path(route), foreign, body)
       expect([got.status, got.code], got.body).toEqual([404, key])
     })
     it("does not show one user's to another's session", async () => {
-      const key = route.path.includes('/conversations/') ? 'conversation_not_found' : 'job_not_found'
+      const key = missing(route)
       const got = await ask(
         route.method,
         path(route),

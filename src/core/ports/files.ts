@@ -58,8 +58,14 @@ export interface Files {
    * length, is sealed or gone, and nothing was written (of two writers one succeeds). Rejects with storage_full.
    */
   append(id: string, at: number, chunk: Uint8Array): Promise<StoredFile | null>
-  /** No more is added. Null: it is gone. Idempotent. */
-  seal(id: string): Promise<StoredFile | null>
+  /**
+   * No more is added; `facts` are known only now, where they are given. Null: it is gone. Of one that is sealed nothing
+   * changes.
+   */
+  seal(
+    id: string,
+    facts?: Partial<Pick<StoredFile, 'name' | 'purpose' | 'type' | 'expiresAtMs'>>,
+  ): Promise<StoredFile | null>
   get(id: string): Promise<StoredFile | null>
   /**
    * Its bytes from `start` (0: its first) up to `end` (exclusive; at most what is written), in chunks, each read when

@@ -138,8 +138,11 @@ export class MemoryBlobs implements Blobs {
   async append(next: NewDocument, version: number, at: number, bytes: Uint8Array): Promise<Document | null> {
     const stored = await this.#documents.put(next, version)
     if (stored === null) return null
-    // Whoever reads it owns it
-    this.#bytes.set(next.id, at === 0 ? [bytes.slice()] : [...(this.#bytes.get(next.id) ?? []), bytes.slice()])
+    // Whoever gave them may write over them (a Buffer's slice is no copy)
+    this.#bytes.set(
+      next.id,
+      at === 0 ? [Buffer.from(bytes)] : [...(this.#bytes.get(next.id) ?? []), Buffer.from(bytes)],
+    )
     return stored
   }
 

@@ -104,11 +104,14 @@ export class DocumentFiles implements Files {
     return stored === null ? null : fileOf(stored)
   }
 
-  async seal(id: string): Promise<StoredFile | null> {
+  async seal(id: string, facts: Parameters<Files['seal']>[1] = {}): Promise<StoredFile | null> {
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const found = await this.#find(id)
       if (found === null || found.file.sealed) return found?.file ?? null
-      const sealed = await this.#deps.documents.put(documentOf({ ...found.file, sealed: true }), found.version)
+      const sealed = await this.#deps.documents.put(
+        documentOf({ ...found.file, ...facts, sealed: true }),
+        found.version,
+      )
       if (sealed !== null) return fileOf(sealed)
     }
     throw contended()

@@ -15,6 +15,7 @@ export async function sendBytes(
   chunks: AsyncIterable<Uint8Array>,
   failed: (error: unknown) => void,
   headers: Headers = { 'content-type': 'application/octet-stream' },
+  status = 200,
 ): Promise<void> {
   const { response } = exchange
   const iterator = chunks[Symbol.asyncIterator]()
@@ -24,7 +25,7 @@ export async function sendBytes(
     let next = await iterator.next()
     if (response.headersSent || response.destroyed) return
     response.setTimeout(STALLED_MS, () => void response.destroy())
-    response.writeHead(200, exchange.headers({ ...headers, 'cache-control': 'no-store' }))
+    response.writeHead(status, exchange.headers({ ...headers, 'cache-control': 'no-store' }))
     while (next.done !== true && !response.destroyed) {
       if (!response.write(next.value)) await once(response, 'drain', { signal: closed.signal })
       next = await iterator.next()

@@ -18,6 +18,7 @@ import { deploymentRoutes } from './deployments.ts'
 import { dialectRoutes } from './dialects.ts'
 import { estimateRoutes } from './estimates.ts'
 import { explainRoutes } from './explain.ts'
+import { fileRoutes } from './files.ts'
 import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
 import { lookRoutes } from './looks.ts'
@@ -72,6 +73,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...estimateRoutes(deps),
       ...usage.public,
       ...jobRoutes(deps, jobs, submits, answers),
+      ...fileRoutes(deps),
       ...conversationRoutes(deps, watching.stream),
       ...hooks.public,
       ...sessionRoutes(deps, auth, sessions),

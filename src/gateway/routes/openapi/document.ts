@@ -115,7 +115,7 @@ const OPTION_HEADERS: Readonly<Record<string, Schema>> = Object.fromEntries(
 
 function operation(route: Route, known: Operation, describe: Describe): Schema {
   const { method, path, auth } = route
-  const { tag, summary, description, request, submits = false, resumes = false } = known
+  const { tag, summary, description, request, form, submits = false, resumes = false } = known
   const statuses =
     auth === 'none' ? [] : [...new Set([...ALWAYS, ...(/[:*]/.test(path) ? NAMED : []), ...(submits ? SUBMITS : [])])]
   const responses: Record<string, Schema> = {}
@@ -143,6 +143,9 @@ function operation(route: Route, known: Operation, describe: Describe): Schema {
     ],
     ...(request !== undefined && {
       requestBody: { required: true, content: { 'application/json': { schema: request } } },
+    }),
+    ...(form !== undefined && {
+      requestBody: { required: true, content: { 'multipart/form-data': { schema: form } } },
     }),
     responses,
     security: ASKS[auth],

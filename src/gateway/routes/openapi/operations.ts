@@ -8,6 +8,7 @@ import { anything, described, flag, ref, type Schema, text } from './schema.ts'
 
 export const TAGS = {
   'OpenAI and others': 'Requests in the APIs that clients speak already.',
+  Files: 'What is uploaded, and what batches answer.',
   Jobs: 'Submitted once, read at any time, over any number of connections.',
   Conversations: 'Lanes with memory: the server keeps their turns.',
   Webhooks: 'Who is told of ends.',
@@ -25,6 +26,8 @@ export interface Operation {
   readonly description?: string
   /** JSON. */
   readonly request?: Schema
+  /** multipart/form-data, in place of JSON. */
+  readonly form?: Schema
   /** By status, or "default". */
   readonly responses: Readonly<Record<string, readonly [what: string, bodies: Bodies | null]>>
   /** Takes options of a job as headers. */
@@ -42,6 +45,7 @@ const answers = (status: number, what: string, schema: Schema): Operation['respo
 })
 const DONE: Operation['responses'] = { 204: ['It is done.', null] }
 const EVENTS = described(text, 'Server-sent events; each has an `id`, with which a reader comes back.')
+const BINARY: Schema = { type: 'string', format: 'binary' }
 const NATIVE = described(
   text,
   'Server-sent events: `chunk` (EventChunk), `attempt` (EventAttempt), `reset` (EventReset), `usage` (EventUsage), ' +
@@ -100,6 +104,24 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
       202: ['It is stored.', json({ anyOf: [ref('Job'), ref('SubmittedJobs')] })],
     },
   },
+  'POST /v1/files': {
+    tag: 'Files',
+    summary: 'Upload a file, as OpenAI publishes it',
+    description: 'It is streamed to the store as it comes, up to `files.max_bytes`.',
+    form: ref('FileUpload'),
+    responses: answers(200, 'The file.', ref('File')),
+  },
+  'GET /v1/files': { tag: 'Files', summary: 'Files, newest first', responses: answers(200, 'A page.', ref('Files')) },
+  'GET /v1/files/:id': { tag: 'Files', summary: 'A file', responses: answers(200, 'The file.', ref('File')) },
+  'GET /v1/files/:id/content': {
+    tag: 'Files',
+    summary: 'Its bytes; with `range` some of them',
+    responses: {
+      200: ['All that is written.', { 'application/octet-stream': BINARY }],
+      206: ['The range.', { 'application/octet-stream': BINARY }],
+    },
+  },
+  'DELETE /v1/files/:id': { tag: 'Files', summary: 'Erase it', responses: answers(200, 'It is gone.', ref('Deleted')) },
   'GET /v1/jobs': { tag: 'Jobs', summary: 'Jobs, newest first', responses: answers(200, 'A page.', ref('Jobs')) },
   'GET /v1/jobs/:id': { tag: 'Jobs', summary: 'A job', responses: answers(200, 'As it is now.', ref('Job')) },
   'GET /v1/jobs/:id/result': {

@@ -107,6 +107,35 @@ const page = (items: Schema): Schema =>
 
 export const SCHEMAS: Readonly<Record<string, Schema>> = {
   Error: object({ error: ref('ErrorObject') }),
+  File: object({
+    id: text,
+    object: { const: 'file' },
+    bytes: count,
+    created_at: seconds,
+    expires_at: { type: ['integer', 'null'] },
+    filename: text,
+    purpose: text,
+    status: described(text, '`processed`; `uploaded` while it grows.'),
+    status_details: { type: 'null' },
+  }),
+  FileUpload: {
+    type: 'object',
+    required: ['file', 'purpose'],
+    properties: {
+      file: { type: 'string', format: 'binary' },
+      purpose: text,
+      'expires_after[anchor]': { const: 'created_at' },
+      'expires_after[seconds]': { type: 'integer', minimum: 3_600, maximum: 2_592_000 },
+    },
+  },
+  Files: object({
+    object: { const: 'list' },
+    data: list(ref('File')),
+    has_more: flag,
+    first_id: nullable('string'),
+    last_id: nullable('string'),
+  }),
+  Deleted: object({ id: text, object: text, deleted: flag }),
   ErrorObject: errorObject,
   Limit: object(
     {
