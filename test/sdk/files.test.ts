@@ -134,7 +134,12 @@ it('an upload that breaks off is not shown, and takes no room', async () => {
       })
       sending.on('error', () => done())
       sending.write('--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n')
-      sending.write(patterned(3_000_000), () => setTimeout(() => sending.destroy(), 100))
+      sending.write(patterned(3_000_000), () =>
+        setTimeout(async () => {
+          expect((await clientOf(key).files.list()).data).toEqual([])
+          sending.destroy()
+        }, 100),
+      )
       sending.on('close', () => done())
     })
   expect((await clientOf(key).files.list()).data).toEqual([])

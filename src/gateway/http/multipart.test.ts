@@ -66,6 +66,7 @@ describe('multipart', () => {
         }
     })()
     await expect(reading).rejects.toMatchObject({ code: 'body_too_large' })
+    expect(taken).toBeGreaterThan(9 << 20)
   })
 
   it.each([
