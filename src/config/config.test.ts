@@ -380,6 +380,14 @@ describe('what is wrong, where, and what was probably meant', () => {
     expect([config.log.level, config.durability]).toEqual(['warn', 'memory'])
   })
 
+  it('a worker, which never dials RabbitMQ, needs no address of it', () => {
+    const yaml =
+      'engine: { redis: { url: redis://127.0.0.1:6379 } }\n' +
+      'intakes: { rabbitmq: { url: { env: RABBITMQ_URL } } }\npools: [{ name: text, intake: rabbitmq }]\n'
+    expect(load(yaml, { SLUICE_ROLE: 'worker' }).config.role).toBe('worker')
+    expect(refusal(yaml, { SLUICE_ROLE: 'gateway' })).toContain('RABBITMQ_URL')
+  })
+
   it('warns of unknown names in the environment', () => {
     const { warnings } = load(null, {
       SLUICE_PRT: '1',

@@ -130,7 +130,7 @@ export function loadConfig(sources: Sources = {}): Loaded {
         ...resolveSecrets(result.data, {
           env: (name) => env[name] ?? null,
           file: readRegularFile,
-        }),
+        }).filter(({ path }) => result.data.role !== 'worker' || !path.join('.').startsWith('intakes.rabbitmq.')),
         ...weakKeys(result.data),
         ...noRedis(result.data),
         ...noRabbit(result.data),
