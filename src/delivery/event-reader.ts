@@ -65,7 +65,7 @@ export class EventReader implements Outlet {
       const found = await this.subscription.seek(cursor)
       if (this.#finished) return
       if (found === 'ended') {
-        sink.reply(NOTHING_LEFT)
+        this.#nothingLeft()
         this.#finish(true)
         return
       }
@@ -111,12 +111,18 @@ export class EventReader implements Outlet {
       const reply = failure(ended)
       // Reading an ended job again changes nothing; submitting it again may
       sink.reply(submits ? reply : { ...reply, headers: ENDED }, ended.error)
-    } else if (!sink.started && events === '' && cursor !== null) sink.reply(NOTHING_LEFT)
+    } else if (!sink.started && events === '' && cursor !== null) this.#nothingLeft()
     else {
       const last = ended?.timing === undefined ? events : withTiming(events, ended.timing, form.wire ?? SSE)
       sink.end(last, ended?.error)
     }
     this.#finish(true)
+  }
+
+  #nothingLeft(): void {
+    const { sink, endsEmpty } = this.#request
+    if (endsEmpty === true) sink.end('')
+    else sink.reply(NOTHING_LEFT)
   }
 
   /** Called by each sweep: sends headers that have waited long enough, and heartbeats. */

@@ -4,16 +4,26 @@ import { generateText, jsonSchema, stepCountIs, streamText, tool } from 'ai'
 import OpenAI from 'openai'
 import type { Response, ResponseStreamEvent } from 'openai/resources/responses/responses'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type MockServer, startMock } from '../../src/mock/server.ts'
 import { type Server, startServer } from './server.ts'
 
 let server: Server
+let mock: MockServer
 let openai: OpenAI
 
 beforeAll(async () => {
-  server = await startServer('models:\n  - { name: demo, provider: demo }\nhttp: { disconnect_grace_ms: 500 }\n')
+  mock = await startMock({ port: 0 })
+  server = await startServer(
+    'models:\n  - { name: demo, provider: demo }\n' +
+      `  - { name: "mock-*", provider: openai-compatible, base_url: "${mock.url}/v1" }\n` +
+      'http: { disconnect_grace_ms: 500 }\n',
+  )
   openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: server.key, maxRetries: 0 })
 })
-afterAll(() => server?.stop())
+afterAll(async () => {
+  await server?.stop()
+  await mock?.close()
+})
 
 const FAST = 'demo: tokens=12 delay=1 ttft=5'
 const TOOL = {
@@ -162,6 +172,35 @@ describe('the openai SDK', () => {
     expect((await helped.finalResponse()).output_text).toBe(textOf(whole))
   }, 60_000)
 
+  it('begins a background stream anew where no provider can go on from what was shown', async () => {
+    const asked = { model: 'mock-n60-d40-f20', input: 'x', background: true, stream: true } as const
+    const seen: ResponseStreamEvent[] = []
+    for await (const event of await openai.responses.create(asked)) {
+      seen.push(event)
+      if (textOf(seen).length > 20) break
+    }
+    const { id } = (seen[0] as { response: Response }).response
+    await server.crash()
+    const after = seen.at(-1)!.sequence_number
+    const rest = await all(await openai.responses.retrieve(id, { stream: true, starting_after: after }))
+    const whole = [...seen, ...rest]
+    expect(whole.map(({ sequence_number: n }) => n)).toEqual(whole.map((_, i) => i))
+    const response = finalOf(whole)
+    expect(response.status).toBe('completed')
+    // What was withdrawn ended before it began anew, and is no part of the answer
+    const again = whole.findLastIndex(({ type }) => type === 'response.in_progress')
+    expect(whole[again - 1]).toMatchObject({ type: 'response.output_item.done', item: { status: 'incomplete' } })
+    expect(response.output).toHaveLength(1)
+    const [{ content }] = response.output as unknown as [{ content: [{ text: string }] }]
+    expect(content[0].text).toBe(textOf(whole.slice(again)))
+  }, 60_000)
+
+  it('has nothing after the last event', async () => {
+    const whole = await all(await openai.responses.create({ model: 'demo', input: FAST, stream: true }))
+    const asked = { stream: true, starting_after: whole.at(-1)!.sequence_number } as const
+    expect(await all(await openai.responses.retrieve(finalOf(whole).id, asked))).toEqual([])
+  })
+
   it('cancels, twice alike, and deletes', async () => {
     const begun = await openai.responses.create({ model: 'demo', input: 'demo: tokens=900 delay=50', background: true })
     const canceled = await openai.responses.cancel(begun.id)
@@ -184,6 +223,19 @@ describe('the openai SDK', () => {
     await expect(ask({ conversation: 'conv_1' })).rejects.toMatchObject({ status: 400, param: 'conversation' })
     await expect(ask({ prompt: { id: 'p' } })).rejects.toMatchObject({ status: 400, param: 'prompt' })
     await expect(ask({ input: [] })).rejects.toMatchObject({ status: 400, param: 'input' })
+    const unreadable = { background: true, store: false }
+    await expect(ask(unreadable)).rejects.toMatchObject({ status: 400, param: 'store' })
+    for (const [member, said] of [
+      ['response_format', '"text": {"format": …}'],
+      ['max_tokens', '"max_output_tokens"'],
+      ['instruction', 'Did you mean "instructions"?'],
+    ])
+      await expect(ask({ [member]: 7 })).rejects.toMatchObject({
+        ...{ status: 400, param: member, message: expect.stringContaining(said) },
+      })
+    await expect(ask({ tools: [{ type: 'function', function: TOOL }] })).rejects.toMatchObject({
+      ...{ param: 'tools[0].name', message: expect.stringContaining('beside "type"') },
+    })
     await expect(ask({ input: [{ type: 'mcp_call' }] })).rejects.toMatchObject({ param: 'input[0].type' })
     await expect(ask({ tools: [{ type: 'web_search' }], tool_choice: 'required' })).rejects.toMatchObject({
       param: 'tool_choice',

@@ -35,6 +35,8 @@ export interface ReaderRequest {
   readonly submits: boolean
   /** Send the headers after this at the latest; null = at once. */
   readonly headersAfterMs: number | null
+  /** What follows the last event is an empty stream. Absent: it is 204, by which an EventSource stops. */
+  readonly endsEmpty?: boolean
   /** Nothing that names a cursor is written before this. */
   readonly ready: Promise<void>
   /** The reader left, or its stream was closed by us (drain), before the end. */

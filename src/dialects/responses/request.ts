@@ -6,7 +6,6 @@ import { bad, boolean, type Check, checkMembers, isText, labels, whole } from '.
 import type { JsonObject } from '../../core/fold.ts'
 import type { JobId } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
-import { didYouMean } from '../../core/nearest.ts'
 import type { CanonicalRequest, Recalled, RequestForm } from '../../core/ports/dialect.ts'
 import type { Block } from '../blocks.ts'
 import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
@@ -14,6 +13,7 @@ import { hasReferenceLoop } from '../references.ts'
 import { jobOfItem, jobOfResponse } from './ids.ts'
 import { messagesOf, type Recall } from './input.ts'
 import { blocksIn, messageOf } from './items.ts'
+import { checkKnown, inFunction } from './members.ts'
 
 const MAX_INSTRUCTIONS_ITEMS = 100
 const object: Check = { ok: isRecord, what: 'an object' }
@@ -176,7 +176,7 @@ function toolsOf(tools: unknown): readonly Tool[] {
     if (!isRecord(tool)) throw bad(`tools[${i}]`, `tools[${i}] must be an object.`)
     const { type, name } = tool
     if (type !== 'function' && type !== 'custom') return []
-    if (!isText(name)) throw bad(`tools[${i}].name`, `tools[${i}].name must be a string.`)
+    if (!isText(name)) throw bad(`tools[${i}].name`, `tools[${i}].name must be a string.${inFunction(tool)}`)
     const { type: _type, parameters, strict, description, format } = tool
     const described = isText(description) ? { name, description } : { name }
     const own =
@@ -230,7 +230,11 @@ function addText(value: JsonObject, text: unknown): void {
 }
 
 /** Throws invalid_request for what would change the answer's meaning if it were left out. */
-function refuseOthers({ prompt, conversation: named, messages, n, max_tokens: most }: JsonRecord): void {
+function refuseOthers(sent: JsonRecord): void {
+  const { prompt, conversation: named, n, background, store } = sent
+  checkKnown(sent)
+  if (background === true && store === false)
+    throw bad('store', 'A response in the background is read by its id: with "background": true leave "store" out.')
   if (prompt !== undefined && prompt !== null)
     throw bad('prompt', '"prompt" names a template that only OpenAI has: send its text as "instructions" and "input".')
   if (named !== undefined && named !== null)
@@ -238,12 +242,8 @@ function refuseOthers({ prompt, conversation: named, messages, n, max_tokens: mo
       'conversation',
       'Conversations of OpenAI are not served: use "previous_response_id", or "sluice": {"conversation": "…"}.',
     )
-  if (messages !== undefined) throw bad('messages', '"messages" is of /v1/chat/completions; here it is "input".')
-  if (most !== undefined) throw bad('max_tokens', `"max_tokens" is not known.${didYouMean('max_tokens', KNOWN)}`)
   if (n !== undefined && n !== null && n !== 1) throw bad('n', 'A response has one answer: leave "n" out.')
 }
-
-const KNOWN = ['max_output_tokens']
 
 function echoOf(sent: JsonRecord, tools: readonly Tool[], lead: number): JsonRecord {
   const echo: Record<string, unknown> = {}

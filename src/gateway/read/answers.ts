@@ -19,6 +19,8 @@ export interface StreamOptions {
   readonly cursor: Cursor | null
   /** Its request submits the job. */
   readonly submits: boolean
+  /** As of a reader. */
+  readonly endsEmpty?: boolean
   /** Nothing that names the job may be shown before. */
   readonly ready: Promise<void>
   /** Of its answer, beside those of every stream. */
@@ -91,7 +93,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
   }
 
   function read(call: KeyCall, job: Job, form: StreamForm, from: StreamOptions, sink: EventStream): void {
-    const { cursor, submits, ready } = from
+    const { cursor, submits, endsEmpty = false, ready } = from
     const leave = enter(call, job)
     if (leave === null) return
     if (submits) call.exchange.timing = new OfStream(job, delivery, clock)
@@ -101,6 +103,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
       cursor,
       sink,
       submits,
+      endsEmpty,
       headersAfterMs: headersAfterMs(form),
       ready,
       onGone: () => leave(false, call.exchange.peerGoneMs),

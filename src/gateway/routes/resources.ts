@@ -68,7 +68,13 @@ function routesOf(deps: GatewayDeps, dialect: Kept, answers: Answers): readonly 
           ? null
           : { epoch: null, n: resource.known(after) }
     if (last && cursor === null) throw new SluiceError('cursor_invalid')
-    return answers.stream(call, job, dialect.stream, { cursor, submits: false, ready: READY })
+    return answers.stream(call, job, dialect.stream, {
+      cursor,
+      submits: false,
+      // SDKs that ask for what comes after a number take no answer for a fault
+      endsEmpty: !last,
+      ready: READY,
+    })
   }
 
   const common = { auth: 'tenant', errors: dialect } as const

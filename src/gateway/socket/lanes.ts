@@ -5,7 +5,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import type { JobId } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
-import type { Dialect, Lanes, RequestForm, StreamForm } from '../../core/ports/dialect.ts'
+import type { Dialect, Lanes, StreamForm } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
 import { textFrame } from '../../core/text-frame.ts'
 import { requireScope } from '../caller/access.ts'
@@ -60,9 +60,8 @@ class LaneTalk implements Talk {
   readonly #own = new Set<JobId>()
 
   constructor(dialect: Laned, peer: Peer) {
-    const form: RequestForm = { ...dialect.requests[0], detaches: () => true }
     this.#lanes = dialect.lanes
-    this.#spoken = { dialect, form }
+    this.#spoken = { dialect, form: dialect.requests[0], isFollowed: true }
     this.#peer = peer
   }
 

@@ -35,6 +35,8 @@ const NO_HEADERS: Readonly<Record<string, string>> = {}
 export interface Spoken {
   readonly dialect: Dialect
   readonly form: RequestForm
+  /** Whoever sent it sees the answer grow, though it does not run for them. */
+  readonly isFollowed?: boolean
 }
 
 /** What was read of a request. */
@@ -234,7 +236,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     options: named,
     isRetry: asked.isRetry,
     dialect: dialect.name,
-    takesBack: (!plain && !isFollowed(asked)) || stream === null || stream.takesBack,
+    takesBack: (!plain && asked.isFollowed !== true) || stream === null || stream.takesBack,
     promptTokens: weight.tokens,
     requestId: origin.requestId,
     admissionMs: 0,
@@ -277,12 +279,13 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   return { job, startedMono, uploadMs, parentSpan, weight, value, userIn, stream }
 }
 
-/** Is it posted to be acknowledged, and streamed all the same? */
-const isFollowed = ({ form, sent, request }: Request): boolean => sent !== null && form.detaches?.(request) === true
-
 /** What its end is announced as: nobody waits for it on its own connection. */
 const tellsOf = (asked: Request): 'response' | 'job' | null =>
-  asked.sent !== null && asked.form.detaches?.(asked.request) === true ? 'response' : asked.plain ? null : 'job'
+  asked.sent !== null && asked.form.detaches?.(asked.request) === true
+    ? 'response'
+    : asked.plain || asked.isFollowed === true
+      ? null
+      : 'job'
 
 /** In the dialect that requests are kept in, whatever they came in. */
 function userOfCanonical({ safety_identifier: identifier, user }: JsonRecord): string | undefined {
