@@ -78,7 +78,7 @@ function itemShows(item: Json): boolean {
 interface Call {
   readonly index: number
   readonly value: JsonObject
-  readonly input: Input
+  input: InputScan
 }
 
 /** One choice's message. */
@@ -129,7 +129,7 @@ export class MessageFold {
     } else if (id === '') call.value['id'] ??= '' // so that the member is there
     for (const key of Object.keys(item))
       if (key !== 'id' && key !== 'index') this.#join(call.value, key, item[key], 'tool_calls')
-    call.input.add(inputOf(item))
+    call.input = scanInput(call.input, inputOf(item))
   }
 
   /**
@@ -138,15 +138,15 @@ export class MessageFold {
    */
   #callOf(id: string | null, index: number | null, item: JsonObject): Call | null {
     const known = id === null ? undefined : this.#callById.get(id)
-    if (known !== undefined) return index !== null && index !== known.index && beginsAnother(known, item) ? null : known
+    if (known !== undefined) return index !== null && index !== known.index && isAnother(known, item) ? null : known
     const call = index === null ? this.#lastCall : (this.#callByIndex.get(index) ?? null)
-    if (call === null || (id !== null && !saysNothing(call.value['id'])) || beginsAnother(call, item)) return null
+    if (call === null || (id !== null && !saysNothing(call.value['id'])) || isAnother(call, item)) return null
     return call
   }
 
   #begin(index: number | null): Call {
     const calls = this.#calls
-    const call = { index: index ?? (calls.at(-1)?.index ?? -1) + 1, value: {}, input: new Input() }
+    const call = { index: index ?? (calls.at(-1)?.index ?? -1) + 1, value: {}, input: NO_INPUT }
     let at = calls.length
     const from = Math.max(0, at - MAX_SHIFT)
     while (at > from && calls[at - 1].index > call.index) at--
@@ -213,11 +213,11 @@ export class MessageFold {
 }
 
 /** A name comes before its arguments. A later one is another call's, or a repetition while these are unfinished. */
-function beginsAnother(call: Call, item: JsonObject): boolean {
-  const name = nameOf(item)
-  if (name === '' || !call.input.begun) return false
-  return name !== nameOf(call.value) || (call.input.whole && inputOf(item).trim() !== '')
-}
+export const beginsAnother = (known: { name: string; input: InputScan }, name: string, piece: string): boolean =>
+  name !== '' && known.input.begun && (name !== known.name || (known.input.whole && piece.trim() !== ''))
+
+const isAnother = ({ value, input }: Call, item: JsonObject): boolean =>
+  beginsAnother({ name: nameOf(value), input }, nameOf(item), inputOf(item))
 
 function memberOf(call: JsonObject, functionKey: string, customKey: string): string {
   const [made, custom] = [call['function'], call['custom']]
@@ -231,25 +231,31 @@ const inputOf = (call: JsonObject): string => memberOf(call, 'arguments', 'input
 const joinName = (name: string, piece: string): string =>
   piece === '' ? name : piece.startsWith(name) ? piece : name + piece
 
-/** Follows a call's arguments to the end of their JSON object, each char once. */
-class Input {
-  begun = false
-  whole = false
-  #depth = 0
-  #inString = false
-  #escaped = false
+/** How far a call's input has come. */
+export interface InputScan {
+  readonly begun: boolean
+  /** A JSON object or list has ended in it. */
+  readonly whole: boolean
+  readonly depth: number
+  readonly inString: boolean
+  readonly escaped: boolean
+}
 
-  add(piece: string): void {
-    for (let i = 0; i < piece.length; i++) {
-      const c = piece[i]
-      if (this.#escaped) this.#escaped = false
-      else if (this.#inString) {
-        if (c === '\\') this.#escaped = true
-        else if (c === '"') this.#inString = false
-      } else if (c === '"') this.#inString = true
-      else if (c === '{' || c === '[') this.#depth++
-      else if ((c === '}' || c === ']') && --this.#depth === 0) this.whole = true
-    }
-    if (piece.length > 0) this.begun = true
+export const NO_INPUT: InputScan = { begun: false, whole: false, depth: 0, inString: false, escaped: false }
+
+/** With its next piece, each char of which is looked at once. */
+export function scanInput(scan: InputScan, piece: string): InputScan {
+  if (piece === '') return scan
+  let { whole, depth, inString, escaped } = scan
+  for (let i = 0; i < piece.length; i++) {
+    const c = piece[i]
+    if (escaped) escaped = false
+    else if (inString) {
+      if (c === '\\') escaped = true
+      else if (c === '"') inString = false
+    } else if (c === '"') inString = true
+    else if (c === '{' || c === '[') depth++
+    else if ((c === '}' || c === ']') && --depth === 0) whole = true
   }
+  return { begun: true, whole, depth, inString, escaped }
 }

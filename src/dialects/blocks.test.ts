@@ -94,12 +94,53 @@ it('is linear in pieces that are held, and has a bound for calls', () => {
   const { user: before } = process.cpuUsage()
   expect(told([call(0, 'a', 'f', '{'), call(1, 'b', 'g', '{'), ...pieces])).toHaveLength(30_006)
   expect((process.cpuUsage().user - before) / 1000).toBeLessThan(2_000)
-  const many = Array.from({ length: 1_025 }, (_, i) => call(i, `id${i}`, 'f', '{}'))
-  expect(() => told(many)).toThrow('1024 tool calls')
+  const many = Array.from({ length: 1_026 }, (_, i) => call(i, `id${i}`, 'f', '{}'))
+  const ends = told(many).filter((event) => event.startsWith('end'))
+  expect([ends.length, ends.at(-1)]).toEqual([1_024, 'end 1023 call f#id1023 {}{}{}'])
 })
 
-it('tells nothing of a call that went on after it was whole as if it were part of it', () => {
-  expect(() => told([call(0, 'a', 'f', '{}'), call(1, 'b', 'g', '{}'), call(0, 'a', undefined, 'x')])).toThrow(
-    'went on',
-  )
+it('tells what comes after a call was whole as another block, and nothing as part of what has ended', () => {
+  const late = call(0, 'a', undefined, '{"a":1}')
+  const ends = told([call(0, 'a', 'f', '{}'), call(1, 'b', 'g', '{}'), call(0, 'a', undefined, '\n'), late])
+  expect(ends.filter((event) => event.startsWith('end'))).toEqual([
+    'end 0 call f#a {}',
+    'end 1 call g#b {}',
+    'end 2 call f#a {"a":1}',
+  ])
+})
+
+it('keeps a call open until its input is whole, whatever comes in between', () => {
+  const records = [
+    call(0, 'a', 'f', ''),
+    call(1, 'b', 'g', ''),
+    call(1, undefined, undefined, '{"b":2}'),
+    chunk({ content: 'be' }),
+    chunk({ content: 'tween' }),
+    call(0, undefined, undefined, '{"a":1}'),
+    chunk({ content: '.' }, 'tool_calls'),
+  ]
+  expect(told(records).filter((event) => event.startsWith('end'))).toEqual([
+    'end 0 call f#a {"a":1}',
+    'end 1 call g#b {"b":2}',
+    'end 2 text between.',
+  ])
+})
+
+it('tells two calls of one id as chat completions have them: two by their indexes, one where it is still unfinished', () => {
+  const same = (index: number, input: string): string => call(index, 'same', 'f', input)
+  const ends = (...records: string[]): readonly string[] => told(records).filter((event) => event.startsWith('end'))
+  expect(ends(same(0, '{"a":1}'), same(1, '{"a":2}'))).toEqual([
+    'end 0 call f#same {"a":1}',
+    'end 1 call f#same {"a":2}',
+  ])
+  expect(ends(same(0, '{"a":'), same(1, '2}'))).toEqual(['end 0 call f#same {"a":2}'])
+})
+
+it('tells the older form of a call, and a call that has no name', () => {
+  const older = [
+    chunk({ function_call: { name: 'f', arguments: '{"a"' } }),
+    chunk({ function_call: { arguments: ':1}' } }),
+  ]
+  expect(told(older).at(-1)).toBe('end 0 call f# {"a":1}')
+  expect(told([call(0, 'a', undefined, '{}')]).at(-1)).toBe('end 0 call {}')
 })

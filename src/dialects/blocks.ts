@@ -1,11 +1,22 @@
 /**
  * An answer as a sequence of blocks, for APIs that number the parts of an answer: a stretch of reasoning, of text, of a
- * refusal, or one tool call. One block is open at a time, and one that has ended gets nothing more. Pure: the state is
- * a value, and the same records give the same events. Only the first choice counts: these APIs have one.
+ * refusal, or one tool call. One block is open at a time, and one that has ended gets nothing more: what comes while a
+ * call is unfinished waits until it is whole, or for the end. Pure: the state is a value, and the same records give the
+ * same events; whatever a log holds is told, and nothing of it throws. Only the first choice counts: these APIs have
+ * one.
  */
 import { chunkOf, parseDocument } from '../core/document.ts'
-import { SluiceError } from '../core/errors.ts'
-import { choiceIndex, indexOf, isObject, type Json, type JsonObject } from '../core/fold.ts'
+import {
+  beginsAnother,
+  choiceIndex,
+  type InputScan,
+  indexOf,
+  isObject,
+  type Json,
+  type JsonObject,
+  NO_INPUT,
+  scanInput,
+} from '../core/fold.ts'
 import { type Bytes, kindOf, payloadOf, toText } from '../core/record.ts'
 
 export type BlockKind = 'reasoning' | 'text' | 'refusal' | 'call'
@@ -41,14 +52,13 @@ interface Call {
   readonly index: number | null
   readonly name: string
   readonly isCustom: boolean
-  readonly hasInput: boolean
-  /** Its block has begun; where it isn't open, it has ended. */
-  readonly hasBegun: boolean
+  readonly input: InputScan
 }
 
-/** A piece of a call, linked to the one before, as lists that grow by copying are not linear. */
+/** A piece that waits, linked to the one before, as lists that grow by copying are not linear. */
 interface Held {
-  /** A call's `key`. */
+  readonly kind: BlockKind
+  /** A call's `key`; -1: it is of none. */
   readonly call: number
   readonly text: string
   readonly before: Held | null
@@ -62,7 +72,9 @@ export interface Blocks {
   /** Blocks begun so far. */
   readonly count: number
   readonly calls: readonly Call[]
-  /** Pieces of calls that came while another call was unfinished. */
+  /** Of the call that the last piece was of; -1: there was none. */
+  readonly lastCall: number
+  /** What came while a call was unfinished. */
   readonly held: Held | null
   /** The upstream's `finish_reason`; null: it told none yet. */
   readonly finish: string | null
@@ -71,16 +83,16 @@ export interface Blocks {
 }
 
 export const NO_BLOCKS: Blocks = {
-  ...{ open: null, openCall: -1, count: 0, calls: [], held: null },
+  ...{ open: null, openCall: -1, count: 0, calls: [], lastCall: -1, held: null },
   ...{ finish: null, stop: null },
 }
 
 const NOTHING_MORE: Partial<Block> = {}
 
-/** More tool calls than an answer has, and few enough to look through. */
+/** More tool calls than an answer has, and few enough to look through; what is beyond belongs to the last one. */
 const MAX_CALLS = 1_024
 
-/** The next record. Appends to `events`. Throws provider_garbage for more tool calls than any answer has. */
+/** The next record. Appends to `events`. */
 export function addRecord(blocks: Blocks, record: Bytes, events: BlockEvent[]): Blocks {
   const kind = kindOf(record)
   if (kind !== 'chunk' && kind !== 'document') return blocks
@@ -95,9 +107,9 @@ export function addRecord(blocks: Blocks, record: Bytes, events: BlockEvent[]): 
 
 /** No more records come: what is open ends. */
 export function endBlocks(blocks: Blocks, events: BlockEvent[]): Blocks {
-  let state = blocks
-  for (const { call, text } of byCall(blocks)) state = addPiece(state, 'call', text, call, events)
-  return { ...close(state, events), held: null }
+  let state: Blocks = { ...blocks, held: null }
+  for (const { kind, call, text } of inOrder(blocks)) state = addPiece(state, kind, text, call, events)
+  return close(state, events)
 }
 
 /** What was shown is void; what comes now are other blocks. The open one is not ended. */
@@ -107,11 +119,13 @@ function addChoice(blocks: Blocks, choice: JsonObject, events: BlockEvent[]): Bl
   const { delta, message, finish_reason: finish, stop_reason: stop } = choice
   const said = isObject(delta) ? delta : isObject(message) ? message : {}
   let state = addReasoning(blocks, said, events)
-  const { content, refusal, tool_calls: calls } = said
+  const { content, refusal, tool_calls: calls, function_call: called } = said
   if (typeof content === 'string') state = addText(state, 'text', content, events)
   else if (Array.isArray(content)) for (const part of content) state = addPart(state, part, events)
   if (typeof refusal === 'string') state = addText(state, 'refusal', refusal, events)
   if (Array.isArray(calls)) for (const item of calls) if (isObject(item)) state = addCall(state, item, events)
+  // The older form of one call
+  if (isObject(called)) state = addCall(state, { function: called }, events)
   if (typeof finish !== 'string' || finish === '') return state
   return { ...state, finish, stop: typeof stop === 'string' ? stop : null }
 }
@@ -165,8 +179,10 @@ function textOf(value: Json | undefined): string {
   return value.map((part) => (isObject(part) && typeof part['text'] === 'string' ? part['text'] : '')).join('')
 }
 
-const addText = (blocks: Blocks, kind: BlockKind, text: string, events: BlockEvent[]): Blocks =>
-  text === '' ? blocks : addPiece(blocks, kind, text, -1, events)
+function addText(blocks: Blocks, kind: BlockKind, text: string, events: BlockEvent[]): Blocks {
+  if (text === '') return blocks
+  return mustWait(blocks) ? hold(blocks, kind, -1, text) : addPiece(blocks, kind, text, -1, events)
+}
 
 function addPiece(blocks: Blocks, kind: BlockKind, text: string, call: number, events: BlockEvent[]): Blocks {
   const { open } = blocks
@@ -190,8 +206,7 @@ function begin(
   const named = { kind, index: blocks.count, text: '', id, name, isCustom }
   const block: Block = { ...named, signature: '', encrypted: '', ...more }
   events.push({ type: 'begin', block, text: '' })
-  const calls = known === undefined ? blocks.calls : blocks.calls.toSpliced(call, 1, { ...known, hasBegun: true })
-  return { ...blocks, calls, open: block, openCall: call, count: blocks.count + 1 }
+  return { ...blocks, open: block, openCall: call, count: blocks.count + 1 }
 }
 
 function close(blocks: Blocks, events: BlockEvent[]): Blocks {
@@ -210,64 +225,68 @@ function addCall(blocks: Blocks, item: JsonObject, events: BlockEvent[]): Blocks
   const text = typeof input === 'string' ? input : isObject(input) ? JSON.stringify(input) : ''
   const id = typeof item['id'] === 'string' || typeof item['id'] === 'number' ? String(item['id']) : ''
   const index = indexOf(item['index'])
-  const known = callOf(blocks.calls, id, index, name)
-  if (known === undefined && blocks.calls.length >= MAX_CALLS)
-    throw new SluiceError('provider_garbage', { message: `An answer has more than ${MAX_CALLS} tool calls.` })
+  const known = callOf(blocks, id, index, name, text)
+  const key = known?.key ?? blocks.calls.length
   const call: Call = {
-    key: known?.key ?? blocks.calls.length,
+    key,
     id: known?.id || id,
     index: known?.index ?? index,
     name: known?.name || name,
     isCustom: isCustom || known?.isCustom === true,
-    hasInput: known?.hasInput === true || text !== '',
-    hasBegun: known?.hasBegun === true,
+    input: scanInput(known?.input ?? NO_INPUT, text),
   }
-  const isSame = known !== undefined && known.id === call.id && known.name === call.name
-  const calls = isSame && known.hasInput === call.hasInput ? blocks.calls : blocks.calls.toSpliced(call.key, 1, call)
-  const state = calls === blocks.calls ? blocks : { ...blocks, calls }
-  if (state.openCall === call.key) return addPiece(state, 'call', text, call.key, events)
-  if (call.hasBegun) return afterItsEnd(state, text)
-  // A block begins with its name; and one is open at a time
-  const mustWait = call.name === '' || state.held !== null || (state.open?.kind === 'call' && !isWhole(state.open))
-  if (!mustWait) return addPiece(state, 'call', text, call.key, events)
-  return { ...state, held: { call: call.key, text, before: state.held } }
+  const state: Blocks = { ...blocks, calls: blocks.calls.toSpliced(key, 1, call), lastCall: key }
+  if (state.openCall === key) return addPiece(state, 'call', text, key, events)
+  // A block begins with its name
+  if (call.name === '' || mustWait(state)) return hold(state, 'call', key, text)
+  // Of a call that has ended, which was whole: not even white space is to be told as another one
+  return hasEnded(known) && text.trim() === '' ? state : addPiece(state, 'call', text, key, events)
 }
 
-/** Throws provider_garbage for what would have to be added to a block that was told as whole. */
-function afterItsEnd(blocks: Blocks, text: string): Blocks {
-  if (text.trim() === '') return blocks
-  throw new SluiceError('provider_garbage', { message: 'A tool call went on after its input was whole.' })
+const hasEnded = (call: Call | undefined): boolean => call?.input.whole === true
+
+const hold = (blocks: Blocks, kind: BlockKind, call: number, text: string): Blocks => ({
+  ...blocks,
+  held: { kind, call, text, before: blocks.held },
+})
+
+/** Is an open call unfinished? Then nothing else can be told; nor before what waits already. */
+function mustWait({ open, openCall, calls, held }: Blocks): boolean {
+  return held !== null || (open?.kind === 'call' && (open.isCustom || !calls[openCall].input.whole))
 }
 
-/** As core/fold.ts has it: by its id, then by its index, else the last one; another name is another call. */
-function callOf(calls: readonly Call[], id: string, index: number | null, name: string): Call | undefined {
-  const byId = id === '' ? undefined : calls.find((call) => call.id === id)
-  if (byId !== undefined) return byId
-  const call = index === null ? calls.at(-1) : calls.findLast((one) => one.index === index)
-  if (call === undefined || (id !== '' && call.id !== '')) return undefined
-  return name !== '' && call.hasInput && call.name !== name ? undefined : call
+/** As core/fold.ts has it: by its id, then by its index, else the last one; another name may be another call. */
+function callOf(
+  { calls, lastCall }: Blocks,
+  id: string,
+  index: number | null,
+  name: string,
+  text: string,
+): Call | undefined {
+  const isAnother = (call: Call): boolean => beginsAnother(call, name, text)
+  const last = calls.length < MAX_CALLS ? undefined : calls.at(-1)
+  const byId = id === '' ? undefined : calls.findLast((call) => call.id === id)
+  if (byId !== undefined) return index !== null && index !== byId.index && isAnother(byId) ? last : byId
+  const call = index === null ? calls[lastCall] : calls.findLast((one) => one.index === index)
+  return call === undefined || (id !== '' && call.id !== '') || isAnother(call) ? last : call
 }
 
-function isWhole({ isCustom, text }: Block): boolean {
-  if (isCustom) return true
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
+/** What waited: each call's pieces joined where its first one came, and texts that stand side by side. */
+function inOrder({ held }: Blocks): ReadonlyArray<Omit<Held, 'before'>> {
+  const pieces: Held[] = []
+  for (let piece = held; piece !== null; piece = piece.before) pieces.push(piece)
+  const groups: Array<{ readonly kind: BlockKind; readonly call: number; readonly texts: string[] }> = []
+  const ofCall = new Map<number, string[]>()
+  const join = (kind: BlockKind, call: number): string[] => {
+    const group = { kind, call, texts: [] }
+    groups.push(group)
+    if (call >= 0) ofCall.set(call, group.texts)
+    return group.texts
   }
-}
-
-/** Joined, in the order in which the calls came. Without a name there is nothing to call. */
-function byCall({ held, calls }: Blocks): ReadonlyArray<{ readonly call: number; readonly text: string }> {
-  const texts = new Map<number, string[]>()
-  for (let piece = held; piece !== null; piece = piece.before) {
-    const known = texts.get(piece.call)
-    if (known === undefined) texts.set(piece.call, [piece.text])
-    else known.push(piece.text)
+  for (const { kind, call, text } of pieces.reverse()) {
+    const before = groups.at(-1)
+    const texts = call >= 0 ? ofCall.get(call) : before?.call === -1 && before.kind === kind ? before.texts : undefined
+    ;(texts ?? join(kind, call)).push(text)
   }
-  return [...texts]
-    .filter(([call]) => calls[call].name !== '')
-    .sort(([a], [b]) => a - b)
-    .map(([call, all]) => ({ call, text: all.reverse().join('') }))
+  return groups.map(({ kind, call, texts }) => ({ kind, call, text: texts.join('') }))
 }

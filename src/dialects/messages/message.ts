@@ -77,7 +77,7 @@ export function stopOf({ finish, stop, calls }: Blocks, refused: boolean, { cut 
   const reason = REASONS[finish ?? '']
   if (reason !== undefined) return { stop_reason: reason, stop_sequence: null }
   if (refused) return { stop_reason: 'refusal', stop_sequence: null }
-  if (calls.some(({ hasBegun }) => hasBegun)) return { stop_reason: 'tool_use', stop_sequence: null }
+  if (calls.length > 0) return { stop_reason: 'tool_use', stop_sequence: null }
   return stop === null
     ? { stop_reason: 'end_turn', stop_sequence: null }
     : { stop_reason: 'stop_sequence', stop_sequence: stop }

@@ -40,12 +40,12 @@ export function advance(job: JobId, progress: Progress, record: Bytes): Advanced
 
 /** No more records come. What a limit, a failure or a cancel has cut is not told as whole. */
 export function finish(job: JobId, progress: Progress, status: Status): Advanced {
-  const { blocks } = progress
-  if (status === 'completed' || blocks.open === null || blocks.held !== null) {
-    const steps: BlockEvent[] = []
-    return taken(job, progress, endBlocks(blocks, steps), steps)
-  }
-  return taken(job, progress, { ...blocks, open: null }, [cut(blocks.open)])
+  const steps: BlockEvent[] = []
+  const blocks = endBlocks(progress.blocks, steps)
+  const last = steps.findLastIndex(({ type }) => type === 'end')
+  if (status === 'completed' || last < 0) return taken(job, progress, blocks, steps)
+  const all: readonly Step[] = steps
+  return taken(job, progress, blocks, all.with(last, cut(steps[last].block)))
 }
 
 export function outputOf({ items }: Progress): readonly JsonObject[] {
