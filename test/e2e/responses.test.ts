@@ -201,6 +201,16 @@ describe('the openai SDK', () => {
     expect(await all(await openai.responses.retrieve(finalOf(whole).id, asked))).toEqual([])
   })
 
+  it('throws where an answer breaks off, also in clients that know no failed response', async () => {
+    const stream = await openai.responses.create({ model: 'demo', input: 'demo: tokens=20 cut=10', stream: true })
+    const events: ResponseStreamEvent[] = []
+    const read = async (): Promise<void> => {
+      for await (const event of stream) events.push(event)
+    }
+    await expect(read()).rejects.toMatchObject({ code: 'provider_cut', message: expect.stringContaining('complete') })
+    expect(textOf(events).length).toBeGreaterThan(10)
+  })
+
   it('cancels, twice alike, and deletes', async () => {
     const begun = await openai.responses.create({ model: 'demo', input: 'demo: tokens=900 delay=50', background: true })
     const canceled = await openai.responses.cancel(begun.id)

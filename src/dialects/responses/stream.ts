@@ -30,7 +30,7 @@ interface Writing {
   event(cursor: string, type: string, data: Bytes): Bytes
   /** Members that each of them ends with. */
   readonly more: JsonObject
-  /** Those of a failure that nothing came before. */
+  /** Those of a failure. */
   failure(end: End): object
 }
 
@@ -90,8 +90,10 @@ export const stream = streamIn({
   event: (cursor, type, data) => sseEvent(cursor, `event: ${type}\n`, data),
   more: {},
   failure(end) {
-    const { code, message, param } = errorOf(end)
-    return { code, message, param }
+    const error = errorOf(end)
+    const { code, message, param } = error
+    // In both places where clients look for it
+    return { code, message, param, error }
   },
 })
 
@@ -162,6 +164,8 @@ function ended(before: State, end: End, tell: Telling): State {
   const begins = begun(before, tell)
   const status = statusOf(end, begins.progress.blocks.finish)
   const state = told(begins, finish(begins.job.id, begins.progress, status), tell)
+  // Clients that know no other failure throw it
+  if (status === 'failed') tell.event('error', () => tell.writing.failure(end))
   // There is no event of its own for a cancel
   tell.event(`response.${status === 'cancelled' ? 'incomplete' : status}`, () => whole(state, status, end))
   return state
