@@ -169,6 +169,14 @@ export interface RequestForm {
 }
 
 /** An API that keeps its answers under ids of their own, at its request's path: read, followed, canceled, deleted. */
+/** A page of what a job was asked. */
+export interface InputPage {
+  readonly order: 'asc' | 'desc'
+  readonly limit: number
+  /** In that order, those behind the item of this id; of one that is not there: from the first. */
+  readonly after: string | undefined
+}
+
 export interface Resource {
   /** In messages. */
   readonly what: string
@@ -190,7 +198,7 @@ export interface Resource {
   ended(job: Rendering): WholeAnswer
   deleted(job: JobId): Bytes
   /** What it was asked, of the canonical request. */
-  inputs(job: Rendering, request: JsonRecord): Bytes
+  inputs(job: Rendering, request: JsonRecord, page: InputPage): Bytes
 }
 
 /** What a message of a client asks for. */

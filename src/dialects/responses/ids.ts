@@ -2,7 +2,7 @@
 import type { JobId } from '../../core/job.ts'
 
 /** Kinds of items by what their ids begin with, as OpenAI has them. */
-export type ItemPrefix = 'msg' | 'rs' | 'fc' | 'ctc'
+export type ItemPrefix = 'msg' | 'rs' | 'fc' | 'ctc' | 'fco'
 
 const RESPONSE = /^resp_([0-9a-z]{26})$/
 const ITEM = /^(?:msg|rs|fc|ctc)_([0-9a-z]{26})_(\d{1,9})$/

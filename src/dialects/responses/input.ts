@@ -5,6 +5,7 @@ import { isRecord, type JsonRecord } from '../../core/json.ts'
 import type { Block } from '../blocks.ts'
 import { jobOfItem } from './ids.ts'
 import { callOf, idOf, messageOf } from './items.ts'
+import { nameIn } from './tools.ts'
 
 const MAX_ITEMS = 10_000
 const ROLES = new Map([
@@ -175,7 +176,7 @@ function textIn(item: JsonRecord, name: string, at: string): string {
 }
 
 const callIn = (item: JsonRecord, input: 'arguments' | 'input', at: string) => ({
-  name: textIn(item, 'name', at),
+  name: nameIn(item['namespace'], textIn(item, 'name', at)),
   text: textIn(item, input, at),
   isCustom: false,
 })

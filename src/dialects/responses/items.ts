@@ -2,10 +2,12 @@
 
 import type { JsonObject } from '../../core/fold.ts'
 import type { JobId } from '../../core/job.ts'
+import type { Rendering } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
 import { kindOf } from '../../core/record.ts'
 import { addRecord, type Block, type BlockEvent, endBlocks, NO_BLOCKS, withdrawn } from '../blocks.ts'
 import { itemId } from './ids.ts'
+import type { Namespaces } from './tools.ts'
 
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete'
 
@@ -15,15 +17,15 @@ export const idOf = (job: JobId, { kind, index, isCustom }: Block): string =>
   itemId(kind === 'call' ? (isCustom ? 'ctc' : 'fc') : PREFIX[kind], job, index)
 
 /** Without a part yet where it is in progress, as the events have it. */
-export function itemOf(job: JobId, block: Block, status: ItemStatus): JsonObject {
+export function itemOf({ id: job, shownAs }: Rendering, block: Block, status: ItemStatus): JsonObject {
   const id = idOf(job, block)
-  const { kind, text, name, isCustom } = block
+  const { kind, text, isCustom } = block
   const begins = status === 'in_progress'
   switch (kind) {
     case 'reasoning':
       return { id, type: 'reasoning', summary: begins ? [] : [summaryOf(text)] }
     case 'call': {
-      const call = { id, status, call_id: callIdOf(job, block), name }
+      const call = { id, status, call_id: callIdOf(job, block), ...namedIn(shownAs, block.name) }
       return isCustom
         ? { type: 'custom_tool_call', ...call, input: begins ? '' : text }
         : { type: 'function_call', ...call, arguments: begins ? '' : text }
@@ -31,6 +33,14 @@ export function itemOf(job: JobId, block: Block, status: ItemStatus): JsonObject
     default:
       return { id, type: 'message', status, role: 'assistant', content: begins ? [] : [partOf(kind, text)] }
   }
+}
+
+/** Of a tool of a namespace, by both names. */
+export function namedIn(shownAs: Rendering['shownAs'], name: string): { name: string; namespace?: string } {
+  const namespaces = (shownAs?.['namespaces'] ?? {}) as Namespaces
+  if (!Object.hasOwn(namespaces, name)) return { name }
+  const [namespace, own] = namespaces[name]
+  return { name: own, namespace }
 }
 
 export const summaryOf = (text: string): JsonObject => ({ type: 'summary_text', text })

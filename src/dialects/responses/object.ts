@@ -41,7 +41,7 @@ export interface Outcome {
 }
 
 export function responseOf(job: Rendering, { status, output, end, finish }: Outcome): JsonObject {
-  const { lead: _, ...echo } = (job.shownAs ?? {}) as JsonObject
+  const { lead: _lead, namespaces: _namespaces, ...echo } = (job.shownAs ?? {}) as JsonObject
   const usage = end?.usage
   return {
     id: responseId(job.id),

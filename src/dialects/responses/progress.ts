@@ -1,6 +1,6 @@
 /** How far an answer has come: its blocks, and the items that are whole. Pure; events and whole answers share it. */
 import type { JsonObject } from '../../core/fold.ts'
-import type { JobId } from '../../core/job.ts'
+import type { Rendering } from '../../core/ports/dialect.ts'
 import { type Bytes, kindOf } from '../../core/record.ts'
 import { addRecord, type Block, type BlockEvent, type Blocks, endBlocks, NO_BLOCKS, withdrawn } from '../blocks.ts'
 import { itemOf } from './items.ts'
@@ -28,7 +28,7 @@ export interface Advanced {
 export const NO_PROGRESS: Progress = { blocks: NO_BLOCKS, items: null }
 
 /** A chunk or a document; or a reset, which withdraws what there was. */
-export function advance(job: JobId, progress: Progress, record: Bytes): Advanced {
+export function advance(job: Rendering, progress: Progress, record: Bytes): Advanced {
   const { blocks } = progress
   if (kindOf(record) === 'reset') {
     const steps: Step[] = blocks.open === null ? [] : [cut(blocks.open)]
@@ -39,7 +39,7 @@ export function advance(job: JobId, progress: Progress, record: Bytes): Advanced
 }
 
 /** No more records come. What a limit, a failure or a cancel has cut is not told as whole. */
-export function finish(job: JobId, progress: Progress, status: Status): Advanced {
+export function finish(job: Rendering, progress: Progress, status: Status): Advanced {
   const steps: BlockEvent[] = []
   const blocks = endBlocks(progress.blocks, steps)
   const last = steps.findLastIndex(({ type }) => type === 'end')
@@ -56,7 +56,7 @@ export function outputOf({ items }: Progress): readonly JsonObject[] {
 
 const cut = (block: Block): Step => ({ type: 'cut', block, text: '' })
 
-function taken(job: JobId, { items: before }: Progress, blocks: Blocks, steps: readonly Step[]): Advanced {
+function taken(job: Rendering, { items: before }: Progress, blocks: Blocks, steps: readonly Step[]): Advanced {
   let items = before
   for (const { type, block } of steps)
     if (type === 'end' || type === 'cut')

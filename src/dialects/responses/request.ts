@@ -13,7 +13,8 @@ import { hasReferenceLoop } from '../references.ts'
 import { jobOfItem, jobOfResponse } from './ids.ts'
 import { messagesOf, type Recall } from './input.ts'
 import { blocksIn, messageOf } from './items.ts'
-import { checkKnown, inFunction } from './members.ts'
+import { checkKnown } from './members.ts'
+import { choiceOf, type Tools, toolsOf } from './tools.ts'
 
 const MAX_INSTRUCTIONS_ITEMS = 100
 const object: Check = { ok: isRecord, what: 'an object' }
@@ -83,7 +84,8 @@ function readRequest(sent: JsonRecord, _bytes: Uint8Array, recalled?: ReadonlyMa
   const recall = recallIn(recalled)
   const lead = leadOf(instructions)
   const before = isText(previous) ? conversation(previous, recalled, recall) : []
-  const tools = toolsOf(sent['tools'])
+  const known = toolsOf(sent['tools'])
+  const { tools } = known
   const value: JsonObject = { model: model as string, messages: [...lead, ...before, ...messagesOf(input, recall)] }
   for (const name of [...SAME, ...ALSO_SAME]) if (sent[name] !== undefined) value[name] = sent[name] as JsonObject
   // Of some engines, where there are no tools
@@ -102,7 +104,7 @@ function readRequest(sent: JsonRecord, _bytes: Uint8Array, recalled?: ReadonlyMa
     body: Buffer.from(JSON.stringify(value)),
     stream: typeof stream === 'boolean' ? stream : undefined,
     user: userIn(sent),
-    shownAs: echoOf(sent, tools, lead.length),
+    shownAs: echoOf(sent, known, lead.length),
   }
 }
 
@@ -160,61 +162,6 @@ function leadOf(instructions: unknown): JsonObject[] {
   })
 }
 
-// ---------------------------------------------------------------- tools
-
-interface Tool {
-  readonly type: 'function' | 'custom'
-  readonly name: string
-  readonly sent: JsonRecord
-  readonly canonical: JsonObject
-}
-
-/** Tools that OpenAI's servers run are left out: a model without them answers without them. */
-function toolsOf(tools: unknown): readonly Tool[] {
-  if (!Array.isArray(tools)) return []
-  return tools.flatMap((tool: unknown, i): readonly Tool[] => {
-    if (!isRecord(tool)) throw bad(`tools[${i}]`, `tools[${i}] must be an object.`)
-    const { type, name } = tool
-    if (type !== 'function' && type !== 'custom') return []
-    if (!isText(name)) throw bad(`tools[${i}].name`, `tools[${i}].name must be a string.${inFunction(tool)}`)
-    const { type: _type, parameters, strict, description, format } = tool
-    const described = isText(description) ? { name, description } : { name }
-    const own =
-      type === 'custom'
-        ? { ...described, ...(isRecord(format) && { format: formatOf(format) }) }
-        : { ...described, ...(parameters != null && { parameters }), ...(strict != null && { strict }) }
-    return [{ type, name, sent: tool, canonical: { type, [type]: own as JsonObject } }]
-  })
-}
-
-/** A grammar lies one level deeper in chat completions. */
-function formatOf({ type, ...rest }: JsonRecord): JsonObject {
-  return (type === 'grammar' ? { type, grammar: rest } : { type, ...rest }) as JsonObject
-}
-
-function choiceOf(choice: unknown, tools: readonly Tool[]): JsonObject | string | undefined {
-  if (choice === undefined || choice === null) return undefined
-  if (choice === 'auto' || choice === 'none') return tools.length > 0 ? choice : undefined
-  if (choice === 'required') {
-    if (tools.length > 0) return choice
-    throw bad('tool_choice', `"tool_choice" requires a tool, and there is none that can be called. ${OWN_TOOLS}`)
-  }
-  if (!isRecord(choice)) throw bad('tool_choice', '"tool_choice" must be auto, none, required, or an object.')
-  const { type, name, mode, tools: allowed } = choice
-  if ((type === 'function' || type === 'custom') && isText(name)) return { type, [type]: { name } }
-  if (type === 'allowed_tools' && Array.isArray(allowed)) {
-    const named = allowed.flatMap((one: unknown) =>
-      isRecord(one) && (one['type'] === 'function' || one['type'] === 'custom') && isText(one['name'])
-        ? [{ type: one['type'], [one['type']]: { name: one['name'] } }]
-        : [],
-    )
-    return { type, allowed_tools: { mode: isText(mode) ? mode : 'auto', tools: named } }
-  }
-  throw bad('tool_choice', `"tool_choice" names a tool that can't be called. ${OWN_TOOLS}`)
-}
-
-const OWN_TOOLS = 'Tools of type function and custom are; those that OpenAI runs (web_search, mcp, …) are left out.'
-
 // ---------------------------------------------------------------- the rest
 
 function addText(value: JsonObject, text: unknown): void {
@@ -245,15 +192,16 @@ function refuseOthers(sent: JsonRecord): void {
   if (n !== undefined && n !== null && n !== 1) throw bad('n', 'A response has one answer: leave "n" out.')
 }
 
-function echoOf(sent: JsonRecord, tools: readonly Tool[], lead: number): JsonRecord {
+function echoOf(sent: JsonRecord, { sent: tools, namespaces }: Tools, lead: number): JsonRecord {
   const echo: Record<string, unknown> = {}
   for (const name of [...ECHOED, ...ALSO_ECHOED, ...ECHOED_TOO]) {
     const value = sent[name]
     if (value !== undefined && value !== null) echo[name] = value
   }
   if (lead > 0) echo['lead'] = lead
+  if (Object.keys(namespaces).length > 0) echo['namespaces'] = namespaces
   for (const name of LONG) {
-    const value = name === 'tools' ? tools.map((tool) => tool.sent) : sent[name]
+    const value = name === 'tools' ? tools : sent[name]
     if (value === undefined || value === null || (name === 'tools' && tools.length === 0)) continue
     if ((isText(value) ? value : JSON.stringify(value)).length <= MAX_LONG_CHARS) echo[name] = value
   }

@@ -11,7 +11,7 @@ import { errorJson } from '../../core/wire.ts'
 import type { Block } from '../blocks.ts'
 import { sseEvent } from '../sse.ts'
 import { failure } from '../whole.ts'
-import { idOf, itemOf, partOf, summaryOf } from './items.ts'
+import { idOf, itemOf, namedIn, partOf, summaryOf } from './items.ts'
 import { laneError, laneOf } from './lane-events.ts'
 import { errorOf, responseOf, type Status, statusOf } from './object.ts'
 import { type Advanced, advance, finish, NO_PROGRESS, outputOf, type Progress } from './progress.ts'
@@ -136,7 +136,7 @@ function begun(before: State, tell: Telling): State {
 
 function shown(before: State, record: Bytes, tell: Telling): State {
   const state = begun(before, tell)
-  return told(state, advance(state.job.id, state.progress, record), tell)
+  return told(state, advance(state.job, state.progress, record), tell)
 }
 
 function told(state: State, { progress, steps }: Advanced, tell: Telling): State {
@@ -150,7 +150,7 @@ function told(state: State, { progress, steps }: Advanced, tell: Telling): State
 function reset(before: State, record: Bytes, tell: Telling): State {
   // Nothing was shown: nothing is withdrawn
   if (!before.begun) return before
-  const state = told(before, advance(before.job.id, before.progress, record), tell)
+  const state = told(before, advance(before.job, before.progress, record), tell)
   tell.event('response.in_progress', () => whole(state, 'in_progress'))
   return state
 }
@@ -163,7 +163,7 @@ function ended(before: State, end: End, tell: Telling): State {
   }
   const begins = begun(before, tell)
   const status = statusOf(end, begins.progress.blocks.finish)
-  const state = told(begins, finish(begins.job.id, begins.progress, status), tell)
+  const state = told(begins, finish(begins.job, begins.progress, status), tell)
   // Clients that know no other failure throw it
   if (status === 'failed') tell.event('error', () => tell.writing.failure(end))
   // There is no event of its own for a cancel
@@ -180,7 +180,7 @@ const placeOf = ({ job }: State, block: Block): { readonly item_id: string; read
 
 function tellBegin(state: State, block: Block, tell: Telling): void {
   const place = placeOf(state, block)
-  const item = (): object => ({ output_index: block.index, item: itemOf(state.job.id, block, 'in_progress') })
+  const item = (): object => ({ output_index: block.index, item: itemOf(state.job, block, 'in_progress') })
   tell.event('response.output_item.added', item)
   const { kind } = block
   if (kind === 'reasoning')
@@ -208,7 +208,7 @@ function tellPiece(state: State, block: Block, text: string, tell: Telling): voi
 
 function tellEnd(state: State, block: Block, status: 'completed' | 'incomplete', tell: Telling): void {
   const place = placeOf(state, block)
-  const { kind, text, name, isCustom } = block
+  const { kind, text, isCustom } = block
   switch (kind) {
     case 'reasoning':
       tell.event('response.reasoning_summary_text.done', () => ({ ...place, summary_index: 0, text }))
@@ -225,8 +225,13 @@ function tellEnd(state: State, block: Block, status: 'completed' | 'incomplete',
     default:
       if (status === 'incomplete') break
       if (isCustom) tell.event('response.custom_tool_call_input.done', () => ({ ...place, input: text }))
-      else tell.event('response.function_call_arguments.done', () => ({ ...place, name, arguments: text }))
+      else
+        tell.event('response.function_call_arguments.done', () => ({
+          ...place,
+          ...namedIn(state.job.shownAs, block.name),
+          arguments: text,
+        }))
   }
-  const item = (): object => ({ output_index: block.index, item: itemOf(state.job.id, block, status) })
+  const item = (): object => ({ output_index: block.index, item: itemOf(state.job, block, status) })
   tell.event('response.output_item.done', item)
 }

@@ -1,5 +1,6 @@
 /** Answers that an API keeps under ids of its own: read, followed, canceled, deleted. PROTOCOL.md section 3. */
 import { SluiceError } from '../../core/errors.ts'
+import { bad } from '../../core/fields.ts'
 import { isTerminal, type Job } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { Dialect, Resource } from '../../core/ports/dialect.ts'
@@ -14,6 +15,14 @@ import type { Answers } from '../read/answers.ts'
 
 const READY = Promise.resolve()
 const MAX_INTEGER = 999_999_999
+
+/** As OpenAI has it. */
+const [INPUTS, MAX_INPUTS] = [20, 100]
+
+function orderIn(order: string | undefined): 'asc' | 'desc' {
+  if (order === undefined || order === 'asc' || order === 'desc') return order ?? 'desc'
+  throw bad('order', '"order" must be asc or desc.')
+}
 
 type Kept = Dialect & { readonly resource: Resource }
 const isKept = (dialect: Dialect): dialect is Kept => dialect.resource !== undefined
@@ -90,13 +99,18 @@ function routesOf(deps: GatewayDeps, dialect: Kept, answers: Answers): readonly 
       ...common,
       method: 'GET',
       path: `${path}/:id/input_items`,
-      query: ['limit', 'order', 'after', 'before', ...resource.query],
+      query: ['limit', 'order', 'after', ...resource.query],
       async run(call: KeyCall) {
+        const page = {
+          limit: call.integer('limit', 1, MAX_INPUTS) ?? INPUTS,
+          order: orderIn(call.parameter('order')),
+          after: call.parameter('after'),
+        }
         const job = await own(call)
         const request = await deps.jobs.request(job.id)
         if (request === null) throw new SluiceError('job_not_found')
         const value = JSON.parse(Buffer.from(request).toString('utf8')) as JsonRecord
-        return bytes(200, resource.inputs(job, value), told(job))
+        return bytes(200, resource.inputs(job, value, page), told(job))
       },
     },
     {

@@ -112,10 +112,17 @@ export function dialectDraft(
     at: 'sluice.',
     headers: headerOptions(headers),
     plain,
-    isRetry: Number(headers['x-stainless-retry-count'] ?? 0) >= 1,
+    isRetry: mayBeRetry(headers),
     ...(recalled !== undefined && { recalled }),
   })
 }
+
+/**
+ * SDKs of OpenAI and Anthropic count their tries. Codex does not, but each of its requests has a turn and all that was
+ * said before: the same bytes again are the same request.
+ */
+const mayBeRetry = (headers: IncomingHttpHeaders): boolean =>
+  Number(headers['x-stainless-retry-count'] ?? 0) >= 1 || headers['x-codex-turn-metadata'] !== undefined
 
 /**
  * One of POST /v1/jobs, or a submit: `{request, endpoint?, …options}`. `bytes`: of its `request`. Headers apply only to
