@@ -115,8 +115,50 @@ describe('the openai SDK', () => {
     const sent = await sentBy(second)
     expect(sent.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool'])
     expect(sent.messages[1].tool_calls[0].id).toBe(call.call_id)
-    const items = await openai.responses.inputItems.list(second.id)
+    const items = await openai.responses.inputItems.list(second.id, { order: 'asc' })
     expect(items.data.map(({ type }) => type)).toEqual(['message', 'function_call', 'function_call_output'])
+  })
+
+  it('lists what was asked, item by item, the last one first', async () => {
+    const { id } = await openai.responses.create({
+      model: 'demo',
+      input: [
+        { role: 'user', content: [{ type: 'input_text', text: 'q' }] },
+        { type: 'reasoning', id: 'rs_1', summary: [{ type: 'summary_text', text: 'thought' }] },
+        { type: 'custom_tool_call', call_id: 'c1', name: 'cu', input: 'RAW' },
+        { type: 'custom_tool_call_output', call_id: 'c1', output: 'done' },
+        {
+          type: 'message',
+          id: 'msg_1',
+          status: 'completed',
+          role: 'assistant',
+          content: [{ type: 'refusal', refusal: 'NO' }],
+        },
+        { role: 'user', content: FAST },
+      ],
+    })
+    const kinds: string[] = []
+    for await (const item of openai.responses.inputItems.list(id, { limit: 2 })) kinds.push(item.type!)
+    const listed = ['message', 'reasoning', 'custom_tool_call', 'function_call_output', 'message', 'message']
+    expect(kinds).toEqual(listed.toReversed())
+    const { data } = await openai.responses.inputItems.list(id, { order: 'asc' })
+    expect(data[2]).toMatchObject({ call_id: 'c1', name: 'cu', input: 'RAW' })
+    expect(data[4]).toMatchObject({ content: [{ type: 'refusal', refusal: 'NO' }] })
+    const { length: count } = new Set(data.map((item) => item.id)).keys().toArray()
+    expect(count).toBe(6)
+    await expect(openai.responses.inputItems.list(id, { order: 'zzz' as never })).rejects.toThrow('asc or desc')
+  })
+
+  it('counts the tokens of an input, and joins the repeat of a client that says which turn it is', async () => {
+    const counted = await openai.responses.inputTokens.count({ model: 'demo', input: 'How many tokens are these?' })
+    expect(counted.object).toBe('response.input_tokens')
+    expect(counted.input_tokens).toBeGreaterThan(4)
+    const body = { model: 'demo', input: `Once. ${FAST}`, store: false }
+    const ask = async (headers: Record<string, string>): Promise<string> =>
+      (await openai.responses.create(body, { headers })).id
+    const turn = { 'x-codex-turn-metadata': '{"turn_id":"1"}' }
+    expect(await ask(turn)).toBe(await ask(turn))
+    expect(await ask({})).not.toBe(await ask({}))
   })
 
   it('goes on without the instructions of before', async () => {

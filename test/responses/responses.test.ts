@@ -256,6 +256,7 @@ describe('requests', () => {
           },
           records: [attempt, chunk({ reasoning: 'Hm.' }), chunk({ content: 'A' }), chunk(call('{}')), end()],
           end: 'done' as const,
+          conversation: null,
         },
       ],
     ])
@@ -278,12 +279,36 @@ describe('requests', () => {
     ])
   })
 
+  it('give each function of a namespace one name, by which its call is told as both', () => {
+    const f = (name: string) => ({ type: 'function', name, parameters: { type: 'object' } })
+    const tools = [f('exec'), { type: 'namespace', name: 'mcp__docs', tools: [f('lookup')] }, { type: 'web_search' }]
+    const input = [{ type: 'function_call', call_id: 'c', namespace: 'mcp__docs', name: 'lookup', arguments: '{}' }]
+    const sent = read({ input, tools, tool_choice: { type: 'function', namespace: 'mcp__docs', name: 'lookup' } })
+    const named = { function: { name: 'mcp__docs__lookup' } }
+    expect(sent.value).toMatchObject({
+      tools: [{ function: { name: 'exec' } }, named],
+      tool_choice: named,
+      messages: [{ tool_calls: [named] }],
+    })
+    expect(sent.shownAs!['tools']).toEqual(tools.slice(0, 2))
+    const job = { ...JOB, shownAs: sent.shownAs }
+    const answer = whole(job)
+    answer.take([attempt, chunk({ tool_calls: [{ index: 0, id: 'x', ...named }] }), chunk({}, 'tool_calls'), end()])
+    const told = JSON.parse(toText(answer.reply().body))
+    expect(told.output[0]).toMatchObject({ type: 'function_call', namespace: 'mcp__docs', name: 'lookup' })
+    expect(told).not.toHaveProperty('namespaces')
+    const two = [f('n__a'), { type: 'namespace', name: 'n', tools: [f('a')] }]
+    expect(() => read({ input: 'x', tools: two })).toThrow('rename it')
+  })
+
   it('say where what they go on from can not be looked up, is not there, or is not whole', () => {
     const id = `resp_${JOB.id.slice(4)}`
-    const one = { job: JOB, request: { messages: [] }, records: [], end: null }
+    const one = { job: JOB, request: { messages: [] }, records: [], end: null, conversation: null }
     expect(() => read({ input: 'x', previous_response_id: id })).toThrow('posted to /v1/responses')
     expect(() => read({ input: 'x', previous_response_id: id }, new Map())).toThrow('There is no response')
     expect(() => read({ input: 'x', previous_response_id: id }, new Map([[JOB.id, one]]))).toThrow('not complete yet')
+    const turn = { ...one, end: 'done' as const, conversation: 'talk' }
+    expect(() => read({ input: 'x', previous_response_id: id }, new Map([[JOB.id, turn]]))).toThrow('a turn of a conv')
     expect(() => read({ input: 'x', previous_response_id: 'x'.repeat(9_000) }, new Map())).toThrow(/"x{64}"/)
   })
 
@@ -297,6 +322,13 @@ describe('requests', () => {
     ['input[0].content[0].type', { input: [{ role: 'user', content: [{ type: 'video' }] }] }],
     ['input[0].content[0]', { input: [{ role: 'user', content: [{ type: 'input_image', file_id: 'f' }] }] }],
     ['input[0].type', { input: [{ type: 'computer_call' }] }],
+    ['tools[0].type', { input: 'x', tools: [{ type: 'apply_patch' }] }],
+    ['tools[0].type', { input: 'x', tools: [{ type: 'local_shell' }] }],
+    ['tools[0].tools', { input: 'x', tools: [{ type: 'namespace', name: 'n' }] }],
+    [
+      'tools[0].tools[0].name',
+      { input: 'x', tools: [{ type: 'namespace', name: 'n', tools: [{ type: 'function' }] }] },
+    ],
     ['input[0].call_id', { input: [{ type: 'function_call_output', output: 'x' }] }],
     ['tools[0]', { input: 'x', tools: [1] }],
     ['tool_choice', { input: 'x', tool_choice: { type: 'mcp' } }],

@@ -61,6 +61,10 @@ export const request: RequestForm = {
   what: 'chat completions, which responses are made of',
   query: CLIENT_QUERY,
   detaches: ({ background }) => background === true,
+  counts: {
+    path: '/v1/responses/input_tokens',
+    reply: (tokens) => ({ object: 'response.input_tokens', input_tokens: tokens }),
+  },
   refersTo: jobsIn,
   read: readRequest,
 }
@@ -143,6 +147,12 @@ function conversation(id: string, recalled: ReadonlyMap<JobId, Recalled> | undef
       before.end === null
         ? `The response "${id}" is not complete yet: wait for it, or cancel it and send the conversation as "input".`
         : `The response "${id}" has no answer to go on from (${before.end}): send the conversation as "input".`,
+    )
+  if (before.conversation !== null)
+    throw bad(
+      param,
+      `The response "${id}" is a turn of a conversation, which remembers by itself: name that as "sluice": ` +
+        '{"conversation": "…"}, and leave "previous_response_id" out.',
     )
   const { messages } = before.request
   if (!Array.isArray(messages)) throw bad(param, `The response "${id}" is no conversation.`)
