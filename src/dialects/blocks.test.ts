@@ -126,7 +126,7 @@ it('keeps a call open until its input is whole, whatever comes in between', () =
   ])
 })
 
-it('tells two calls of one id as chat completions have them: two by their indexes, one where it is still unfinished', () => {
+it('tells two calls of one id as chat completions have them: two by their indexes, one while it is unfinished', () => {
   const same = (index: number, input: string): string => call(index, 'same', 'f', input)
   const ends = (...records: string[]): readonly string[] => told(records).filter((event) => event.startsWith('end'))
   expect(ends(same(0, '{"a":1}'), same(1, '{"a":2}'))).toEqual([

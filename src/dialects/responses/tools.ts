@@ -1,6 +1,6 @@
 /**
- * Tools of the Responses API as tools of chat completions. Those that OpenAI's servers run are left out: a model without
- * them answers without them. The functions of a namespace get one name each, and their calls are told by both.
+ * Tools of the Responses API as tools of chat completions. Those that OpenAI's servers run are left out: a model
+ * without them answers without them. The functions of a namespace get one name each, and their calls are told by both.
  */
 import { bad, isText } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
@@ -62,8 +62,8 @@ function toolOf(tool: JsonRecord, at: string): Tool | null {
   if (isText(type) && CLIENT_RUN.has(type))
     throw bad(
       `${at}.type`,
-      `${at} is a tool that only OpenAI's models know (${JSON.stringify(type).slice(0, MAX_SHOWN_CHARS)}): send it as a ` +
-        'function or a custom tool of your own.',
+      `${at} is a tool that only OpenAI's models know (${JSON.stringify(type).slice(0, MAX_SHOWN_CHARS)}): send it ` +
+        'as a function or a custom tool of your own.',
     )
   if (type !== 'function' && type !== 'custom') return null
   if (!isText(name)) throw bad(`${at}.name`, `${at}.name must be a string.${inFunction(tool)}`)
