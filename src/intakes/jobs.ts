@@ -69,7 +69,7 @@ export function arriving({
     get,
     arrived: (id, withinMs, signal) =>
       published.get(id) === null ? unknown(waiting, id, withinMs, signal) : published.arrived(id, withinMs, signal),
-    mayCome: (id, tenant, user) => issued.mayCome(id, tenant, user),
+    mayCome: (id, tenant, user) => !published.isOver(id) && issued.mayCome(id, tenant, user),
     async withdraw(id, by) {
       const stored = await submissions.refuse(unknownOf(by), id, CANCELED)
       if (stored.kind === 'refused') throw stored.error

@@ -113,4 +113,5 @@ it('one that came before anybody looked for it is told at once, and one that is 
   const refused = published.arrived('b', Infinity)
   published.settle('b', { kind: 'refused', error: new SluiceError('queue_full') })
   expect(await refused).toBeNull()
+  expect(['a', 'b', 'c'].map((id) => published.isOver(id))).toEqual([true, true, false])
 })

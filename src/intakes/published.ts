@@ -48,6 +48,8 @@ export class Published {
   /** Those that somebody waits for. */
   readonly #waited = new Set<Awaited>()
   readonly #abandoned = new Set<JobId>()
+  /** That have come, or come no more. */
+  readonly #over = new Set<JobId>()
   #stopPolling: (() => void) | null = null
   #isPolling = false
 
@@ -82,10 +84,19 @@ export class Published {
   /** Nobody knows whether the broker has it, and its client was told to come again: it is not to run. */
   abandon(id: JobId): void {
     this.forget(id)
-    this.#abandoned.add(id)
-    for (const oldest of this.#abandoned) {
-      if (this.#abandoned.size <= this.#most) break
-      this.#abandoned.delete(oldest)
+    this.#note(this.#abandoned, id)
+  }
+
+  /** It has come, or comes no more, as far as this process remembers. */
+  isOver(id: JobId): boolean {
+    return this.#over.has(id)
+  }
+
+  #note(ids: Set<JobId>, id: JobId): void {
+    ids.add(id)
+    for (const oldest of ids) {
+      if (ids.size <= this.#most) break
+      ids.delete(oldest)
     }
   }
 
@@ -95,6 +106,7 @@ export class Published {
 
   /** What became of it. */
   settle(id: JobId, outcome: Submitted): void {
+    this.#note(this.#over, id)
     for (const each of [this.#told, this.#sought]) {
       const awaited = each.get(id)
       each.delete(id)

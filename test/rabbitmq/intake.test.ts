@@ -122,6 +122,11 @@ describe.skipIf(NO_RABBITMQ)('RabbitMQ in front', () => {
     expect(metrics).toContain('intake_published')
     expect(metrics).toContain('intake_held')
     expect(JSON.stringify(app.log)).not.toContain('guest:guest')
+    // What came, and was erased, does not come again
+    const url = `http://127.0.0.1:${app.port}/v1/jobs/${body.id}`
+    const headers = { authorization: `Bearer ${app.key}` }
+    expect((await fetch(url, { method: 'DELETE', headers })).status).toBe(204)
+    expect((await fetch(url, { headers })).status).toBe(404)
   })
 
   it('a WebSocket is told accepted, then where it stands, then the answer', async () => {
