@@ -25,6 +25,7 @@ import type { Settings } from './in-force.ts'
 import type { Intakes } from './intakes.ts'
 import { limitRules } from './limit-rules.ts'
 import { killOf, PAGE_FOLDER, textOf } from './live.ts'
+import { mediaExpiry } from './media.ts'
 import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
 import { servedModels } from './served.ts'
@@ -93,6 +94,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     log: engine.log,
     conversations: engine.conversations,
     files: engine.files,
+    mediaExpiresAtMs: mediaExpiry(settings, engine),
     keys: engine.keys,
     tenants: engine.tenants,
     audit: engine.audit,

@@ -8,12 +8,15 @@ import { startPool, type WorkerPool } from '../worker/pool.ts'
 import { createPrompts } from '../worker/prompt.ts'
 import { createReplays } from '../worker/replay.ts'
 import type { Settings } from './in-force.ts'
+import { mediaExpiry } from './media.ts'
 import { createModerator } from './moderation.ts'
 import type { TenantKeys } from './own-keys.ts'
 import { pricesOf } from './prices.ts'
 import type { Runtime } from './runtime.ts'
 
 const MAX_PENDING_BYTES = 1 << 20
+/** No attempt takes longer. */
+const MAX_ATTEMPT_MS = 86_400_000
 /** Deployments that are told of in the log. */
 const MOST_LACKING = 1_000
 
@@ -29,11 +32,13 @@ export const NO_WORKER: WorkerPool = {
 
 export function startWorker(
   settings: Settings,
-  { work, jobs, log, conversations }: Pick<Engine, 'work' | 'jobs' | 'log' | 'conversations'>,
+  engine: Pick<Engine, 'work' | 'jobs' | 'log' | 'conversations' | 'files' | 'wallMs'>,
   { catalogue, ownKeys }: { readonly catalogue: Catalogue; readonly ownKeys: TenantKeys },
   runtime: Runtime,
 ): WorkerPool {
+  const { work, jobs, log, conversations, files } = engine
   const { config } = settings
+  const expiry = mediaExpiry(settings, engine)
   const { clock, ids, emit, log: report } = runtime
   const lacking = new Set<string>()
   /** Once for as long as it is not there. */
@@ -75,6 +80,7 @@ export function startWorker(
       emit,
       onFault,
       prompt: createPrompts({ ...config.conversations, conversations, jobs, log, clock }),
+      media: { files, clock, expiresAtMs: ({ tenant }) => expiry(tenant, MAX_ATTEMPT_MS) },
       maxAnswerBytes: config.http.maxAnswerBytes,
       maxPendingBytes: MAX_PENDING_BYTES,
     },

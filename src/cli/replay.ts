@@ -174,7 +174,7 @@ async function submitAll(
 }
 
 function jobOf(
-  { id, tenant, request, metadata, isEmbedding }: Replayed,
+  { id, tenant, request, metadata, endpoint }: Replayed,
   model: string | null,
   replay: string,
   pool: string,
@@ -182,7 +182,7 @@ function jobOf(
   const labels = Object.fromEntries(Object.entries(metadata).slice(0, KEPT_LABELS))
   return {
     request: model === null ? request : { ...request, model },
-    ...(isEmbedding && { endpoint: '/v1/embeddings' }),
+    ...(endpoint !== null && { endpoint }),
     priority: 'low',
     // It is to be answered anew
     cache: 'no-store',

@@ -122,7 +122,9 @@ describe('defaults < file < environment < flags', () => {
 
   it('offers the models of a key that is in the environment', () => {
     const { config } = load(null, { OPENAI_API_KEY: 'sk-canary' })
-    expect(config.models.map((m) => m.name)).toEqual(['demo', 'gpt-*', 'o*', 'text-embedding-*'])
+    const media = ['gpt-image-*', 'dall-e-*', 'tts-*', 'gpt-4o-mini-tts*', 'whisper-*']
+    const names = ['demo', 'gpt-*', 'o*', 'text-embedding-*', ...media, 'gpt-4o-transcribe*', 'gpt-4o-mini-transcribe*']
+    expect(config.models.map((m) => m.name)).toEqual(names)
     // OpenAI's own address: test/e2e and the names of deployments show it
     expect(config.models[1]).toMatchObject({ baseUrl: null, kinds: ['chat'] })
     expect(openai(config.models[1]).apiKey!.reveal()).toBe('sk-canary')

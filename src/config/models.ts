@@ -1,5 +1,6 @@
 /** A model's settings: those of every model, joined with those of its provider. */
 import { z } from 'zod'
+import { JOB_KINDS } from '../core/job.ts'
 import { POLICIES } from '../core/policies.ts'
 import { PROVIDERS } from '../routing/providers/index.ts'
 import { count, duration, flag, list, percentileOrDuration, secret } from '../settings/fields.ts'
@@ -31,10 +32,13 @@ const common = {
     .prefault(null)
     .describe('Its name in logs and metrics. Null: `name@host`, with more after it where two would have the same.'),
   kinds: z
-    .array(z.enum(['chat', 'embedding']))
+    .array(z.enum(JOB_KINDS))
     .min(1)
     .prefault(['chat', 'embedding'])
-    .describe('Kinds of request it accepts.'),
+    .describe(
+      'Kinds of request it accepts: `image`, `speech` and `transcription` (of sounds, and their translation) where ' +
+        'the model makes or reads those (docs/media.md).',
+    ),
   order: count()
     .prefault(0)
     .describe('Lower values are tried first; higher ones are used when those are full or failing.'),

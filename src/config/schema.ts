@@ -85,6 +85,9 @@ export const settings = z.strictObject({
         .prefault([])
         .describe('Origins of web pages that may call the API, e.g. `https://app.example.com`. `*`: all.'),
       max_body_bytes: size({ min: 1024 }).prefault('4MiB').describe('Largest request body.'),
+      max_upload_bytes: size({ min: 1024 })
+        .prefault('64MiB')
+        .describe('Largest sound that is uploaded to be transcribed.'),
       max_depth: count({ min: 8 }).prefault(64).describe('Deepest nesting of a JSON body.'),
       max_keys: count({ min: 16 }).prefault(50_000).describe('Most keys in a JSON body, at all depths together.'),
       headers_timeout_ms: duration({ min: 100 })
@@ -349,7 +352,8 @@ export const settings = z.strictObject({
     .prefault([])
     .describe(
       'The models that clients can use. Empty: `demo`, those of every provider whose key is in the environment (with ' +
-        '`OPENAI_API_KEY` `gpt-*`, `o*` and `text-embedding-*`; docs/providers.md has the others), and those of an ' +
+        '`OPENAI_API_KEY` `gpt-*`, `o*`, `text-embedding-*` and its images and sounds; ' +
+        'docs/providers.md has the others), and those of an ' +
         'Ollama on this machine.',
     ),
 

@@ -43,7 +43,21 @@ export interface JobOptions {
   readonly cache?: 'no-store' | 'no-cache'
 }
 
-export type JobKind = 'chat' | 'embedding'
+/** What is asked for. `transcription`: of a sound, as text, in its language or in English. */
+export const JOB_KINDS = ['chat', 'embedding', 'image', 'speech', 'transcription'] as const
+export type JobKind = (typeof JOB_KINDS)[number]
+
+/** Where a request of this kind may be posted to, as it is stored. */
+export const ENDPOINTS: Readonly<Record<JobKind, string>> = {
+  chat: '/v1/chat/completions',
+  embedding: '/v1/embeddings',
+  image: '/v1/images/generations',
+  speech: '/v1/audio/speech',
+  transcription: '/v1/audio/transcriptions',
+}
+
+/** Its request or its answer has bytes that are no text: they are kept in files, and its log refers to those. */
+export const isMedia = (kind: JobKind): boolean => kind !== 'chat' && kind !== 'embedding'
 
 /** What only some models can do. */
 export const ABILITIES = ['tools', 'vision', 'json_schema', 'continue'] as const

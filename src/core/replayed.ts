@@ -5,7 +5,8 @@ export interface Replayed {
   /** Null: its message names none. */
   readonly tenant: string | null
   readonly model: string
-  readonly isEmbedding: boolean
+  /** Where it would be posted to; null: it is a chat. */
+  readonly endpoint: string | null
   /** A turn of a conversation: its prompt is more than itself. */
   readonly isTurn: boolean
   readonly request: Readonly<Record<string, unknown>>

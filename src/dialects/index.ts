@@ -3,6 +3,9 @@ import type { Dialects, StreamForm } from '../core/ports/dialect.ts'
 import { chat } from './chat/chat.ts'
 import { completions } from './completions/completions.ts'
 import { embeddings } from './embeddings/embeddings.ts'
+import { images } from './media/images.ts'
+import { speech } from './media/speech.ts'
+import { transcriptions } from './media/transcriptions.ts'
 import { messages } from './messages/messages.ts'
 import { nativeEvents } from './native/stream.ts'
 import { responses } from './responses/responses.ts'
@@ -10,7 +13,7 @@ import { socketFrames } from './socket/frames.ts'
 import { uiStream } from './ui/stream.ts'
 
 export const DIALECTS: Dialects = {
-  spoken: [chat, embeddings, responses, messages, completions],
+  spoken: [chat, embeddings, responses, messages, completions, images, speech, transcriptions],
   read: [uiStream as StreamForm],
   events: nativeEvents,
   frames: socketFrames,

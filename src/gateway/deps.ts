@@ -152,6 +152,8 @@ export interface OwnKeys {
 
 export interface GatewayOptions {
   readonly maxBodyBytes: number
+  /** Of one sound that is to be transcribed. */
+  readonly maxUploadBytes: number
   /** Nesting of a JSON body. */
   readonly maxDepth: number
   /** Keys of one request, over all depths. */
@@ -254,6 +256,8 @@ export interface GatewayDeps {
   readonly log: TokenLog
   readonly conversations: Conversations
   readonly files: Files
+  /** When what is made now for a job of this tenant is to be gone, wall clock; null: it stays. */
+  readonly mediaExpiresAtMs: (tenant: TenantId, withinMs: number) => number | null
   readonly keys: Keys
   readonly tenants: Tenants
   readonly ownKeys: OwnKeys

@@ -1,23 +1,29 @@
 /** What an attempt costs: its tokens by kind, at its deployment's price when it was called. */
 import type { Clock } from '../core/clock.ts'
-import type { Usage } from '../core/job.ts'
+import { isMedia, type JobKind, type Usage } from '../core/job.ts'
 import type { Prices, Tokens } from '../core/ports/prices.ts'
 import type { Cost } from '../core/usage-record.ts'
 
 /** Nobody knows. */
 const UNPRICED: Cost = { nanoDollars: null, priceVersion: null }
+const NO_TOKENS: Tokens = { input: 0, output: 0 }
 /** A provider that refused, or was not reached, asks for nothing, not even for the request. */
 const isFree = ({ promptTokens, completionTokens }: Usage): boolean => promptTokens === 0 && completionTokens === 0
 
 export const costing =
   (prices: Pick<Prices, 'at'>, clock: Pick<Clock, 'wallMs'>) =>
-  (deployment: string, model: string): ((usage: Usage) => Cost) => {
+  (deployment: string, model: string, kind: JobKind = 'chat'): ((usage: Usage) => Cost) => {
     const found = prices.at(deployment, model, clock.wallMs())
     const price = found !== null && 'cost' in found ? found : null
     const priceVersion = price?.version ?? null
     return (usage) => {
       if (isFree(usage)) return { nanoDollars: 0, priceVersion }
-      return price === null ? UNPRICED : { nanoDollars: price.cost(tokensOf(usage)), priceVersion }
+      if (price === null) return UNPRICED
+      const nanoDollars = price.cost(tokensOf(usage))
+      if (!isMedia(kind) || !usage.estimated) return { nanoDollars, priceVersion }
+      // Of tokens that its provider does not tell: what a request costs, if it costs that alone, or nothing
+      const flat = price.cost(NO_TOKENS)
+      return flat === 0 && nanoDollars !== 0 ? UNPRICED : { nanoDollars: flat, priceVersion }
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * A stand-alone OpenAI-compatible upstream with scripted latency and faults, for users' tests and ours: chat, older
- * completions and embeddings. It keeps its
- * own ledger. The script is in the model's name, which every gateway passes on:
+ * completions, embeddings, images, speech and transcriptions. It keeps its own ledger. The script is in the model's
+ * name, which every gateway passes on:
  *
  *   mock-n200-d20-f50   200 tokens (10), 20 ms apart (0), the first after 50 ms (0)
  *   eN answer with status N    kN drop the connection after N tokens    sN fall silent after N    gN garbage after N
@@ -14,6 +14,7 @@
 import { hash } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type Clock, systemClock } from '../core/clock.ts'
+import { fieldsOf, mediaAt } from './media.ts'
 
 export interface MockOptions {
   /** 0 = any free one. */
@@ -73,7 +74,7 @@ export interface MockServer {
   close(): Promise<void>
 }
 
-interface Script {
+export interface Script {
   readonly [letter: string]: number | undefined
 }
 
@@ -105,7 +106,11 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     }
     const parts: Buffer[] = []
     request.on('data', (part: Buffer) => parts.push(part))
-    request.on('end', () => answer(request, response, Buffer.concat(parts).toString('utf8'), path))
+    request.on('end', () => {
+      const all = Buffer.concat(parts)
+      const isForm = /^multipart\//.test(request.headers['content-type'] ?? '')
+      answer(request, response, isForm ? fieldsOf(all) : all.toString('utf8'), path)
+    })
   })
 
   function answer(request: IncomingMessage, response: ServerResponse, text: string, path: string): void {
@@ -190,6 +195,8 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
       return
     }
     if (path.endsWith('/embeddings')) return embeddings(response, body)
+    const media = mediaAt(path)
+    if (media !== null) return serve(() => media(response, text, script, clock))
     serve(() => {
       const model = body.model ?? 'mock'
       const form = path.endsWith('/completions') && !path.endsWith('/chat/completions') ? OLDER : CHAT

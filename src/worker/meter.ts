@@ -128,6 +128,11 @@ export class Meter {
     this.shown = true
   }
 
+  /** Of media, which are counted in no tokens here. */
+  seeBytes(count: number): void {
+    this.#bytes += count
+  }
+
   #token(chunk: Bytes): void {
     this.tokens++
     this.#seen++

@@ -2,6 +2,7 @@
 import { type Answer, foldAnswer } from '../core/answer.ts'
 import { type Json, showsSomething } from '../core/fold.ts'
 import type { Job } from '../core/job.ts'
+import { mediaOf } from '../core/media.ts'
 import { type Bytes, kindOf } from '../core/record.ts'
 import { attemptOf } from '../core/seen.ts'
 
@@ -25,6 +26,8 @@ export const NOTHING_SHOWN: Shown = { text: false, identity: null, prefix: null 
 
 export function shownBy(records: readonly Bytes[]): Shown {
   if (!records.some((r) => kindOf(r) === 'chunk')) return NOTHING_SHOWN
+  // A sound: what is in its file can't be prolonged, nor taken back unseen
+  if (records.some((r) => mediaOf(r) !== null)) return { text: true, identity: null, prefix: null }
   const answer = foldAnswer(records)
   const text = answer.choices.some(({ message }) => showsSomething(message))
   return { text, identity: identityOf(answer), prefix: text ? prefixOf(answer) : null }

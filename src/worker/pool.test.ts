@@ -1,11 +1,13 @@
 /** The runs of a process: each is told what concerns it, and counts until it has ended. */
 import { expect, it } from 'vitest'
 import { manualClock } from '../../test/manual-clock.ts'
+import { systemClock } from '../core/clock.ts'
 import type { Happened } from '../core/facts.ts'
 import type { Job } from '../core/job.ts'
 import type { Deployment, Provider, ProviderSink } from '../core/ports/provider.ts'
 import type { Lease, Outcome, Worker } from '../core/ports/work.ts'
 import { startPool } from './pool.ts'
+import { memoryFiles } from './testing/memory-files.ts'
 
 function setUp() {
   const clock = manualClock()
@@ -30,6 +32,7 @@ function setUp() {
       },
     },
     {
+      media: { files: memoryFiles(), clock: systemClock, expiresAtMs: () => null },
       hasOther: () => false,
       hedge: () => Promise.resolve(null),
       raced() {},

@@ -1,12 +1,13 @@
 /** What an attempt needs of the rest. */
 import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
-import type { Job, JobId, TenantId, Usage } from '../core/job.ts'
+import type { Job, JobId, JobKind, TenantId, Usage } from '../core/job.ts'
 import type { AnswerGuards } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
 import type { Deployment } from '../core/ports/provider.ts'
 import type { Claim, Finished, Lease, Outcome, Race } from '../core/ports/work.ts'
 import type { Cost } from '../core/usage-record.ts'
+import type { MediaDeps } from './media.ts'
 
 /** A job and what it asks for. */
 export type JobRequest = Pick<Lease, 'job' | 'body'>
@@ -31,7 +32,9 @@ export interface RunDeps {
   readonly raced: (lease: Lease, race: Race) => void
   readonly finish: (lease: Lease, outcome: Outcome) => Promise<Finished>
   /** The price of a call to this deployment now, for the model that the client asked for. */
-  readonly price: (deployment: string, model: string) => (usage: Usage) => Cost
+  readonly price: (deployment: string, model: string, kind: JobKind) => (usage: Usage) => Cost
+  /** Where bytes of answers go, and sounds of requests are. */
+  readonly media: MediaDeps
   readonly emit: Emit
   /** Something unforeseen was thrown: for the log. Must not throw. */
   readonly onFault: (thrown: unknown, job: Job) => void

@@ -20,6 +20,7 @@ import type { Bytes } from '../core/record.ts'
 import type { UsageRecord } from '../core/usage-record.ts'
 import { Catalogue } from '../routing/catalogue.ts'
 import { Run } from './run-job.ts'
+import { memoryFiles } from './testing/memory-files.ts'
 
 const CHUNK =
   '{"id":"c1","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}'
@@ -236,6 +237,7 @@ function setUp(
             return { epoch: 1, firstSeq: after + 1, records, head: stored.length, ended: false }
           },
           clock,
+          media: { files: memoryFiles(), clock, expiresAtMs: () => null },
           emit(fact) {
             facts.push(fact)
             if (broken.emit === true && fact.type === 'attempt-ended') throw new TypeError('a fault of ours')

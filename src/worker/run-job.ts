@@ -12,10 +12,11 @@ import { crashpoint } from '../core/crashpoint.ts'
 import { chunkBytesOf } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
 import { aboutJob, type CallMarks, failureOf } from '../core/facts.ts'
-import type { Job, Timing, Usage } from '../core/job.ts'
+import { isMedia, type Job, type Timing, type Usage } from '../core/job.ts'
 import { editObject } from '../core/json.ts'
 import type { Shortfall } from '../core/limits.ts'
 import { STALL_MS, type TtftParts } from '../core/measure.ts'
+import { type MediaRef, mediaRecord } from '../core/media.ts'
 import { Once } from '../core/once.ts'
 import type { Stage } from '../core/ports/admission.ts'
 import type { LogWriter } from '../core/ports/log.ts'
@@ -27,6 +28,7 @@ import type {
   ProviderEnd,
   ProviderRun,
   ProviderSink,
+  Upload,
 } from '../core/ports/provider.ts'
 import type { Claim, Lease, Outcome, Race as RaceResult } from '../core/ports/work.ts'
 import { attemptRecord, type Bytes, documentRecord, resetRecord, usageRecord } from '../core/record.ts'
@@ -39,6 +41,7 @@ import { endOf } from './call-end.ts'
 import { endsAnswer, isFiltered, rewrite } from './chunks.ts'
 import { finishing } from './cut.ts'
 import { msPerToken, type Pace, thousandths, ttftPartsOf, UNKNOWN } from './measured.ts'
+import { MediaOut, soundOf, withFiles } from './media.ts'
 import { Meter } from './meter.ts'
 import { FREE, stoppedBy, withOwnKey } from './outcomes.ts'
 import { beginAttempt, type Identity, lastDeployment, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
@@ -86,6 +89,11 @@ export class Run implements ProviderSink {
   #opening: ((deployment: string) => readonly Bytes[]) | null = null
   /** Between the call and this; null: its tenant has no guards of answers. */
   #stage: Stage | null = null
+  /** Takes the bytes of its answer; null: it has none. */
+  #media: MediaOut | null = null
+  /** Of an answer with images: told once these are written. */
+  #document: { readonly document: Bytes; readonly usage: unknown } | null = null
+  #upload: Upload | undefined
   #stop: 'canceled' | 'lost' | 'released' | null = null
   /** Made when it is first read: most attempts never do. */
   #log: AttemptLog | null = null
@@ -194,16 +202,26 @@ export class Run implements ProviderSink {
       this.#dropOpening = false
       this.#textShown = false
     }
-    const mayRace = mode === 'first' && claim.hedgeAfterMs !== undefined && asksForStream(deployment, job)
+    const mayRace =
+      mode === 'first' && !isMedia(job.kind) && claim.hedgeAfterMs !== undefined && asksForStream(deployment, job)
     if (!mayRace) this.#writeOpening()
     const isFallback = this.#before !== null && this.#before !== deployment.name
     const about = { ...aboutJob(job), attempt, deployment: claim.deployment }
     emit({ ...about, type: 'attempt-started', mode: begin.mode, isFallback, fromTokens: this.#meter.tokens })
     const prefix = begin.mode === 'continue' ? begin.prefix : undefined
     this.#isContinued = prefix !== undefined
+    if (job.kind === 'transcription') return this.#askWithSound(deployment)
     const body = prompt(this.lease, deployment)
     if (body instanceof Promise) this.#after(body, (made) => this.#ask(deployment, made, prefix))
     else this.#ask(deployment, body, prefix)
+  }
+
+  #askWithSound(deployment: Deployment): void {
+    const { job, body } = this.lease
+    this.#after(soundOf(this.#deps.media.files, job, body), (upload) => {
+      this.#upload = upload
+      this.#ask(deployment, body, undefined)
+    })
   }
 
   #writeOpening(): void {
@@ -220,8 +238,12 @@ export class Run implements ProviderSink {
     const call = { job, attempt, deployment: deployment.name, body, prefix }
     const stage = this.#deps.guards.stand(call, this, () => this.#call?.abort())
     this.#stage = stage
+    if (isMedia(job.kind)) {
+      if (stage !== null) throw unguarded()
+      this.#media = this.#mediaOut()
+    }
     const { minSpeed } = deployment
-    if (minSpeed !== null && this.#before === null && this.#deps.hasOther(job, deployment.name))
+    if (minSpeed !== null && this.#media === null && this.#before === null && this.#deps.hasOther(job, deployment.name))
       this.#trial = this.#onTrial(minSpeed)
     this.#beganMono = this.#calledMono = this.#deps.clock.monoMs()
     // Of two calls, guards would have to follow both
@@ -242,7 +264,7 @@ export class Run implements ProviderSink {
   }
 
   #priceAt({ isOwnKey, name }: Deployment, { model = this.lease.job.model }: Claim): (usage: Usage) => Cost {
-    return isOwnKey ? withOwnKey : this.#deps.price(name, model)
+    return isOwnKey ? withOwnKey : this.#deps.price(name, model, this.lease.job.kind)
   }
 
   #callOf(name: string, deployment: Deployment, body: Uint8Array, prefix: string | undefined): ProviderCall {
@@ -255,6 +277,7 @@ export class Run implements ProviderSink {
       trace: job.trace === undefined ? undefined : childOf(job.trace, spanIdOf(name)),
       timeouts: deployment.timeouts,
       prefix,
+      upload: this.#upload,
     }
   }
 
@@ -433,6 +456,10 @@ export class Run implements ProviderSink {
 
   document(document: Bytes, usage: unknown): void {
     if (this.#isOver) return
+    if (this.lease.job.kind === 'image' && this.#document !== WRITTEN) {
+      this.#document = { document, usage }
+      return
+    }
     try {
       const before = this.#meter.tokens
       this.#answerBytes += document.length
@@ -450,6 +477,52 @@ export class Run implements ProviderSink {
     } catch (thrown) {
       this.#giveUp(thrown)
     }
+  }
+
+  // ------------------------------------------------------------ media
+
+  part(type: string): void {
+    if (!this.#isOver) this.#media?.part(type)
+  }
+
+  bytes(chunk: Uint8Array): void {
+    if (this.#isOver) return
+    this.#answerBytes += chunk.length
+    this.#meter.seeBytes(chunk.length)
+    this.#media?.bytes(chunk)
+  }
+
+  #mediaOut(): MediaOut {
+    const isSound = this.lease.job.kind === 'speech'
+    return new MediaOut(this.#deps.media, this.lease.job, {
+      pause: () => this.#call?.pause(),
+      resume: () => this.#call?.resume(),
+      // Of an image nobody reads a part
+      grew: (ref) => {
+        if (isSound && !this.#isOver) this.#grew(ref)
+      },
+      threw: (thrown) => this.#giveUp(thrown, true),
+    })
+  }
+
+  #grew(ref: MediaRef): void {
+    try {
+      this.#meter.shown = true
+      this.#append([mediaRecord(ref)], 0)
+    } catch (thrown) {
+      this.#giveUp(thrown)
+    }
+  }
+
+  /** Its bytes are whole, and safe, before its end is told. */
+  async #filed(media: MediaOut): Promise<Outcome | typeof LOST> {
+    const files = await media.finish()
+    const whole = this.#document
+    this.#document = WRITTEN
+    if (whole !== null && !this.#isOver) this.document(withFiles(whole.document, files), whole.usage)
+    const outcome = await this.#outcomeOf({ kind: 'done' })
+    if (outcome === LOST || outcome.kind !== 'done') void media.drop()
+    return outcome
   }
 
   #append(records: readonly Bytes[], tokens: number, isDocument = false): void {
@@ -559,7 +632,12 @@ export class Run implements ProviderSink {
     let outcome: Outcome | typeof LOST | Promise<Outcome | typeof LOST>
     try {
       if (end.kind === 'done' && !this.#isOver) this.#trial?.pass()
-      outcome = this.#outcomeOf(end)
+      const media = this.#media
+      if (media !== null && end.kind === 'done' && !this.#isOver) outcome = this.#filed(media)
+      else {
+        void media?.drop()
+        outcome = this.#outcomeOf(end)
+      }
     } catch (thrown) {
       outcome = this.#failedBy(thrown)
     }
@@ -873,6 +951,14 @@ const raceFailure = ({ error: { code, retryAfterMs }, retry }: ProviderEnd & { k
   ...(retryAfterMs !== undefined && { retryAfterMs }),
   elsewhere: retry === 'elsewhere',
 })
+
+/** Its files are there: what comes now is the document that refers to them. */
+const WRITTEN = { document: '', usage: null }
+
+const unguarded = (): SluiceError =>
+  new SluiceError('modality_not_allowed', {
+    message: "This tenant's guards look at answers, which they can't do with images, sounds and transcriptions.",
+  })
 
 /** What an attempt came to. */
 interface Spent {

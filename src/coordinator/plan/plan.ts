@@ -16,7 +16,7 @@
  */
 import type { CheckReport } from '../../core/engine-check.ts'
 import type { ErrorCode } from '../../core/errors.ts'
-import type { JobKind, Usage } from '../../core/job.ts'
+import { JOB_KINDS, type JobKind, type Usage } from '../../core/job.ts'
 import type { LevelState } from '../../core/limits.ts'
 import { ModelIndex } from '../../core/model-index.ts'
 import type { FailedAt, PlanModel, Refused, ScheduledJob } from '../../core/ports/coordinator.ts'
@@ -94,7 +94,6 @@ const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
 const OUTPUT_QUANTILE = 0.9
 const UNKNOWN_OUTPUT_TOKENS = 1_024
 const ALWAYS: MayAnswer = () => 'yes'
-const KINDS: readonly JobKind[] = ['chat', 'embedding']
 
 export class Plan {
   #index = new ModelIndex<Route>([])
@@ -616,7 +615,7 @@ export class Plan {
   only(model: string): string | null {
     const route = this.#index.find(model)
     if (route === null) return null
-    const names = new Set(KINDS.flatMap((kind) => route[kind].all.map(({ name }) => name)))
+    const names = new Set(JOB_KINDS.flatMap((kind) => route[kind].all.map(({ name }) => name)))
     return names.size === 1 ? [...names][0] : null
   }
 
@@ -624,7 +623,7 @@ export class Plan {
   fullSlots(model: string): number | null {
     const route = this.#index.find(model)
     if (route === null) return null
-    const states = new Set(KINDS.flatMap((kind) => route[kind].all))
+    const states = new Set(JOB_KINDS.flatMap((kind) => route[kind].all))
     let slots = 0
     for (const { active, settings } of states) {
       if (active < (settings?.concurrent ?? 0)) return null

@@ -41,6 +41,9 @@ export function routeOf({ name, policy, fallbacks = NO_FALLBACKS }: PlanModel, a
     retries: new RetryBudget(),
     chat: groupOf(all, 'chat'),
     embedding: groupOf(all, 'embedding'),
+    image: groupOf(all, 'image'),
+    speech: groupOf(all, 'speech'),
+    transcription: groupOf(all, 'transcription'),
     // What its deployments remember of turns goes on
     turn: all.reduce((most, { turn }) => Math.max(most, turn), 0),
   }

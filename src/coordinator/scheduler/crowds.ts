@@ -124,7 +124,7 @@ export class Crowds<E extends Crowding<E>> {
 
 function boundOf<E extends Crowding<E>>({ job, hold, flow }: E): number {
   const { promptTokens, maxOutputTokens, kind } = job
-  if (kind === 'embedding') return promptTokens
+  if (kind !== 'chat') return promptTokens
   const expected = Math.round(flow.throughput.meanOutput) || UNKNOWN_OUTPUT_TOKENS
   return promptTokens + (hold?.amounts?.outputTokens ?? Math.min(maxOutputTokens ?? Infinity, expected))
 }

@@ -41,6 +41,8 @@ export interface StreamWire {
   readonly comment: Bytes
   /** What each event ends with, and has nowhere else. */
   readonly endsWith: Bytes
+  /** Its events are lines that refer to bytes of files (core/media.ts), which are sent in their place. Absent: no. */
+  readonly refers?: true
 }
 
 /** Server-sent events. The heartbeat is a comment without the blank line: an empty event makes openai-python raise. */
@@ -156,6 +158,8 @@ export interface RequestForm {
   readonly query: readonly string[]
   /** Counts the tokens of such a request instead of answering it. Absent: its API has no such call. */
   readonly counts?: { readonly path: string; reply(tokens: number): object }
+  /** It may come as a form, whose file of this name is kept: the request has its id. Absent: it is JSON. */
+  readonly uploads?: string
   /** Is it to be acknowledged, and to run on without the connection that it came by? Absent: never. */
   detaches?(value: JsonRecord): boolean
   /** Jobs that it goes on from, whoever they belong to. Absent: none. */

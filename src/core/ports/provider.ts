@@ -2,14 +2,25 @@
 import type { Clock, Wheel } from '../clock.ts'
 import type { SluiceError } from '../errors.ts'
 import type { Ids } from '../ids.ts'
+import type { JobKind } from '../job.ts'
 import type { Bytes } from '../record.ts'
 import type { Traceparent } from '../trace.ts'
 import type { UpstreamLimits } from '../upstream-limits.ts'
 import type { PlanDeployment } from './coordinator.ts'
 
+/** A file that goes with a request. */
+export interface Upload {
+  readonly name: string
+  /** Media type. */
+  readonly type: string
+  readonly bytes: number
+  /** All of it, each chunk read when it is asked for. Rejects where it can't be read. */
+  read(): AsyncIterable<Uint8Array>
+}
+
 export interface ProviderCall {
-  readonly kind: 'chat' | 'embedding'
-  /** The request to send: OpenAI dialect, UTF-8. */
+  readonly kind: JobKind
+  /** The request to send: OpenAI dialect, UTF-8. A transcription's has its form's fields (core/sounds.ts). */
   readonly body: Uint8Array
   /** Ask for events, or for the answer in one piece? A provider that can do only one of them does that one. */
   readonly stream: boolean
@@ -20,6 +31,8 @@ export interface ProviderCall {
   readonly timeouts: Timeouts
   /** The assistant's text so far, to be continued; only if `continues`. */
   readonly prefix?: string | undefined
+  /** The sound of a transcription. */
+  readonly upload?: Upload | undefined
 }
 
 export interface Timeouts {
@@ -61,6 +74,13 @@ export interface ProviderSink {
    * The whole answer in one piece, instead of events: the upstream's bytes. `usage`: its member of that name, parsed.
    */
   document(document: Bytes, usage: unknown): void
+  /**
+   * Of kinds with media alone. Bytes of this media type begin, which are a file of their own: a sound's, or those of an
+   * image that its document refers to as `{"part": n}`, in the order in which they began (0 first).
+   */
+  part?(type: string): void
+  /** More of it. The call is paused where they can't be taken as fast. */
+  bytes?(chunk: Uint8Array): void
   /** Exactly once; nothing follows. */
   end(end: ProviderEnd): void
 }

@@ -51,8 +51,8 @@ export function scheduled(
     user: job.user ?? null,
     run: job.run ?? null,
     route: job.route ?? '',
-    // What is answered to an embedding is counted in no tokens
-    maxOutputTokens: job.kind === 'embedding' ? 0 : (job.maxOutputTokens ?? null),
+    // What other kinds are answered is counted in no tokens beforehand
+    maxOutputTokens: job.kind !== 'chat' ? 0 : (job.maxOutputTokens ?? null),
     price: job.price ?? null,
     policy: options.policy,
     acceptedMono,

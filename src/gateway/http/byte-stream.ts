@@ -1,5 +1,6 @@
 /** An answer of bytes that are made as they are read: a client that reads slowly slows their maker down. */
 import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import type { Headers } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -38,4 +39,18 @@ export async function sendBytes(
   } finally {
     await iterator.return?.()
   }
+}
+
+/** Resolves once the peer has taken enough that more may be written, or is gone. */
+export function room(response: ServerResponse): Promise<void> {
+  if (response.destroyed || !response.writableNeedDrain) return Promise.resolve()
+  return new Promise((done) => {
+    const over = (): void => {
+      response.off('drain', over)
+      response.off('close', over)
+      done()
+    }
+    response.on('drain', over)
+    response.on('close', over)
+  })
 }

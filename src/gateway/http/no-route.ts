@@ -35,8 +35,16 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
     'The Batch and Files APIs are not served: POST /v1/jobs takes up to 1,000 requests at once.',
   ],
   [
-    /^\/(?:v1\/)*(?:audio|images|videos|moderations|realtime|assistants|threads|vector_stores|fine_tuning)(?:\/|$)/,
-    "Only chat completions, embeddings and models of OpenAI's API are served: call the provider for the rest.",
+    /^\/(?:v1\/)*images(?:\/|$)/,
+    'Of images, /v1/images/generations is served: call the provider for edits and variations.',
+  ],
+  [
+    /^\/(?:v1\/)*audio(?:\/|$)/,
+    'Of sounds, /v1/audio/speech, /v1/audio/transcriptions and /v1/audio/translations are served.',
+  ],
+  [
+    /^\/(?:v1\/)*(?:videos|moderations|realtime|assistants|threads|vector_stores|fine_tuning)(?:\/|$)/,
+    "That part of OpenAI's API is not served: call the provider for it (docs/api.md has what is).",
   ],
   [/^\/admin(?:\/|$)/, 'The admin API has its own listener: at the public port + 1, unless admin.port is set.'],
   [/^\/metrics$/, 'Statistics are on the admin listener: GET /admin/stats.'],

@@ -2,6 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import { isTerminal, type Job, type JobId, type Timing } from '../../core/job.ts'
 import type { TtftParts } from '../../core/measure.ts'
+import type { EventSink } from '../../core/ports/delivery.ts'
 import { type Dialect, SSE, type StreamForm } from '../../core/ports/dialect.ts'
 import type { Cursor } from '../../core/record.ts'
 import { Slots } from '../../core/table.ts'
@@ -11,6 +12,7 @@ import { type Answered, bytes, type Headers } from '../http/answer.ts'
 import type { KeyCall } from '../http/call.ts'
 import { EventStream } from '../http/event-stream.ts'
 import type { ServerTiming } from '../http/exchange.ts'
+import { FileStream } from './file-stream.ts'
 import { resultOf, streamOf } from './location.ts'
 import { HEARTBEAT_MS } from './watching.ts'
 
@@ -92,7 +94,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
     }
   }
 
-  function read(call: KeyCall, job: Job, form: StreamForm, from: StreamOptions, sink: EventStream): void {
+  function read(call: KeyCall, job: Job, form: StreamForm, from: StreamOptions, sink: EventSink): void {
     const { cursor, submits, endsEmpty = false, ready } = from
     const leave = enter(call, job)
     if (leave === null) return
@@ -114,7 +116,7 @@ export function createAnswers(deps: GatewayDeps): Answers {
   const headersAfterMs = (form: StreamForm): number | null => (form.failure === null ? null : options.headersAfterMs)
 
   /** While it waits in the broker its reader sees what it would see while it waits in line: headers, and heartbeats. */
-  async function readOnceOwned(call: KeyCall, job: JobId, sink: EventStream, form: StreamForm, from: StreamOptions) {
+  async function readOnceOwned(call: KeyCall, job: JobId, sink: EventSink, form: StreamForm, from: StreamOptions) {
     const { heartbeat } = form.wire ?? SSE
     const stopHeaders = clock.after(headersAfterMs(form) ?? 0, () => sink.start())
     const stopBeats = clock.every(HEARTBEAT_MS, () => {
@@ -137,7 +139,11 @@ export function createAnswers(deps: GatewayDeps): Answers {
   return {
     stream(call, job, form, from) {
       const location = streamOf(job.id, form, dialects)
-      const sink = new EventStream(call.exchange, { location, 'sluice-job': job.id, ...from.headers }, form.wire)
+      const headers = { location, 'sluice-job': job.id, ...from.headers }
+      const sink: EventSink =
+        form.wire?.refers === true
+          ? new FileStream(deps.files, job, call.exchange, headers, (error) => deps.onFault(error, call.requestId))
+          : new EventStream(call.exchange, headers, form.wire)
       if (job.epoch > 0) read(call, job, form, from, sink)
       else void readOnceOwned(call, job.id, sink, form, from)
       return null

@@ -11,10 +11,12 @@ import type { Answers } from '../read/answers.ts'
 import { cacheHeader } from '../read/cached.ts'
 import type { Jobs } from '../read/jobs.ts'
 import { eventsOf, streamOf } from '../read/location.ts'
-import { type Draft, dialectDraft, type Spoken } from '../submit/draft.ts'
+import { withMedia } from '../read/media.ts'
+import { type Draft, dialectDraft, type SentBody, type Spoken } from '../submit/draft.ts'
 import { recall } from '../submit/recall.ts'
 import { checkLength } from '../submit/size.ts'
 import type { Submits } from '../submit/submit.ts'
+import { readUpload } from '../submit/upload.ts'
 import { resourceAnswer } from './resources.ts'
 
 const READY = Promise.resolve()
@@ -23,11 +25,24 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
   const { options, dialects } = deps
 
   const submit = (spoken: Spoken) => async (call: KeyCall) => {
-    const { dialect, form } = spoken
+    const { form } = spoken
     answers.owe(call)
     const isAsync = /\brespond-async\b/i.test(call.header('prefer') ?? '')
     checkLength(deps.limits(), call)
-    const body = await readJson(call, options.maxBodyBytes, options)
+    const body =
+      form.uploads === undefined
+        ? await readJson(call, options.maxBodyBytes, options)
+        : await readUpload(deps, call, form.uploads)
+    try {
+      return await submitted(call, spoken, body, isAsync)
+    } catch (error) {
+      if ('discard' in body) await body.discard()
+      throw error
+    }
+  }
+
+  async function submitted(call: KeyCall, spoken: Spoken, body: SentBody, isAsync: boolean): Promise<Answered> {
+    const { dialect, form } = spoken
     const { headers: sent } = call.exchange.request
     const recalled = form.refersTo === undefined ? undefined : await recall(deps, call.caller, spoken, body.value)
     const detaches = form.detaches?.(body.value) === true
@@ -56,7 +71,7 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
     const job = isAsAsked ? begun.job : { ...begun.job, dialect: dialect.name, shownAs }
     const headers = { ...standingHeaders(begun.standing), ...cacheHeader(begun.job) }
     return stream === null
-      ? answers.whole(call, job, dialect, headers)
+      ? withMedia(deps, call, job, await answers.whole(call, job, dialect, headers))
       : answers.stream(call, job, stream, { cursor: null, submits: true, ready: begun.power(), headers })
   }
 

@@ -5,7 +5,7 @@
 
 import { SluiceError } from '../../core/errors.ts'
 import { bad, checkMembers, checkNames, text, whole } from '../../core/fields.ts'
-import { ABILITIES, type Ability, type JobKind } from '../../core/job.ts'
+import { ABILITIES, type Ability, JOB_KINDS, type JobKind } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { RouteCandidate, RouteOut, RouteStep, RouteTrace } from '../../core/ports/operations.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -38,7 +38,7 @@ export function explainRoutes(deps: GatewayDeps): readonly Route[] {
     const [tags, can] = [textsOf('tags', value['tags']), textsOf('can', value['can'])]
     for (const one of can) oneOf('can', one, ABILITIES)
     const usual = served.kinds.length === 1 ? served.kinds[0] : 'chat'
-    const kind = oneOf('kind', value['kind'] ?? usual, ['chat', 'embedding'])
+    const kind = oneOf('kind', value['kind'] ?? usual, JOB_KINDS)
     const trace = await deps.operations.explain({
       model,
       kind,

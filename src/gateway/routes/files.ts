@@ -3,13 +3,15 @@ import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import { MAX_FILE_CHUNK_BYTES, type StoredFile } from '../../core/ports/files.ts'
-import { type Caller, userOf } from '../caller/caller.ts'
+import { canSeeFile, fileUserOf } from '../caller/files.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, type Answered, empty, type Headers, json } from '../http/answer.ts'
 import { sendBytes } from '../http/byte-stream.ts'
 import type { KeyCall } from '../http/call.ts'
 import { Aborted } from '../http/exchange.ts'
+import { keepBytes } from '../http/kept.ts'
 import { boundaryOf, type FormPart, readForm, textOf } from '../http/multipart.ts'
+import { rangeOf } from '../http/range.ts'
 import type { Route } from '../http/route.ts'
 
 const PURPOSES = ['batch', 'user_data', 'vision', 'assistants', 'fine-tune', 'evals']
@@ -26,14 +28,6 @@ const MAX_LIST = 10_000
 const [MIN_EXPIRY_S, MAX_EXPIRY_S] = [3_600, 2_592_000]
 /** A page of ours may show them; all else is downloaded as bytes. */
 const SHOWN = /^(?:audio\/[\w.+-]+|video\/[\w.+-]+|image\/(?:png|jpeg|webp|gif)|text\/plain|application\/jsonl?)\b/
-
-/** Whose files a caller's are; null: its tenant's. */
-export const fileUserOf = (caller: Caller): string | null =>
-  userOf(caller) ?? (caller.session === null ? null : `session\n${caller.session.id}`)
-
-/** Another tenant's, or another user's, is not there (T1). */
-export const canSeeFile = (caller: Caller, { tenant, user }: StoredFile): boolean =>
-  tenant === caller.key.tenant && (caller.session === null || user === fileUserOf(caller))
 
 export function fileRoutes(deps: GatewayDeps): readonly Route[] {
   const { files } = deps
@@ -87,7 +81,7 @@ export function fileRoutes(deps: GatewayDeps): readonly Route[] {
     const type = (part.type ?? 'application/octet-stream').slice(0, MAX_TYPE_CHARS)
     const expiresAtMs = deps.clock.wallMs() + UPLOAD_MS
     const { tenant } = call.caller.key
-    let file = await files.create({
+    const file = await files.create({
       tenant,
       user: fileUserOf(call.caller),
       purpose: UPLOADING,
@@ -96,26 +90,7 @@ export function fileRoutes(deps: GatewayDeps): readonly Route[] {
       expiresAtMs,
     })
     begun(file)
-    const write = async (chunk: Uint8Array): Promise<void> => {
-      if (file.bytes + chunk.length > files.caps.bytes) throw tooLarge(files.caps.bytes)
-      const grown = await files.append(file.id, file.bytes, chunk)
-      if (grown === null) throw new SluiceError('file_not_found')
-      file = grown
-    }
-    const gathered = Buffer.allocUnsafe(MAX_FILE_CHUNK_BYTES)
-    let length = 0
-    for await (const bytes of part.bytes)
-      for (let at = 0; at < bytes.length; ) {
-        const taken = bytes.subarray(at, at + gathered.length - length)
-        gathered.set(taken, length)
-        length += taken.length
-        at += taken.length
-        if (length < gathered.length) continue
-        await write(gathered)
-        length = 0
-      }
-    if (length > 0) await write(gathered.subarray(0, length))
-    return file
+    return keepBytes(files, file, part.bytes, files.caps.bytes, () => tooLarge(files.caps.bytes))
   }
 
   async function list(call: KeyCall): Promise<Answer> {
@@ -211,19 +186,4 @@ function expiryOf(fields: ReadonlyMap<string, string>, createdAtMs: number): num
       `"expires_after[seconds]" must be a whole number from ${MIN_EXPIRY_S} to ${MAX_EXPIRY_S}.`,
     )
   return createdAtMs + after * 1_000
-}
-
-/** From, and up to (exclusive). Null: all of it, also where several ranges are asked for, or none that is known. */
-function rangeOf(header: string | undefined, bytes: number): readonly [number, number] | null {
-  const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header?.trim() ?? '')
-  if (match === null || (match[1] === '' && match[2] === '')) return null
-  const [from, to] =
-    match[1] === ''
-      ? [Math.max(0, bytes - Number(match[2])), bytes]
-      : [Number(match[1]), match[2] === '' ? bytes : Math.min(bytes, Number(match[2]) + 1)]
-  if (from < to) return [from, to]
-  throw new SluiceError('invalid_request', {
-    status: 416,
-    message: `The range is not within the ${bytes} bytes that the file has.`,
-  })
 }

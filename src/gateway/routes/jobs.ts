@@ -1,6 +1,6 @@
 /** Jobs and their events: PROTOCOL.md sections 4 and 5. */
 import { type ErrorCode, SluiceError } from '../../core/errors.ts'
-import type { Job } from '../../core/job.ts'
+import { isMedia, isTerminal, type Job } from '../../core/job.ts'
 import { checkKeys, checkUnique, isRecord, type Member, scan, scanArray } from '../../core/json.ts'
 import { type Dialect, SSE, type StreamForm } from '../../core/ports/dialect.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
@@ -16,6 +16,7 @@ import type { Answers } from '../read/answers.ts'
 import { cacheHeader } from '../read/cached.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
 import { eventsOf } from '../read/location.ts'
+import { isFileOf, refsOf, sendFile, withMedia } from '../read/media.ts'
 import { type Draft, jobDraft } from '../submit/draft.ts'
 import { checkNoOptions } from '../submit/job-options.ts'
 import type { Submits } from '../submit/submit.ts'
@@ -119,6 +120,13 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     })
   }
 
+  /** Files of its answer; none where it has not ended well. */
+  async function mediaOf(job: Job): Promise<ReturnType<typeof refsOf>> {
+    if (!isMedia(job.kind) || job.kind === 'transcription' || job.state !== 'done') return []
+    const { status, body } = await delivery.result(job, dialectOf(job))
+    return status === 200 ? refsOf(body) : []
+  }
+
   /** Whatever is asked for, the answer comes before proxies give up on it. */
   const untilMono = (call: KeyCall): number =>
     call.startedMono + Math.min(call.integer('wait_ms', 0, MAX_INTEGER) ?? 0, options.maxWaitMs)
@@ -161,7 +169,23 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
         // However it ended, asking for it again changes nothing
         const told = { 'sluice-job': ended.id, ...cacheHeader(ended) }
         const headers = status < 400 ? told : { ...told, 'x-should-retry': 'false' }
-        return bytes(status, body, headers, type)
+        return withMedia(deps, call, ended, bytes(status, body, headers, type))
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/jobs/:id/content',
+      query: ['index'],
+      auth: 'tenant',
+      async run(call) {
+        const job = await jobs.own(call)
+        const { stream } = dialectOf(job)
+        if (!isTerminal(job.state) && stream?.wire?.refers === true)
+          return answers.stream(call, job, stream, { cursor: null, submits: false, ready: READY })
+        const ref = (await mediaOf(job))[call.integer('index', 0, MAX_INTEGER) ?? 0]
+        if (ref === undefined) throw new SluiceError('file_not_found', { message: 'The job has no such content.' })
+        if (!isFileOf(await deps.files.get(ref.file), job)) throw new SluiceError('file_not_found')
+        return sendFile(deps, call, ref, { 'sluice-job': job.id })
       },
     },
     {
@@ -210,7 +234,10 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       path: '/v1/jobs/:id',
       auth: 'tenant',
       async run(call) {
-        if (!(await deps.jobs.erase((await jobs.own(call)).id))) throw new SluiceError('job_not_found')
+        const job = await jobs.own(call)
+        const refs = await mediaOf(job)
+        if (!(await deps.jobs.erase(job.id))) throw new SluiceError('job_not_found')
+        for (const { file } of refs) if (isFileOf(await deps.files.get(file), job)) await deps.files.remove(file)
         return empty(204)
       },
     },

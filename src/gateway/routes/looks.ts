@@ -6,7 +6,7 @@ import { isOpening, reasonOf, usageOf } from '../../core/delta.ts'
 import { chunkOf, parseDocument } from '../../core/document.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { isObject, type JsonObject } from '../../core/fold.ts'
-import type { Job } from '../../core/job.ts'
+import { ENDPOINTS, type Job } from '../../core/job.ts'
 import type { AnswerText, ErrorText, RecordGroup, RequestText } from '../../core/live.ts'
 import { type Attempt, type Bytes, formatCursor, kindOf, parseEnd, payloadOf, toText } from '../../core/record.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -66,7 +66,7 @@ export function lookRoutes(deps: GatewayDeps): readonly Route[] {
     if (bytes === null) throw new SluiceError('job_not_found')
     const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
     return {
-      endpoint: job.kind === 'embedding' ? '/v1/embeddings' : '/v1/chat/completions',
+      endpoint: ENDPOINTS[job.kind],
       request: whole.slice(0, MOST_REQUEST_CHARS),
       isCut: whole.length > MOST_REQUEST_CHARS,
     }

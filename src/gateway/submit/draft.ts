@@ -18,7 +18,7 @@ import { fingerprint } from './fingerprint.ts'
 import { insteadOf } from './instead.ts'
 import { headerOptions, readJobOptions } from './job-options.ts'
 import { routeOf } from './kind-of-request.ts'
-import { checkModel, type ModelDeps, noModelFor } from './model.ts'
+import { checkModel, type ModelDeps, modelsFor, noModelFor } from './model.ts'
 import { beginningOf, needsOf } from './needs.ts'
 import { maxOutputTokens } from './output.ts'
 import { priceNow } from './price.ts'
@@ -28,6 +28,8 @@ import { checkOutputs } from './related.ts'
 export type DraftDeps = ModelDeps &
   Pick<GatewayDeps, 'weights' | 'prices' | 'ownKeys' | 'limits' | 'dialects' | 'options' | 'beginSpan'>
 
+/** Models in a message. */
+const MAX_NAMED = 5
 const NO_OPTIONS: JsonRecord = {}
 const NO_HEADERS: Readonly<Record<string, string>> = {}
 
@@ -39,6 +41,9 @@ export interface Spoken {
   readonly isFollowed?: boolean
 }
 
+/** What came. `identity`: of an upload, whose file has another id each time it is sent. */
+export type SentBody = Pick<JsonBody, 'bytes' | 'value' | 'members'> & { readonly identity?: Uint8Array }
+
 /** What was read of a request. */
 interface Request extends Spoken {
   readonly request: JsonRecord
@@ -46,6 +51,8 @@ interface Request extends Spoken {
   readonly bytes: Uint8Array
   /** What the client sent, options included: an SDK's retry repeats these bytes. Null: there are no such retries. */
   readonly sent: Uint8Array | null
+  /** The same for an upload: its file by its content. Absent: `bytes`. */
+  readonly identity?: Uint8Array
   readonly options: JsonRecord
   /** Where they stand: "sluice." or nothing. */
   readonly at: string
@@ -94,7 +101,7 @@ export function dialectDraft(
   deps: DraftDeps,
   caller: Caller,
   headers: IncomingHttpHeaders,
-  body: JsonBody,
+  body: SentBody,
   spoken: Spoken,
   plain: boolean,
   origin: Origin,
@@ -107,7 +114,8 @@ export function dialectDraft(
     ...spoken,
     request: body.value,
     bytes: sluice === undefined ? body.bytes : editObject(body.bytes, { sluice: null }, body.members),
-    sent: body.bytes,
+    sent: body.identity ?? body.bytes,
+    ...(body.identity !== undefined && { identity: body.identity }),
     options: sluice ?? NO_OPTIONS,
     at: 'sluice.',
     headers: headerOptions(headers),
@@ -198,11 +206,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const read = isAsIs ? form.readAsIs!(request, bytes) : form.read(request, bytes, asked.recalled)
   const { value, body, shownAs } = read
   if (served === null) throw noModelFor(deps, caller.key, model)
-  if (!served.kinds.includes(kind))
-    throw new SluiceError('invalid_request', {
-      param: 'model',
-      message: `The model "${model}" does not support ${form.what}.`,
-    })
+  if (!served.kinds.includes(kind)) throw cannot(deps, caller, model, form)
   const { options, given, metadata, run, parent, after, tags, webhook } = readJobOptions(asked.options, headers, {
     at: asked.at,
     pool: served.pool,
@@ -210,10 +214,10 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     plainDeadlineMs: deps.options.plainDeadlineMs,
     jobDeadlineMs: deps.options.jobDeadlineMs,
   })
-  if ((kind === 'embedding' || isAsIs) && options.conversation !== undefined)
+  if ((kind !== 'chat' || isAsIs) && options.conversation !== undefined)
     throw new SluiceError('invalid_request', {
       param: `${asked.at}conversation`,
-      message: `${isAsIs ? 'A completion' : 'An embedding'} cannot be part of a conversation.`,
+      message: `A request for ${isAsIs ? 'a completion' : form.what} cannot be part of a conversation.`,
     })
   if (caller.session !== null) checkTimes(options, deps.options, asked.at)
   const own = userOf(caller)
@@ -239,7 +243,8 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     kind,
     model,
     body,
-    bodyHash: options.idempotencyKey === undefined ? bodyHash(asked) : fingerprint(kind, bytes, given),
+    bodyHash:
+      options.idempotencyKey === undefined ? bodyHash(asked) : fingerprint(kind, asked.identity ?? bytes, given),
     options: named,
     isRetry: asked.isRetry,
     dialect: dialect.name,
@@ -279,11 +284,22 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (instead !== undefined) job.instead = instead
   const { trace, parentSpan } = origin
   if (trace !== null) job.trace = trace
-  const most = kind === 'embedding' ? null : maxOutputTokens(kind, value)
+  const most = kind !== 'chat' ? null : maxOutputTokens(kind, value)
   if (most !== null) job.maxOutputTokens = most
   const userIn = own === null && read.user !== undefined ? userOfCanonical : null
   const { startedMono, uploadMs } = origin
   return { job, startedMono, uploadMs, parentSpan, weight, value, userIn, stream }
+}
+
+/** Names models that can, of those that the caller may use. */
+function cannot(deps: DraftDeps, caller: Caller, model: string, { kind, what }: RequestForm): SluiceError {
+  const able = modelsFor(deps, caller.key).filter(({ id }) => deps.models.resolve(id)?.kinds.includes(kind) === true)
+  const names = able.slice(0, MAX_NAMED).map(({ id }) => `"${id}"`)
+  const who = names.length === 0 ? 'No model of this server does.' : `${names.join(', ')} can.`
+  return new SluiceError('invalid_request', {
+    param: 'model',
+    message: `The model "${model}" does not support ${what}. ${who}`,
+  })
 }
 
 /** What its end is announced as: nobody waits for it on its own connection. */

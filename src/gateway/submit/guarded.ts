@@ -13,7 +13,7 @@ export function edited(job: JobDraft, edit: NonNullable<Decision['edit']>, userI
   const body = edit(job.body)
   const request = JSON.parse(Buffer.from(body).toString('utf8')) as JsonRecord
   const user = userIn?.(request)
-  const most = job.kind === 'embedding' ? null : maxOutputTokens(job.kind, request)
+  const most = job.kind !== 'chat' ? null : maxOutputTokens(job.kind, request)
   const { maxOutputTokens: _before, ...rest } = job
   return { ...rest, body, ...(user !== undefined && { user }), ...(most !== null && { maxOutputTokens: most }) }
 }

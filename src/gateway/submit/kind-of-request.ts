@@ -14,7 +14,7 @@ const DIGEST_CHARS = 10
 
 /** Undefined: nothing tells it from any other. */
 export function routeOf(kind: JobKind, request: JsonRecord): string | undefined {
-  if (kind === 'embedding') return undefined
+  if (kind !== 'chat') return undefined
   const { tools, functions, response_format: format } = request
   const hasTools = isFull(tools) || isFull(functions)
   const form = isRecord(format) && typeof format['type'] === 'string' ? format['type'].slice(0, 32) : 'text'

@@ -10,7 +10,7 @@ const BOUNDS = [...OUTPUT_BOUNDS, ...OTHER_OUTPUT_BOUNDS]
  * loosest that is named counts: a tight one that its engine ignores would let a long answer pass as a short one.
  */
 export function maxOutputTokens(kind: JobKind, request: JsonRecord): number | null {
-  if (kind === 'embedding') return 0
+  if (kind !== 'chat') return 0
   let most = 0
   for (const name of BOUNDS) {
     const bound = request[name]

@@ -4,7 +4,7 @@
  * don't matter; digits of numbers do, and so does a member that is there twice.
  */
 import { hash } from 'node:crypto'
-import type { JobDraft, Share } from '../../core/job.ts'
+import { isMedia, type JobDraft, type Share } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { SharingRules } from '../deps.ts'
 import { canonical } from './fingerprint.ts'
@@ -21,6 +21,8 @@ const ASIDE: ReadonlySet<string> = new Set([
 /** `body`: the request as the tenant's guards left it. Undefined: its answer is its own. */
 export function shareOf(rules: SharingRules, job: JobDraft, value: JsonRecord, body: Uint8Array): Share | undefined {
   const { tenant, kind, model, options, user, session } = job
+  // Its files end with its own job
+  if (isMedia(kind)) return undefined
   if (options.conversation !== undefined || options.cache === 'no-store') return undefined
   if (Math.max(job.body.length, body.length) > MAX_BYTES) return undefined
   if (rules.temperatureZeroOnly && kind !== 'embedding' && value['temperature'] !== 0) return undefined

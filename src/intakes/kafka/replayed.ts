@@ -1,4 +1,5 @@
 /** What a message of an intake's topic asked for, for a replay: read without its signature, as nobody is obeyed. */
+import { ENDPOINTS, type JobKind } from '../../core/job.ts'
 import { isRecord } from '../../core/json.ts'
 import type { Replayed } from '../../core/replayed.ts'
 
@@ -29,22 +30,24 @@ function ownOf(text: string): Replayed | null {
     String(own['id']),
     JSON.parse(text.slice(body)),
     typeof tenant === 'string' ? tenant : null,
-    kind === 'embedding',
+    endpointOf(kind),
     isRecord(options) && options['conversation'] !== undefined,
     draft['metadata'],
   )
 }
 
+const endpointOf = (kind: unknown): string | null =>
+  kind !== 'chat' && Object.hasOwn(ENDPOINTS, String(kind)) ? ENDPOINTS[kind as JobKind] : null
+
 function foreignOf(value: unknown, id: string, nobody: string | null): Replayed | null {
   if (!isRecord(value)) return null
   const { request, tenant, endpoint, conversation, metadata } = value
   const named = typeof value['id'] === 'string' ? value['id'] : id
-  const isEmbedding = endpoint === '/v1/embeddings'
   return replayed(
     named,
     request,
     typeof tenant === 'string' ? tenant : nobody,
-    isEmbedding,
+    typeof endpoint === 'string' ? endpoint : null,
     conversation !== undefined,
     metadata,
   )
@@ -54,7 +57,7 @@ function replayed(
   id: string,
   request: unknown,
   tenant: string | null,
-  isEmbedding: boolean,
+  endpoint: string | null,
   isTurn: boolean,
   metadata: unknown,
 ): Replayed | null {
@@ -66,7 +69,7 @@ function replayed(
     id,
     tenant,
     model: request['model'],
-    isEmbedding,
+    endpoint,
     isTurn: isTurn || (isRecord(sluice) && sluice['conversation'] !== undefined),
     request: bare,
     metadata: Object.fromEntries(labels) as Record<string, string>,

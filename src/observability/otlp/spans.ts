@@ -23,7 +23,13 @@ export interface CalledAt {
 }
 export type CalledAtOf = (deployment: string) => CalledAt | null
 
-const OPERATIONS: Readonly<Record<JobKind, string>> = { chat: 'chat', embedding: 'embeddings' }
+const OPERATIONS: Readonly<Record<JobKind, string>> = {
+  chat: 'chat',
+  embedding: 'embeddings',
+  image: 'image_generation',
+  speech: 'speech',
+  transcription: 'transcription',
+}
 export const operationOf = (kind: JobKind): string => OPERATIONS[kind]
 
 const INTERNAL = 1

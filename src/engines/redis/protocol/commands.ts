@@ -4,7 +4,7 @@
  * change nothing: they are published, and asked again where no answer comes.
  */
 
-import type { JobId, TenantId } from '../../../core/job.ts'
+import { JOB_KINDS, type JobId, type TenantId } from '../../../core/job.ts'
 import type { JsonRecord } from '../../../core/json.ts'
 import type { RowKind } from '../../../core/live.ts'
 import type { PlanModel } from '../../../core/ports/coordinator.ts'
@@ -307,7 +307,7 @@ const QUERY_SHAPES: Readonly<Record<Query['type'], Shape>> = {
   deployments: ASKED,
   explain: {
     ...ASKED,
-    ask: members({ model: text, kind: oneOf('chat', 'embedding'), promptTokens: count, draw: text }),
+    ask: members({ model: text, kind: oneOf(...JOB_KINDS), promptTokens: count, draw: text }),
   },
 }
 

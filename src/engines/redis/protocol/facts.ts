@@ -68,7 +68,7 @@ const FACTS = [
   required('keyId', 'k', text),
   optional('user', 'u', text),
   optional('session', 'n', text),
-  optional('kind', 'v', oneOf('embedding'), 'chat'),
+  optional('kind', 'v', oneOf('embedding', 'image', 'speech', 'transcription'), 'chat'),
   required('model', 'm', text),
   required('bodyHash', 'h', text),
   optional('dialect', 'd', text, 'chat'),

@@ -141,11 +141,14 @@ function operation(route: Route, known: Operation, describe: Describe): Schema {
       ...(resumes ? [LAST_EVENT_ID] : []),
       ...(submits ? IN_HEADERS.map(([name]) => ({ $ref: `#/components/parameters/${header(name)}` })) : []),
     ],
-    ...(request !== undefined && {
-      requestBody: { required: true, content: { 'application/json': { schema: request } } },
-    }),
-    ...(form !== undefined && {
-      requestBody: { required: true, content: { 'multipart/form-data': { schema: form } } },
+    ...((request ?? form) !== undefined && {
+      requestBody: {
+        required: true,
+        content: {
+          ...(request !== undefined && { 'application/json': { schema: request } }),
+          ...(form !== undefined && { 'multipart/form-data': { schema: form } }),
+        },
+      },
     }),
     responses,
     security: ASKS[auth],

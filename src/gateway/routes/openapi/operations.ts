@@ -26,7 +26,7 @@ export interface Operation {
   readonly description?: string
   /** JSON. */
   readonly request?: Schema
-  /** multipart/form-data, in place of JSON. */
+  /** multipart/form-data: in place of JSON, or, where there is a `request`, as well. */
   readonly form?: Schema
   /** By status, or "default". */
   readonly responses: Readonly<Record<string, readonly [what: string, bodies: Bodies | null]>>
@@ -46,6 +46,7 @@ const answers = (status: number, what: string, schema: Schema): Operation['respo
 const DONE: Operation['responses'] = { 204: ['It is done.', null] }
 const EVENTS = described(text, 'Server-sent events; each has an `id`, with which a reader comes back.')
 const BINARY: Schema = { type: 'string', format: 'binary' }
+const BYTES: Bodies = { '*/*': BINARY }
 const NATIVE = described(
   text,
   'Server-sent events: `chunk` (EventChunk), `attempt` (EventAttempt), `reset` (EventReset), `usage` (EventUsage), ' +
@@ -131,6 +132,16 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
       200: ['The answer.', json(anything)],
       202: ['It has not ended: the job.', json(ref('Job'))],
       default: ['The error that the job ended with.', json(ref('Error'))],
+    },
+  },
+  'GET /v1/jobs/:id/content': {
+    tag: 'Jobs',
+    summary: 'The bytes that it made: a sound, while it is made too, or an image',
+    description: 'With `range` part of them, once it has ended.',
+    responses: {
+      200: ['All of them.', BYTES],
+      206: ['The part.', BYTES],
+      416: ['The range begins beyond their end.', null],
     },
   },
   'GET /v1/jobs/:id/request': {
@@ -280,7 +291,18 @@ export function operationOf(route: Route, dialects: readonly Dialect[]): Operati
   return OPERATIONS[keyOf(route)]
 }
 
+/** A form's other members are texts. */
+const formOf = (file: string): Schema => ({
+  type: 'object',
+  required: ['model', file],
+  properties: { model: text, [file]: BINARY },
+  additionalProperties: true,
+})
+
 function posted({ name, stream }: Dialect, form: RequestForm): Operation {
+  const refers = stream?.wire?.refers === true
+  const isStreamed = stream !== null && !refers
+  const sent = refers ? BYTES : { ...json(anything), ...(isStreamed && { 'text/event-stream': EVENTS }) }
   return {
     tag: 'OpenAI and others',
     summary: `A request for ${form.what}`,
@@ -292,14 +314,15 @@ function posted({ name, stream }: Dialect, form: RequestForm): Operation {
       required: ['model'],
       properties: {
         model: text,
-        ...(stream !== null && { stream: described(flag, 'Answer with events as they come.') }),
+        ...(isStreamed && { stream: described(flag, 'Answer with events as they come.') }),
         sluice: ref('JobOptions'),
       },
       additionalProperties: true,
     },
+    ...(form.uploads !== undefined && { form: formOf(form.uploads) }),
     submits: true,
     responses: {
-      200: ['The answer.', { ...json(anything), ...(stream !== null && { 'text/event-stream': EVENTS }) }],
+      200: ['The answer.', sent],
       202: ['The job, where that was preferred.', json(ref('Job'))],
     },
   }

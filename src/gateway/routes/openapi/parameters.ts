@@ -18,6 +18,7 @@ export const PARAMETERS: Readonly<Record<string, Schema>> = {
     text,
     'How the events are written: `native` (default), `chat`, and others that the server speaks.',
   ),
+  index: described(count, 'Of several images: which, from 0.'),
   after: next,
   'GET /v1/jobs/:id/events after': cursor,
   limit: number(1_000, 'Items of a page.'),

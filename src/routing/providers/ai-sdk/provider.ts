@@ -3,6 +3,7 @@
  * call, and what it tells to chunks of the canonical dialect. The package gets our own `fetch`.
  */
 import { SluiceError } from '../../../core/errors.ts'
+import { isMedia } from '../../../core/job.ts'
 import type { Provider, ProviderCall, ProviderDeps, ProviderSink } from '../../../core/ports/provider.ts'
 import { HttpClient } from '../http/client.ts'
 import { bypassesProxy, parseBaseUrl, parseProxy } from '../http/origin.ts'
@@ -92,7 +93,9 @@ export function createSdkProvider(options: SdkOptions): Provider {
     continues: false,
     start(call: ProviderCall, sink: ProviderSink) {
       const run = new SdkCall(callDeps, call, sink)
-      if (client.isClosed) run.refuse(failed('provider_unreachable', 'elsewhere', { message: `${name} was closed.` }))
+      if (isMedia(call.kind)) run.refuse(failed('provider_rejected', 'elsewhere', { message: noMedia(name) }))
+      else if (client.isClosed)
+        run.refuse(failed('provider_unreachable', 'elsewhere', { message: `${name} was closed.` }))
       else {
         try {
           headerLines({ 'x-request-id': call.requestId })
@@ -160,3 +163,6 @@ async function check(
     transport.abort()
   }
 }
+
+const noMedia = (name: string): string =>
+  `${name} is called by the AI SDK, by which images and sounds can't be made here: leave them out of its kinds.`

@@ -5,6 +5,7 @@
 import type { Clock } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Ids } from '../../../core/ids.ts'
+import { isMedia } from '../../../core/job.ts'
 import type { Provider, ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports/provider.ts'
 import { type Bytes, toBytes } from '../../../core/record.ts'
 import { Slots } from '../../../core/table.ts'
@@ -20,7 +21,9 @@ import {
   speak,
 } from './answer.ts'
 import { embed } from './embedding.ts'
-import { readScript, type Script } from './script.ts'
+import { hear, imagesAsked, paint, sing } from './media.ts'
+import { readScript, type Script, withoutDirectives } from './script.ts'
+import { tokenize } from './text.ts'
 
 export interface DemoOptions {
   readonly clock: Clock
@@ -28,6 +31,12 @@ export interface DemoOptions {
   /** Between tokens. */
   readonly tokenMs?: number
   readonly ttftMs?: number
+}
+
+type MediaRequest = ChatRequest & {
+  readonly prompt?: unknown
+  readonly input?: unknown
+  readonly response_format?: unknown
 }
 
 /** Never more than this in one turn of the loop. */
@@ -117,7 +126,7 @@ class DemoRun implements ProviderRun {
     const request = JSON.parse(Buffer.from(this.#call.body).toString('utf8')) as ChatRequest
     const model = typeof request.model === 'string' ? request.model : 'demo'
     const attempt = Number(/\.(\d+)$/.exec(this.#call.requestId)?.[1] ?? 1)
-    const script = readScript(model, lastPrompt(request), attempt, {
+    const script = readScript(model, this.#promptOf(request), attempt, {
       delayMs: options.tokenMs ?? 20,
       ttftMs: options.ttftMs ?? 200,
     })
@@ -130,7 +139,66 @@ class DemoRun implements ProviderRun {
         this.#sink.document(JSON.stringify(answer), answer.usage)
         this.#finish({ kind: 'done' })
       })
-    } else this.#stream(request, model, script, options.ids, firstAt)
+    } else if (this.#call.kind === 'image') this.#at(firstAt, () => this.#paint(request))
+    else if (this.#call.kind === 'speech') this.#sing(request, script, firstAt)
+    else if (this.#call.kind === 'transcription') this.#at(firstAt, () => void this.#hear(request))
+    else this.#stream(request, model, script, options.ids, firstAt)
+  }
+
+  #promptOf(request: MediaRequest): string {
+    if (!isMedia(this.#call.kind)) return lastPrompt(request)
+    const text = this.#call.kind === 'speech' ? request.input : request.prompt
+    return typeof text === 'string' ? text : ''
+  }
+
+  #paint(request: MediaRequest) {
+    const prompt = this.#promptOf(request)
+    const data = Array.from({ length: imagesAsked(request) }, (_, part) => {
+      this.#sink.part?.('image/png')
+      this.#sink.bytes?.(paint(prompt, part))
+      return { b64_json: { part } }
+    })
+    const input = tokenize(prompt).length
+    const usage = { prompt_tokens: input, completion_tokens: 64 * data.length }
+    const told = { input_tokens: input, output_tokens: 64 * data.length, total_tokens: input + 64 * data.length }
+    this.#sink.document(
+      toBytes(JSON.stringify({ created: Math.floor(this.#clock.wallMs() / 1_000), data, usage: told })),
+      usage,
+    )
+    this.#finish({ kind: 'done' })
+  }
+
+  #sing(request: MediaRequest, script: Script, firstAt: number) {
+    const pieces = sing(withoutDirectives(this.#promptOf(request)))
+    let next = 0
+    const step = (): void => {
+      if (next === 0) this.#sink.part?.('audio/wav')
+      if (next >= script.cutAfter) return this.#finish(failed('provider_cut', true))
+      if (next >= script.stallAfter) return this.#at(Infinity, step)
+      this.#seenEvent = true
+      this.#lastEventMono = this.#clock.monoMs()
+      this.#sink.bytes?.(pieces[next++])
+      if (next >= pieces.length) this.#finish({ kind: 'done' })
+      else this.#at(this.#lastEventMono + script.delayMs, step)
+    }
+    this.#at(firstAt, step)
+  }
+
+  async #hear(request: MediaRequest) {
+    const { upload } = this.#call
+    try {
+      if (upload === undefined) throw new SluiceError('invalid_request')
+      let bytes = 0
+      for await (const chunk of upload.read()) {
+        if (this.#over) return
+        bytes += chunk.length
+      }
+      if (this.#over) return
+      this.#sink.document(hear(upload, bytes, request.response_format), null)
+      this.#finish({ kind: 'done' })
+    } catch (thrown) {
+      this.#finish({ kind: 'failed', error: SluiceError.from(thrown), retry: false })
+    }
   }
 
   #stream(request: ChatRequest, model: string, script: Script, ids: Ids, firstAt: number) {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { JOB_KINDS } from '../../../core/job.ts'
 import { duration } from '../../../settings/fields.ts'
 import { providerSettings } from '../../../settings/provider.ts'
 
@@ -21,5 +22,5 @@ export const demo = providerSettings({
   },
   place: () => 'demo',
   seller: () => 'own',
-  fromEnvironment: () => [{ name: 'demo' }],
+  fromEnvironment: () => [{ name: 'demo', kinds: [...JOB_KINDS] }],
 })

@@ -35,6 +35,8 @@ export interface HttpRequest {
   /** Header lines, each ended by CRLF; without host, framing and accept-encoding. */
   readonly headers: string
   readonly body: Uint8Array | null
+  /** A body of this many bytes, sent as its peer takes it, instead of `body`. It can't be sent twice. */
+  readonly upload?: { readonly length: number; readonly chunks: AsyncIterable<Uint8Array> }
 }
 
 export interface HttpFailure {
@@ -68,6 +70,7 @@ const CODINGS = new Set(['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'compress', 
 /** Errors that keep this machine from opening a connection to anybody. */
 const LOCAL_FAULTS = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM'])
 
+const GONE = Promise.resolve(false)
 const NOTHING: HttpHandler = { head() {}, body() {}, readDone() {}, end() {}, fail() {} }
 
 export class HttpClient {
@@ -97,15 +100,17 @@ export class HttpClient {
     const { origin, proxy } = this.options
     const path = targetOf(origin, request.route)
     const target = proxy !== null && !origin.secure ? `http://${origin.authority}${path}` : path
-    const { body } = request
-    const length = body === null ? '' : `content-length: ${body.length}\r\n`
+    const { body, upload } = request
+    const bytesToCome = upload?.length ?? body?.length
+    const length = bytesToCome === undefined ? '' : `content-length: ${bytesToCome}\r\n`
     const head = `${request.method} ${target} HTTP/1.1\r\n${this.#headPrefix}${request.headers}${length}\r\n`
     // One buffer, so that it is one write
     const bytes = Buffer.allocUnsafe(head.length + (body?.length ?? 0))
     bytes.write(head, 0, 'latin1')
     if (body !== null) bytes.set(body, head.length)
-    const exchange = new Exchange(this, bytes, handler)
-    exchange.send(this.#takeIdle() ?? this.fresh())
+    const exchange = new Exchange(this, bytes, handler, upload?.chunks)
+    // One that was closed meanwhile would cost the upload
+    exchange.send(upload === undefined ? (this.#takeIdle() ?? this.fresh()) : this.fresh())
     return exchange
   }
 
@@ -190,6 +195,13 @@ export class Connection implements ConnectionEvents, Swept {
     this.#client.release(this, keepMs)
   }
 
+  /** Resolves when the peer has taken nearly all; false: the connection is gone. */
+  write(bytes: Uint8Array): Promise<boolean> {
+    if (this.#over) return GONE
+    this.#wire.write(bytes)
+    return this.#wire.taken().then(() => !this.#over)
+  }
+
   pause() {
     this.#wire.pause()
   }
@@ -264,8 +276,11 @@ export class Exchange implements ResponseSink, Swept {
   #keepMs: number | null = null
   #drainUntilMono = Infinity
   #drained = 0
+  #uploaded = false
+  readonly #upload: AsyncIterable<Uint8Array> | undefined
 
-  constructor(client: HttpClient, request: Uint8Array, handler: HttpHandler) {
+  constructor(client: HttpClient, request: Uint8Array, handler: HttpHandler, upload?: AsyncIterable<Uint8Array>) {
+    this.#upload = upload
     this.#client = client
     this.#request = request
     this.#handler = handler
@@ -280,6 +295,17 @@ export class Exchange implements ResponseSink, Swept {
   /** Its connection stands. */
   sent() {
     this.sentMono = this.#client.options.clock.monoMs()
+    if (this.#upload !== undefined) void this.#send(this.#upload)
+  }
+
+  /** Its answer may come before all of it is sent: what is left is not sent then. */
+  async #send(upload: AsyncIterable<Uint8Array>): Promise<void> {
+    try {
+      for await (const chunk of upload) if (this.#over || !(await this.#connection!.write(chunk)) || this.#over) return
+      this.#uploaded = true
+    } catch {
+      if (!this.#over) this.#fail({ kind: 'local', detail: 'the file that goes with the request could not be read' })
+    }
   }
 
   /** Closes the connection within this turn. The handler isn't called any more. Safe to repeat. */
@@ -400,7 +426,8 @@ export class Exchange implements ResponseSink, Swept {
     this.#finish()
     // TLS may hand over the end while the socket is left unread; unread, an idle connection would never be seen to end
     if (this.#gathering || this.#paused) connection.resume()
-    if (this.#reader.reusable && !excess && !connection.isWriting) connection.free(this.#keepMs)
+    const isSent = this.#upload === undefined || this.#uploaded
+    if (this.#reader.reusable && isSent && !excess && !connection.isWriting) connection.free(this.#keepMs)
     else connection.destroy()
     this.#handler.end()
   }

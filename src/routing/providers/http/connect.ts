@@ -24,6 +24,8 @@ export interface Route {
 /** A socket that can be written to at once, and left unread. */
 export interface Wire {
   write(request: Uint8Array): void
+  /** Resolves once there is room for more, or nobody is left to take it. */
+  taken(): Promise<void>
   pause(): void
   resume(): void
   /** Closes within this turn. */
@@ -94,6 +96,9 @@ class DirectWire implements Wire {
   write(request: Uint8Array) {
     this.#socket.write(request)
   }
+  taken(): Promise<void> {
+    return room(this.#socket)
+  }
   pause() {
     this.#socket.pause()
   }
@@ -103,6 +108,21 @@ class DirectWire implements Wire {
   destroy() {
     this.#socket.destroy()
   }
+}
+
+const DONE = Promise.resolve()
+
+function room(socket: Socket): Promise<void> {
+  if (socket.destroyed || !socket.writableNeedDrain) return DONE
+  return new Promise((done) => {
+    const over = (): void => {
+      socket.off('drain', over)
+      socket.off('close', over)
+      done()
+    }
+    socket.on('drain', over)
+    socket.on('close', over)
+  })
 }
 
 function watch(socket: Socket, connected: 'connect' | 'secureConnect', events: ConnectionEvents) {
@@ -190,6 +210,9 @@ class TunnelWire implements Wire {
   write(request: Uint8Array) {
     if (this.#inner === null) this.#waiting = request
     else this.#inner.write(request)
+  }
+  taken(): Promise<void> {
+    return this.#inner === null ? DONE : room(this.#inner)
   }
   pause() {
     this.#inner?.pause()

@@ -4,6 +4,9 @@
  */
 import type { Clock, Wheel } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
+import { type Ids, systemIds } from '../../../core/ids.ts'
+import { isMedia } from '../../../core/job.ts'
+import { isRecord } from '../../../core/json.ts'
 import type { Provider, ProviderCall, ProviderSink } from '../../../core/ports/provider.ts'
 import { HttpClient, type HttpRequest } from '../http/client.ts'
 import { isControl } from '../http/headers.ts'
@@ -11,8 +14,11 @@ import { look } from '../http/look.ts'
 import { bypassesProxy, parseBaseUrl, parseProxy } from '../http/origin.ts'
 import { type Asked, Call } from './call.ts'
 import { asChat, isCompletion, withPrefix } from './completion.ts'
-import { failed, RETRY_HEADERS } from './failures.ts'
+import { type Failed, failed, RETRY_HEADERS } from './failures.ts'
+
+import { formOf, soundRoute } from './form.ts'
 import { LIMIT_HEADERS } from './limits.ts'
+import { MediaCall } from './media-call.ts'
 import {
   type ChatEdits,
   type Continuation,
@@ -22,6 +28,7 @@ import {
   embeddingsAsked,
   hasStreamOptions,
   howAsked,
+  withInlineImages,
   withoutPrefix,
 } from './request.ts'
 
@@ -54,6 +61,8 @@ export interface OpenAiOptions {
   /** "http://user:password@proxy:3128". */
   readonly proxy?: string | null
   readonly noProxy?: readonly string[]
+  /** Absent: the system's randomness. */
+  readonly ids?: Pick<Ids, 'random'>
   readonly clock: Clock
   readonly wheel: Wheel
   readonly gatherMs: () => number
@@ -104,7 +113,7 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     wheel,
     gatherMs,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-    headers: [...RETRY_HEADERS, ...LIMIT_HEADERS],
+    headers: ['content-type', ...RETRY_HEADERS, ...LIMIT_HEADERS],
   }
   const client = new HttpClient({ ...http, origin })
   /** Its server, for what is not below the base URL. */
@@ -118,6 +127,7 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
   }
 
   const json = `${headers}content-type: application/json\r\naccept: application/json\r\nx-request-id: `
+  const anything = `${headers}content-type: application/json\r\nx-request-id: `
   const events = `${headers}content-type: application/json\r\naccept: text/event-stream\r\nx-request-id: `
   const post = (call: ProviderCall, route: string, head: string, body: Uint8Array): HttpRequest => ({
     method: 'POST',
@@ -156,20 +166,50 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     }
   }
 
+  const ids = options.ids ?? systemIds()
+  const wasClosed = () => failed('provider_unreachable', 'elsewhere', { message: `${options.name} was closed.` })
+
+  function mediaRequest(asked: ProviderCall): HttpRequest {
+    const body = embeddingBody(asked.body, upstreamModelOf(asked.body))
+    if (asked.kind === 'image') return post(asked, '/images/generations', json, withInlineImages(body))
+    if (asked.kind === 'speech') return post(asked, '/audio/speech', anything, body)
+    const fields: unknown = JSON.parse(Buffer.from(body).toString('utf8'))
+    if (asked.upload === undefined || !isRecord(fields)) throw new SluiceError('invalid_request')
+    const form = formOf(fields, asked.upload, Buffer.from(ids.random(18)).toString('hex'))
+    const { headers: lines, ...request } = post(
+      asked,
+      soundRoute(fields),
+      `${headers}content-type: ${form.type}\r\nx-request-id: `,
+      NO_BODY,
+    )
+    return { ...request, headers: lines, body: null, upload: form }
+  }
+
+  function startMedia(asked: ProviderCall, sink: ProviderSink): MediaCall {
+    const run = new MediaCall(call, asked, sink)
+    try {
+      if (client.isClosed) run.refuse(wasClosed())
+      else run.send(mediaRequest(asked))
+    } catch (thrown) {
+      run.refuse(notSent(thrown))
+    }
+    return run
+  }
+
   return {
     continues: continuation !== 'none',
     start(asked: ProviderCall, sink: ProviderSink) {
+      if (isMedia(asked.kind)) return startMedia(asked, sink)
       const run = new Call(call, asked, sink)
       if (client.isClosed) {
-        run.refuse(failed('provider_unreachable', 'elsewhere', { message: `${options.name} was closed.` }))
+        run.refuse(wasClosed())
         return run
       }
       try {
         const isChat = asked.kind === 'chat'
         run.send(isChat ? askChat(asked, asked.stream, streamUsage ? 'usage' : 'as-sent') : askEmbedding(asked))
       } catch (thrown) {
-        const error = SluiceError.from(thrown)
-        run.refuse(failed(error.code, false, { message: error.message, status: error.status }))
+        run.refuse(notSent(thrown))
       }
       return run
     },
@@ -183,6 +223,13 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
       server?.close()
     },
   }
+}
+
+const NO_BODY = new Uint8Array()
+
+function notSent(thrown: unknown): Failed {
+  const error = SluiceError.from(thrown)
+  return failed(error.code, false, { message: error.message, status: error.status })
 }
 
 function commonHeaders(options: OpenAiOptions): string {

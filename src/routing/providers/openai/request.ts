@@ -112,5 +112,9 @@ function withPrefix(messages: string | null, prefix: string, continuation: Conti
   return `${before}${before === '[' ? '' : ','}${JSON.stringify(message)}]`
 }
 
+/** Links of an upstream's are no bytes: who asked for links gets ours. */
+export const withInlineImages = (body: Uint8Array): Uint8Array =>
+  memberText(body, 'response_format') === '"url"' ? editObject(body, { response_format: '"b64_json"' }) : body
+
 export const embeddingBody = (body: Uint8Array, upstreamModel: string | null): Uint8Array =>
   upstreamModel === null ? body : editObject(body, { model: JSON.stringify(upstreamModel) })

@@ -102,7 +102,13 @@ export const openai = providerSettings({
   seller: () => ({ id: 'openai' }),
   fromEnvironment(has) {
     if (!has('OPENAI_API_KEY')) return []
-    const models = { chat: ['gpt-*', 'o*'], embedding: ['text-embedding-*'] }
+    const models = {
+      chat: ['gpt-*', 'o*'],
+      embedding: ['text-embedding-*'],
+      image: ['gpt-image-*', 'dall-e-*'],
+      speech: ['tts-*', 'gpt-4o-mini-tts*'],
+      transcription: ['whisper-*', 'gpt-4o-transcribe*', 'gpt-4o-mini-transcribe*'],
+    }
     return Object.entries(models).flatMap(([kind, names]) =>
       names.map((name) => ({ name, api_key: { env: 'OPENAI_API_KEY' }, kinds: [kind] })),
     )

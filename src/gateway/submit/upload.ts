@@ -1,0 +1,112 @@
+/** A request that comes as a form with a file: the file is kept, and the request, as JSON, has its id. */
+import { createHash, type Hash } from 'node:crypto'
+import { SluiceError } from '../../core/errors.ts'
+import { bad } from '../../core/fields.ts'
+import { MEDIA_PURPOSE } from '../../core/media.ts'
+import { MAX_FILE_CHUNK_BYTES, type StoredFile } from '../../core/ports/files.ts'
+import { fileUserOf } from '../caller/files.ts'
+import type { GatewayDeps } from '../deps.ts'
+import { type JsonBody, parseBody, readJson } from '../http/body.ts'
+import type { KeyCall } from '../http/call.ts'
+import { Aborted } from '../http/exchange.ts'
+import { keepBytes } from '../http/kept.ts'
+import { boundaryOf, type FormPart, readForm, textOf } from '../http/multipart.ts'
+
+/** Of all fields. */
+const MAX_FIELDS_BYTES = 256 * 1024
+/** A form is more than its file. */
+const MAX_FORM_BYTES = 512 * 1024
+const MAX_NAME_CHARS = 255
+const MEDIA_TYPE = /^[a-z]{1,16}\/[\w.+-]{1,80}$/i
+
+export interface UploadBody extends Pick<JsonBody, 'bytes' | 'value' | 'members'> {
+  readonly identity: Uint8Array
+  /** The file is needed no more: its request was refused. Never rejects. */
+  discard(): Promise<void>
+}
+
+type UploadDeps = Pick<GatewayDeps, 'files' | 'mediaExpiresAtMs' | 'options'>
+type Fields = Record<string, string | readonly string[]>
+
+/** JSON is read as such: it names a file that there is. Rejects as `readJson`, and with storage_full. */
+export async function readUpload(deps: UploadDeps, call: KeyCall, name: string): Promise<JsonBody | UploadBody> {
+  const { files, options } = deps
+  const { request, response } = call.exchange
+  const { 'content-type': type, 'content-length': length, expect } = request.headers
+  if (!/^\s*multipart\//i.test(type ?? '')) return readJson(call, options.maxBodyBytes, options)
+  const boundary = boundaryOf(type)
+  const most = options.maxUploadBytes + MAX_FORM_BYTES
+  if (Number(length ?? 0) > most) throw tooLarge(options.maxUploadBytes)
+  if (expect !== undefined) response.writeContinue()
+  const askedMs = call.exchange.tookMs
+  const holding = call.inflow?.open(call.caller)
+  holding?.hold(MAX_FILE_CHUNK_BYTES)
+  const digest = createHash('sha256')
+  const fields = Object.create(null) as Fields
+  let stored: StoredFile | null = null
+  const discard = async (): Promise<void> => {
+    if (stored !== null) await files.remove(stored.id).catch(() => {}) // it expires
+  }
+  try {
+    let left = MAX_FIELDS_BYTES
+    // The connection is needed for the answer
+    for await (const part of readForm(request.iterator({ destroyOnReturn: false }), boundary, most)) {
+      left -= part.name.length
+      if (part.name !== name || part.fileName === null) left -= await addField(fields, part, left)
+      else if (stored !== null) throw bad(name, `"${name}" is there twice.`)
+      else {
+        const begun = await files.create(newFile(deps, call, part))
+        stored = begun
+        const bytes = hashed(part.bytes, digest)
+        stored = await keepBytes(files, begun, bytes, options.maxUploadBytes, () => tooLarge(options.maxUploadBytes))
+        if (stored.bytes === 0) throw bad(name, `"${name}" is empty.`)
+      }
+    }
+    if (stored === null && fields[name] === undefined) throw bad(name, `The form has no "${name}".`)
+    if (stored !== null && (await files.seal(stored.id)) === null) throw new SluiceError('file_not_found')
+    call.check()
+    const jsonOf = (id: string | undefined): Buffer =>
+      Buffer.from(JSON.stringify(id === undefined ? fields : { ...fields, [name]: id }))
+    const { bytes, value, members } = parseBody(jsonOf(stored?.id), options)
+    const identity = jsonOf(stored === null ? undefined : digest.digest('base64url'))
+    call.exchange.uploadMs = call.exchange.tookMs - askedMs
+    return { bytes, value, members, identity, discard }
+  } catch (error) {
+    await discard()
+    // The request itself broke off
+    if (request.errored !== null || request.aborted) throw new Aborted()
+    throw error
+  } finally {
+    holding?.hold(0)
+  }
+}
+
+const newFile = ({ mediaExpiresAtMs, options }: UploadDeps, { caller }: KeyCall, { fileName, type }: FormPart) => ({
+  tenant: caller.key.tenant,
+  user: fileUserOf(caller),
+  purpose: MEDIA_PURPOSE,
+  name: fileName!.slice(0, MAX_NAME_CHARS) || 'sound',
+  type: type !== null && MEDIA_TYPE.test(type) ? type : 'application/octet-stream',
+  expiresAtMs: mediaExpiresAtMs(caller.key.tenant, options.jobDeadlineMs),
+})
+
+/** `a[]` is one of a list. Returns how many bytes it had. */
+async function addField(fields: Fields, part: FormPart, most: number): Promise<number> {
+  const value = await textOf(part, Math.max(0, most))
+  const isList = part.name.endsWith('[]')
+  const key = isList ? part.name.slice(0, -2) : part.name
+  const before = fields[key]
+  if (before !== undefined && !(isList && typeof before !== 'string')) throw bad(key, `"${key}" is there twice.`)
+  fields[key] = isList ? [...((before as readonly string[] | undefined) ?? []), value] : value
+  return value.length
+}
+
+async function* hashed(source: AsyncIterable<Uint8Array>, digest: Hash): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    digest.update(chunk)
+    yield chunk
+  }
+}
+
+const tooLarge = (most: number): SluiceError =>
+  new SluiceError('body_too_large', { message: `The file is larger than ${most} bytes (http.max_upload_bytes).` })

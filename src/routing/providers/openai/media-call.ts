@@ -1,0 +1,253 @@
+/**
+ * One call for an image, a sound, or the text of one: from its response to bytes, a document, and exactly one end. What
+ * comes is taken piece by piece, and no image or sound is held.
+ */
+import { MAX_CHAT_RECORD_BYTES } from '../../../core/answer-limits.ts'
+import { isObject, type JsonObject } from '../../../core/fold.ts'
+import { memberText } from '../../../core/json.ts'
+import { mediaType, TEXT_TYPES, textDocument } from '../../../core/media.ts'
+import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports/provider.ts'
+import { type Bytes, toBytes, toText } from '../../../core/record.ts'
+import type { Exchange, HttpFailure, HttpHandler, HttpRequest, ResponseHead } from '../http/client.ts'
+import type { Swept } from '../http/sweep.ts'
+import type { CallOptions } from './call.ts'
+import { errorIn } from './error-in.ts'
+import { type Failed, failed, failedInBand, failedStatus, failedTransport } from './failures.ts'
+import { objectIn, parseJson } from './json.ts'
+import { limitsOf } from './limits.ts'
+import { PartCutter } from './parts.ts'
+
+const MAX_ERROR_BYTES = 64 * 1024
+/** Answers that are texts and no JSON. */
+const TEXTS: ReadonlySet<string> = new Set(['text', 'srt', 'vtt'])
+const PLAIN = 'text/plain; charset=utf-8'
+
+export class MediaCall implements HttpHandler, ProviderRun, Swept {
+  sweepPlace = -1
+  readonly #options: CallOptions
+  readonly #call: ProviderCall
+  readonly #sink: ProviderSink
+  readonly #startedMono: number
+  #exchange: Exchange | null = null
+  #head: ResponseHead | null = null
+  #mode: 'error' | 'sound' | 'image' | 'text' = 'error'
+  #text = ''
+  #bytes = 0
+  #cutter: PartCutter | null = null
+  #lastMono = 0
+  #paused = false
+  #over = false
+
+  constructor(options: CallOptions, call: ProviderCall, sink: ProviderSink) {
+    this.#options = options
+    this.#call = call
+    this.#sink = sink
+    this.#startedMono = options.clock.monoMs()
+  }
+
+  send(request: HttpRequest): void {
+    this.#options.client.sweep.add(this)
+    this.#exchange = this.#options.client.request(request, this)
+    if (this.#paused) this.#exchange.pause()
+  }
+
+  /** It could not even be sent. Reported later in this turn, as `start` must return first. */
+  refuse(end: ProviderEnd): void {
+    queueMicrotask(() => this.#finish(end))
+  }
+
+  // ---- from the worker
+
+  get sentMono(): number | null {
+    return this.#exchange?.sentMono ?? null
+  }
+
+  abort(): void {
+    if (this.#over) return
+    this.#close()
+    queueMicrotask(() => this.#sink.end({ kind: 'aborted' }))
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.#exchange?.pause()
+  }
+
+  resume(): void {
+    this.#paused = false
+    // The wait was ours
+    this.#lastMono = this.#options.clock.monoMs()
+    this.#exchange?.resume()
+  }
+
+  sweep(nowMono: number): void {
+    const { ttftMs, interTokenMs, totalMs } = this.#call.timeouts
+    if (nowMono - this.#startedMono >= totalMs)
+      return this.#timeOut(`the answer took more than ${totalMs} ms`, 'elsewhere')
+    // Nothing is heard of a document before it is made
+    if (this.#paused || this.#call.kind !== 'speech') return
+    if (this.#bytes === 0) {
+      if (nowMono - this.#startedMono >= ttftMs) this.#timeOut(`nothing came for ${ttftMs} ms`, 'elsewhere')
+    } else if (nowMono - this.#lastMono >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`, true)
+  }
+
+  #timeOut(what: string, retry: Failed['retry']): void {
+    this.#finish(failed('provider_timeout', retry, { message: `The model provider did not answer in time: ${what}.` }))
+  }
+
+  // ---- from the upstream
+
+  head(head: ResponseHead): void {
+    this.#head = head
+    const isGood = head.status >= 200 && head.status < 300
+    if (head.coding !== undefined && isGood)
+      return this.#garbage(`it is compressed (content-encoding: ${head.coding})`, 'elsewhere')
+    if (!isGood) return
+    const type = head.headers.get('content-type')
+    switch (this.#call.kind) {
+      case 'speech': {
+        const sound =
+          mediaType(type) ?? (/^application\/octet-stream/i.test(type ?? '') ? 'application/octet-stream' : null)
+        // Else it tells why there is none, whatever its status
+        if (sound === null) return
+        this.#mode = 'sound'
+        this.#sink.part?.(sound)
+        return
+      }
+      case 'image': {
+        this.#mode = 'image'
+        const part = (found: string): void => this.#sink.part?.(found)
+        this.#cutter = new PartCutter({ part, bytes: (chunk) => this.#sink.bytes?.(chunk) })
+        return
+      }
+      default:
+        this.#mode = 'text'
+    }
+  }
+
+  body(text: Bytes): void {
+    if (this.#over) return
+    this.#lastMono = this.#options.clock.monoMs()
+    this.#bytes += text.length
+    if (this.#bytes > this.#options.maxAnswerBytes) return this.#finish(failed('result_too_large', false))
+    switch (this.#mode) {
+      case 'sound':
+        return this.#sink.bytes?.(Buffer.from(text, 'latin1'))
+      case 'image': {
+        this.#cutter!.feed(text)
+        const { fault } = this.#cutter!
+        if (fault !== null) this.#garbage(fault)
+        return
+      }
+      case 'text':
+        this.#text += text
+        if (this.#text.length > MAX_CHAT_RECORD_BYTES) this.#finish(failed('result_too_large', false))
+        return
+      default:
+        this.#text += text
+        // Enough to tell what is wrong
+        if (this.#text.length > MAX_ERROR_BYTES) this.#endError()
+    }
+  }
+
+  readDone(): void {}
+
+  end(): void {
+    if (this.#over) return
+    switch (this.#mode) {
+      case 'sound':
+        return this.#bytes === 0 ? this.#garbage('an empty sound') : this.#finish({ kind: 'done' })
+      case 'image':
+        return this.#endJson(this.#cutter!.rest, (answer) => Array.isArray(answer['data']) && answer['data'].length > 0)
+      case 'text':
+        return this.#endText()
+      default:
+        return this.#endError()
+    }
+  }
+
+  fail(failure: HttpFailure): void {
+    if (this.#over) return
+    if (this.#mode === 'error' && this.#head !== null) return this.#endError()
+    this.#finish(failedTransport(failure))
+  }
+
+  // ---- what it came to
+
+  #endError(): void {
+    const { status } = this.#head!
+    if (status < 200 || status >= 300)
+      return this.#finish(failedStatus(this.#head!, this.#text, this.#options.secret, this.#options.clock))
+    const error = this.#errorIn(objectIn(parseJson(toText(this.#text))))
+    if (error !== null) this.#finish(failedInBand(error, this.#options.secret))
+    else this.#garbage('it is no sound')
+  }
+
+  #errorIn(answer: JsonObject | null): unknown {
+    return answer === null ? null : errorIn(answer, 'data')
+  }
+
+  #endJson(text: Bytes, isAnswer: (answer: JsonObject) => boolean): void {
+    const answer = objectIn(parseJson(toText(text)))
+    if (answer === null) return this.#garbage('it is not JSON')
+    if (isAnswer(answer)) return this.#done(text, answer)
+    const error = this.#errorIn(answer)
+    if (error !== null) this.#finish(failedInBand(error, this.#options.secret))
+    else this.#garbage('JSON without what was asked for')
+  }
+
+  #endText(): void {
+    const format = memberText(this.#call.body, 'response_format')
+    const isBare = format !== null && TEXTS.has(format.slice(1, -1))
+    const answer = objectIn(parseJson(toText(this.#text)))
+    if (!isBare) return this.#endJson(this.#text, (found) => typeof found['text'] === 'string')
+    const error = answer === null ? null : this.#errorIn(answer)
+    if (error !== null) return this.#finish(failedInBand(error, this.#options.secret))
+    if (/^\s*<(?:!doctype|html)/i.test(this.#text)) return this.#garbage('it is a web page')
+    const type = this.#head!.headers.get('content-type') ?? ''
+    this.#close()
+    this.#sink.document(textDocument(TEXT_TYPES.test(type) ? type : PLAIN, toText(this.#text)), null)
+    this.#tell({ kind: 'done' })
+  }
+
+  #done(text: Bytes, answer: JsonObject): void {
+    this.#close()
+    this.#sink.document(toBytes(toText(text)), usageOf(answer))
+    this.#tell({ kind: 'done' })
+  }
+
+  #garbage(what: string, retry: Failed['retry'] = true): void {
+    const message = `The model provider sent something that is not an answer: ${what}.`
+    this.#finish(failed('provider_garbage', retry, { message }))
+  }
+
+  #finish(end: ProviderEnd): void {
+    if (this.#over) return
+    this.#close()
+    this.#tell(end)
+  }
+
+  #tell(end: ProviderEnd): void {
+    const limits = this.#head === null ? undefined : limitsOf(this.#head.headers)
+    this.#sink.end(limits === undefined || end.kind === 'aborted' ? end : { ...end, limits })
+  }
+
+  #close(): void {
+    this.#over = true
+    this.#options.client.sweep.delete(this)
+    this.#exchange?.abort()
+  }
+}
+
+/** In the words of chats: images and transcriptions have others. */
+export function usageOf({ usage }: JsonObject): unknown {
+  if (!isObject(usage)) return null
+  const { input_tokens: input, output_tokens: output, input_token_details: details } = usage
+  if (input === undefined && output === undefined) return usage
+  return {
+    ...usage,
+    prompt_tokens: input ?? 0,
+    completion_tokens: output ?? 0,
+    ...(isObject(details) && { prompt_tokens_details: details }),
+  }
+}
