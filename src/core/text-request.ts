@@ -46,7 +46,7 @@ const [MESSAGE_TOKENS, ANSWER_TOKENS] = [4, 3]
 /** Small members that no model reads. */
 const UNREAD = new Set([
   ...['model', 'user', 'safety_identifier', 'metadata', 'prompt_cache_key', 'service_tier', 'reasoning_effort'],
-  ...['verbosity', 'stream_options', 'sluice'],
+  ...['verbosity', 'stream_options', 'sluice', 'cache_hints'],
 ])
 
 interface Visitor {

@@ -1,4 +1,6 @@
 /** Messages of Anthropic's API as messages of the canonical dialect. */
+
+import type { CacheHint } from '../../core/cache-hints.ts'
 import { bad, isText } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
@@ -9,25 +11,36 @@ const SYSTEM_AT = 'system'
 /** A line for Anthropic's accounts, which is another with each request, and would keep engines from their caches. */
 const BILLING = 'x-anthropic-billing-header:'
 
-/** Blocks of a request that were read. */
-interface Counter {
+/** What was read of a request. */
+interface Reading {
   blocks: number
+  /** Where it is to be cached. */
+  readonly hints: CacheHint[]
+}
+
+/** Of a block, a tool or a request. */
+export const cacheControlIn = ({ cache_control: control }: JsonRecord): JsonObject | null =>
+  isRecord(control) ? (control as JsonObject) : null
+
+function hint(read: Reading, block: JsonRecord, ...path: ReadonlyArray<string | number>): void {
+  const control = cacheControlIn(block)
+  if (control !== null) read.hints.push([path, control])
 }
 
 /** The system prompt before all others. Throws invalid_request. */
-export function messagesOf({ system, messages }: JsonRecord): JsonObject[] {
+export function messagesOf({ system, messages }: JsonRecord, hints: CacheHint[]): JsonObject[] {
   if (!Array.isArray(messages) || messages.length === 0)
     throw bad('messages', '"messages" must be a list of at least one message.')
   if (messages.length > MAX_MESSAGES)
     throw bad('messages', `"messages" has ${messages.length} messages; the maximum is ${MAX_MESSAGES}.`)
-  const read: Counter = { blocks: 0 }
+  const read: Reading = { blocks: 0, hints }
   const all: JsonObject[] = []
   if (system !== undefined && system !== null) addSystem(all, system, SYSTEM_AT, read)
   for (let i = 0; i < messages.length; i++) addMessage(all, messages[i], `messages[${i}]`, read)
   return all
 }
 
-function addMessage(all: JsonObject[], message: unknown, at: string, read: Counter): void {
+function addMessage(all: JsonObject[], message: unknown, at: string, read: Reading): void {
   if (!isRecord(message)) throw bad(at, `${at} must be an object.`)
   const { role, content } = message
   if (role === 'user') addUser(all, content, `${at}.content`, read)
@@ -37,7 +50,7 @@ function addMessage(all: JsonObject[], message: unknown, at: string, read: Count
 }
 
 /** A text, or a list of blocks. */
-function blocksIn(content: unknown, at: string, read: Counter): readonly JsonRecord[] {
+function blocksIn(content: unknown, at: string, read: Reading): readonly JsonRecord[] {
   if (isText(content)) return [{ type: 'text', text: content }]
   if (!Array.isArray(content)) throw bad(at, `${at} must be a text, or a list of content blocks.`)
   read.blocks += content.length
@@ -53,30 +66,45 @@ function textIn(block: JsonRecord, name: string, at: string): string {
   return text
 }
 
-function addSystem(all: JsonObject[], content: unknown, at: string, read: Counter): void {
-  const texts = blocksIn(content, at, read)
+function addSystem(all: JsonObject[], content: unknown, at: string, read: Reading): void {
+  const blocks = blocksIn(content, at, read)
+  const texts = blocks
     .map((block, i) => {
       if (block['type'] !== 'text') throw bad(`${at}[${i}].type`, `${at}[${i}] must be a text block.`)
       return textIn(block, 'text', `${at}[${i}]`)
     })
     .filter((text) => text !== '' && !text.startsWith(BILLING))
-  if (texts.length > 0) all.push({ role: 'system', content: texts.join('\n\n') })
+  if (texts.length === 0) return
+  all.push({ role: 'system', content: texts.join('\n\n') })
+  // They are one text now, which ends with the last of them
+  const last = blocks.findLast((block) => cacheControlIn(block) !== null)
+  if (last !== undefined) hint(read, last, 'messages', all.length - 1)
 }
 
 // ---------------------------------------------------------------- user
 
-function addUser(all: JsonObject[], content: unknown, at: string, read: Counter): void {
+function addUser(all: JsonObject[], content: unknown, at: string, read: Reading): void {
   const parts: JsonObject[] = []
+  const hinted: Array<readonly [part: number, block: JsonRecord]> = []
   let results = 0
   for (const [i, block] of blocksIn(content, at, read).entries()) {
     const here = `${at}[${i}]`
     if (block['type'] === 'tool_result') {
       addResult(all, parts, block, here, read)
+      hint(read, block, 'messages', all.length - 1)
       results++
-    } else parts.push(...partsOf(block, here, read))
+    } else {
+      parts.push(...partsOf(block, here, read))
+      if (cacheControlIn(block) !== null) hinted.push([parts.length - 1, block])
+    }
   }
-  if (parts.length > 0) all.push({ role: 'user', content: contentOf(parts) })
-  else if (results === 0) throw bad(at, `${at} must not be empty.`)
+  if (parts.length > 0) {
+    const said = contentOf(parts)
+    all.push({ role: 'user', content: said })
+    for (const [part, block] of hinted)
+      hint(read, block, 'messages', all.length - 1, ...(isText(said) ? [] : ['content', part]))
+  }
+  if (parts.length === 0 && results === 0) throw bad(at, `${at} must not be empty.`)
 }
 
 /** Not every engine takes texts in parts. */
@@ -86,7 +114,7 @@ function contentOf(parts: readonly JsonObject[]): JsonObject[] | string {
 }
 
 /** A tool's message holds text alone: what else a tool gave comes after it, as the user's. */
-function addResult(all: JsonObject[], parts: JsonObject[], block: JsonRecord, at: string, read: Counter): void {
+function addResult(all: JsonObject[], parts: JsonObject[], block: JsonRecord, at: string, read: Reading): void {
   const id = textIn(block, 'tool_use_id', at)
   const { content = '', is_error: isError } = block
   let text = ''
@@ -104,7 +132,7 @@ function addResult(all: JsonObject[], parts: JsonObject[], block: JsonRecord, at
 
 const TYPES = 'text, image, document, search_result or tool_result'
 
-function partsOf(block: JsonRecord, at: string, read: Counter): readonly JsonObject[] {
+function partsOf(block: JsonRecord, at: string, read: Reading): readonly JsonObject[] {
   switch (block['type']) {
     case 'text':
       return [{ type: 'text', text: textIn(block, 'text', at) }]
@@ -132,7 +160,7 @@ function locationOf(source: unknown, at: string): string {
   throw bad(at, `${at} names what only Anthropic has: send it as "base64" or "url".`)
 }
 
-function documentOf({ source, title, context }: JsonRecord, at: string, read: Counter): readonly JsonObject[] {
+function documentOf({ source, title, context }: JsonRecord, at: string, read: Reading): readonly JsonObject[] {
   const about = [title, context].filter(isText).filter((text) => text !== '')
   const lead = about.map((text): JsonObject => ({ type: 'text', text }))
   if (!isRecord(source)) throw bad(`${at}.source`, `${at}.source must be an object.`)
@@ -152,7 +180,7 @@ function documentOf({ source, title, context }: JsonRecord, at: string, read: Co
   return [...lead, { type: 'file', file: { filename, file_data: locationOf(source, `${at}.source`) } }]
 }
 
-function plainText(content: unknown, at: string, read: Counter): string {
+function plainText(content: unknown, at: string, read: Reading): string {
   return blocksIn(content, at, read)
     .map((block, i) => textIn(block, 'text', `${at}[${i}]`))
     .join('\n')
@@ -160,12 +188,13 @@ function plainText(content: unknown, at: string, read: Counter): string {
 
 // ---------------------------------------------------------------- assistant
 
-function addAssistant(all: JsonObject[], content: unknown, at: string, read: Counter): void {
+function addAssistant(all: JsonObject[], content: unknown, at: string, read: Reading): void {
   const texts: string[] = []
   const thoughts: string[] = []
   const details: JsonObject[] = []
   const calls: JsonObject[] = []
-  for (const [i, block] of blocksIn(content, at, read).entries()) {
+  const blocks = blocksIn(content, at, read)
+  for (const [i, block] of blocks.entries()) {
     const here = `${at}[${i}]`
     switch (block['type']) {
       case 'text':
@@ -194,6 +223,8 @@ function addAssistant(all: JsonObject[], content: unknown, at: string, read: Cou
   if (details.length > 0) message['reasoning_details'] = details
   if (calls.length > 0) message['tool_calls'] = calls
   all.push(message)
+  const last = blocks.findLast((block) => cacheControlIn(block) !== null)
+  if (last !== undefined) hint(read, last, 'messages', all.length - 1)
 }
 
 function callOf(block: JsonRecord, at: string): JsonObject {

@@ -1,13 +1,14 @@
 /**
  * A request of Anthropic's Messages API as a chat completion. What no chat completion can carry is refused with what to
- * do, unless it is only an offer (tools that Anthropic runs) or a hint (where to cache), which are left out.
+ * do, unless it is only an offer (tools that Anthropic runs), which is left out. Where to cache goes beside it.
  */
+import { CACHE_HINTS, type CacheHint, MAX_CACHE_HINTS } from '../../core/cache-hints.ts'
 import { bad, boolean, type Check, checkMembers, isText, whole } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import type { CanonicalRequest, RequestForm } from '../../core/ports/dialect.ts'
 import { hasReferenceLoop } from '../references.ts'
-import { messagesOf } from './input.ts'
+import { cacheControlIn, messagesOf } from './input.ts'
 import { choiceOf, toolsOf } from './tools.ts'
 
 const object: Check = { ok: isRecord, what: 'an object' }
@@ -57,12 +58,14 @@ function read(sent: JsonRecord): CanonicalRequest {
     if (isAsked(sent[name]))
       throw bad(name, `"${name}" is run by Anthropic's own servers: send the request without it.`)
   const { model, stream, max_tokens: most, stop_sequences: stops, metadata, thinking } = sent
-  const value: JsonObject = { model: model as string, messages: messagesOf(sent) }
+  const hints: CacheHint[] = []
+  const tools = toolsOf(sent['tools'], hints)
+  const messages = messagesOf(sent, hints)
+  const value: JsonObject = { model: model as string, messages }
   if (typeof stream === 'boolean') value['stream'] = stream
   if (typeof most === 'number') value['max_completion_tokens'] = most
   if (Array.isArray(stops) && stops.length > 0) value['stop'] = stops as string[]
   for (const name of SAME) if (typeof sent[name] === 'number') value[name] = sent[name]
-  const tools = toolsOf(sent['tools'])
   if (tools.length > 0) value['tools'] = [...tools]
   Object.assign(value, choiceOf(sent['tool_choice'], tools))
   const format = formatOf(sent)
@@ -71,6 +74,10 @@ function read(sent: JsonRecord): CanonicalRequest {
   if (effort !== null) value['reasoning_effort'] = effort
   const user = isRecord(metadata) && isText(metadata['user_id']) ? metadata['user_id'] : ''
   if (user !== '' && user.length <= MAX_SENT_USER_CHARS) value['user'] = user
+  // Of the whole request: up to its end
+  const whole = cacheControlIn(sent)
+  if (whole !== null) hints.push([['messages', messages.length - 1], whole])
+  if (hints.length > 0) value[CACHE_HINTS] = hints.slice(-MAX_CACHE_HINTS) as unknown as JsonObject[]
   if ((tools.length > 0 || format !== null) && hasReferenceLoop(value))
     throw bad(tools.length > 0 ? 'tools' : 'output_config', 'A schema has a $ref that leads back to itself.')
   return {

@@ -1,7 +1,9 @@
 /** Tools of Anthropic's API as functions of the canonical dialect. */
+import type { CacheHint } from '../../core/cache-hints.ts'
 import { bad, isText } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
 import { isRecord } from '../../core/json.ts'
+import { cacheControlIn } from './input.ts'
 
 /** Run by Anthropic's own servers: offers, which a model without them answers without. */
 const OFFERED =
@@ -9,13 +11,14 @@ const OFFERED =
 const MAX_SHOWN_CHARS = 64
 
 /** Throws invalid_request for a tool that its client runs, and whose input only Anthropic's models know. */
-export function toolsOf(tools: unknown): readonly JsonObject[] {
+export function toolsOf(tools: unknown, hints: CacheHint[]): readonly JsonObject[] {
   if (!Array.isArray(tools)) return []
-  return tools.flatMap((tool: unknown, i): readonly JsonObject[] => {
+  const read: JsonObject[] = []
+  for (const [i, tool] of (tools as readonly unknown[]).entries()) {
     const at = `tools[${i}]`
     if (!isRecord(tool)) throw bad(at, `${at} must be an object.`)
     const { type, name, description, input_schema: schema, strict } = tool
-    if (isText(type) && OFFERED.test(type)) return []
+    if (isText(type) && OFFERED.test(type)) continue
     if (type !== undefined && type !== null && type !== 'custom')
       throw bad(
         `${at}.type`,
@@ -28,8 +31,11 @@ export function toolsOf(tools: unknown): readonly JsonObject[] {
     if (isText(description)) called['description'] = description
     called['parameters'] = schema as JsonObject
     if (typeof strict === 'boolean') called['strict'] = strict
-    return [{ type: 'function', function: called }]
-  })
+    const control = cacheControlIn(tool)
+    if (control !== null) hints.push([['tools', read.length], control])
+    read.push({ type: 'function', function: called })
+  }
+  return read
 }
 
 /** `tool_choice` and `parallel_tool_calls`, which some engines refuse where there are no tools. */

@@ -1,5 +1,6 @@
 /** A request of OpenAI's dialect, as the AI SDK's models take it. What can't be said is refused, by its name. */
 import { hash } from 'node:crypto'
+import { CACHE_HINTS, placeCacheHints } from '../../../core/cache-hints.ts'
 import { isObject, type JsonObject } from '../../../core/fold.ts'
 import type { CallOptions, Message, Options, Part, Tool, ToolChoice } from './model.ts'
 
@@ -31,6 +32,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   ...['max_completion_tokens', 'max_tokens', 'temperature', 'top_p', 'top_k', 'seed', 'stop', 'response_format'],
   ...['presence_penalty', 'frequency_penalty', 'tools', 'tool_choice', 'parallel_tool_calls', 'reasoning_effort'],
   ...REFUSED,
+  CACHE_HINTS,
 ])
 
 export function translated(body: Uint8Array): Translated {
@@ -55,6 +57,7 @@ function parsed(body: Uint8Array): JsonObject {
     throw new Untranslatable('messages', 'The request is not JSON.')
   }
   if (!isObject(request)) throw new Untranslatable('messages', 'The request is not a JSON object.')
+  placeCacheHints(request)
   return request
 }
 

@@ -1,4 +1,5 @@
 /** The body for the upstream: what the client sent, byte for byte, except for the members that are ours to set. */
+import { CACHE_HINTS } from '../../../core/cache-hints.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import { editObject, memberText, NO_LIMITS, scanArray, scanObject } from '../../../core/json.ts'
 
@@ -18,6 +19,8 @@ export interface ChatEdits {
   readonly isMaxTokens: boolean
 }
 
+const HINTS = `"${CACHE_HINTS}"`
+
 const viewOf = (body: Uint8Array): Buffer =>
   Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
 
@@ -26,28 +29,33 @@ export interface HowAsked {
   readonly stream: string | null
   readonly streamOptions: string | null
   readonly n: string | null
+  /** It has `cache_hints`, which are for other providers. */
+  readonly hasHints?: boolean
 }
 
 export function howAsked(bytes: Uint8Array): HowAsked {
   const body = viewOf(bytes)
   let [stream, streamOptions, n]: Array<string | null> = [null, null, null]
-  if (body.includes('"stream') || body.includes('"n"'))
+  let hasHints = false
+  if (body.includes('"stream') || body.includes('"n"') || body.includes(HINTS))
     for (const { key, valueStart, valueEnd } of scanObject(body, NO_LIMITS)) {
       // The last one of a name counts, as for JSON.parse
       if (key === 'stream') stream = body.toString('utf8', valueStart, valueEnd)
       else if (key === 'stream_options') streamOptions = body.toString('utf8', valueStart, valueEnd)
+      else if (key === CACHE_HINTS) hasHints = true
       else if (key === 'n') n = body.toString('utf8', valueStart, valueEnd)
     }
-  return { stream, streamOptions, n }
+  return { stream, streamOptions, n, hasHints }
 }
 
 /** `asked`: what `howAsked` found in these bytes. */
 export function chatBody(
   bytes: Uint8Array,
-  { stream: asked, streamOptions: options }: HowAsked,
+  { stream: asked, streamOptions: options, hasHints }: HowAsked,
   edits: ChatEdits,
 ): Uint8Array {
   const set: Record<string, string | null> = {}
+  if (hasHints === true) set[CACHE_HINTS] = null
   if (edits.upstreamModel !== null) set['model'] = JSON.stringify(edits.upstreamModel)
   if (edits.stream) set['stream'] = 'true'
   // "stream": false stays as it was sent
