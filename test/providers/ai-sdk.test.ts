@@ -79,6 +79,24 @@ describe('what is asked', () => {
     ])
   })
 
+  test('where to cache, beside the request', async () => {
+    const cache_control = { type: 'ephemeral' }
+    const said = (text: string) => ({ role: 'user', content: text })
+    const look = { type: 'function', function: { name: 'look', parameters: { type: 'object' } } }
+    const { tools, messages } = await sent({
+      model: 'claude-sonnet-4-5',
+      messages: [said('One.'), { role: 'assistant', content: 'Two.' }, said('Three.')],
+      tools: [look],
+      cache_hints: [
+        [['tools', 0], cache_control],
+        [['messages', -1], cache_control],
+      ],
+    })
+    expect(tools).toMatchObject([{ name: 'look', cache_control }])
+    expect(JSON.stringify(messages).match(/cache_control/g)).toHaveLength(1)
+    expect(messages).toMatchObject([{}, {}, { content: [{ text: 'Three.', cache_control }] }])
+  })
+
   test('a call of a tool and its results, with what was thought before it, signed', async () => {
     const thought = { type: 'reasoning.text', text: 'I look.', signature: 'sig' }
     const call = (id: string, text: string) => ({ id, type: 'function', function: { name: 'look', arguments: text } })

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { placeCacheHints } from '../../core/cache-hints.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { request } from './request.ts'
 
@@ -41,16 +42,71 @@ it('keeps a long user for itself, as OpenAI refuses it', () => {
 })
 
 it('ignores what it does not know, and hints', () => {
-  const more = {
-    x_unknown: { a: [1] },
-    service_tier: 'auto',
-    inference_geo: null,
-    cache_control: { type: 'ephemeral' },
-  }
+  const more = { x_unknown: { a: [1] }, service_tier: 'auto', inference_geo: null }
   expect(read(more)).toEqual(read({}))
   expect(read({ tools: [{ type: 'web_search_20250305', name: 'web_search' }], tool_choice: { type: 'auto' } })).toEqual(
     read({}),
   )
+})
+
+it('keeps where to cache beside the request, counted from its end', () => {
+  const cache_control = { type: 'ephemeral', ttl: '1h' }
+  const text = (words: string) => ({ type: 'text', text: words, cache_control })
+  const image = { type: 'image', source: { type: 'url', url: 'https://x.test/a.png' } }
+  const schema = { type: 'object' }
+  const asked = read({
+    system: [text('Be brief.'), { type: 'text', text: 'Be kind.' }],
+    tools: [
+      { type: 'web_search_20250305', name: 'web_search', cache_control },
+      { name: 'a', input_schema: schema },
+      { name: 'b', input_schema: schema, cache_control },
+    ],
+    messages: [
+      user(text('Look.'), image),
+      { role: 'assistant', content: [{ type: 'tool_use', id: 't', name: 'a', input: {}, cache_control }] },
+      user({ type: 'tool_result', tool_use_id: 't', content: 'x', cache_control }, text('Go on.')),
+    ],
+    cache_control: { type: 'ephemeral' },
+  })
+  const { cache_hints: hints, ...rest } = asked
+  expect(JSON.stringify(rest)).not.toContain('cache_control')
+  expect(hints).toEqual([
+    [['tools', 1], cache_control],
+    [['messages', 0], cache_control],
+    [['messages', -4, 'content', 0], cache_control],
+    [['messages', -3], cache_control],
+    [['messages', -2], cache_control],
+    [['messages', -1], cache_control],
+    [['messages', -1], { type: 'ephemeral' }],
+  ])
+  const whole = {
+    ...rest,
+    messages: [rest.messages[0], { role: 'user', content: 'Before' }, ...rest.messages.slice(1)],
+  }
+  const placed = structuredClone({ ...whole, cache_hints: hints })
+  placeCacheHints(placed)
+  expect(placed.tools.map((tool: Loose) => 'cache_control' in tool)).toEqual([false, true])
+  expect(placed.messages.map((message: Loose) => 'cache_control' in message)).toEqual([
+    ...[true, false, false, true, true, true],
+  ])
+  expect(placed.messages[2].content[0]).toMatchObject({ type: 'text', cache_control })
+})
+
+it('puts no hint where it leads nowhere', () => {
+  const request = { model: 'm', messages: [{ role: 'user', content: 'Hi' }] }
+  const control = { type: 'ephemeral' }
+  const nowhere = [
+    [],
+    ['messages'],
+    ['messages', 7],
+    ['messages', -2],
+    ['messages', 0, 'content', 0],
+    ['__proto__', 'x'],
+  ]
+  const hints = [...nowhere.map((path) => [path, control]), 7, [7, 7], [['messages', 0], 7], null]
+  const placed: Loose = structuredClone({ ...request, cache_hints: hints })
+  placeCacheHints(placed)
+  expect(placed).toEqual({ ...request, cache_hints: hints })
 })
 
 it('reads documents, images, results and where to find them', () => {

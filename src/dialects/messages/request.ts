@@ -52,6 +52,13 @@ export const request: RequestForm = {
   read,
 }
 
+/** Only the system's message is at the start whatever is put before the others. */
+function fromEnd([path, control]: CacheHint, messages: readonly JsonObject[]): CacheHint {
+  const [first, at, ...rest] = path
+  if (first !== 'messages' || typeof at !== 'number' || messages[at]?.['role'] === 'system') return [path, control]
+  return [[first, at - messages.length, ...rest], control]
+}
+
 function read(sent: JsonRecord): CanonicalRequest {
   checkMembers(sent, CHECKS)
   for (const name of REFUSED)
@@ -77,7 +84,8 @@ function read(sent: JsonRecord): CanonicalRequest {
   // Of the whole request: up to its end
   const whole = cacheControlIn(sent)
   if (whole !== null) hints.push([['messages', messages.length - 1], whole])
-  if (hints.length > 0) value[CACHE_HINTS] = hints.slice(-MAX_CACHE_HINTS) as unknown as JsonObject[]
+  if (hints.length > 0)
+    value[CACHE_HINTS] = hints.slice(-MAX_CACHE_HINTS).map((hint) => fromEnd(hint, messages)) as unknown as JsonObject[]
   if ((tools.length > 0 || format !== null) && hasReferenceLoop(value))
     throw bad(tools.length > 0 ? 'tools' : 'output_config', 'A schema has a $ref that leads back to itself.')
   return {
