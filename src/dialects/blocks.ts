@@ -35,6 +35,8 @@ export interface Block {
   readonly signature: string
   /** Of reasoning that only its provider can read, and that has no text. */
   readonly encrypted: string
+  /** Of a call that has ended: other members, which its provider wants back (Google's `extra_content`). */
+  readonly more: JsonObject
 }
 
 export interface BlockEvent {
@@ -53,6 +55,7 @@ interface Call {
   readonly name: string
   readonly isCustom: boolean
   readonly input: InputScan
+  readonly more: JsonObject
 }
 
 /** A piece that waits, linked to the one before, as lists that grow by copying are not linear. */
@@ -88,6 +91,9 @@ export const NO_BLOCKS: Blocks = {
 }
 
 const NOTHING_MORE: Partial<Block> = {}
+const NO_MEMBERS: JsonObject = {}
+/** Of a call. */
+const KNOWN = new Set(['id', 'index', 'type', 'function', 'custom'])
 
 /** More tool calls than an answer has, and few enough to look through; what is beyond belongs to the last one. */
 const MAX_CALLS = 1_024
@@ -204,14 +210,16 @@ function begin(
   const known = blocks.calls[call]
   const { id = '', name = '', isCustom = false } = known ?? {}
   const named = { kind, index: blocks.count, text: '', id, name, isCustom }
-  const block: Block = { ...named, signature: '', encrypted: '', ...more }
+  const block: Block = { ...named, signature: '', encrypted: '', more: NO_MEMBERS, ...more }
   events.push({ type: 'begin', block, text: '' })
   return { ...blocks, open: block, openCall: call, count: blocks.count + 1 }
 }
 
 function close(blocks: Blocks, events: BlockEvent[]): Blocks {
-  if (blocks.open === null) return blocks
-  events.push({ type: 'end', block: blocks.open, text: '' })
+  const { open, calls, openCall } = blocks
+  if (open === null) return blocks
+  const { more = NO_MEMBERS } = calls[openCall] ?? {}
+  events.push({ type: 'end', block: more === NO_MEMBERS ? open : { ...open, more }, text: '' })
   return { ...blocks, open: null, openCall: -1 }
 }
 
@@ -234,6 +242,7 @@ function addCall(blocks: Blocks, item: JsonObject, events: BlockEvent[]): Blocks
     name: known?.name || name,
     isCustom: isCustom || known?.isCustom === true,
     input: scanInput(known?.input ?? NO_INPUT, text),
+    more: moreIn(item, known?.more ?? NO_MEMBERS),
   }
   const state: Blocks = { ...blocks, calls: blocks.calls.toSpliced(key, 1, call), lastCall: key }
   if (state.openCall === key) return addPiece(state, 'call', text, key, events)
@@ -241,6 +250,13 @@ function addCall(blocks: Blocks, item: JsonObject, events: BlockEvent[]): Blocks
   if (call.name === '' || mustWait(state)) return hold(state, 'call', key, text)
   // Of a call that has ended, which was whole: not even white space is to be told as another one
   return hasEnded(known) && text.trim() === '' ? state : addPiece(state, 'call', text, key, events)
+}
+
+function moreIn(item: JsonObject, before: JsonObject): JsonObject {
+  let more = before
+  for (const key of Object.keys(item))
+    if (!KNOWN.has(key) && key !== '__proto__' && item[key] !== null) more = { ...more, [key]: item[key] }
+  return more
 }
 
 const hasEnded = (call: Call | undefined): boolean => call?.input.whole === true

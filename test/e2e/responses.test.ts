@@ -119,6 +119,14 @@ describe('the openai SDK', () => {
     expect(items.data.map(({ type }) => type)).toEqual(['message', 'function_call', 'function_call_output'])
   })
 
+  it('tells one end user nothing of another', async () => {
+    const ask = (more: object) => openai.responses.create({ model: 'demo', input: FAST, ...more })
+    const { id } = await ask({ safety_identifier: 'alice' })
+    const asBob = ask({ safety_identifier: 'bob', previous_response_id: id })
+    await expect(asBob).rejects.toMatchObject({ status: 400, param: 'previous_response_id' })
+    expect((await ask({ safety_identifier: 'alice', previous_response_id: id })).status).toBe('completed')
+  })
+
   it('lists what was asked, item by item, the last one first', async () => {
     const { id } = await openai.responses.create({
       model: 'demo',

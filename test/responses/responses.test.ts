@@ -256,6 +256,7 @@ describe('requests', () => {
           },
           records: [attempt, chunk({ reasoning: 'Hm.' }), chunk({ content: 'A' }), chunk(call('{}')), end()],
           end: 'done' as const,
+          user: null,
           conversation: null,
         },
       ],
@@ -301,9 +302,33 @@ describe('requests', () => {
     expect(() => read({ input: 'x', tools: two })).toThrow('rename it')
   })
 
+  it('go on with what a provider has signed, as it was', () => {
+    const google = { google: { thought_signature: 'TSIG' } }
+    const signed = [{ index: 0, type: 'reasoning.text', text: 'hm', signature: 'SIGN' }]
+    const records = [
+      attempt,
+      chunk({ reasoning_content: 'hm' }),
+      chunk({ reasoning_details: signed }),
+      chunk({ tool_calls: [{ index: 0, id: 'x', function: { name: 'f', arguments: '{}' } }] }),
+      chunk({ tool_calls: [{ index: 0, extra_content: google }] }),
+      end(),
+    ]
+    const one = { job: JOB, request: { messages: [] }, records, end: 'done', user: null, conversation: null } as const
+    const recalled = new Map([[JOB.id, one]])
+    const id = JOB.id.slice(4)
+    const output = { type: 'function_call_output', call_id: 'x', output: 'o' }
+    const whole = { previous_response_id: `resp_${id}`, input: [output] }
+    const items = [`rs_${id}_0`, `fc_${id}_1`].map((item) => ({ type: 'item_reference', id: item }))
+    for (const sent of [whole, { input: [...items, output] }])
+      expect((read(sent, recalled).value as { messages: unknown[] }).messages[0]).toMatchObject({
+        reasoning_details: [{ type: 'reasoning.text', text: 'hm', signature: 'SIGN' }],
+        tool_calls: [{ id: 'x', extra_content: google }],
+      })
+  })
+
   it('say where what they go on from can not be looked up, is not there, or is not whole', () => {
     const id = `resp_${JOB.id.slice(4)}`
-    const one = { job: JOB, request: { messages: [] }, records: [], end: null, conversation: null }
+    const one = { job: JOB, request: { messages: [] }, records: [], end: null, user: null, conversation: null }
     expect(() => read({ input: 'x', previous_response_id: id })).toThrow('posted to /v1/responses')
     expect(() => read({ input: 'x', previous_response_id: id }, new Map())).toThrow('There is no response')
     expect(() => read({ input: 'x', previous_response_id: id }, new Map([[JOB.id, one]]))).toThrow('not complete yet')

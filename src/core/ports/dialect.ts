@@ -144,6 +144,8 @@ export interface Recalled {
   readonly records: readonly Bytes[]
   /** How it ended; null: it has not. */
   readonly end: End['state'] | null
+  /** The end user that it was for; null: none was named. */
+  readonly user: string | null
   /** The conversation that it is a turn of, whose memory is not in its request; null: of none. */
   readonly conversation: string | null
 }

@@ -108,9 +108,9 @@ function addReferred(messages: JsonObject[], item: JsonRecord, at: string, recal
   const block = recall(job, `${at}.id`).find((one) => idOf(job, one) === id)
   if (block === undefined) throw unknownItem(id, at)
   const message = messageOf(job, [block])!
-  const { tool_calls: calls, reasoning_content: thought, content, refusal } = message
+  const { tool_calls: calls, content, refusal } = message
   if (Array.isArray(calls)) for (const call of calls) addCall(messages, call as JsonObject)
-  else if (isText(thought)) addThought(messages, thought)
+  else if (block.kind === 'reasoning') messages.push(message)
   else addMessage(messages, { role: 'assistant', content: [partIn(content, refusal)] }, at)
 }
 

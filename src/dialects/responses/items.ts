@@ -71,14 +71,22 @@ export function messageOf(job: JobId, blocks: readonly Block[]): JsonObject | nu
     blocks.map((block) => (block.kind === kind ? block.text : '')).join('')
   const [reasoning, text, refusal] = [textIn('reasoning'), textIn('text'), textIn('refusal')]
   const calls = blocks.filter(({ kind }) => kind === 'call')
+  const signed = blocks.filter(({ signature, encrypted }) => signature !== '' || encrypted !== '')
   return {
     role: 'assistant',
     content: text === '' ? null : text,
     ...(refusal !== '' && { refusal }),
     ...(reasoning !== '' && { reasoning_content: reasoning }),
-    ...(calls.length > 0 && { tool_calls: calls.map((call) => callOf(callIdOf(job, call), call)) }),
+    // Its provider wants it back as it was
+    ...(signed.length > 0 && { reasoning_details: signed.map(detailOf) }),
+    ...(calls.length > 0 && {
+      tool_calls: calls.map((call) => ({ ...call.more, ...callOf(callIdOf(job, call), call) })),
+    }),
   }
 }
+
+const detailOf = ({ text, signature, encrypted }: Block): JsonObject =>
+  encrypted === '' ? { type: 'reasoning.text', text, signature } : { type: 'reasoning.encrypted', data: encrypted }
 
 export const callOf = (id: string, { name, text, isCustom }: Pick<Block, 'name' | 'text' | 'isCustom'>): JsonObject =>
   isCustom

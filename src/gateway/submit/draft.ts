@@ -228,6 +228,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
       param: 'sluice-user',
       message: '"sluice-user" must be a string of at most 512 characters.',
     })
+  if (typeof user === 'string' && user !== '') checkRecalled(asked.recalled, user)
   const stream = read.stream === true ? dialect.stream : null
   const { tenant } = caller.key
   const named = withinNames(caller, options)
@@ -329,6 +330,13 @@ function namedUser(inBody: unknown, inHeader: unknown): unknown {
       message: 'The header "sluice-user" and the body name different users: leave one of them out.',
     })
   return inBody || inHeader
+}
+
+/** Who acts for a user tells them nothing of another. Throws invalid_request. */
+function checkRecalled(recalled: Request['recalled'], user: string): void {
+  for (const { user: owner } of recalled?.values() ?? [])
+    if (owner !== null && owner !== user)
+      throw bad('previous_response_id', 'The request names a user, and refers to an answer that is not for that user.')
 }
 
 /** A request that nothing can serve would wait for ever. Throws invalid_request. */

@@ -44,6 +44,7 @@ export async function recall(
       request: JSON.parse(Buffer.from(request).toString('utf8')) as JsonRecord,
       records,
       end: isTerminal(job.state) ? (job.state as Recalled['end']) : null,
+      user: job.user ?? null,
       conversation: job.options.conversation ?? null,
     })
   }

@@ -9,7 +9,7 @@ import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 
 type Deps = Pick<GatewayDeps, 'jobs' | 'keys'>
-type Related = Pick<JobDraft, 'parent' | 'after' | 'run'>
+type Related = Pick<JobDraft, 'parent' | 'after' | 'run' | 'user'>
 
 export const isRelated = ({ parent, after }: Related): boolean => parent !== undefined || after !== undefined
 
@@ -18,9 +18,9 @@ export const isRelated = ({ parent, after }: Related): boolean => parent !== und
  * and with dependency_failed where it could never run.
  */
 export async function runOfRelated(deps: Deps, caller: Caller, job: Related): Promise<string | undefined> {
-  const { parent, after = [], run } = job
+  const { parent, after = [], run, user } = job
   for (const id of after) {
-    const { state } = await seen(deps, caller, id, 'after')
+    const { state } = await seen(deps, caller, user, id, 'after')
     if (isTerminal(state) && state !== 'done')
       throw new SluiceError('dependency_failed', {
         param: 'after',
@@ -28,17 +28,26 @@ export async function runOfRelated(deps: Deps, caller: Caller, job: Related): Pr
       })
   }
   if (parent === undefined) return run
-  const from = await seen(deps, caller, parent, 'parent')
+  const from = await seen(deps, caller, user, parent, 'parent')
   if (run !== undefined && from.run !== undefined && from.run !== run)
     throw bad('run', `Its parent ${parent} belongs to another run: leave "run" out, or name the same one.`)
   return run ?? from.run
 }
 
-/** What a model is told of it, its caller is told. */
-async function seen({ jobs, keys }: Deps, caller: Caller, id: JobId, param: string): Promise<Job> {
+/** What a model is told of it, its caller is told; who acts for a user tells them nothing of another. */
+async function seen(
+  { jobs, keys }: Deps,
+  caller: Caller,
+  user: string | undefined,
+  id: JobId,
+  param: string,
+): Promise<Job> {
   const job = await jobs.get(id)
   const isSeen =
-    job !== null && canSee(caller, job) && (job.keyId === caller.key.id || hasScope(keys, caller.key, 'read'))
+    job !== null &&
+    canSee(caller, job) &&
+    (user === undefined || job.user === undefined || job.user === user) &&
+    (job.keyId === caller.key.id || hasScope(keys, caller.key, 'read'))
   if (isSeen) return job
   throw new SluiceError('job_not_found', { param, message: `There is no such job as ${id}, which "${param}" names.` })
 }
