@@ -44,7 +44,10 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
 
   return (request, response) => {
     const exchange = new Exchange(request, response, requestIdOf(request, deps.ids), corsOf(request, origins), deps)
-    const fail = (thrown: unknown): void => exchange.fail(thrown, headersOf(thrown, exchange, router))
+    const fail = (thrown: unknown): void => {
+      if (exchange.route === null) exchange.spelling = router.errorsAt(request.url ?? '')
+      exchange.fail(thrown, headersOf(thrown, exchange, router))
+    }
     const send = (answer: Answered): void => {
       try {
         if (answer instanceof SluiceError) fail(answer)
@@ -80,6 +83,7 @@ export function pipeline(router: Router, origins: ReadonlySet<string>, deps: Pip
     if (isPreflight(request)) return answerPreflight(exchange)
     const { route, params, query } = router.find(request.method ?? '', request.url ?? '')
     exchange.route = route
+    exchange.spelling = route.errors
     const entry = entries[route.auth]
     const refusal = entry.isAlwaysOpen ? null : phase.refusal()
     if (refusal !== null) throw refusal

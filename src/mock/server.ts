@@ -104,6 +104,7 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
         error: { message: 'no such route', type: 'invalid_request_error', param: null, code: null },
       })
     }
+    if (!SERVED.test(path)) return json(response, 404, elsewhere(path))
     const parts: Buffer[] = []
     request.on('data', (part: Buffer) => parts.push(part))
     request.on('end', () => {
@@ -325,6 +326,21 @@ export async function startMock(options: MockOptions): Promise<MockServer> {
     },
   }
 }
+
+const SERVED = /\/(?:completions|embeddings)$/
+
+/** An answer in a form that was not asked for would be read as an empty one. */
+const elsewhere = (path: string): object => ({
+  ...(path.endsWith('/messages') && { type: 'error' }),
+  error: {
+    message:
+      'The mock serves /v1/chat/completions, /v1/completions and /v1/embeddings. For /v1/responses and /v1/messages, ' +
+      'name it as an upstream of Sluice, which serves those over it.',
+    type: 'not_found_error',
+    param: null,
+    code: null,
+  },
+})
 
 /** How an API spells an answer. */
 interface Form {

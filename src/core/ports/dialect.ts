@@ -250,7 +250,12 @@ export interface Dialect<S = unknown> {
   error(error: WireError): Bytes
   /** Its content-type; absent: JSON. */
   readonly errorType?: string
+  /** The header that its clients read a request's id in, beside `x-request-id`. Absent: they read that. */
+  readonly idHeader?: string
 }
+
+/** What of it shows in every answer of its routes. */
+export type Spelling = Pick<Dialect, 'error' | 'errorType' | 'idHeader'>
 
 /** Those that the server speaks. */
 export interface Dialects {

@@ -11,4 +11,5 @@ export const messages: Dialect = {
   stream: stream as Dialect['stream'],
   whole,
   error: errorOf,
+  idHeader: 'request-id',
 }

@@ -48,6 +48,14 @@ const MEAN_CHUNK_BYTES = 16
 const inPieces = (): SluiceError =>
   new SluiceError('invalid_request', { message: 'The body comes in chunks of a few bytes each: send larger ones.' })
 
+/** `bytes`: of the whole body, where that is known. */
+export function tooLarge(maxBytes: number, bytes?: number): SluiceError {
+  const size = bytes === undefined ? 'is larger than this server accepts' : `has ${bytes} bytes`
+  return new SluiceError('body_too_large', {
+    message: `The body ${size}; the most is ${maxBytes} (http.max_body_bytes).`,
+  })
+}
+
 const UTF8_CHARSET = /^charset ?= ?"?(?:utf-?8|us-ascii)"?$/
 const JSON_TYPE = /^\s*application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
 
@@ -81,7 +89,7 @@ function read(call: Call, maxBytes: number, limits: JsonLimits, check: (body: Js
     // Nothing is ever decompressed, so there can be no bomb
     if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new SluiceError('unsupported_media_type')
     const length = Number(request.headers['content-length'] ?? Number.NaN)
-    if (length > maxBytes) throw new SluiceError('body_too_large')
+    if (length > maxBytes) throw tooLarge(maxBytes, length)
     if (expect !== undefined) response.writeContinue()
     const askedMs = call.exchange.tookMs
     const gathered = new Gathered()
@@ -94,7 +102,7 @@ function read(call: Call, maxBytes: number, limits: JsonLimits, check: (body: Js
     let chunks = 0
     const onData = (chunk: Buffer): void => {
       if (++chunks > MAX_SMALL_CHUNKS && chunks * MEAN_CHUNK_BYTES > gathered.length) return fail(inPieces())
-      if (gathered.length + chunk.length > maxBytes) return fail(new SluiceError('body_too_large'))
+      if (gathered.length + chunk.length > maxBytes) return fail(tooLarge(maxBytes))
       gathered.add(chunk)
       // What arrived complete holds nothing up
       if (gathered.length === length || call.inflow === null) return

@@ -8,8 +8,8 @@ import { RATE_LIMIT_HEADERS } from './rate-limit.ts'
 
 const METHODS = 'GET, POST, PATCH, DELETE, OPTIONS'
 const EXPOSED =
-  'x-request-id, location, sluice-job, retry-after, retry-after-ms, x-should-retry, server-timing, traceparent, ' +
-  'x-sluice-cache, ' +
+  'x-request-id, request-id, location, sluice-job, retry-after, retry-after-ms, x-should-retry, server-timing, ' +
+  'traceparent, x-sluice-cache, ' +
   RATE_LIMIT_HEADERS
 const MAX_AGE_SECONDS = '600'
 const NONE: Headers = {}

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
 import { codeOf, type ErrorCode, retryHeaders, SluiceError, type WireError } from '../../core/errors.ts'
 import type { Role } from '../../core/live.ts'
-import type { Dialect } from '../../core/ports/dialect.ts'
+import type { Spelling } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
 import { type BeginSpan, readTraceparent, type Traceparent } from '../../core/trace.ts'
 import { errorJson, msText } from '../../core/wire.ts'
@@ -61,11 +61,9 @@ export class Exchange {
   /** Of the job, where its answer tells that it has not ended well; absent: it does not. */
   jobCode?: ErrorCode
   /** Once they are known; null if it was refused before. */
-  route: {
-    readonly method: string
-    readonly path: string
-    readonly errors?: Pick<Dialect, 'error' | 'errorType'>
-  } | null = null
+  route: { readonly method: string; readonly path: string } | null = null
+  /** How answers at its path are spelled; absent: as Sluice does. */
+  spelling?: Spelling | undefined
   caller: Caller | null = null
   /** Where the time until now went, for `server-timing`; null: nobody knows. Asked once. */
   timing: ServerTiming | null = null
@@ -145,9 +143,11 @@ export class Exchange {
   headers(more: Headers = NO_HEADERS): Record<string, string> {
     this.#endKept()
     const { requestId, trace } = this
+    const idHeader = this.spelling?.idHeader
     const timing = this.#serverTiming()
     return {
       'x-request-id': requestId,
+      ...(idHeader !== undefined && { [idHeader]: requestId }),
       'server-timing': timing,
       ...(trace !== null && { traceparent: trace }),
       ...this.cors,
@@ -182,6 +182,8 @@ export class Exchange {
       'server-timing',
       this.#serverTiming(),
     ]
+    const idHeader = this.spelling?.idHeader
+    if (idHeader !== undefined) head.push(idHeader, this.requestId)
     if (this.trace !== null) head.push('traceparent', this.trace)
     for (const name in this.cors) head.push(name, this.cors[name])
     for (const name in headers) if (name !== 'cache-control') head.push(name, headers[name])
@@ -225,9 +227,9 @@ export class Exchange {
     if (error.code === 'internal') this.#deps.onFault(error.cause ?? error, this.requestId)
     const { request, response } = this
     if (response.headersSent || response.destroyed) return
-    const form = this.route?.errors
-    const body = form === undefined ? errorJson(error.wire) : form.error(error.wire)
-    const type = form?.errorType
+    const { spelling } = this
+    const body = spelling === undefined ? errorJson(error.wire) : spelling.error(error.wire)
+    const type = spelling?.errorType
     const own = errorHeaders(error)
     const headers = more === NO_HEADERS ? own : { ...own, ...more }
     const { socket } = response

@@ -19,7 +19,7 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
   [
     /^\/(?:v1\/)*(?:messages|complete)(?:\/|$)/,
     "Of Anthropic's API, /v1/messages and /v1/messages/count_tokens are served: an SDK's base URL is this server's " +
-      'address without /v1.',
+      'address without /v1. Instead of its batches, POST /v1/jobs takes up to 1,000 requests at once.',
   ],
   [
     /^\/v1(?:alpha|beta)\d*\/|:(?:stream)?generateContent$/i,
@@ -54,17 +54,39 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
   ],
 ]
 
+/** Routes of OpenAI's API at paths where Sluice's own have other methods, or would take a name for an id. */
+const MEMORY =
+  'OpenAI\'s Conversations are not served. One of Sluice needs no making: name it in "sluice.conversation" ' +
+  'of a request; or go on from a response by "previous_response_id".'
+const OTHERS: ReadonlyArray<readonly [RegExp, string]> = [
+  [
+    /^POST \/(?:v1\/)*responses\/compact$/,
+    'Responses are not compacted here: send what matters of them as "input"; or go on by "previous_response_id".',
+  ],
+  [/^POST \/(?:v1\/)*conversations(?:\/[^/]+)?\/?$/, MEMORY],
+  [/^[A-Z]+ \/(?:v1\/)*conversations\/[^/]+\/items(?:\/|$)/, MEMORY],
+]
+
 /** What a listener knows of routes that it does not have. */
 export interface Advice {
   /** Replaces the whole message. */
-  hint(path: string): string | undefined
+  hint(path: string, method: string): string | undefined
   /** Ends the message where there is no hint. */
   readonly ending: string
 }
 
 export const API_ADVICE: Advice = {
-  hint: (path) => HINTS.find(([pattern]) => pattern.test(path))?.[1],
+  hint: (path, method) => otherRoute(method, path) ?? HINTS.find(([pattern]) => pattern.test(path))?.[1],
   ending: ' The API begins with /v1.',
+}
+
+const otherRoute = (method: string, path: string): string | undefined =>
+  OTHERS.find(([pattern]) => pattern.test(`${method} ${path}`))?.[1]
+
+/** Null: what was asked for is a route of this server, with a method that it does not have. */
+export function notThisOne(method: string, path: string): SluiceError | null {
+  const message = otherRoute(method, path)
+  return message === undefined ? null : new SluiceError('route_not_found', { message })
 }
 
 /** `isOfApi`: does the public listener, at `port`, have such a route? */
@@ -78,7 +100,7 @@ export const adminAdvice = (isOfApi: (path: string) => boolean, port: () => numb
 
 /** `routes`: the paths of this listener. */
 export function noRoute(method: string, path: string, routes: Iterable<string>, advice: Advice): SluiceError {
-  const hint = advice.hint(path)
+  const hint = advice.hint(path, method)
   if (hint !== undefined) return new SluiceError('route_not_found', { message: hint })
   const shown = path.length > MAX_COMPARED_CHARS ? `${path.slice(0, MAX_COMPARED_CHARS)}…` : path
   const near = path.length > MAX_COMPARED_CHARS ? '' : didYouMean(path, routes)

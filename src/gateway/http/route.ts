@@ -1,5 +1,5 @@
 /** A route: what is asked for, who may, and what is done. The router takes no route that does not name who may. */
-import type { Dialect } from '../../core/ports/dialect.ts'
+import type { Spelling } from '../../core/ports/dialect.ts'
 import type { Answered } from './answer.ts'
 import type { Call, KeyCall } from './call.ts'
 
@@ -17,7 +17,7 @@ interface Target {
   /** Query parameters that it knows; others are refused. `any`: they are none of its business. */
   readonly query?: readonly string[] | 'any'
   /** How its errors are spelled, if not as Sluice does. */
-  readonly errors?: Pick<Dialect, 'error' | 'errorType'>
+  readonly errors?: Spelling
 }
 
 type Run<C extends Call> = (call: C) => Answered | Promise<Answered>

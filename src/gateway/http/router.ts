@@ -1,7 +1,7 @@
 /** Finds the route of a path. */
 import { SluiceError } from '../../core/errors.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { type Advice, API_ADVICE, noRoute } from './no-route.ts'
+import { type Advice, API_ADVICE, noRoute, notThisOne } from './no-route.ts'
 import { AUTH_RULES, type Route } from './route.ts'
 
 export interface Found {
@@ -28,11 +28,14 @@ export class Router {
     readonly methods: Methods
   }> = []
 
+  /** Routes that spell their errors otherwise than Sluice. */
+  readonly #spelled: readonly Route[]
   readonly #advice: Advice
 
   /** Throws for a route that does not name who may use it. */
   constructor(routes: readonly Route[], advice = API_ADVICE) {
     this.#advice = advice
+    this.#spelled = routes.filter(({ errors }) => errors !== undefined)
     for (const route of routes) {
       const { method, path } = route
       if (!AUTH_RULES.includes(route.auth)) throw new Error(`${method} ${path} does not name who may use it.`)
@@ -61,10 +64,20 @@ export class Router {
     if (match === null) throw noRoute(method, path, this.#paths(), this.#advice)
     const route = match.methods.get(method === 'HEAD' ? 'GET' : method)
     if (route === undefined)
-      throw new SluiceError('method_not_allowed', {
-        message: `This route supports ${[...match.methods.keys()].join(' and ')}, not ${method}.`,
-      })
+      throw (
+        notThisOne(method, path) ??
+        new SluiceError('method_not_allowed', {
+          message: `This route supports ${[...match.methods.keys()].join(' and ')}, not ${method}.`,
+        })
+      )
     return { route, params: match.params, query: mark < 0 ? NONE : parseQuery(target.slice(mark + 1)) }
+  }
+
+  /** How errors are spelled at this path, or below one of ours, whether there is such a route or not. */
+  errorsAt(target: string): Route['errors'] {
+    const meant = meantBy(target.split('?', 1)[0])
+    const isAt = (path: string, route: Route): boolean => path === route.path || path.startsWith(`${route.path}/`)
+    return this.#spelled.find((route) => isAt(meant, route) || isAt(`/v1${meant}`, route))?.errors
   }
 
   /** The value of `allow` for a path. */
@@ -85,7 +98,7 @@ export class Router {
   #match(path: string): Match | null {
     const once = this.#matchPath(path)
     if (once !== null) return once
-    const meant = path.replace(/(?<=.)\/$/, '').replace(/^(?:\/v1)+(?=\/)/, '/v1')
+    const meant = meantBy(path)
     return this.#matchPath(meant) ?? (meant.startsWith('/v1/') ? null : this.#matchPath(`/v1${meant}`))
   }
 
@@ -100,6 +113,8 @@ export class Router {
     return null
   }
 }
+
+const meantBy = (path: string): string => path.replace(/(?<=.)\/$/, '').replace(/^(?:\/v1)+(?=\/)/, '/v1')
 
 function matchSegments(pattern: readonly string[], asked: readonly string[]): Params | null {
   const rest = pattern[pattern.length - 1].startsWith('*')

@@ -2,7 +2,7 @@
 import type { GatewayDeps, PublicModel } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import type { Route } from '../http/route.ts'
-import { modelRefusal, modelsFor, noModelFor } from '../submit/model.ts'
+import { isModelName, modelRefusal, modelsFor, noModelFor, patternsFor } from '../submit/model.ts'
 
 /** By which Anthropic's clients ask for pages; all models are one. */
 const PAGED = ['limit', 'after_id', 'before_id']
@@ -18,7 +18,7 @@ export function modelRoutes(deps: GatewayDeps): readonly Route[] {
       path: '/v1/models',
       query,
       auth: 'tenant',
-      run: ({ caller }) => json(200, listOf(modelsFor(deps, caller.key).map(modelView))),
+      run: ({ caller: { key } }) => json(200, listOf(modelsFor(deps, key).map(modelView), patternsFor(deps, key))),
     },
     {
       method: 'GET',
@@ -28,7 +28,7 @@ export function modelRoutes(deps: GatewayDeps): readonly Route[] {
       run(call) {
         const { id } = call.params
         const { key } = call.caller
-        if (models.resolve(id) === null) throw noModelFor(deps, key, id)
+        if (!isModelName(id) || models.resolve(id) === null) throw noModelFor(deps, key, id)
         const blocked = modelRefusal(deps, key, id)
         if (blocked !== null) throw blocked
         return json(200, modelView(models.list().find((m) => m.id === id) ?? { id, created: 0, ownedBy: 'sluice' }))
@@ -53,10 +53,12 @@ interface ModelView {
   readonly [name: string]: unknown
 }
 
-const listOf = (data: readonly ModelView[]): object => ({
+/** `patterns` are beside the list: clients offer whatever is in it. */
+const listOf = (data: readonly ModelView[], patterns: readonly string[]): object => ({
   object: 'list',
   data,
   has_more: false,
   first_id: data[0]?.id ?? null,
   last_id: data.at(-1)?.id ?? null,
+  ...(patterns.length > 0 && { patterns }),
 })

@@ -46,9 +46,7 @@ export function playgroundRoutes(deps: GatewayDeps, sessions: Sessions): readonl
     const key = await keyOf(value['tenant'] == null ? null : tenantId(value['tenant']))
     const origin = call.header('origin') ?? null
     const { ticket, expiresInMs } = await sessions.ticket(key, USER, origin, null)
-    const models = modelsFor(deps, key)
-      .map(({ id }) => id)
-      .filter((name) => !name.endsWith('*'))
+    const models = modelsFor(deps, key).map(({ id }) => id)
     const free = deps.models
       .served()
       .filter(({ deployments }) => deployments.every(({ provider }) => provider === 'demo'))

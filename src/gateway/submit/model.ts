@@ -14,6 +14,9 @@ const MAX_SHOWN_CHARS = 200
 const MAX_COMPARED_CHARS = 64
 const MAX_COMPARED_MODELS = 100
 
+/** Can a request name it? Patterns of the settings ("*", "gpt-*") it can't. */
+export const isModelName = (name: string): boolean => MODEL.test(name) && !name.includes('..') && !name.includes('//')
+
 /** The model's name. Throws model_not_found if there is none, invalid_request if it can't be one. */
 export function checkModel(body: JsonRecord): string {
   checkSpelling(body)
@@ -23,7 +26,7 @@ export function checkModel(body: JsonRecord): string {
       param: 'model',
       message: 'The request has no "model"; GET /v1/models lists the models.',
     })
-  if (typeof model !== 'string' || !MODEL.test(model) || model.includes('..') || model.includes('//'))
+  if (typeof model !== 'string' || !isModelName(model))
     throw bad('model', '"model" is not a valid model name; GET /v1/models lists the models.')
   for (const name of REFUSED)
     if (body[name] !== undefined)
@@ -51,9 +54,13 @@ const namesOf = (models: readonly PublicModel[]): readonly string[] =>
 export type ModelDeps = Pick<GatewayDeps, 'models' | 'admission' | 'clock' | 'keys' | 'tenants'>
 type ModelUser = Pick<ApiKey, 'id' | 'tenant'>
 
-/** The models that the key may use. */
+/** The models that the key may use, by their names. */
 export const modelsFor = (deps: ModelDeps, key: ModelUser): readonly PublicModel[] =>
-  deps.models.list().filter(({ id }) => modelRefusal(deps, key, id) === null)
+  deps.models.list().filter(({ id }) => isModelName(id) && modelRefusal(deps, key, id) === null)
+
+/** What other names the key may use have in common: "*", "gpt-*". */
+export const patternsFor = (deps: ModelDeps, key: ModelUser): readonly string[] =>
+  deps.models.list().flatMap(({ id }) => (isModelName(id) || modelRefusal(deps, key, id) !== null ? [] : [id]))
 
 /** What the key, its tenant, or the tenant's guards refuse whatever is asked of the model. */
 export function modelRefusal(
