@@ -25,6 +25,7 @@ import {
   readEvent,
   type Tried,
 } from './event.ts'
+import { Lanes } from './lanes.ts'
 import { type Posted, post, type Resolve } from './post.ts'
 import { signed } from './signature.ts'
 import { nextLookMs, nextTryMs } from './tries.ts'
@@ -45,13 +46,8 @@ export interface DelivererParts {
 
 const LOOK_MS = 1_000
 const DUE_AT_ONCE = 64
-/** Tries at once: of this process, and of one endpoint. */
-const MOST_TRIES = 64
-const MOST_OF_ENDPOINT = 8
 /** A claim outlasts a try, and the storing of its outcome. */
 const CLAIM_SPARE_MS = 20_000
-/** Until an endpoint that is busy has room, about. */
-const BUSY_MS = 2_000
 /** Ends that are heard of and looked at, at once; and those that wait for it. */
 const HASTENED_AT_ONCE = 16
 const MOST_HASTENED = 100_000
@@ -69,8 +65,7 @@ const STOP_MS = 1_000
 
 export class Deliverer {
   readonly #parts: DelivererParts
-  readonly #ofEndpoint = new Map<string, number>()
-  #tries = 0
+  readonly #lanes: Lanes
   #looking = false
   #oldestMs = 0
   /** Event → how often it was looked at in vain. */
@@ -86,12 +81,13 @@ export class Deliverer {
 
   constructor(parts: DelivererParts) {
     this.#parts = parts
+    this.#lanes = new Lanes(parts.clock)
     this.numbers = {
       metrics: [
         this.delivered,
         this.failed,
         this.givenUp,
-        gauge('webhooks_sending', 'Tries under way', () => this.#tries),
+        gauge('webhooks_sending', 'Tries under way', () => this.#lanes.running),
         gauge('webhooks_waiting_ends', 'Ends that were told, and are not looked at yet', () => this.#hastened.size),
         gauge('webhooks_overdue_ms', 'How long the longest due event is due', () => this.#oldestMs, 'max'),
       ],
@@ -141,18 +137,23 @@ export class Deliverer {
       const [event, looks] = this.#hastened.entries().next().value!
       this.#hastened.delete(event)
       this.#hastening++
-      this.#tracked(this.#one(event, looks)).finally(() => {
+      let isFree = false
+      // What it sends goes on beside the next
+      const next = (): void => {
+        if (isFree) return
+        isFree = true
         this.#hastening--
         this.#hasten()
-      })
+      }
+      void this.#tracked(this.#one(event, looks, next)).finally(next)
     }
   }
 
-  async #one(event: string, looks: number): Promise<void> {
+  async #one(event: string, looks: number, onClaim: () => void): Promise<void> {
     crashpoint('before-telling')
     const document = await this.#parts.documents.get(KIND, event).catch(() => null)
     if (document === null) return
-    const isOver = await this.#process(document, true).catch(() => true)
+    const isOver = await this.#process(document, true, onClaim).catch(() => true)
     if (!isOver && looks < MOST_AGAIN) this.#parts.clock.after(AGAIN_MS, () => this.hasten(event, looks + 1))
   }
 
@@ -241,22 +242,41 @@ export class Deliverer {
         return true
       }
     }
+    // It is another's, or waits for its next try
+    else if (document.dueAtMs === null || document.dueAtMs > now) return true
     const due = event.to.filter(({ nextAtMs }) => nextAtMs !== null && nextAtMs <= now)
-    const taken = due.filter((tried) => this.#take(tried.endpoint))
+    const taken = due.filter((tried) => this.#lanes.take(tried.endpoint))
+    const trying = new Set(taken)
     try {
-      const dueAtMs =
-        taken.length === 0 ? now + BUSY_MS * (1 + this.#parts.ids.jitter()) : now + timeoutMs + CLAIM_SPARE_MS
+      const dueAtMs = taken.length === 0 ? this.#putOffTo(event, due, now) : now + timeoutMs + CLAIM_SPARE_MS
       const claimed = await documents.put(documentOf(id, tenant, event, dueAtMs, keepMs), document.version)
       onClaim()
       if (claimed === null || taken.length === 0) return true
-      const tried = await Promise.all(taken.map((one) => this.#try(id, tenant, event!, one)))
+      const tried = await Promise.all(
+        taken.map(async (one) => {
+          const startedMono = clock.monoMs()
+          // Where the store is away it stays due
+          const outcome = await this.#try(id, tenant, event!, one).catch(() => one)
+          trying.delete(one)
+          const tookMs = clock.monoMs() - startedMono
+          this.#lanes.free(one.endpoint, { tookMs, isFailing: outcome.state === 'pending' })
+          return outcome
+        }),
+      )
       const outcomes = new Map(tried.map((one) => [one.endpoint, one]))
       const to = event.to.map((one) => outcomes.get(one.endpoint) ?? one)
       await this.#store(claimed, { ...event, to }, keepMs)
     } finally {
-      for (const { endpoint } of taken) this.#free(endpoint)
+      for (const { endpoint } of trying) this.#lanes.free(endpoint, null)
     }
     return true
+  }
+
+  /** Its endpoints have no place for it, or it is early by some clock. */
+  #putOffTo(event: EventBody, due: readonly Tried[], now: number): number {
+    if (due.length === 0) return nextAtMs(event) ?? now
+    const waits = due.map(({ endpoint }) => this.#lanes.waitMs(endpoint))
+    return now + Math.min(...waits) * (1 + this.#parts.ids.jitter() / 2)
   }
 
   /** Null: it goes on. */
@@ -350,23 +370,6 @@ export class Deliverer {
         if (n === STORE_TRIES) throw error
         await new Promise<void>((done) => clock.after(AGAIN_MS * n, done))
       }
-  }
-
-  // ------------------------------------------------------------ how many at once
-
-  #take(endpoint: string): boolean {
-    const own = this.#ofEndpoint.get(endpoint) ?? 0
-    if (this.#tries >= MOST_TRIES || own >= MOST_OF_ENDPOINT) return false
-    this.#tries++
-    this.#ofEndpoint.set(endpoint, own + 1)
-    return true
-  }
-
-  #free(endpoint: string): void {
-    this.#tries--
-    const own = this.#ofEndpoint.get(endpoint)! - 1
-    if (own === 0) this.#ofEndpoint.delete(endpoint)
-    else this.#ofEndpoint.set(endpoint, own)
   }
 }
 

@@ -65,8 +65,12 @@ export const documentOf = (id: string, tenant: TenantId, event: EventBody, dueAt
     tenant,
     body: event as unknown as JsonRecord,
     dueAtMs: event.happened !== null && nextAtMs(event) === null ? null : dueAtMs,
-    expiresAtMs: event.happened === null ? null : event.happened.atMs + keptMs,
+    expiresAtMs: event.happened === null ? null : lastAtMs(event, event.happened) + keptMs,
   }) satisfies NewDocument
+
+/** It is kept from its last try on, also one that is to come. */
+const lastAtMs = ({ to }: EventBody, { atMs }: Happening): number =>
+  Math.max(atMs, ...to.map(({ lastAtMs, nextAtMs }) => Math.max(lastAtMs ?? 0, nextAtMs ?? 0)))
 
 /** When the first of those that are to be tried is; null: none is. */
 export function nextAtMs({ to }: EventBody): number | null {

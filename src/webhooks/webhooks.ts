@@ -68,8 +68,7 @@ export function createWebhooks(parts: WebhookParts): OpenWebhooks {
         isMeant(each.endpoint) ? { ...each, state: 'pending' as const, tries: 0, nextAtMs: now } : each,
       )
       const next = documentOf(id, tenant, { ...event, to }, now, parts.rules().keepMs)
-      // Kept for as long again
-      const put = await documents.put({ ...next, expiresAtMs: now + parts.rules().keepMs }, document.version)
+      const put = await documents.put(next, document.version)
       if (put === null) continue
       deliverer.hasten(id)
       return deliveriesOf(put).filter((each) => isMeant(each.endpoint))
