@@ -1,10 +1,11 @@
-/** Webhooks on an engine in memory, with a clock that leaps: what is stored when, how often it is looked at, and tried. */
+/** Webhooks on an engine in memory, with a clock that leaps: what is stored when, and how often it is tried. */
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, it } from 'vitest'
 import { embedded } from '../../test/conformance/embedded.ts'
 import { DONE, draft, eventually, type Opened, submit, TestWorker } from '../../test/conformance/harness.ts'
 import { numbersOf } from '../../test/conformance/words.ts'
+import { SluiceError } from '../core/errors.ts'
 import { systemIds } from '../core/ids.ts'
 import type { JobDraft } from '../core/job.ts'
 import type { Documents } from '../core/ports/documents.ts'
@@ -171,6 +172,25 @@ it('hastened by several at once, and while it is under way, it is sent once', as
   expect(came).toHaveLength(1)
 })
 
+it('of a message that a broker delivers twice there is one event; of one that is refused, its failure', async () => {
+  const made = await make()
+  const { engine, webhooks, came } = made
+  await hook(made, '/a')
+  webhooks.deliverer.begin()
+  const [id, refused] = await engine.submissions.reserve(2)
+  const from = draft({ ...told, intake: { broker: 'kafka' } })
+  for (let n = 0; n < 2; n++)
+    expect(await engine.submissions.submit([from], [id])).toMatchObject([{ kind: 'accepted' }])
+  await engine.submissions.refuse(draft(told), refused, new SluiceError('queue_full'))
+  const worker = new TestWorker(engine)
+  await engine.work.finish(await worker.one(), DONE)
+  for (const job of [id, refused, id]) webhooks.deliverer.ended(job, 'acme')
+  await eventually(() => expect(came).toHaveLength(2))
+  const events = await engine.documents.list(KIND, { limit: 10 })
+  const types = events.map((one) => [one.id, readEvent(one)?.happened?.type])
+  expect(Object.fromEntries(types)).toEqual({ [eventOfJob(id)]: 'job.done', [eventOfJob(refused)]: 'job.failed' })
+})
+
 it('tries grow apart, and end: then it is kept as failed, until somebody asks for it again', async () => {
   const made = await make()
   const { engine, webhooks, clock, came } = made
@@ -203,9 +223,9 @@ it('tries grow apart, and end: then it is kept as failed, until somebody asks fo
   expect(new Set(came.map((each) => each.id)).size).toBe(1)
 })
 
-it('an endpoint that hangs holds one place, and thousands that wait for it are not looked at all the time', async () => {
+it('an endpoint that hangs holds one place; thousands that wait for it are not looked at all the time', async () => {
   const made = await make(300)
-  const { engine, webhooks, came, puts } = made
+  const { webhooks, came, puts } = made
   await hook(made, '/dead')
   const hanging: ServerResponse[] = []
   made.answer = (path, response) => void (path === '/dead' ? hanging.push(response) : response.writeHead(204).end())
@@ -225,7 +245,6 @@ it('an endpoint that hangs holds one place, and thousands that wait for it are n
   expect(numbersOf(webhooks.deliverer.numbers)['webhooks_sending']).toBeLessThanOrEqual(1)
   // Each was put off once or twice, not at each look
   expect(puts() - from).toBeLessThan(3 * EVENTS)
-  expect(await engine.documents.due(KIND, 1_000)).toEqual([])
 })
 
 it('thousands that wait for their ends are looked at less and less', async () => {
