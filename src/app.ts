@@ -3,6 +3,7 @@
  * providers. The only file that knows every role; each is wired in app/.
  */
 
+import { batchesOf } from './app/batches.ts'
 import { carryOf } from './app/carry.ts'
 import { NO_CHECKS, startChecks } from './app/checks.ts'
 import { vocabulary } from './app/data.ts'
@@ -81,6 +82,8 @@ const CLOSE_MS = 1_500
 const INTAKE_MS = 1_000
 /** For tries that are under way. */
 const WEBHOOKS_MS = 2_000
+/** For results that have come. */
+const BATCHES_MS = 2_000
 /** For what OpenTelemetry's collector has not got yet. */
 const FLUSH_MS = 1_000
 
@@ -172,12 +175,15 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     beginSpan: otlp?.beginSpan ?? null,
   }
   const gateway = startGateway(settings, parts, { ...runtime, clock: dates })
+  const batches = batchesOf(settings, engine, intakes, gateway, runtime)
 
   const shutDown = async (): Promise<Drained> => {
     engine.draining()
     checks.stop()
+    const left = within(runtime, 'batches', BATCHES_MS, batches.stop())
     gateway.drain()
     await Promise.all([
+      left,
       within(runtime, 'deliveries of brokers', 2 * INTAKE_MS, intakes.drain(INTAKE_MS)),
       within(runtime, 'running jobs', drainMs + HAND_BACK_MS, worker.drain(drainMs)),
       // Others run them
@@ -203,7 +209,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
   try {
     const depth = depthOf(engine.operations, clock, (asked) => modelOf(asked) ?? UNKNOWN)
     const more = [otlp, events, intakes.numbers, webhooks.deliverer.numbers].filter((source) => source !== null)
-    numbers.add(recorder, depth, engine, worker, settings, gateway, loop, ownProcess, ...more)
+    numbers.add(recorder, depth, engine, worker, settings, gateway, batches, loop, ownProcess, ...more)
     if (keyOnStart !== undefined)
       for (const note of await givenKey(engine.keys, keyOnStart, dates, ids)) log.warn({}, note)
     signal?.throwIfAborted()
@@ -225,6 +231,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     const createdKey = makesKey ? await firstKey(engine.keys, keyFile, dates, ids) : null
     gateway.ready()
     intakes.begin(gateway.enter)
+    if (config.role !== 'worker') batches.begin()
     webhooks.deliverer.begin()
     publicUrl = open && urlOf(open)
     otlp?.start()

@@ -93,6 +93,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     operations: engine.operations,
     log: engine.log,
     conversations: engine.conversations,
+    documents: engine.documents,
     files: engine.files,
     mediaExpiresAtMs: mediaExpiry(settings, engine),
     keys: engine.keys,

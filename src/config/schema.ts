@@ -204,6 +204,16 @@ export const settings = z.strictObject({
     .prefault({})
     .describe('Files (`/v1/files`): uploads, and what batches answer.'),
 
+  batches: z
+    .strictObject({
+      window: count({ min: 1, max: 10_000 })
+        .prefault(64)
+        .describe('Lines of a batch that are in line or run at once; the others wait in its file.'),
+      max_lines: count({ min: 1, max: 1_000_000 }).prefault(50_000).describe('Lines of a batch.'),
+    })
+    .prefault({})
+    .describe('Batches (`/v1/batches`).'),
+
   workers: z
     .strictObject({
       concurrency: count({ min: 1 }).prefault(4096).describe('Jobs that run concurrently.'),

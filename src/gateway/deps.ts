@@ -1,9 +1,10 @@
 /** What the gateway is handed: the ports it calls, and its settings. */
+import type { Batch } from '../core/batch.ts'
 import type { Clock } from '../core/clock.ts'
 import type { SluiceError } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Ids } from '../core/ids.ts'
-import type { JobId, JobKind, TenantId } from '../core/job.ts'
+import type { Job, JobId, JobKind, TenantId } from '../core/job.ts'
 import type { JsonRecord } from '../core/json.ts'
 import type { LimitSettings } from '../core/limits.ts'
 import type { Hello, Role } from '../core/live.ts'
@@ -15,6 +16,7 @@ import type { Conversations } from '../core/ports/conversations.ts'
 import type { Fallbacks } from '../core/ports/coordinator.ts'
 import type { Delivery } from '../core/ports/delivery.ts'
 import type { Dialects } from '../core/ports/dialect.ts'
+import type { Documents } from '../core/ports/documents.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Files } from '../core/ports/files.ts'
 import type { Enter } from '../core/ports/intake.ts'
@@ -255,6 +257,7 @@ export interface GatewayDeps {
   readonly operations: Operations
   readonly log: TokenLog
   readonly conversations: Conversations
+  readonly documents: Documents
   readonly files: Files
   /** When what is made now for a job of this tenant is to be gone, wall clock; null: it stays. */
   readonly mediaExpiresAtMs: (tenant: TenantId, withinMs: number) => number | null
@@ -312,10 +315,24 @@ export interface Address {
   readonly port: number
 }
 
+export interface BatchDoor {
+  /** Rejects with what the line is refused for. */
+  submit(line: {
+    readonly batch: Batch
+    readonly key: string
+    readonly body: Uint8Array
+    readonly deadlineMs: number
+  }): Promise<Job>
+  /** As its route answers, once the job has ended. */
+  result(job: Job): Promise<{ readonly status: number; readonly body: unknown }>
+}
+
 export interface Gateway {
   readonly metrics: readonly Metric[]
   /** For what other programs have published to brokers. */
   readonly enter: Enter
+  /** For lines of batches. */
+  readonly lines: BatchDoor
   /** Port 0 = any free one. Rejects with the system's error (EADDRINUSE). */
   listenPublic(host: string, port: number): Promise<Address>
   listenAdmin(host: string, port: number): Promise<Address>

@@ -29,6 +29,7 @@ import { finishRevocations } from './routes/stopping.ts'
 import { Hub } from './socket/hub.ts'
 import { laneProtocols } from './socket/lanes.ts'
 import { nativeProtocol } from './socket/native.ts'
+import { createBatchDoor } from './submit/batch-door.ts'
 import { createEntrance } from './submit/published.ts'
 import { createSubmits } from './submit/submit.ts'
 
@@ -122,6 +123,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   let closed: Promise<void> | null = null
   return {
     enter: createEntrance(deps, submits),
+    lines: createBatchDoor(deps, submits),
     metrics: [
       ...hub.metrics,
       ...live.metrics,

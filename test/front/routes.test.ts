@@ -28,6 +28,7 @@ let foreign: string
 let otherUser: string
 let jobId: string
 let fileId: string
+let batchId: string
 
 beforeAll(async () => {
   app = await startTestApp({ bad_keys_per_minute: 1_000 })
@@ -49,6 +50,8 @@ beforeAll(async () => {
   const headers = { authorization: `Bearer ${app.key}` }
   const uploaded = await fetch(`http://127.0.0.1:${app.port}/v1/files`, { method: 'POST', headers, body: form })
   fileId = ((await uploaded.json()) as { id: string }).id
+  const batch = { input_file_id: fileId, endpoint: '/v1/chat/completions', completion_window: '24h' }
+  batchId = (JSON.parse((await ask('POST', '/v1/batches', app.key, batch)).body) as { id: string }).id
 })
 afterAll(() => app?.stop())
 
@@ -64,11 +67,13 @@ const ask = (method: string, path: string, key: string | null, body?: unknown, p
   )
 
 const missing = ({ path }: Route): string =>
-  path.includes('/files/')
-    ? 'file_not_found'
-    : path.includes('/conversations/')
-      ? 'conversation_not_found'
-      : 'job_not_found'
+  path.includes('/batches/')
+    ? 'batch_not_found'
+    : path.includes('/files/')
+      ? 'file_not_found'
+      : path.includes('/conversations/')
+        ? 'conversation_not_found'
+        : 'job_not_found'
 
 const path = ({ path }: Route): string =>
   path
@@ -77,11 +82,13 @@ const path = ({ path }: Route): string =>
       ':id',
       path.includes('/files/')
         ? fileId
-        : path.includes('/jobs/')
-          ? jobId
-          : path.includes('/conversations/')
-            ? 'ours'
-            : 'default',
+        : path.includes('/batches/')
+          ? batchId
+          : path.includes('/jobs/')
+            ? jobId
+            : path.includes('/conversations/')
+              ? 'ours'
+              : 'default',
     )
 
 describe.each(named)('%s', (_name, { door, route }) => {

@@ -11,6 +11,7 @@ import type { Answers } from '../read/answers.ts'
 import type { Jobs } from '../read/jobs.ts'
 import type { Watching } from '../read/watching.ts'
 import type { Submits } from '../submit/submit.ts'
+import { batchRoutes } from './batches.ts'
 import { benchmarkRoutes } from './benchmarks.ts'
 import { conversationRoutes } from './conversations.ts'
 import { signInRoutes } from './dashboard.ts'
@@ -74,6 +75,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...usage.public,
       ...jobRoutes(deps, jobs, submits, answers),
       ...fileRoutes(deps),
+      ...batchRoutes(deps),
       ...conversationRoutes(deps, watching.stream),
       ...hooks.public,
       ...sessionRoutes(deps, auth, sessions),

@@ -123,6 +123,24 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     },
   },
   'DELETE /v1/files/:id': { tag: 'Files', summary: 'Erase it', responses: answers(200, 'It is gone.', ref('Deleted')) },
+  'POST /v1/batches': {
+    tag: 'Files',
+    summary: 'Answer each line of a file, as OpenAI publishes it',
+    description: 'Each line is a job of low priority, of the key that makes the batch. Results are in its files.',
+    request: ref('BatchRequest'),
+    responses: answers(200, 'The batch.', ref('Batch')),
+  },
+  'GET /v1/batches': {
+    tag: 'Files',
+    summary: 'Batches, newest first',
+    responses: answers(200, 'A page.', ref('Batches')),
+  },
+  'GET /v1/batches/:id': { tag: 'Files', summary: 'A batch', responses: answers(200, 'As it is.', ref('Batch')) },
+  'POST /v1/batches/:id/cancel': {
+    tag: 'Files',
+    summary: 'End it; what is done stays',
+    responses: answers(200, 'The batch.', ref('Batch')),
+  },
   'GET /v1/jobs': { tag: 'Jobs', summary: 'Jobs, newest first', responses: answers(200, 'A page.', ref('Jobs')) },
   'GET /v1/jobs/:id': { tag: 'Jobs', summary: 'A job', responses: answers(200, 'As it is now.', ref('Job')) },
   'GET /v1/jobs/:id/result': {

@@ -27,6 +27,8 @@ export const PARAMETERS: Readonly<Record<string, Schema>> = {
   purpose: described(text, 'Files of this purpose alone.'),
   'GET /v1/files limit': number(10_000, 'Files of a page; all of them unless it is told.'),
   'GET /v1/files after': described(text, 'Id of a file: those that follow it in this order.'),
+  'GET /v1/batches limit': number(100, 'Batches of a page; 20 unless it is told.'),
+  'GET /v1/batches after': described(text, 'Id of a batch: those that are older.'),
   'GET /v1/files order': oneOf('desc', 'asc'),
   state: described(text, 'One state, or several separated by commas.'),
   lane: text,

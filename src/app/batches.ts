@@ -1,0 +1,26 @@
+/** Batches of this process: their lines pass the gateway's door, their files are the engine's. */
+import { Batches } from '../batches/batches.ts'
+import type { Engine } from '../core/ports/engine.ts'
+import type { Gateway } from '../gateway/deps.ts'
+import { isOneOfMany } from './gateway.ts'
+import type { Settings } from './in-force.ts'
+import type { Intakes } from './intakes.ts'
+import type { Runtime } from './runtime.ts'
+
+export function batchesOf(
+  { config }: Settings,
+  engine: Engine,
+  intakes: Pick<Intakes, 'jobs'>,
+  { lines }: Pick<Gateway, 'lines'>,
+  { clock, ids, log }: Runtime,
+): Batches {
+  const { window, maxLines } = config.batches
+  return new Batches({
+    ...{ documents: engine.documents, files: engine.files, jobs: intakes.jobs, clock },
+    ...{ submit: lines.submit, result: lines.result, wallMs: engine.wallMs },
+    settings: { window, maxLines, maxBytes: config.http.maxBodyBytes },
+    owner: ids.name('batches', 8),
+    isAlone: !isOneOfMany(config),
+    onFault: (err, batch) => log.error({ err, batch }, 'a batch stopped; it is tried again'),
+  })
+}

@@ -1,0 +1,156 @@
+/**
+ * Batches of a process: those that are due it claims, a few at a time, and works on them while it renews its claim. Of
+ * a fleet any process may take over what another one left.
+ */
+import { type Batch, batchDocument, batchOf, isOver } from '../core/batch.ts'
+import { gauge, type Metric } from '../core/numbers.ts'
+import type { Document, Documents } from '../core/ports/documents.ts'
+import { type Claim, Run, type RunDeps } from './run.ts'
+
+export interface BatchesDeps extends RunDeps {
+  readonly documents: Documents
+  /** This process's name, anew with each start. */
+  readonly owner: string
+  /** No other process works on them: what was claimed before this start is nobody's. */
+  readonly isAlone: boolean
+  readonly onFault: (error: unknown, batch: string) => void
+}
+
+const LOOK_MS = 500
+const AT_ONCE = 4
+/** A claim is over after this, unless it is renewed. */
+const CLAIM_MS = 15_000
+const RENEW_MS = 4_000
+const LISTED = 1_000
+const MOST_TRIES = 10
+
+export class Batches {
+  readonly #deps: BatchesDeps
+  readonly #running = new Map<string, { readonly run: Run; readonly over: Promise<void> }>()
+  #stopLooks: () => void = () => {}
+  #isLooking = false
+  #isStopping = false
+  readonly metrics: readonly Metric[] = [
+    gauge('running_batches', 'Batches that this process works on', () => this.#running.size),
+  ]
+
+  constructor(deps: BatchesDeps) {
+    this.#deps = deps
+  }
+
+  begin(): void {
+    const { clock, isAlone } = this.#deps
+    const takeOver = isAlone ? this.#takeOver().catch(() => {}) : Promise.resolve() // claims end by themselves
+    void takeOver.then(() => {
+      if (!this.#isStopping) this.#stopLooks = clock.every(LOOK_MS, () => void this.#look())
+    })
+  }
+
+  /** Resolves when nothing is written any more; others may go on at once. */
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    this.#stopLooks()
+    for (const { run } of this.#running.values()) run.stop()
+    await Promise.all([...this.#running.values()].map(({ over }) => over))
+  }
+
+  async #takeOver(): Promise<void> {
+    const { documents, wallMs } = this.#deps
+    for (let before: string | undefined; ; ) {
+      const page = await documents.list('batch', { limit: LISTED, ...(before !== undefined && { before }) })
+      for (const document of page) {
+        const batch = batchOf(document)
+        if (batch.owner !== null && !isOver(batch))
+          await documents.put(batchDocument({ ...batch, owner: null }, wallMs()), document.version)
+      }
+      if (page.length < LISTED) return
+      before = page.at(-1)!.id
+    }
+  }
+
+  async #look(): Promise<void> {
+    if (this.#isLooking || this.#running.size >= AT_ONCE) return
+    this.#isLooking = true
+    try {
+      const due = await this.#deps.documents.due('batch', AT_ONCE)
+      for (const document of due) {
+        if (this.#isStopping || this.#running.size >= AT_ONCE) break
+        if (this.#running.has(document.id)) continue
+        const claim = await Claimed.take(this.#deps, document)
+        if (claim !== null) this.#start(claim)
+      }
+    } catch {
+      // The store is away, which health shows; the next look finds them
+    } finally {
+      this.#isLooking = false
+    }
+  }
+
+  #start(claim: Claimed): void {
+    const { clock, onFault } = this.#deps
+    const { id } = claim.batch
+    const run = new Run(this.#deps, claim)
+    const stopRenewing = clock.every(RENEW_MS, () => void claim.save((batch) => batch).catch(() => {})) // or it is lost
+    const over = run
+      .run()
+      .catch((error: unknown) => onFault(error, id))
+      .finally(() => stopRenewing())
+      .then(() => claim.release(this.#isStopping))
+      .catch(() => {}) // it ends by itself
+      .finally(() => this.#running.delete(id))
+    this.#running.set(id, { run, over })
+    if (this.#isStopping) run.stop()
+  }
+}
+
+class Claimed implements Claim {
+  readonly #deps: BatchesDeps
+  #document: Document
+  #isLost = false
+  #last: Promise<unknown> = Promise.resolve()
+
+  static async take(deps: BatchesDeps, document: Document): Promise<Claimed | null> {
+    const batch: Batch = { ...batchOf(document), owner: deps.owner }
+    const stored = await deps.documents.put(batchDocument(batch, deps.wallMs() + CLAIM_MS), document.version)
+    return stored === null ? null : new Claimed(deps, stored)
+  }
+
+  private constructor(deps: BatchesDeps, document: Document) {
+    this.#deps = deps
+    this.#document = document
+  }
+
+  get batch(): Batch {
+    return batchOf(this.#document)
+  }
+
+  save(change: (batch: Batch) => Batch | null): Promise<Batch | null> {
+    const saved = this.#last.then(() => this.#save(change, CLAIM_MS))
+    this.#last = saved.catch(() => {})
+    return saved
+  }
+
+  /** `isSoon`: others may go on now; else when the claim is over. */
+  async release(isSoon: boolean): Promise<void> {
+    await this.#last
+    if (!isOver(this.batch) && isSoon) await this.#save((batch) => ({ ...batch, owner: null }), 0)
+  }
+
+  async #save(change: (batch: Batch) => Batch | null, claimMs: number): Promise<Batch | null> {
+    const { documents, owner, wallMs } = this.#deps
+    for (let tries = 0; tries < MOST_TRIES && !this.#isLost; tries++) {
+      const next = change(this.batch)
+      if (next === null) return null
+      const stored = await documents.put(batchDocument(next, wallMs() + claimMs), this.#document.version)
+      if (stored !== null) {
+        this.#document = stored
+        return batchOf(stored)
+      }
+      // Somebody wants it canceled, or has taken it
+      const now = await documents.get('batch', this.#document.id)
+      if (now === null || batchOf(now).owner !== owner) this.#isLost = true
+      else this.#document = now
+    }
+    return null
+  }
+}

@@ -1,0 +1,400 @@
+/**
+ * One batch, from its claim to its end, or until this process is to stop: whoever takes it over reads what is done from
+ * its files, and joins the jobs that run by their keys.
+ */
+import { type Batch, type BatchError, type BatchStatus, become, isOver, lineKey } from '../core/batch.ts'
+import { type Clock, sleep } from '../core/clock.ts'
+import { type ErrorCode, SluiceError } from '../core/errors.ts'
+import type { Job } from '../core/job.ts'
+import { type Files, MAX_FILE_CHUNK_BYTES } from '../core/ports/files.ts'
+import type { Jobs } from '../core/ports/jobs.ts'
+import { isBad, linesOf, readLine } from './lines.ts'
+import { Lost, Results, resultId } from './results.ts'
+
+export interface BatchSettings {
+  /** Lines of a batch that are submitted at once. */
+  readonly window: number
+  readonly maxLines: number
+  /** Of a line. */
+  readonly maxBytes: number
+}
+
+export interface LineRequest {
+  readonly batch: Batch
+  readonly key: string
+  readonly body: Uint8Array
+  readonly deadlineMs: number
+}
+
+export interface RunDeps {
+  readonly files: Files
+  readonly jobs: Pick<Jobs, 'cancel' | 'byKey'>
+  /** The one door. Rejects with what it is refused for. */
+  readonly submit: (line: LineRequest) => Promise<Job>
+  /** The answer, as its route would give it; once the job has ended. */
+  readonly result: (job: Job) => Promise<{ readonly status: number; readonly body: unknown }>
+  /** Of the store. */
+  readonly wallMs: () => number
+  readonly clock: Clock
+  readonly settings: BatchSettings
+}
+
+/** The batch as it is stored: `save` returns what became of a change; null: another process has it now. */
+export interface Claim {
+  readonly batch: Batch
+  save(change: (batch: Batch) => Batch | null): Promise<Batch | null>
+}
+
+/** Passes by itself, or when somebody has made room. */
+const FOR_NOW: ReadonlySet<ErrorCode> = new Set([
+  ...[
+    'queue_full',
+    'overloaded',
+    'starting',
+    'draining',
+    'storage_full',
+    'storage_locked',
+    'storage_unavailable',
+    'storage_failed',
+  ],
+  ...['rate_limit_exceeded', 'spend_velocity', 'provider_rate_limited', 'intake_unavailable', 'not_arrived'],
+  ...['too_many_unfinished', 'model_disabled', 'access_disabled', 'deadline_unreachable'],
+] as ErrorCode[])
+const MAX_ERRORS = 100
+const FIRST_WAIT_MS = 100
+const LAST_WAIT_MS = 5_000
+const FLUSH_MS = 200
+const FLUSH_BYTES = 262_144
+const SAVE_MS = 1_000
+/** Lines are validated and skipped by so many in a turn. */
+const LINES_A_TURN = 200
+
+export class Run {
+  readonly #deps: RunDeps
+  readonly #claim: Claim
+  readonly #flying = new Map<number, Job | null>()
+  #isStopping = false
+  #isLost = false
+  #failure: unknown = null
+  #wake: () => void = () => {}
+  #out: Results | null = null
+  #err: Results | null = null
+  /** Numbers of lines. */
+  readonly #done = new Set<number>()
+
+  constructor(deps: RunDeps, claim: Claim) {
+    this.#deps = deps
+    this.#claim = claim
+  }
+
+  /** Takes no more lines, and writes what has come. */
+  stop(): void {
+    this.#isStopping = true
+    this.#wake()
+  }
+
+  /** Somebody has changed it. */
+  nudge(): void {
+    this.#wake()
+  }
+
+  /** Resolves when it is over, or this process has nothing more to do with it. Rejects with what the store throws. */
+  async run(): Promise<void> {
+    try {
+      if (this.#batch.status === 'validating') await this.#validate()
+      const { outputFileId, errorFileId } = this.#batch
+      if (isOver(this.#batch) || this.#isEnding) return
+      if (outputFileId === null || errorFileId === null) return await this.#finish()
+      this.#out = new Results(this.#deps.files, outputFileId)
+      this.#err = new Results(this.#deps.files, errorFileId)
+      for (const file of [this.#out, this.#err])
+        await file.read((line) => this.#done.add(line), this.#batch.status === 'finalizing')
+      await this.#work()
+    } catch (error) {
+      if (error instanceof Lost) return
+      if (!(error instanceof SluiceError) || !['file_not_found', 'file_damaged'].includes(error.code)) throw error
+      await this.#fail([{ code: error.code, message: error.message, line: null, param: 'input_file_id' }])
+    }
+  }
+
+  get #batch(): Batch {
+    return this.#claim.batch
+  }
+
+  /** It works on nothing more: it is another's, or this process stops. */
+  get #isEnding(): boolean {
+    return this.#isStopping || this.#isLost
+  }
+
+  async #save(change: (batch: Batch) => Batch | null): Promise<void> {
+    if ((await this.#claim.save(change)) === null) this.#isLost = true
+  }
+
+  #become(status: BatchStatus, more: Partial<Batch> = {}): Promise<void> {
+    return this.#save((batch) => become({ ...batch, ...more }, status, this.#deps.wallMs()) ?? batch)
+  }
+
+  #fail(errors: readonly BatchError[]): Promise<void> {
+    return this.#become('failed', { errors })
+  }
+
+  // ------------------------------------------------------------ validating
+
+  async #validate(): Promise<void> {
+    const { files, clock, settings } = this.#deps
+    const { inputFileId, endpoint, tenant, outputMs, id } = this.#batch
+    const errors: BatchError[] = []
+    const names = new Set<string>()
+    let total = 0
+    for await (const { line, bytes } of linesOf(files.read(inputFileId, 0, Infinity), settings.maxBytes)) {
+      if (line % LINES_A_TURN === 0) await new Promise<void>((next) => clock.soon(next))
+      if (this.#isEnding) return
+      if (bytes?.length === 0) continue
+      total = line
+      if (line > settings.maxLines) {
+        const message = `A batch may have ${settings.maxLines} lines (batches.max_lines).`
+        errors.push({ code: 'too_many_lines', message, line, param: null })
+        break
+      }
+      const read = readLine(bytes, endpoint, settings.maxBytes)
+      if (isBad(read)) errors.push({ ...read, line })
+      else if (names.has(read.customId))
+        errors.push({
+          ...{ code: 'duplicate_custom_id', line, param: 'custom_id' },
+          message: 'Another line has the same "custom_id".',
+        })
+      else names.add(read.customId)
+      if (errors.length >= MAX_ERRORS) break
+    }
+    if (total === 0) errors.push({ code: 'empty_file', message: 'The file has no lines.', line: null, param: null })
+    if (errors.length > 0) return this.#fail(errors)
+    const make = async (kind: string): Promise<string> => {
+      const expiresAtMs = this.#deps.wallMs() + outputMs
+      const name = `${id}_${kind}.jsonl`
+      const more = { user: null, purpose: 'batch_output', type: 'application/jsonl' }
+      return (await files.create({ tenant, name, expiresAtMs, ...more })).id
+    }
+    const made = { outputFileId: await make('output'), errorFileId: await make('error') }
+    await this.#become('in_progress', { ...made, counts: { total: names.size, completed: 0, failed: 0 } })
+  }
+
+  // ------------------------------------------------------------ lines
+
+  /** Nothing more is begun: it is cancelled, its time is over, or this process stops. */
+  get #isClosing(): boolean {
+    return this.#isEnding || this.#failure !== null || this.#batch.status === 'cancelling' || this.#isLate
+  }
+
+  get #isLate(): boolean {
+    return this.#deps.wallMs() >= this.#batch.expiresAtMs
+  }
+
+  async #work(): Promise<void> {
+    const { clock } = this.#deps
+    const beat = this.#beat()
+    try {
+      await this.#feed()
+      // What runs is not wanted any more
+      if (!this.#isEnding && this.#isClosing) await this.#cancelAll()
+      while (this.#flying.size > 0 && !this.#isEnding) await this.#woken(SAVE_MS)
+      await this.#flush()
+      if (this.#failure !== null) throw this.#failure
+      if (this.#isEnding) return
+      if (this.#isLate && this.#batch.status !== 'cancelling') await this.#tellLate()
+      await this.#finish()
+    } finally {
+      beat()
+      await new Promise<void>((next) => clock.soon(next))
+    }
+  }
+
+  /** Writes what has come, and tells how far it is. */
+  #beat(): () => void {
+    const { clock } = this.#deps
+    let isUnderWay = false
+    let savedMono = clock.monoMs()
+    return clock.every(FLUSH_MS, () => {
+      if (isUnderWay) return
+      isUnderWay = true
+      const beat = async (): Promise<void> => {
+        await this.#flush()
+        if (clock.monoMs() - savedMono < SAVE_MS) return
+        savedMono = clock.monoMs()
+        await this.#save((batch) => ({ ...batch, counts: this.#counts }))
+        this.#wake()
+      }
+      beat()
+        .catch((error: unknown) => {
+          // What passes is tried again with the next beat
+          if (!(error instanceof SluiceError) || !FOR_NOW.has(error.code)) this.#failure = error
+          this.#wake()
+        })
+        .finally(() => {
+          isUnderWay = false
+        })
+    })
+  }
+
+  get #counts(): Batch['counts'] {
+    return { ...this.#batch.counts, completed: this.#out?.count ?? 0, failed: this.#err?.count ?? 0 }
+  }
+
+  async #flush(): Promise<void> {
+    await this.#out?.flush()
+    await this.#err?.flush()
+  }
+
+  /** Until the next event, or for so long. */
+  async #woken(withinMs: number): Promise<void> {
+    const { clock } = this.#deps
+    await new Promise<void>((wake) => {
+      const cancel = clock.after(withinMs, wake)
+      this.#wake = () => {
+        cancel()
+        wake()
+      }
+    })
+  }
+
+  async #feed(): Promise<void> {
+    const { files, clock, settings } = this.#deps
+    const { inputFileId, endpoint } = this.#batch
+    for await (const { line, bytes } of linesOf(files.read(inputFileId, 0, Infinity), settings.maxBytes)) {
+      if (line % LINES_A_TURN === 0) await new Promise<void>((next) => clock.soon(next))
+      if (this.#isClosing) return
+      if (bytes?.length === 0 || this.#done.has(line)) continue
+      const read = readLine(bytes, endpoint, settings.maxBytes)
+      // It was well-formed when it was validated
+      if (isBad(read)) continue
+      while (!this.#isClosing && (this.#flying.size >= settings.window || this.#isFull)) await this.#woken(SAVE_MS)
+      if (this.#isClosing) return
+      this.#flying.set(line, null)
+      const request = Buffer.from(JSON.stringify(read.body))
+      this.#ask(line, read.customId, request).then(
+        () => this.#landed(line),
+        (error: unknown) => {
+          this.#failure ??= error
+          this.#landed(line)
+        },
+      )
+    }
+  }
+
+  /** Results that can't be written wait; no more are asked for. */
+  get #isFull(): boolean {
+    return (this.#out?.pendingBytes ?? 0) + (this.#err?.pendingBytes ?? 0) > 16 * FLUSH_BYTES
+  }
+
+  #landed(line: number): void {
+    this.#flying.delete(line)
+    this.#wake()
+  }
+
+  async #ask(line: number, customId: string, body: Uint8Array): Promise<void> {
+    const { submit, result, clock } = this.#deps
+    const batch = this.#batch
+    for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LAST_WAIT_MS)) {
+      if (this.#isClosing) return
+      try {
+        // The same whenever it is asked for: else it would be another request under the same key
+        const deadlineMs = batch.expiresAtMs - batch.createdAtMs
+        const job = await submit({ batch, key: lineKey(batch.id, line), body, deadlineMs })
+        this.#flying.set(line, job)
+        const { status, body: answer } = await result(job)
+        if (this.#isEnding || this.#isUnwanted(status)) return
+        return this.#tell(line, customId, { status_code: status, request_id: job.id, body: answer }, job.id)
+      } catch (thrown) {
+        const error = SluiceError.from(thrown)
+        if (error.code === 'internal') throw thrown
+        // A job that is no longer there may be asked for again
+        if (!FOR_NOW.has(error.code) && error.code !== 'job_not_found' && error.code !== 'job_gone')
+          return this.#tell(
+            ...([
+              line,
+              customId,
+              { status_code: error.status, request_id: null, body: { error: error.wire } },
+              null,
+            ] as const),
+          )
+        await sleep(clock, Math.min(LAST_WAIT_MS, error.retryAfterMs ?? wait))
+      }
+    }
+  }
+
+  /** Its job was canceled, or had no more time, because its batch was. */
+  #isUnwanted(status: number): boolean {
+    return (status === 499 || status === 504) && this.#isClosing
+  }
+
+  #tell(
+    line: number,
+    customId: string,
+    response: { status_code: number; request_id: string | null; body: unknown },
+    job: string | null,
+  ): void {
+    const result = { id: resultId(this.#batch.id, line), custom_id: customId, response, error: null }
+    const isWell = response.status_code < 400
+    const isLarge = isWell && Buffer.byteLength(JSON.stringify(result)) >= MAX_FILE_CHUNK_BYTES
+    const file = (isWell && !isLarge ? this.#out : this.#err)!
+    file.add(
+      isLarge
+        ? {
+            ...result,
+            response: null,
+            error: {
+              code: 'result_too_large',
+              message: `The answer is too large for a line: GET /v1/jobs/${job}/result has it while the job is kept.`,
+            },
+          }
+        : result,
+    )
+    this.#done.add(line)
+    // The beat writes the rest
+    if (file.pendingBytes > FLUSH_BYTES) file.flush().catch(() => {})
+  }
+
+  // ------------------------------------------------------------ ends
+
+  /** Also those of a process before this one: they are among the first lines that are not done. */
+  async #cancelAll(): Promise<void> {
+    const { jobs, settings } = this.#deps
+    const { id, tenant } = this.#batch
+    const open: number[] = []
+    for (let line = 1; line <= settings.maxLines && open.length < settings.window; line++)
+      if (!this.#done.has(line)) open.push(line)
+    await Promise.all(
+      open.map(async (line) => {
+        const job = this.#flying.get(line)?.id ?? (await jobs.byKey(tenant, lineKey(id, line)))
+        if (job !== null) await jobs.cancel(job)
+      }),
+    )
+  }
+
+  async #tellLate(): Promise<void> {
+    const { files, settings } = this.#deps
+    const { inputFileId, endpoint, id } = this.#batch
+    const error = { code: 'batch_expired', message: 'This request could not be executed before the batch expired.' }
+    for await (const { line, bytes } of linesOf(files.read(inputFileId, 0, Infinity), settings.maxBytes)) {
+      if (this.#done.has(line) || bytes?.length === 0) continue
+      const read = readLine(bytes, endpoint, settings.maxBytes)
+      if (isBad(read)) continue
+      this.#err!.add({ id: resultId(id, line), custom_id: read.customId, response: null, error })
+      this.#done.add(line)
+      if (this.#err!.pendingBytes > FLUSH_BYTES) await this.#err!.flush()
+    }
+    await this.#err!.flush()
+  }
+
+  async #finish(): Promise<void> {
+    const counts = this.#counts
+    const wasCancelled = this.#batch.status === 'cancelling'
+    const isLate = this.#isLate
+    if (!wasCancelled && !isLate && this.#batch.status === 'in_progress') await this.#become('finalizing', { counts })
+    if (this.#isEnding) return
+    const [outputFileId, errorFileId] = [await this.#out?.close(), await this.#err?.close()]
+    const files = { outputFileId: outputFileId ?? null, errorFileId: errorFileId ?? null }
+    const isCancelled = this.#batch.status === 'cancelling'
+    const end = isCancelled ? 'cancelled' : isLate && this.#batch.status !== 'finalizing' ? 'expired' : 'completed'
+    await this.#become(end, { counts, ...files })
+  }
+}
