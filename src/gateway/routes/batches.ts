@@ -7,14 +7,16 @@ import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { Document } from '../../core/ports/documents.ts'
 import { requireKey } from '../caller/caller.ts'
+import { canSeeFile } from '../caller/files.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
-import { canSeeFile } from './files.ts'
 
 const MEMBERS = ['input_file_id', 'endpoint', 'completion_window', 'metadata', 'output_expires_after', 'sluice']
+/** What lines may ask; answers of others are no JSON, or large. */
+const ENDPOINTS = ['/v1/chat/completions', '/v1/responses', '/v1/embeddings', '/v1/completions', '/v1/messages']
 const UNITS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 }
 const MAX_WINDOW_MS = 30 * 86_400_000
 const [MIN_EXPIRY_S, MAX_EXPIRY_S] = [3_600, 2_592_000]
@@ -26,7 +28,8 @@ const MOST_TRIES = 10
 
 export function batchRoutes(deps: GatewayDeps): readonly Route[] {
   const { documents, files, ids, clock, dialects, options } = deps
-  const endpoints = dialects.spoken.flatMap(({ requests }) => requests.map(({ path }) => path))
+  const spoken = dialects.spoken.flatMap(({ requests }) => requests.map(({ path }) => path))
+  const endpoints = ENDPOINTS.filter((path) => spoken.includes(path))
 
   async function own(call: KeyCall): Promise<Document> {
     const { key, session } = call.caller
