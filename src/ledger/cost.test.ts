@@ -50,3 +50,14 @@ it('what was estimated has its price, and what the provider refused costs nothin
   expect(price({ ...USAGE, estimated: true }).nanoDollars).toBe(7)
   expect(price({ promptTokens: 0, completionTokens: 0, estimated: false }).nanoDollars).toBe(0)
 })
+
+it('of media, the cost of tokens that nobody has told is unknown; of requests it is known', () => {
+  const costOf = (cost: (tokens: Tokens) => number) =>
+    costing({ at: () => ({ cost, version: 'v' }) }, { wallMs: () => 0 })('d', 'm', 'speech')
+  const estimated = { promptTokens: 10, completionTokens: 0, estimated: true }
+  const reported = { promptTokens: 10, completionTokens: 5, estimated: false }
+  const byTokens = costOf(({ input, output }) => input + output)
+  expect([byTokens(estimated).nanoDollars, byTokens(reported).nanoDollars]).toEqual([null, 15])
+  expect(costOf(() => 7)(estimated)).toEqual({ nanoDollars: 7, priceVersion: 'v' })
+  expect(costOf(() => 0)(estimated).nanoDollars).toBe(0)
+})

@@ -88,6 +88,11 @@ const errorOf = async (response: Response) => {
   const { error } = (await response.json()) as { error: { code: string; message: string } }
   return [response.status, error.code] as const
 }
+/** Files that jobs have made, and that are kept. */
+const filesOfJobs = async (): Promise<readonly string[]> => {
+  const { data } = (await (await get('/v1/files?purpose=media')).json()) as { data: Array<{ id: string }> }
+  return data.map(({ id }) => id)
+}
 const until = async (what: () => Promise<boolean> | boolean): Promise<void> => {
   for (let i = 0; i < 400 && !(await what()); i++) await new Promise((next) => setTimeout(next, 25))
   expect(await what()).toBe(true)
@@ -188,6 +193,7 @@ const audio: Answer = (_request, response) => {
 describe('speech', () => {
   it('is the same bytes, of the same type', async () => {
     answer = audio
+    const before = await filesOfJobs()
     const response = await speak()
     expect(response.headers.get('content-type')).toBe('audio/mpeg')
     expect(Buffer.from(await response.arrayBuffer()).equals(sound)).toBe(true)
@@ -200,8 +206,18 @@ describe('speech', () => {
     expect([rest.status, Buffer.from(await rest.arrayBuffer())]).toEqual([206, sound.subarray(199_990)])
     expect((await get(`/v1/jobs/${id}/content`, { range: 'bytes=200000-' })).status).toBe(416)
     expect((await get(`/v1/jobs/${id}/content`, {}, 'GET', other)).status).toBe(404)
+    expect(await filesOfJobs()).toHaveLength(before.length + 1)
     expect((await get(`/v1/jobs/${id}`, {}, 'DELETE')).status).toBe(204)
     expect((await get(`/v1/jobs/${id}/content`)).status).toBe(404)
+    expect(await filesOfJobs()).toEqual(before)
+  })
+  it('is tried again until its first bytes are there', async () => {
+    let tries = 0
+    answer = (request, response, body) => (++tries === 1 ? json(500, {}) : audio)(request, response, body)
+    const response = await speak()
+    expect(Buffer.from(await response.arrayBuffer()).equals(sound)).toBe(true)
+    const job = (await (await get(`/v1/jobs/${response.headers.get('sluice-job')}`)).json()) as { attempts: number }
+    expect([tries, job.attempts]).toEqual([2, 2])
   })
   it('is heard while it is made, by its own reader and by another', async () => {
     let finish = (): void => {}
@@ -228,6 +244,7 @@ describe('speech', () => {
       response.write(sound.subarray(0, 100_000))
       breakOff = () => void response.destroy()
     }
+    const before = await filesOfJobs()
     const response = await speak()
     expect(response.status).toBe(200)
     // Before the first of it is stored it would be tried again
@@ -242,6 +259,7 @@ describe('speech', () => {
     await until(async () => ((await (await get(`/v1/jobs/${id}`)).json()) as { state: string }).state === 'failed')
     expect(calls).toHaveLength(1)
     expect((await get(`/v1/jobs/${id}/content`)).status).toBe(404)
+    await until(async () => (await filesOfJobs()).length === before.length)
   })
   it.each([
     [
@@ -370,6 +388,11 @@ describe('transcriptions', () => {
     const response = await hear(formOf(sound, [['response_format', format]]))
     expect([response.headers.get('content-type'), await response.text()]).toEqual([told, '1\n00:00 --> 00:01\nGrüße\n'])
   })
+  it("an upstream's JSON is JSON, whatever it says of itself", async () => {
+    answer = json(200, { object: 'media.text', type: 'text/html', text: '<script>' })
+    const response = await hear(formOf(sound))
+    expect(response.headers.get('content-type')).toMatch(/^application\/json/)
+  })
   it('with one idempotency key the same sound is heard once; another one conflicts', async () => {
     answer = json(200, { text: 'once' })
     const key = { 'idempotency-key': 'sound-1' }
@@ -388,6 +411,7 @@ describe('transcriptions', () => {
   })
   it.each([
     ['larger than http.max_upload_bytes', formOf(Buffer.alloc(3 << 20)), 413],
+    ['larger by a little, which its length does not tell', formOf(Buffer.alloc((2 << 20) + 1_000)), 413],
     ['empty', formOf(Buffer.alloc(0)), 400],
     ['streamed', formOf(sound, [['stream', 'true']]), 400],
   ])('%s is refused', async (_what, form, status) => {
