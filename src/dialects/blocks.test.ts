@@ -144,3 +144,10 @@ it('tells the older form of a call, and a call that has no name', () => {
   expect(told(older).at(-1)).toBe('end 0 call f# {"a":1}')
   expect(told([call(0, 'a', undefined, '{}')]).at(-1)).toBe('end 0 call {}')
 })
+
+it('tells what was spoken as text', () => {
+  const spoken = (transcript: string): string => chunk({ audio: { id: 'a', data: 'AA==', transcript } })
+  expect(told([spoken('Hel'), spoken('lo'), chunk({ audio: { expires_at: 9 } }, 'stop')])).toEqual([
+    ...['begin 0 text', '0 text +Hel', '0 text +lo', 'end 0 text Hello'],
+  ])
+})

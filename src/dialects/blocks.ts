@@ -125,9 +125,11 @@ function addChoice(blocks: Blocks, choice: JsonObject, events: BlockEvent[]): Bl
   const { delta, message, finish_reason: finish, stop_reason: stop } = choice
   const said = isObject(delta) ? delta : isObject(message) ? message : {}
   let state = addReasoning(blocks, said, events)
-  const { content, refusal, tool_calls: calls, function_call: called } = said
+  const { content, audio, refusal, tool_calls: calls, function_call: called } = said
   if (typeof content === 'string') state = addText(state, 'text', content, events)
   else if (Array.isArray(content)) for (const part of content) state = addPart(state, part, events)
+  // What was spoken, as text
+  if (isObject(audio)) state = addText(state, 'text', textOf(audio['transcript']), events)
   if (typeof refusal === 'string') state = addText(state, 'refusal', refusal, events)
   if (Array.isArray(calls)) for (const item of calls) if (isObject(item)) state = addCall(state, item, events)
   // The older form of one call

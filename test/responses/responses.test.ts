@@ -223,7 +223,7 @@ describe('requests', () => {
           ],
         },
         { role: 'tool', tool_call_id: 'c1', content: 'A cat.' },
-        { role: 'tool', tool_call_id: 'c2', content: [{ type: 'text', text: 'a b' }] },
+        { role: 'tool', tool_call_id: 'c2', content: 'a b' },
       ],
       tools: [
         { type: 'function', function: { name: 'look', parameters: { type: 'object' }, strict: true } },

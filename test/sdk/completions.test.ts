@@ -103,12 +103,15 @@ it.each<[string, object]>([
     expect(await failure({ model, prompt: 'x', ...more })).toMatchObject({ status: 400, param })
 })
 
-it('is resumed after any event', async () => {
-  const first = await post({ model: 'demo', prompt: 'demo: tokens=6', stream: true })
+it.each([undefined, { include_usage: true }])('is resumed after any event, with %o', async (options) => {
+  const first = await post({ model: 'demo', prompt: 'demo: tokens=6', stream: true, stream_options: options })
   const all = readSse(toBytes(await first.text()))
   expect(all.at(-1)?.text).toBe('data: [DONE]')
   const location = `http://127.0.0.1:${app.port}${first.headers.get('location')}`
+  expect(all.filter(({ text }) => text.includes('"usage":{'))).toHaveLength(options === undefined ? 0 : 1)
   for (const [i, { n }] of all.entries()) {
+    // The usage comes with the end
+    if (n === null) continue
     const headers = { authorization: `Bearer ${app.key}`, 'last-event-id': `1-${n}` }
     const rest = await fetch(location, { headers })
     if (i === all.length - 1) expect(rest.status).toBe(204)

@@ -2,10 +2,10 @@
 import { LogFold } from '../../core/answer.ts'
 import type { Dialect, WholeAnswer } from '../../core/ports/dialect.ts'
 import { type End, toBytes } from '../../core/record.ts'
-import { errorJson, wireUsage } from '../../core/wire.ts'
+import { errorJson } from '../../core/wire.ts'
 import { wholeAnswer } from '../whole.ts'
 import { request } from './request.ts'
-import { textIn } from './shape.ts'
+import { textIn, usageOf } from './shape.ts'
 import { stream } from './stream.ts'
 
 function whole(): WholeAnswer {
@@ -15,15 +15,15 @@ function whole(): WholeAnswer {
     push: (record) => fold.push(record),
     body({ usage: charged }: End) {
       const { head, choices, usage } = fold.answer()
-      const isWhole = usage !== null && usage['completion_tokens'] === charged?.completionTokens
-      const told = isWhole || charged === undefined ? usage : wireUsage(charged)
+      const told = usageOf(usage, charged)
       return toBytes(
         JSON.stringify({
           ...head,
           object: 'text_completion',
           choices: choices.map(({ index, message, rest, finishReason }) => ({
+            ...rest,
             index,
-            text: textIn(message['content']),
+            text: textIn(message),
             logprobs: rest['logprobs'] ?? null,
             finish_reason: finishReason,
           })),

@@ -73,7 +73,11 @@ function checkPrompt(sent: JsonRecord): unknown {
     throw bad('prompt', '"prompt" must be a text, a list of one text, or a list of tokens.')
   if (isTokens(prompt)) return prompt
   if (prompt.length > 1)
-    throw bad('prompt', `"prompt" has ${prompt.length} prompts; send each by itself, or all as jobs (POST /v1/jobs).`)
+    throw bad(
+      'prompt',
+      `"prompt" has ${prompt.length} prompts; send each by itself (LangChain: batchSize: 1, in Python batch_size=1), ` +
+        'or all as jobs (POST /v1/jobs).',
+    )
   const [only] = prompt as unknown[]
   if ((isText(only) && only !== '') || (Array.isArray(only) && only.length > 0 && isTokens(only))) return only
   throw bad('prompt', '"prompt" must be a text, a list of one text, or a list of tokens.')

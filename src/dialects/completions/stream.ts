@@ -3,55 +3,90 @@ import { chunkOf as chunkOfDocument, parseDocument } from '../../core/document.t
 import { SluiceError } from '../../core/errors.ts'
 import { isObject, type JsonObject } from '../../core/fold.ts'
 import type { StreamForm } from '../../core/ports/dialect.ts'
-import { type Bytes, isEnd, kindOf, parseEnd, payloadOf, toBytes, toText } from '../../core/record.ts'
+import {
+  type Bytes,
+  formatCursor,
+  kindOf,
+  parseEnd,
+  payloadOf,
+  type RecordKind,
+  toBytes,
+  toText,
+} from '../../core/record.ts'
 import { errorJson } from '../../core/wire.ts'
-import { recordByRecord, sseEvent } from '../sse.ts'
+import { sseEvent } from '../sse.ts'
 import { failure } from '../whole.ts'
-import { chunkOf } from './shape.ts'
+import { chunkOf, usageOf } from './shape.ts'
 
-/** Does the client want the usage? */
-type Extras = boolean
+/** What the usage is told with, once it is known what is charged. */
+interface Progress {
+  /** Does the client want it? */
+  readonly usage: boolean
+  /** The last record that was a chunk, whatever it held: it names the answer. Null: none yet. */
+  readonly last: Bytes | null
+  /** The last that reported a usage. */
+  readonly reported: Bytes | null
+}
+const NONE: Progress = Object.freeze({ usage: false, last: null, reported: null })
+const USAGE: Progress = Object.freeze({ ...NONE, usage: true })
 
-function told(id: string, chunk: unknown): Bytes {
-  const shown = isObject(chunk) ? chunkOf(chunk) : null
+function noted(progress: Progress, record: Bytes, kind: RecordKind): Progress {
+  if (kind === 'chunk') return { ...progress, last: record }
+  return kind === 'usage' || kind === 'document' ? { ...progress, last: record, reported: record } : progress
+}
+
+function chunkIn(record: Bytes): JsonObject {
+  const payload = payloadOf(record)
+  const value: unknown =
+    kindOf(record) === 'document' ? chunkOfDocument(parseDocument(payload)) : JSON.parse(toText(payload))
+  return isObject(value) ? value : {}
+}
+
+function told(id: string, { usage: _, ...chunk }: JsonObject): Bytes {
+  const shown = chunkOf(chunk)
   return shown === null ? '' : sseEvent(id, '', toBytes(JSON.stringify(shown)))
 }
 
-function usageOf(chunk: JsonObject): Bytes {
-  return toBytes(JSON.stringify({ ...chunk, object: 'text_completion', choices: [] }))
+/** A part of the end, and so without an id of its own: whoever was cut before that gets both. */
+function usageEvent({ last, reported }: Progress, record: Bytes): Bytes {
+  const usage = usageOf(reported === null ? null : chunkIn(reported)['usage'], parseEnd(record).usage)
+  if (usage === null) return ''
+  const { usage: _, ...head } = last === null ? {} : chunkIn(last)
+  return `data: ${toBytes(JSON.stringify({ ...head, object: 'text_completion', choices: [], usage }))}\n\n`
 }
 
-function control(id: string, record: Bytes, usage: Extras): Bytes {
-  switch (kindOf(record)) {
-    case 'document': {
-      const { usage: counts, ...chunk } = chunkOfDocument(parseDocument(payloadOf(record)))
-      return told(id, usage && counts !== undefined ? { ...chunk, usage: counts } : chunk)
-    }
-    case 'usage': {
-      const chunk: unknown = usage ? JSON.parse(toText(payloadOf(record))) : null
-      return isObject(chunk) ? sseEvent(id, '', usageOf(chunk)) : ''
-    }
+function eventsOf(id: string, record: Bytes, kind: RecordKind, progress: Progress): Bytes {
+  switch (kind) {
+    case 'chunk':
+    case 'document':
+      return told(id, chunkIn(record))
     case 'reset':
       return sseEvent(id, '', errorJson(new SluiceError('stream_restarted').wire))
     case 'end': {
-      const end = parseEnd(record)
-      const error = end.error ?? new SluiceError('internal').wire
-      return sseEvent(id, '', end.state === 'done' ? '[DONE]' : errorJson(error))
+      const { state, error = new SluiceError('internal').wire } = parseEnd(record)
+      if (state !== 'done') return sseEvent(id, '', errorJson(error))
+      return (progress.usage ? usageEvent(progress, record) : '') + sseEvent(id, '', '[DONE]')
     }
     default:
       return ''
   }
 }
 
-export const stream: StreamForm<Extras> = {
+export const stream: StreamForm<Progress> = {
   name: 'completions',
   takesBack: false,
-  begin: ({ dialect, shownAs }) => dialect === 'completions' && shownAs?.['include_usage'] === true,
-  render: recordByRecord(
-    (id, record) => told(id, JSON.parse(toText(record))),
-    control,
-    (record) => kindOf(record) === 'reset' || isEnd(record),
-  ),
+  begin: ({ dialect, shownAs }) => (dialect === 'completions' && shownAs?.['include_usage'] === true ? USAGE : NONE),
+  render({ epoch, firstSeq, records }, state, known) {
+    let events = ''
+    let progress = state
+    for (const [i, record] of records.entries()) {
+      const kind = kindOf(record)
+      if (progress.usage) progress = noted(progress, record, kind)
+      if (firstSeq + i > known) events += eventsOf(formatCursor(epoch, firstSeq + i), record, kind, progress)
+      if (kind === 'reset' || kind === 'end') return { events, state: progress, over: true }
+    }
+    return { events, state: progress, over: false }
+  },
   // A reset ends the stream, wherever it is in the log
   beginsAnywhere: false,
   gap: null,

@@ -4,6 +4,7 @@ import type { CacheHint } from '../../core/cache-hints.ts'
 import { bad, isText } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
+import { toolOutput } from '../tool-output.ts'
 
 const MAX_MESSAGES = 10_000
 const MAX_BLOCKS = 100_000
@@ -113,20 +114,16 @@ function contentOf(parts: readonly JsonObject[]): JsonObject[] | string {
   return parts.length === 1 && first['type'] === 'text' ? (first['text'] as string) : [...parts]
 }
 
-/** A tool's message holds text alone: what else a tool gave comes after it, as the user's. */
+/** `parts`: of the user's message that follows. */
 function addResult(all: JsonObject[], parts: JsonObject[], block: JsonRecord, at: string, read: Reading): void {
   const id = textIn(block, 'tool_use_id', at)
   const { content = '', is_error: isError } = block
-  let text = ''
-  const media: JsonObject[] = []
-  for (const [i, one] of blocksIn(content ?? '', `${at}.content`, read).entries())
-    for (const part of partsOf(one, `${at}.content[${i}]`, read))
-      if (part['type'] === 'text') text += `${text === '' ? '' : '\n'}${part['text'] as string}`
-      else media.push(part)
-  if (media.length > 0) {
-    text ||= 'What the tool returned is in the next message.'
-    parts.push({ type: 'text', text: `Returned by the tool call ${id}:` }, ...media)
-  }
+  const blocks = blocksIn(content ?? '', `${at}.content`, read)
+  const { text, media } = toolOutput(
+    id,
+    blocks.flatMap((one, i) => partsOf(one, `${at}.content[${i}]`, read)),
+  )
+  parts.push(...media)
   all.push({ role: 'tool', tool_call_id: id, content: isError === true ? `Error: ${text}` : text })
 }
 
@@ -153,11 +150,18 @@ function partsOf(block: JsonRecord, at: string, read: Reading): readonly JsonObj
 
 /** Data, or where it is. */
 function locationOf(source: unknown, at: string): string {
+  if (isRecord(source) && source['type'] === 'url') return textIn(source, 'url', at)
+  return dataOf(source, at, '"base64" or "url"')
+}
+
+/** `forms`: in which it can be sent, for the message. */
+function dataOf(source: unknown, at: string, forms: string): string {
   if (!isRecord(source)) throw bad(at, `${at} must be an object.`)
-  if (source['type'] === 'url') return textIn(source, 'url', at)
   if (source['type'] === 'base64')
     return `data:${textIn(source, 'media_type', at)};base64,${textIn(source, 'data', at)}`
-  throw bad(at, `${at} names what only Anthropic has: send it as "base64" or "url".`)
+  if (source['type'] === 'url')
+    throw bad(at, `${at} is an address, which no chat completion can carry for a document: send it as ${forms}.`)
+  throw bad(at, `${at} names what only Anthropic has: send it as ${forms}.`)
 }
 
 function documentOf({ source, title, context }: JsonRecord, at: string, read: Reading): readonly JsonObject[] {
@@ -177,7 +181,10 @@ function documentOf({ source, title, context }: JsonRecord, at: string, read: Re
     return [...lead, ...parts]
   }
   const filename = isText(title) && title !== '' ? title : 'document.pdf'
-  return [...lead, { type: 'file', file: { filename, file_data: locationOf(source, `${at}.source`) } }]
+  return [
+    ...lead,
+    { type: 'file', file: { filename, file_data: dataOf(source, `${at}.source`, '"base64" or "text"') } },
+  ]
 }
 
 function plainText(content: unknown, at: string, read: Reading): string {

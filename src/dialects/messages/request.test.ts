@@ -223,3 +223,36 @@ it('has bounds: messages, blocks, and time in proportion', () => {
   expect(messages(...many(9_999), user(...blocks))).toHaveLength(10_000)
   expect((process.cpuUsage().user - before) / 1_000).toBeLessThan(2_000)
 })
+
+it.each([
+  ['an address', { type: 'url', url: 'https://x.example/y.pdf' }, /no chat completion can carry.*"base64".*"text"/],
+  ['an id', { type: 'file', file_id: 'file_1' }, /only Anthropic has.*"base64" or "text"/],
+])('refuses a document by %s, with what to send', (_name, source, message) => {
+  const document = user({ type: 'document', source })
+  expect(refusal({ messages: [document] })).toMatchObject({
+    param: 'messages[0].content[0].source',
+    message: expect.stringMatching(message),
+  })
+})
+
+it('says of an image by an id that an address will do', () => {
+  const image = user({ type: 'image', source: { type: 'file', file_id: 'file_1' } })
+  expect(refusal({ messages: [image] }).message).toContain('"base64" or "url"')
+})
+
+it("knows OpenAI's form of a tool", () => {
+  const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }]
+  expect(refusal({ tools })).toMatchObject({ param: 'tools[0]', message: expect.stringContaining('"input_schema"') })
+  expect(refusal({ tools }).message).toContain("OpenAI's")
+  expect(refusal({ tools }).message).not.toContain("only Anthropic's")
+})
+
+it("names the tool of Anthropic's that a request requires, whatever others it has", () => {
+  const search = { type: 'web_search_20250305', name: 'web_search' }
+  const own = { name: 'f', input_schema: { type: 'object' } }
+  for (const tools of [[search], [search, own]]) {
+    const { param, message } = refusal({ tools, tool_choice: { type: 'tool', name: 'web_search' } })
+    expect(param).toBe('tool_choice')
+    expect(message).toMatch(/"web_search".*Anthropic's own servers/)
+  }
+})

@@ -74,7 +74,7 @@ function read(sent: JsonRecord): CanonicalRequest {
   if (Array.isArray(stops) && stops.length > 0) value['stop'] = stops as string[]
   for (const name of SAME) if (typeof sent[name] === 'number') value[name] = sent[name]
   if (tools.length > 0) value['tools'] = [...tools]
-  Object.assign(value, choiceOf(sent['tool_choice'], tools))
+  Object.assign(value, choiceOf(sent, tools))
   const format = formatOf(sent)
   if (format !== null) value['response_format'] = format
   const effort = effortOf(sent)

@@ -2,7 +2,7 @@
 import type { CacheHint } from '../../core/cache-hints.ts'
 import { bad, isText } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
-import { isRecord } from '../../core/json.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { cacheControlIn } from './input.ts'
 
 /** Run by Anthropic's own servers: offers, which a model without them answers without. */
@@ -19,6 +19,8 @@ export function toolsOf(tools: unknown, hints: CacheHint[]): readonly JsonObject
     if (!isRecord(tool)) throw bad(at, `${at} must be an object.`)
     const { type, name, description, input_schema: schema, strict } = tool
     if (isText(type) && OFFERED.test(type)) continue
+    if (type === 'function' && isRecord(tool['function']))
+      throw bad(at, `${at} has the form of OpenAI's API: here a tool is its "name", "description" and "input_schema".`)
     if (type !== undefined && type !== null && type !== 'custom')
       throw bad(
         `${at}.type`,
@@ -38,11 +40,17 @@ export function toolsOf(tools: unknown, hints: CacheHint[]): readonly JsonObject
   return read
 }
 
+const isOffered = (tools: unknown, name: string): boolean =>
+  Array.isArray(tools) &&
+  tools.some((tool) => isRecord(tool) && tool['name'] === name && isText(tool['type']) && OFFERED.test(tool['type']))
+
 /** `tool_choice` and `parallel_tool_calls`, which some engines refuse where there are no tools. */
-export function choiceOf(choice: unknown, tools: readonly JsonObject[]): JsonObject {
+export function choiceOf({ tool_choice: choice, tools: sent }: JsonRecord, tools: readonly JsonObject[]): JsonObject {
   if (!isRecord(choice)) return {}
   const { type, name, disable_parallel_tool_use: isSerial } = choice
   const isCalled = type === 'any' || type === 'tool'
+  if (type === 'tool' && isText(name) && isOffered(sent, name))
+    throw bad('tool_choice', `"tool_choice" requires "${name}", which Anthropic's own servers run: leave it out here.`)
   if (isCalled && tools.length === 0)
     throw bad('tool_choice', '"tool_choice" requires a tool, and there is none that can be called here.')
   if (tools.length === 0) return {}

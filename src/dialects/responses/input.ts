@@ -3,6 +3,7 @@ import { bad, isText } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import type { Block } from '../blocks.ts'
+import { toolOutput } from '../tool-output.ts'
 import { jobOfItem } from './ids.ts'
 import { callOf, idOf, messageOf } from './items.ts'
 import { nameIn } from './tools.ts'
@@ -15,10 +16,7 @@ const ROLES = new Map([
   // Engines other than OpenAI's know it under its older name only
   ['developer', 'system'],
 ])
-const OUTPUTS = new Map([
-  ['function_call_output', 'tool'],
-  ['custom_tool_call_output', 'tool'],
-])
+const OUTPUTS: ReadonlySet<unknown> = new Set(['function_call_output', 'custom_tool_call_output'])
 
 /** The blocks of an earlier answer. Throws invalid_request where it can't be read. */
 export type Recall = (job: string, param: string) => readonly Block[]
@@ -30,8 +28,32 @@ export function messagesOf(input: unknown, recall: Recall): JsonObject[] {
     throw bad('input', '"input" must be a text, or a list of at least one item.')
   if (input.length > MAX_ITEMS) throw bad('input', `"input" has ${input.length} items; the maximum is ${MAX_ITEMS}.`)
   const messages: JsonObject[] = []
-  for (const [i, item] of input.entries()) addItem(messages, item, `input[${i}]`, recall)
+  let media: JsonObject[] = []
+  for (const [i, item] of input.entries()) {
+    const isOutput = isRecord(item) && OUTPUTS.has(item['type'])
+    if (isOutput) media.push(...addOutput(messages, item, `input[${i}]`))
+    else {
+      addMedia(messages, media)
+      media = []
+      addItem(messages, item, `input[${i}]`, recall)
+    }
+  }
+  addMedia(messages, media)
   return messages
+}
+
+/** What is to follow, once all tools have answered. */
+function addOutput(messages: JsonObject[], item: JsonRecord, at: string): readonly JsonObject[] {
+  const { output } = item
+  const id = textIn(item, 'call_id', at)
+  const parts = isText(output) ? [{ type: 'text', text: output }] : partsOf(output, `${at}.output`)
+  const { text, media } = toolOutput(id, parts)
+  messages.push({ role: 'tool', tool_call_id: id, content: text })
+  return media
+}
+
+function addMedia(messages: JsonObject[], media: JsonObject[]): void {
+  if (media.length > 0) messages.push({ role: 'user', content: media })
 }
 
 function addItem(messages: JsonObject[], item: unknown, at: string, recall: Recall): void {
@@ -49,19 +71,11 @@ function addItem(messages: JsonObject[], item: unknown, at: string, recall: Reca
     case 'item_reference':
       return addReferred(messages, item, at, recall)
   }
-  const role = isText(type) ? OUTPUTS.get(type) : undefined
-  if (role === undefined)
-    throw bad(
-      `${at}.type`,
-      `${at} is of a type that only OpenAI's own servers can read (${JSON.stringify(type)}). Messages, reasoning, ` +
-        'function and custom tool calls, their outputs, and references to items are served by any model.',
-    )
-  const output = item['output']
-  messages.push({
-    role,
-    tool_call_id: textIn(item, 'call_id', at),
-    content: isText(output) ? output : partsOf(output, `${at}.output`),
-  })
+  throw bad(
+    `${at}.type`,
+    `${at} is of a type that only OpenAI's own servers can read (${JSON.stringify(type)}). Messages, reasoning, ` +
+      'function and custom tool calls, their outputs, and references to items are served by any model.',
+  )
 }
 
 function addMessage(messages: JsonObject[], item: JsonRecord, at: string): void {
@@ -139,6 +153,8 @@ function partsOf(content: unknown, at: string): JsonObject[] {
   return content.map((part: unknown, i) => partOfInput(part, `${at}[${i}]`))
 }
 
+const ADDRESS = /^https?:\/\//i
+
 function partOfInput(part: unknown, at: string): JsonObject {
   if (!isRecord(part)) throw bad(at, `${at} must be an object.`)
   const { type } = part
@@ -153,9 +169,11 @@ function partOfInput(part: unknown, at: string): JsonObject {
       return { type: 'image_url', image_url: { url: textIn(part, 'image_url', at), ...(isText(detail) && { detail }) } }
     }
     case 'input_file': {
-      if (!isText(part['file_data'])) throw noFiles(at, 'file_data')
-      const { filename } = part
-      return { type: 'file', file: { ...(isText(filename) && { filename }), file_data: part['file_data'] } }
+      const { filename, file_data: data, file_url: url } = part
+      if (isText(url) || (isText(data) && ADDRESS.test(data)))
+        throw bad(at, `${at} is an address, which no chat completion can carry for a file: send it as "file_data".`)
+      if (!isText(data)) throw noFiles(at, 'file_data')
+      return { type: 'file', file: { ...(isText(filename) && { filename }), file_data: data } }
     }
     case 'input_audio':
       if (!isRecord(part['input_audio'])) throw bad(`${at}.input_audio`, `${at}.input_audio must be an object.`)
