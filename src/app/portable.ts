@@ -6,7 +6,7 @@ import { systemIds } from '../core/ids.ts'
 import type { Filling, Held } from '../core/ports/portable.ts'
 import { fillFolder, openHeldFolder } from '../engines/embedded/portable/folder.ts'
 import type { ShardOptions } from '../engines/redis/portable/shard.ts'
-import { decoded } from '../engines/shared/portable/file.ts'
+import { decoded, encoded } from '../engines/shared/portable/file.ts'
 import { type Part, partsOf } from '../engines/shared/portable/parts.ts'
 import { type Count, differences, type Progress, receive, survey } from '../engines/shared/portable/transfer.ts'
 import { thisBoot } from './boot.ts'
@@ -93,6 +93,20 @@ export async function restore(
 async function* after(first: IteratorResult<Part>, parts: AsyncGenerator<Part>): AsyncGenerator<Part> {
   if (first.done !== true) yield first.value
   yield* parts
+}
+
+/**
+ * All that the engine of the configuration holds, in the form of a backup. Nobody may use it meanwhile: rejects with
+ * in_use, the iteration too.
+ */
+export async function readStopped(config: Config): Promise<Pick<Held, 'name' | 'damaged' | 'close'> & Stored> {
+  const held = await open(config, config.engine === 'embedded' ? 'embedded' : 'redis')
+  const { name, damaged } = held
+  return { name, damaged, chunks: encoded(confirmed(held)), close: () => held.close() }
+}
+
+interface Stored {
+  readonly chunks: AsyncIterable<Uint8Array>
 }
 
 /** Is this file, which is just being written, a whole backup? */

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { type FileHandle, link, open, rename } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { loadConfig } from '../config/load.ts'
 import { systemClock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import { systemIds } from '../core/ids.ts'
@@ -17,13 +18,17 @@ const NAME_BYTES = 6
 const LEFT_MS = 10 * STALLED_MS
 
 export const command: Command = {
-  usage: 'backup FILE [--force]',
+  usage: 'backup FILE [--force] [--stopped]',
   about:
     'Saves everything that a running server stores, as it is at one moment, in a file that only you can read. ' +
     'Streams and submits go on meanwhile. It holds prompts, answers and the digests of API keys, but no key.',
-  options: { force: { help: 'replace the file if it exists' }, ...ADMIN_OPTIONS },
+  options: {
+    force: { help: 'replace the file if it exists' },
+    stopped: { help: 'of a server, or a fleet, that is stopped: its data folder, or its Redis, is read' },
+    ...ADMIN_OPTIONS,
+  },
   operand: { name: 'file' },
-  takesSettings: ['admin-port', 'data-dir'],
+  takesSettings: ['admin-port', 'data-dir', 'redis-url', 'redis-nodes', 'redis-prefix', 'redis-allow-data-loss'],
   async run(args, out) {
     const file = resolve(args.positionals[0])
     const isForced = args.has('force')
@@ -35,14 +40,21 @@ export const command: Command = {
     const partial = `${file}.${systemIds().name(PARTIAL, NAME_BYTES)}`
     const remove = (): void => rmSync(partial, { force: true })
     process.on('exit', remove) // a signal
-    const { inspect } = await import('../app/portable.ts')
+    const { inspect, readStopped } = await import('../app/portable.ts')
     const progress = progressOn(out)
     const late = new AbortController()
     let handle: FileHandle | null = null
+    let store: Awaited<ReturnType<typeof readStopped>> | null = null
     try {
+      if (args.has('stopped')) {
+        const flags = args.settings
+        store = await readStopped(loadConfig({ file: args.option('config'), flags, withoutSecrets: true }).config)
+      }
       handle = await open(partial, 'wx', 0o600)
-      const { body } = await adminClient(args).call('GET', '/admin/backup', { signal: late.signal })
-      const counts = await inspect(written(body as AsyncIterable<Uint8Array>, handle, late, progress), file)
+      const ofServer = () => adminClient(args).call('GET', '/admin/backup', { signal: late.signal })
+      const chunks = store?.chunks ?? ((await ofServer()).body as AsyncIterable<Uint8Array>)
+      const counts = await inspect(written(chunks, handle, late, progress), file)
+      for (const detail of store?.damaged ?? []) out.note(`damaged: ${detail}`)
       await handle.sync()
       await handle.close()
       handle = null
@@ -53,8 +65,9 @@ export const command: Command = {
       print(args, out, { file }, counts, `Saved in ${file}. "sluice restore" fills an empty store from it.`)
       return EXIT.ok
     } catch (error) {
-      throw explained(file, error)
+      throw args.has('stopped') && error instanceof SluiceError ? error : explained(file, error)
     } finally {
+      await store?.close()
       await handle?.close()
       remove()
       process.off('exit', remove)

@@ -150,6 +150,23 @@ it('a backup of a server that streams, restored beside it: results are there, la
   await Promise.all([original.stop(), copy.stop()])
 })
 
+it('a folder at rest is backed up without a server, which is refused where one runs', async () => {
+  const [folder, copy, file] = [freshFolder(), freshFolder(), join(dir, 'rest.backup')]
+  const first = await started(folder)
+  const done = await submit(first.url)
+  const before = await result(first.url, done)
+  const asked = ['backup', file, '--stopped', '--data-dir', folder]
+  expect(await sluice(asked)).toMatchObject({ code: 5, err: expect.stringMatching(/in use|used/) })
+  expect(existsSync(file)).toBe(false)
+  await first.stop()
+  expect(await sluice(asked)).toMatchObject({ code: 0 })
+  expect(await sluice(['restore', file, '--data-dir', copy])).toMatchObject({ code: 0 })
+  const second = await started(copy)
+  expect(await result(second.url, done)).toBe(before)
+  await second.stop()
+  rmSync(file)
+})
+
 it('a server that is gone, or another one, is told, and no file is left', async () => {
   const file = join(dir, 'none.backup')
   const away = await sluice(['backup', file, '--admin-url', 'http://127.0.0.1:1'])

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { call, type FleetProcess, startProcess } from '../e2e/fleet.ts'
 import { startTestApp, type TestApp } from '../front/app.ts'
+import { openPeer } from '../protocol/peer.ts'
 import { FaultProxy } from '../redis/proxy.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { NO_RABBITMQ, RabbitServer } from './server.ts'
@@ -150,11 +151,23 @@ describe.skipIf(NO_RABBITMQ || NO_REDIS)('RabbitMQ in front of a fleet', () => {
     // Canceled where nobody knows it yet
     const canceled = await ask(apps[0], `/v1/jobs/${ids[1]}/cancel`, {})
     expect([canceled.status, canceled.body.state]).toEqual([202, 'canceled'])
+    const peer = await openPeer(`http://127.0.0.1:${apps[0].port}`)
+    peer.say({ t: 'hello', auth: { key: apps[0].key } })
+    await peer.next('welcome')
+    peer.say({ t: 'attach', id: 'a', job: ids[2] })
+    expect(await peer.next('attached')).toMatchObject({ id: 'a', state: 'queued' })
+    peer.say({ t: 'cancel', id: 'c', job: ids[0] })
+    expect(await peer.next('ok')).toMatchObject({ id: 'c', state: 'canceled' })
+    peer.say({ t: 'attach', id: 'f', job: forged })
+    expect(await peer.next('error')).toMatchObject({ error: { code: 'job_not_found' } })
     const waits = apps.map((app) => ask(app, `/v1/jobs/${ids[2]}/result?wait_ms=40000`))
     for (const id of slow) await ask(apps[0], `/v1/jobs/${id}/cancel`, {})
     for (const wait of waits)
       expect(await wait).toMatchObject({ status: 200, body: { object: 'chat.completion', model: 'words' } })
+    expect(await peer.next('end')).toMatchObject({ job: ids[2], state: 'done' })
+    peer.drop()
     for (const app of apps)
-      expect((await ask(app, `/v1/jobs/${ids[1]}`)).body).toMatchObject({ state: 'canceled', attempts: 0 })
+      for (const id of ids.slice(0, 2))
+        expect((await ask(app, `/v1/jobs/${id}`)).body).toMatchObject({ state: 'canceled', attempts: 0 })
   }, 180_000)
 })
