@@ -40,6 +40,8 @@ const FULL: Facts = {
   metadata: { é: '"\\' },
   requestId: 'req_1',
   trace: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+  webhook: 'hook',
+  tells: 'job',
   redriveOf: ID,
   options: {
     lane: 'l',

@@ -92,6 +92,8 @@ const FACTS = [
   optional('admissionMs', 'z', rate),
   optional('trace', 'c', text),
   optional('intake', 'br', members({ broker: oneOf('rabbitmq', 'kafka'), message: maybe(text) })),
+  optional('webhook', 'wb', text),
+  optional('tells', 'tl', oneOf('response', 'job')),
   optional('redriveOf', 'g', text),
   optional('turn', 's', turnRange),
 ]
