@@ -73,8 +73,8 @@ const CLOCK = 'src/core/clock.ts'
 const HOOKS_OF_CLIENT = 'client/src/react.ts'
 /** All that the client library knows of the server: the types of the frames, erased before it runs… */
 const TYPES_FOR_CLIENT = 'src/core/frames.ts'
-/** …and the one fold (decision 0013), which imports nothing. */
-const CODE_FOR_CLIENT = 'src/core/fold.ts'
+/** …the one fold (decision 0013), and what an answer is in the AI SDK's stream, which import nothing but each other. */
+const CODE_FOR_CLIENT = ['src/core/fold.ts', 'src/dialects/blocks.ts', 'src/dialects/ui/chunks.ts']
 
 /** The dashboard: types of what it is told, and the code of what is measured. */
 const TYPES_FOR_DASHBOARD = [
@@ -137,7 +137,8 @@ function clientViolations(root: string): Violation[] {
     return [
       ...unread(module),
       ...module.imports.flatMap(({ specifier, target, line, isType }): Violation[] =>
-        (target !== null && (own(target) || (target === TYPES_FOR_CLIENT && isType) || target === CODE_FOR_CLIENT)) ||
+        (target !== null &&
+          (own(target) || (target === TYPES_FOR_CLIENT && isType) || CODE_FOR_CLIENT.includes(target))) ||
         (path === HOOKS_OF_CLIENT && specifier === 'react')
           ? []
           : [{ rule: 'client-shares-types', at: `${path}:${line}`, what: `imports ${target ?? specifier}` }],
@@ -171,7 +172,7 @@ function dashboardViolations(root: string): Violation[] {
 function forbidden(path: string, target: string, isType: boolean): Rule | null {
   const from = folderOf(path)
   const to = folderOf(target)
-  if (path === CODE_FOR_CLIENT) return 'client-shares-types'
+  if (CODE_FOR_CLIENT.includes(path) && !CODE_FOR_CLIENT.includes(target)) return 'client-shares-types'
   if (PURE.includes(from) && target === CLOCK && !isType) return 'decisions-are-pure'
   const alone = isSettings(path) && !PURE.includes(from)
   if (alone && to !== 'core' && to !== 'settings' && !isSettings(target)) return 'settings-stand-alone'
@@ -194,7 +195,7 @@ function forbidden(path: string, target: string, isType: boolean): Rule | null {
 /** The rule that an import of a package breaks, or null. */
 function forbiddenPackage(path: string, specifier: string, declared: ReadonlySet<string>): Rule | null {
   const from = folderOf(path)
-  if (path === CODE_FOR_CLIENT) return 'client-shares-types'
+  if (CODE_FOR_CLIENT.includes(path)) return 'client-shares-types'
   if (isBuiltin(specifier)) return PURE.includes(from) && specifier !== 'node:buffer' ? 'decisions-are-pure' : null
   if (from === 'core') return 'core-imports-nothing'
   return declared.has(packageOf(specifier)) ? null : 'declared-dependencies'

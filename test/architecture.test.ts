@@ -131,6 +131,8 @@ const PLANTED: ReadonlyArray<readonly [Rule, string, string]> = [
   ['client-shares-types', 'src/core/fold.ts', "import { now } from './clock.ts'"],
   ['client-shares-types', 'src/core/fold.ts', "import type { Frame } from './frames.ts'"],
   ['client-shares-types', 'src/core/fold.ts', "import { Buffer } from 'node:buffer'"],
+  ['client-shares-types', 'src/dialects/blocks.ts', "import type { Frame } from '../core/frames.ts'"],
+  ['client-shares-types', 'src/dialects/ui/chunks.ts', "import { Buffer } from 'node:buffer'"],
   ['dashboard-shares-types', 'dashboard/src/main.tsx', "import '../../src/core/frames.ts'"],
   ['dashboard-shares-types', 'dashboard/src/main.tsx', "import type { Lane } from '../../src/coordinator/lanes.ts'"],
   ['dashboard-shares-types', 'dashboard/src/main.tsx', "import { z } from 'zod'"],

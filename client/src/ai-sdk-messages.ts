@@ -3,6 +3,7 @@
  * one message of several steps there, and a turn for each step here. Its id is that of its first job.
  */
 import type { WireJob } from '../../src/core/frames.ts'
+import { blocksOfMessage } from '../../src/dialects/ui/chunks.ts'
 import type { Sluice } from './connect.ts'
 import { SluiceError } from './errors.ts'
 import { type ChatMessage, type StoredTurn, type TurnPage, textOfContent } from './turn.ts'
@@ -25,6 +26,35 @@ export interface UiMessage {
   readonly id: string
   readonly role: 'system' | 'user' | 'assistant'
   readonly parts: readonly UiPart[]
+}
+
+interface CalledTool {
+  type: 'dynamic-tool'
+  toolCallId: string
+  toolName: string
+  input: unknown
+}
+
+/** A part as each version's `UIMessage` has it. */
+export type StoredPart =
+  | { type: 'text' | 'reasoning'; text: string; state?: 'done' }
+  | { type: 'file'; url: string; mediaType: string; filename?: string }
+  | { type: 'step-start' }
+  | (CalledTool & { state: 'input-available' })
+  | (CalledTool & { state: 'output-available'; output: unknown })
+  | (CalledTool & { state: 'output-error'; errorText: string })
+
+export interface StoredMessage {
+  id: string
+  role: 'user' | 'assistant'
+  parts: StoredPart[]
+}
+
+/** A `UIMessage` of any version, with metadata, data and tools of its own. */
+interface AnyMessage {
+  id: string
+  role: 'system' | 'user' | 'assistant'
+  parts: Array<{ type: string }>
 }
 
 /** Loosely typed, so that it fits each version's `ChatTransport<UIMessage>`. */
@@ -76,23 +106,24 @@ const PATH = '/v1/conversations?id='
 
 /**
  * The messages that a chat has, to begin with: those of its last 100 turns, and what waits for an answer. The answer
- * that is running is not among them: `resume: true` brings it, from its start.
+ * that is running is not among them: `resume: true` brings it, from its start. `M`: the application's `UIMessage`; they
+ * have the parts that are in each one (texts, files, `dynamic-tool`), no data and no metadata.
  */
-export async function loadMessages(sluice: Sluice, chatId: string): Promise<UiMessage[]> {
+export async function loadMessages<M extends AnyMessage = StoredMessage>(sluice: Sluice, chatId: string): Promise<M[]> {
   // In this order: a job that ends meanwhile is in both
   const open = await openJobs(sluice, chatId)
   const turns = await turnsOf(sluice, chatId)
-  const messages: OwnMessage[] = []
+  const messages: StoredMessage[] = []
   for (const turn of turns) addTurn(messages, turn)
   for (const { id } of open) if (!turns.some(({ job }) => job === id)) addAsked(messages, id, await askedBy(sluice, id))
-  return messages
+  return messages as AnyMessage[] as M[]
 }
 
 /** The answer that this job goes on with, as it called tools before. Null: it begins one. */
 export async function continuedBy(sluice: Sluice, chatId: string, job: string): Promise<UiMessage | null> {
   const asked = await askedBy(sluice, job)
   if (asked.at(-1)?.role !== 'tool') return null
-  const messages: OwnMessage[] = []
+  const messages: StoredMessage[] = []
   for (const turn of await turnsOf(sluice, chatId)) {
     if (turn.job === job) break // it has ended meanwhile
     addTurn(messages, turn)
@@ -125,21 +156,17 @@ export async function openJobs(sluice: Sluice, chatId: string): Promise<readonly
   return data.toReversed()
 }
 
-interface OwnMessage extends UiMessage {
-  readonly parts: UiPart[]
-}
-
-function addTurn(messages: OwnMessage[], { job, messages: asked, answer }: StoredTurn): void {
+function addTurn(messages: StoredMessage[], { job, messages: asked, answer }: StoredTurn): void {
   addAsked(messages, job, asked)
   if (answer === null) return
-  const parts: UiPart[] = [{ type: 'step-start' }, ...partsOf(answer as Answer)]
+  const parts: StoredPart[] = [{ type: 'step-start' }, ...partsOf(job, answer)]
   const last = messages.at(-1)
   if (last?.role === 'assistant' && asked.at(-1)?.role === 'tool') last.parts.push(...parts)
   else messages.push({ id: job, role: 'assistant', parts })
 }
 
 /** Tools' outputs belong to the answer that called them. */
-function addAsked(messages: OwnMessage[], job: string, asked: readonly ChatMessage[]): void {
+function addAsked(messages: StoredMessage[], job: string, asked: readonly ChatMessage[]): void {
   for (const [i, message] of asked.entries()) {
     if (message.role === 'user')
       messages.push({ id: `${job}-${i}`, role: 'user', parts: partsOfContent(message.content) })
@@ -147,13 +174,16 @@ function addAsked(messages: OwnMessage[], job: string, asked: readonly ChatMessa
   }
 }
 
-function setOutput(parts: UiPart[], message: ChatMessage & { readonly tool_call_id?: unknown }): void {
-  const at = parts.findLastIndex(({ toolCallId }) => toolCallId === message.tool_call_id)
-  if (at < 0) return
+function setOutput(parts: StoredPart[], message: ChatMessage & { readonly tool_call_id?: unknown }): void {
+  const at = parts.findLastIndex((part) => part.type === 'dynamic-tool' && part.toolCallId === message.tool_call_id)
+  const called = parts[at]
+  if (called?.type !== 'dynamic-tool') return
+  const { type, toolCallId, toolName, input } = called
   const text = textOfContent(message.content)
-  parts[at] = text.startsWith(ERROR)
-    ? { ...parts[at], state: 'output-error', errorText: text.slice(ERROR.length) }
-    : { ...parts[at], state: 'output-available', output: asOutput(text) }
+  const output: StoredPart = text.startsWith(ERROR)
+    ? { type, toolCallId, toolName, input, state: 'output-error', errorText: text.slice(ERROR.length) }
+    : { type, toolCallId, toolName, input, state: 'output-available', output: asOutput(text) }
+  parts[at] = output
 }
 
 /** An object or a list, if it is one: what wasn't a text was sent as JSON. */
@@ -166,31 +196,14 @@ function asOutput(text: string): unknown {
   }
 }
 
-interface Answer {
-  readonly content?: unknown
-  readonly refusal?: unknown
-  readonly reasoning_content?: unknown
-  readonly reasoning?: unknown
-  readonly tool_calls?: readonly Call[]
-}
+const partsOf = (job: string, answer: unknown): readonly StoredPart[] =>
+  blocksOfMessage(job, answer).map((block) =>
+    block.type === 'call' ? { ...block, type: 'dynamic-tool' } : { ...block, state: 'done' },
+  )
 
-function partsOf(answer: Answer): readonly UiPart[] {
-  const say = (type: string, text: unknown): readonly UiPart[] =>
-    typeof text === 'string' && text !== '' ? [{ type, text, state: 'done' }] : []
-  return [
-    ...say('reasoning', answer.reasoning_content ?? answer.reasoning),
-    ...say('text', textOfContent(answer.content) || answer.refusal),
-    ...(answer.tool_calls ?? []).flatMap(({ id, function: called }): readonly UiPart[] =>
-      id && called?.name
-        ? [{ ...inputOf(called.arguments ?? ''), type: 'dynamic-tool', toolCallId: id, toolName: called.name }]
-        : [],
-    ),
-  ]
-}
-
-function partsOfContent(content: unknown): UiPart[] {
+function partsOfContent(content: unknown): StoredPart[] {
   if (!Array.isArray(content)) return [{ type: 'text', text: textOfContent(content) }]
-  return (content as readonly ContentPart[]).flatMap((part): readonly UiPart[] => {
+  return (content as readonly ContentPart[]).flatMap((part): readonly StoredPart[] => {
     if (typeof part?.text === 'string') return [{ type: 'text', text: part.text }]
     const url = part?.image_url?.url ?? part?.file?.file_data
     if (typeof url !== 'string') return []
@@ -203,20 +216,6 @@ interface ContentPart {
   readonly text?: unknown
   readonly image_url?: { readonly url?: unknown }
   readonly file?: { readonly filename?: string; readonly file_data?: unknown }
-}
-
-export interface Call {
-  readonly id?: string
-  readonly function?: { readonly name?: string; readonly arguments?: string }
-}
-
-/** What a tool was called with, and whether that can be read. */
-export function inputOf(text: string): Pick<UiPart, 'state' | 'input' | 'errorText'> {
-  try {
-    return { state: 'input-available', input: text === '' ? {} : JSON.parse(text) }
-  } catch {
-    return { state: 'output-error', input: text, errorText: 'The arguments are not JSON.' }
-  }
 }
 
 /**

@@ -4,22 +4,20 @@
  * here as far as they are used, so that nothing depends on it.
  */
 import type { JobRequest } from '../../src/core/frames.ts'
-import {
-  type Call,
-  type Chunk,
-  chunksOf,
-  continuedBy,
-  inputOf,
-  newMessages,
-  openJobs,
-  type UiMessage,
-} from './ai-sdk-messages.ts'
+import { beginUi, resetUi, tellChunk, tellEnd, type UiChunk } from '../../src/dialects/ui/chunks.ts'
+import { type Chunk, chunksOf, continuedBy, newMessages, openJobs, type UiMessage } from './ai-sdk-messages.ts'
 import type { Sluice } from './connect.ts'
 import { SluiceError } from './errors.ts'
 import type { JobEvent } from './events.ts'
 import type { Job } from './job.ts'
 
-export { loadMessages, type UiMessage, type UiPart } from './ai-sdk-messages.ts'
+export {
+  loadMessages,
+  type StoredMessage,
+  type StoredPart,
+  type UiMessage,
+  type UiPart,
+} from './ai-sdk-messages.ts'
 
 export interface SendOptions<M extends UiMessage = UiMessage> {
   readonly trigger: 'submit-message' | 'regenerate-message'
@@ -139,7 +137,7 @@ const startOf = (job: string): Chunk => ({ type: 'start', messageId: job })
 /** `begin`: of the message that it extends, or null: it begins one. `over` is called when the job is. */
 async function streamOf(job: Job, over: () => void, begin: readonly Chunk[] | null): Promise<ReadableStream<Chunk>> {
   const { id } = await job.accepted
-  const write = createWriter(job)
+  const write = createWriter(id)
   const events = job[Symbol.asyncIterator]()
   const first: Chunk[] = [...(begin ?? [startOf(id)]), { type: 'start-step' }]
   return new ReadableStream<Chunk>({
@@ -166,84 +164,20 @@ async function streamOf(job: Job, over: () => void, begin: readonly Chunk[] | nu
   })
 }
 
-const FINISH: Readonly<Record<string, string>> = { stop: 'stop', length: 'length', tool_calls: 'tool-calls' }
-
-/** Events of a job as UI message chunks. */
-function createWriter(job: Job): (event: JobEvent) => readonly Chunk[] {
-  let part: 'text' | 'reasoning' | null = null
-  let parts = 0
-  /** What was written of each tool call's arguments. */
-  let calls: number[] = []
-  let finish = 'stop'
-
-  const close = (): readonly Chunk[] => {
-    const open = part
-    part = null
-    return open === null ? [] : [{ type: `${open}-end`, id: `${open}-${parts}` }]
-  }
-  const say = (kind: 'text' | 'reasoning', delta: unknown): readonly Chunk[] => {
-    if (typeof delta !== 'string' || delta === '') return []
-    const opening: Chunk[] = part === kind ? [] : [...close(), { type: `${kind}-start`, id: `${kind}-${++parts}` }]
-    part = kind
-    return [...opening, { type: `${kind}-delta`, id: `${kind}-${parts}`, delta }]
-  }
-  /** The fold knows which call a piece belongs to; what it has beyond what was written is new. */
-  const tools = (): readonly Chunk[] =>
-    callsOf(job).flatMap(({ id, function: called }, i): readonly Chunk[] => {
-      if (!id || !called?.name) return []
-      const begins: readonly Chunk[] =
-        calls[i] === undefined
-          ? [...close(), { type: 'tool-input-start', toolCallId: id, toolName: called.name, dynamic: true }]
-          : []
-      const written = calls[i] ?? 0
-      const { arguments: all = '' } = called
-      calls[i] = all.length
-      return all.length === written
-        ? begins
-        : [...begins, { type: 'tool-input-delta', toolCallId: id, inputTextDelta: all.slice(written) }]
-    })
-
+/** Events of a job as UI message chunks, as `?dialect=ui` has them. */
+function createWriter(job: string): (event: JobEvent) => readonly Chunk[] {
+  let ui = beginUi(job)
   return (event) => {
-    if (event.type === 'chunk') {
-      const choice = firstChoice(event.chunk)
-      if (choice?.finish_reason) finish = FINISH[choice.finish_reason] ?? 'other'
-      const delta = choice?.delta ?? choice?.message ?? {} // a whole answer is one chunk
-      return [
-        ...say('reasoning', delta['reasoning_content'] ?? delta['reasoning']),
-        ...say('text', delta['content'] ?? delta['refusal']),
-        ...('tool_calls' in delta ? tools() : []),
-      ]
+    const chunks: UiChunk[] = []
+    if (event.type === 'chunk') ui = tellChunk(ui, event.chunk, chunks)
+    else if (event.type === 'reset' || event.type === 'gap') {
+      ui = resetUi(ui)
+      chunks.push({ type: 'reset-step' })
+    } else if (event.type === 'end') {
+      const { state, error, cut } = event
+      const errorText = error?.message ?? `The job ended: ${state}.`
+      ui = tellEnd(ui, { state, errorText, isCut: cut !== null }, chunks)
     }
-    if (event.type === 'reset' || event.type === 'gap') {
-      part = null
-      calls = []
-      return [{ type: 'reset-step' }]
-    }
-    if (event.type !== 'end') return []
-    if (event.state === 'canceled') return [...close(), { type: 'abort' }]
-    if (event.state !== 'done')
-      return [...close(), { type: 'error', errorText: event.error?.message ?? `The job ended: ${event.state}.` }]
-    const inputs = callsOf(job).flatMap(({ id, function: called }): readonly Chunk[] =>
-      id && called?.name ? [availableOf(id, called.name, called.arguments ?? '')] : [],
-    )
-    return [...close(), ...inputs, { type: 'finish-step' }, { type: 'finish', finishReason: finish }]
+    return chunks
   }
 }
-
-const callsOf = (job: Job): readonly Call[] =>
-  ((job.message as { readonly tool_calls?: readonly Call[] }).tool_calls ?? []).filter((call) => call !== undefined)
-
-function availableOf(toolCallId: string, toolName: string, text: string): Chunk {
-  const { state, ...input } = inputOf(text)
-  const type = state === 'input-available' ? 'tool-input-available' : 'tool-input-error'
-  return { type, toolCallId, toolName, dynamic: true, ...input }
-}
-
-interface Choice {
-  readonly index?: number
-  readonly delta?: Readonly<Record<string, unknown>>
-  readonly message?: Readonly<Record<string, unknown>>
-  readonly finish_reason?: string | null
-}
-const firstChoice = (chunk: Readonly<Record<string, unknown>>): Choice | undefined =>
-  ((chunk['choices'] ?? []) as readonly Choice[]).find(({ index = 0 }) => index === 0)

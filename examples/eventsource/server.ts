@@ -2,7 +2,7 @@
  * A page with nothing but the browser's own EventSource. Its backend adds the API key, and passes on which event the
  * page saw last:
  *
- *   SLUICE_API_KEY=sk-sluice-… node examples/eventsource/server.ts [--port 4190]
+ *   SLUICE_API_KEY=sk-sluice-… node examples/eventsource/server.ts [--port 4191]
  */
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { pipeline } from 'node:stream/promises'
 import { parseArgs } from 'node:util'
 
 const { SLUICE_URL = 'http://127.0.0.1:4100', SLUICE_API_KEY, SLUICE_MODEL = 'demo' } = process.env
-const { values } = parseArgs({ options: { port: { type: 'string', default: '4190' } } })
+const { values } = parseArgs({ options: { port: { type: 'string', default: '4191' } } })
 const PAGE = readFileSync(join(import.meta.dirname, 'index.html'))
 const MAX_QUESTION_BYTES = 10_000
 const WITHIN_MS = 10_000

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import { documentRecord, toBytes } from '../core/record.ts'
-import { addRecord, type BlockEvent, endBlocks, NO_BLOCKS } from './blocks.ts'
+import { type BlockEvent, endBlocks, NO_BLOCKS } from './blocks.ts'
+import { addRecord } from './record-blocks.ts'
 
 const chunk = (delta: object, finish: string | null = null): string =>
   toBytes(JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] }))

@@ -3,9 +3,8 @@
  * refusal, or one tool call. One block is open at a time, and one that has ended gets nothing more: what comes while a
  * call is unfinished waits until it is whole, or for the end. Pure: the state is a value, and the same records give the
  * same events; whatever a log holds is told, and nothing of it throws. Only the first choice counts: these APIs have
- * one.
+ * one. The client library shares this file.
  */
-import { chunkOf, parseDocument } from '../core/document.ts'
 import {
   beginsAnother,
   choiceIndex,
@@ -17,7 +16,6 @@ import {
   NO_INPUT,
   scanInput,
 } from '../core/fold.ts'
-import { type Bytes, kindOf, payloadOf, toText } from '../core/record.ts'
 
 export type BlockKind = 'reasoning' | 'text' | 'refusal' | 'call'
 
@@ -27,7 +25,8 @@ export interface Block {
   readonly index: number
   /** What it holds so far; of a call, its input as JSON (of a `custom` one, as text). */
   readonly text: string
-  /** Of a call. */
+  /** Of a call: its place among those of the answer, from 0. */
+  readonly call: number
   readonly id: string
   readonly name: string
   readonly isCustom: boolean
@@ -98,11 +97,8 @@ const KNOWN = new Set(['id', 'index', 'type', 'function', 'custom'])
 /** More tool calls than an answer has, and few enough to look through; what is beyond belongs to the last one. */
 const MAX_CALLS = 1_024
 
-/** The next record. Appends to `events`. */
-export function addRecord(blocks: Blocks, record: Bytes, events: BlockEvent[]): Blocks {
-  const kind = kindOf(record)
-  if (kind !== 'chunk' && kind !== 'document') return blocks
-  const chunk: unknown = kind === 'document' ? chunkOf(parseDocument(payloadOf(record))) : JSON.parse(toText(record))
+/** The next chunk, or a whole answer as one. Appends to `events`. */
+export function addChunk(blocks: Blocks, chunk: unknown, events: BlockEvent[]): Blocks {
   if (!isObject(chunk) || !Array.isArray(chunk['choices'])) return blocks
   let state = blocks
   for (const [position, choice] of chunk['choices'].entries())
@@ -111,7 +107,7 @@ export function addRecord(blocks: Blocks, record: Bytes, events: BlockEvent[]): 
   return state
 }
 
-/** No more records come: what is open ends. */
+/** No more chunks come: what is open ends. */
 export function endBlocks(blocks: Blocks, events: BlockEvent[]): Blocks {
   let state: Blocks = { ...blocks, held: null }
   for (const { kind, call, text } of inOrder(blocks)) state = addPiece(state, kind, text, call, events)
@@ -211,7 +207,7 @@ function begin(
 ): Blocks {
   const known = blocks.calls[call]
   const { id = '', name = '', isCustom = false } = known ?? {}
-  const named = { kind, index: blocks.count, text: '', id, name, isCustom }
+  const named = { kind, index: blocks.count, text: '', call, id, name, isCustom }
   const block: Block = { ...named, signature: '', encrypted: '', more: NO_MEMBERS, ...more }
   events.push({ type: 'begin', block, text: '' })
   return { ...blocks, open: block, openCall: call, count: blocks.count + 1 }

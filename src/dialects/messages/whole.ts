@@ -1,7 +1,8 @@
 /** The message object: the whole log as one answer. */
 import type { Rendering, WholeAnswer } from '../../core/ports/dialect.ts'
 import { type Bytes, type End, kindOf, toBytes } from '../../core/record.ts'
-import { addRecord, type Block, type BlockEvent, endBlocks, NO_BLOCKS } from '../blocks.ts'
+import { type Block, type BlockEvent, endBlocks, NO_BLOCKS } from '../blocks.ts'
+import { addRecord } from '../record-blocks.ts'
 import { wholeAnswer } from '../whole.ts'
 import { errorOf } from './errors.ts'
 import { isShown, messageOf, showsThought, stopOf, usageOf, wholeBlock } from './message.ts'

@@ -2,7 +2,8 @@
 import type { JsonObject } from '../../core/fold.ts'
 import type { Rendering } from '../../core/ports/dialect.ts'
 import { type Bytes, kindOf } from '../../core/record.ts'
-import { addRecord, type Block, type BlockEvent, type Blocks, endBlocks, NO_BLOCKS, withdrawn } from '../blocks.ts'
+import { type Block, type BlockEvent, type Blocks, endBlocks, NO_BLOCKS, withdrawn } from '../blocks.ts'
+import { addRecord } from '../record-blocks.ts'
 import { itemOf } from './items.ts'
 import type { Status } from './object.ts'
 

@@ -1,45 +1,32 @@
 /**
- * The AI SDK's UI message stream, which `useChat` reads: an answer is a message of one step, its blocks are the parts.
- * No request comes in it. Ids are those of the blocks, so that they are the same for every reader.
+ * The AI SDK's UI message stream, which `useChat` reads. No request comes in it. Ids are those of the blocks, so that
+ * they are the same for every reader.
  */
 import { SluiceError } from '../../core/errors.ts'
-import type { JsonRecord } from '../../core/json.ts'
 import { SSE, type StreamForm } from '../../core/ports/dialect.ts'
 import { type Bytes, type End, formatCursor, kindOf, parseEnd, toBytes } from '../../core/record.ts'
 import { errorJson } from '../../core/wire.ts'
-import { addRecord, type Block, type BlockEvent, type Blocks, endBlocks, NO_BLOCKS, withdrawn } from '../blocks.ts'
+import { chunkIn } from '../record-blocks.ts'
 import { sseEvent } from '../sse.ts'
 import { failure } from '../whole.ts'
+import { beginUi, resetUi, tellChunk, tellEnd, type Ui, type UiChunk } from './chunks.ts'
 
 /** After some of a log's records. */
 interface Told {
-  readonly job: string
   /** Events so far. */
   readonly count: number
   readonly hasStarted: boolean
-  readonly blocks: Blocks
-  /** Tool calls whose input is whole. Clients run a tool as soon as they are told so: that waits for a good end. */
-  readonly calls: readonly Block[]
+  readonly ui: Ui
 }
 
-type Chunk = JsonRecord
-
-/** Others are `other`, as in the AI SDK. */
-const FINISH: Readonly<Record<string, string>> = {
-  stop: 'stop',
-  length: 'length',
-  tool_calls: 'tool-calls',
-  content_filter: 'content-filter',
-}
-
-const START_STEP: Chunk = { type: 'start-step' }
-const startOf = ({ job }: Told): readonly Chunk[] => [{ type: 'start', messageId: job }, START_STEP]
+const START_STEP: UiChunk = { type: 'start-step' }
+const startOf = ({ ui }: Told): readonly UiChunk[] => [{ type: 'start', messageId: ui.job }, START_STEP]
 
 export const uiStream: StreamForm<Told> = {
   name: 'ui',
   wire: { ...SSE, headers: { 'x-vercel-ai-ui-message-stream': 'v1' } },
   takesBack: true,
-  begin: ({ id }) => ({ job: id, count: 0, hasStarted: false, blocks: NO_BLOCKS, calls: [] }),
+  begin: ({ id }) => ({ count: 0, hasStarted: false, ui: beginUi(id) }),
   render({ epoch, records }, before, known) {
     let state = before
     let events: Bytes = ''
@@ -51,7 +38,7 @@ export const uiStream: StreamForm<Told> = {
     }
     for (const record of records) {
       if (over) break
-      const chunks: Chunk[] = []
+      const chunks: UiChunk[] = []
       const kind = kindOf(record)
       if (kind === 'chunk' || kind === 'document') state = add(state, record, chunks)
       else if (kind === 'reset') state = reset(state, chunks)
@@ -79,77 +66,23 @@ export const uiStream: StreamForm<Told> = {
   failure: (end) => failure(end, errorJson),
 }
 
-const jsonOf = (chunk: Chunk): Bytes => toBytes(JSON.stringify(chunk))
+const jsonOf = (chunk: UiChunk): Bytes => toBytes(JSON.stringify(chunk))
 /** As a message, also where it is an empty one. */
 const isTold = ({ state }: End): boolean => state === 'done' || state === 'canceled'
 
-function add(state: Told, record: Bytes, chunks: Chunk[]): Told {
+function add(state: Told, record: Bytes, chunks: UiChunk[]): Told {
   if (!state.hasStarted) chunks.push(...startOf(state))
-  const found: BlockEvent[] = []
-  const blocks = addRecord(state.blocks, record, found)
-  return { ...state, hasStarted: true, blocks, calls: tellBlocks(found, state.calls, chunks) }
+  return { ...state, hasStarted: true, ui: tellChunk(state.ui, chunkIn(record), chunks) }
 }
 
-function reset(state: Told, chunks: Chunk[]): Told {
+function reset(state: Told, chunks: UiChunk[]): Told {
   if (state.hasStarted) chunks.push({ type: 'reset-step' })
-  return { ...state, blocks: withdrawn(state.blocks), calls: [] }
+  return { ...state, ui: resetUi(state.ui) }
 }
 
-function finish(state: Told, end: End, chunks: Chunk[]): Told {
-  const found: BlockEvent[] = []
-  const blocks = endBlocks(state.blocks, found)
+function finish(state: Told, end: End, chunks: UiChunk[]): Told {
   if (!state.hasStarted && isTold(end)) chunks.push(...startOf(state))
-  const calls = tellBlocks(found, state.calls, chunks)
-  if (end.state === 'canceled') chunks.push({ type: 'abort' })
-  else if (end.state !== 'done')
-    chunks.push({ type: 'error', errorText: (end.error ?? new SluiceError('internal').wire).message })
-  else {
-    const reason = end.cut === undefined ? (blocks.finish ?? 'stop') : 'length'
-    chunks.push(...calls.map(inputOf), { type: 'finish-step' })
-    chunks.push({ type: 'finish', finishReason: FINISH[reason] ?? 'other' })
-  }
-  return { ...state, hasStarted: true, blocks, calls }
-}
-
-/** Returns the calls that are whole by then. */
-function tellBlocks(found: readonly BlockEvent[], calls: readonly Block[], chunks: Chunk[]): readonly Block[] {
-  const whole: Block[] = []
-  for (const { type, block, text } of found) {
-    if (block.kind !== 'call') chunks.push(partOf(type, block, text))
-    else if (type === 'begin') chunks.push({ type: 'tool-input-start', ...aboutOf(block) })
-    else if (type === 'add')
-      chunks.push({ type: 'tool-input-delta', toolCallId: callIdOf(block), inputTextDelta: text })
-    else whole.push(block)
-  }
-  return whole.length === 0 ? calls : [...calls, ...whole]
-}
-
-/** A refusal is shown as text. */
-function partOf(type: BlockEvent['type'], { kind, index }: Block, text: string): Chunk {
-  const part = kind === 'reasoning' ? 'reasoning' : 'text'
-  const id = `${part}-${index + 1}`
-  if (type === 'add') return { type: `${part}-delta`, id, delta: text }
-  return { type: type === 'begin' ? `${part}-start` : `${part}-end`, id }
-}
-
-/** Some upstreams give none. */
-const callIdOf = ({ id, index }: Block): string => id || `call-${index + 1}`
-
-/** `dynamic`: which tools there are is the client's to know. */
-const aboutOf = (block: Block): Chunk => ({
-  toolCallId: callIdOf(block),
-  toolName: block.name,
-  dynamic: true,
-  ...(block.isCustom && { inputEncoding: 'text' }),
-})
-
-function inputOf(block: Block): Chunk {
-  const { text, isCustom } = block
-  const { inputEncoding: _, ...about } = aboutOf(block)
-  if (isCustom) return { type: 'tool-input-available', ...about, input: text }
-  try {
-    return { type: 'tool-input-available', ...about, input: text === '' ? {} : JSON.parse(text) }
-  } catch {
-    return { type: 'tool-input-error', ...about, input: text, errorText: 'The arguments are not JSON.' }
-  }
+  const errorText = (end.error ?? new SluiceError('internal').wire).message
+  const ui = tellEnd(state.ui, { state: end.state, errorText, isCut: end.cut !== undefined }, chunks)
+  return { ...state, hasStarted: true, ui }
 }

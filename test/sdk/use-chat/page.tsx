@@ -25,7 +25,7 @@ async function begin(id: string): Promise<Chat<UIMessage>> {
   const chat: Chat<UIMessage> = new Chat<UIMessage>({
     id,
     transport,
-    messages: (await loadMessages(sluice, id)) as UIMessage[],
+    messages: await loadMessages(sluice, id),
     sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls,
     onToolCall({ toolCall: { toolName, toolCallId } }) {
       void chat.addToolOutput({ tool: toolName, toolCallId, output: { sky: 'clear, 21 degrees' } })
