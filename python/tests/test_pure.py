@@ -24,7 +24,7 @@ from sluice._errors import error_of_answer, error_of_job, retry_after
 from sluice._reading import Reading
 from sluice._settings import Settings, job_body
 from sluice._sse import SseEvent, SseParser
-from sluice._steps import Deadline, Emit, Patience, Pause, Read, Request, Response, follow, submit
+from sluice._steps import Deadline, Emit, Patience, Pause, Read, Request, Response, encoded, follow, submit
 
 STREAM = (
     ': hb\r\nid: 1-1\r\nevent: chunk\r\ndata: {"a":\r\ndata: 1}\r\n\r\n'
@@ -117,10 +117,12 @@ class Applying(unittest.TestCase):
 
 
 class Following(unittest.TestCase):
-    def drive(self, outcomes: list[object], patience: float = 60) -> tuple[list[object], list[object]]:
+    def drive(
+        self, outcomes: list[object], patience: float = 60, after: str | None = None
+    ) -> tuple[list[object], list[object]]:
         """What a procedure asks for, handed these outcomes in turn; events and other effects."""
         settings = Settings("http://127.0.0.1:1", "sk-sluice-x", 30, patience)
-        procedure = follow(settings, "job_1", Reading(), Deadline(None))
+        procedure = follow(settings, "job_1", Reading(after), Deadline(None))
         effects: list[object] = []
         events: list[object] = []
         outcome: object = None
@@ -156,7 +158,12 @@ class Following(unittest.TestCase):
         self.assertLessEqual(pauses[2], 0.048)
 
     def test_ends_where_nothing_is_left(self) -> None:
-        self.assertEqual(self.drive([Response(204, {}, b"")])[0], [])
+        nothing = Response(204, {}, b"")
+        self.assertEqual(self.drive([nothing], after="1-2")[0], [])
+        # No end was told, and the application knows of none
+        for outcomes, after in (([nothing], None), ([*opened(frame("1-2", **piece("b")), b""), nothing], "1-1")):
+            with self.assertRaises(InvalidAnswer):
+                self.drive(outcomes, after=after)
 
     def test_does_not_come_back_for_ever(self) -> None:
         lost = ConnectionLost("x", code="connection_lost", retryable=True)
@@ -260,6 +267,27 @@ class Errors(unittest.TestCase):
 
 
 class Folding(unittest.TestCase):
+    def test_halves_of_a_character(self) -> None:
+        reading = Reading()
+        texts = []
+        for n, text in enumerate(["a\ud83d", "", "\ude00b", "\ude00", "\ud83d", "c", "\ud83d"]):
+            one = reading.apply(SseEvent(f"1-{n + 1}", "chunk", json.dumps(piece(text))))
+            assert isinstance(one, Chunk)
+            texts.append(one.text)
+            reading.answer.text.encode()  # at any time
+        self.assertEqual(texts, ["a", "", "\U0001f600b", "\ufffd", "", "\ufffdc", ""])
+        self.assertEqual(reading.answer.text, "".join(texts))
+        self.assertEqual(reading.answer.message["content"], reading.answer.text)
+        answer = MessageFold()
+        call = {"id": "x\ud83d", "function": {"name": "f", "arguments": '"\ud83d'}}
+        answer.delta({"tool_calls": [call], "other": ["\ude00"], "\ude00": 1})
+        for half in ("\ud83d", "\ude00"):
+            answer.delta({"content": [{"type": "text", "text": half}]})
+        answer.delta({"tool_calls": [{"function": {"arguments": '\ude00"'}}]})
+        sent = json.loads(encoded({"model": "demo", "messages": [answer.message]}))
+        self.assertEqual(sent["messages"][0]["tool_calls"][0]["function"]["arguments"], '"\U0001f600"')
+        self.assertEqual(answer.text, "\U0001f600")
+
     def test_is_linear(self) -> None:
         fold = MessageFold()
         began = time.process_time()

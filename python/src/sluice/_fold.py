@@ -18,18 +18,22 @@ _NAMED = frozenset({"function", "custom", "function_call"})
 _LABELS = frozenset({"type", "format", "role"})
 _PART_LISTS = frozenset({"content", "thinking"})
 _MAX_SAFE = 2**53 - 1
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Text:
     """A text that grows: joined when it is read, so that a piece costs its own length."""
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_half", "_pieces")
 
     def __init__(self, piece: str) -> None:
-        self._pieces = [piece]
+        self._pieces: list[str] = []
+        self._half = ""
+        self.add(piece)
 
     def add(self, piece: str) -> None:
-        self._pieces.append(piece)
+        whole, self._half = _whole(self._half + piece)
+        self._pieces.append(whole)
 
     def __str__(self) -> str:
         if len(self._pieces) > 1:
@@ -37,14 +41,29 @@ class _Text:
         return self._pieces[0]
 
     def __bool__(self) -> bool:
-        return any(self._pieces)
+        return self._half != "" or any(self._pieces)
+
+
+def _whole(text: str) -> tuple[str, str]:
+    """
+    JSON may escape a character as two halves, in two chunks. The text, and a half at its end that waits for the other;
+    halves that are alone are U+FFFD, as they can't be encoded.
+    """
+    end = len(text) - 1 if text[-1:] and "\ud800" <= text[-1] <= "\udbff" else len(text)
+    whole, half = text[:end], text[end:]
+    if whole.isascii() or _SURROGATE.search(whole) is None:
+        return whole, half
+    return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), half
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, _Text):
         return str(value)
+    if isinstance(value, str):
+        whole, half = _whole(value)
+        return whole + ("\ufffd" if half else "")
     if isinstance(value, dict):
-        return {key: _plain(member) for key, member in value.items()}
+        return {_plain(key): _plain(member) for key, member in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
@@ -147,6 +166,7 @@ class MessageFold:
         self._by_id: dict[str, _Call] = {}
         self._by_index: dict[int, _Call] = {}
         self._last_call: _Call | None = None
+        self._half = ""
 
     @property
     def message(self) -> JsonObject:
@@ -159,6 +179,11 @@ class MessageFold:
         if isinstance(content, list):
             return "".join(str(part["text"]) for part in content if _is_text_part(part))
         return "" if content is None else str(content)
+
+    def shown(self, text: str) -> str:
+        """What can be shown of the next piece of text: the half of a character waits for the other."""
+        whole, self._half = _whole(self._half + text)
+        return whole
 
     def delta(self, delta: JsonObject) -> None:
         """Adds a piece."""

@@ -45,7 +45,7 @@ class Reading:
     def _event(self, raw: SseEvent, data: dict[str, Any]) -> Event | None:
         if raw.name == "chunk":
             fold(self.answer, data)
-            return Chunk(raw.id, text_of(data), data)
+            return Chunk(raw.id, self.answer.shown(text_of(data)), data)
         if raw.name == "attempt":
             n = data.get("n")
             return Attempt(raw.id, n if isinstance(n, int) else 0, _string(data, "mode"), _string(data, "deployment"))

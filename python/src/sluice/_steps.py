@@ -255,6 +255,7 @@ def result(settings: Settings, job_id: str, deadline: Deadline) -> Steps[dict[st
 def follow(settings: Settings, job_id: str, reading: Reading, deadline: Deadline) -> Steps[None]:
     """Emits what comes after the reading's cursor, each event once, over any number of connections."""
     trying = Patience(settings.patience)
+    asked = reading.cursor
     while True:
         opened = time.monotonic()
         before = reading.cursor
@@ -269,7 +270,10 @@ def follow(settings: Settings, job_id: str, reading: Reading, deadline: Deadline
             )
             response: Response = yield request
             if response.status == 204:
-                return
+                # Only the application's own cursor may be at the end: nobody has told of one since
+                if before is not None and before == asked:
+                    return
+                raise InvalidAnswer("The answer has ended, and its end was not told.", code="invalid_answer")
             if response.status != 200:
                 raise error_of(response)
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
