@@ -26,6 +26,8 @@ export async function servePage(root: string): Promise<ServedPage> {
     logLevel: 'error',
     resolve: { conditions: ['@sluice/source', 'module', 'browser'] },
     oxc: { jsx: { runtime: 'automatic', importSource: 'react', development: false } },
+    // React's own checks, such as StrictMode's second mount, are in its development build alone
+    define: { 'process.env.NODE_ENV': '"development"' },
     build: { write: false, minify: false, modulePreload: false },
   })) as Rolldown.RolldownOutput
   const files = new Map(output.map((file) => [`/${file.fileName}`, file.type === 'chunk' ? file.code : file.source]))
