@@ -15,6 +15,7 @@ import type { Engine } from '../core/ports/engine.ts'
 import type { Live } from '../core/ports/live.ts'
 import type { Observed } from '../core/ports/observed.ts'
 import type { DeploymentStatus } from '../core/ports/operations.ts'
+import { DIALECTS } from '../dialects/index.ts'
 import { createReports } from '../ledger/reports.ts'
 import { Edits } from '../observability/history/edits.ts'
 import { History } from '../observability/history/history.ts'
@@ -31,6 +32,7 @@ import type { LoopMonitor } from '../observability/loop.ts'
 import { RefusedOfLate } from '../observability/refused/refused.ts'
 import { Traces } from '../observability/traces/traces.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
+import { askedIn } from './asked.ts'
 import type { Settings } from './in-force.ts'
 import { lastWords } from './live-words.ts'
 import type { Runtime } from './runtime.ts'
@@ -210,6 +212,7 @@ export function liveOf(settings: Settings, parts: LiveOf, runtime: Runtime): Ope
       whole: (job) => fleet.whole(job),
       jobs,
       words: (job) => lastWords(engine.log, job),
+      asked: askedIn(DIALECTS),
       showsText: () => textOf(settings.config) === 'shown',
     }),
     onFault: (err) => log.error({ err }, 'a page of the dashboard could not be told something'),

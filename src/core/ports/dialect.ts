@@ -242,6 +242,8 @@ export interface Dialect<S = unknown> {
   /** Null: its answers come whole. */
   readonly stream: StreamForm<S> | null
   whole(job: Rendering): WholeAnswer
+  /** The id of a job's answer, as its client knows it. Absent: the upstream's, or none. */
+  answerId?(job: JobId): string
   /** Absent: its answers are not kept under ids of their own. */
   readonly resource?: Resource
   /** Absent: it is spoken over HTTP only. */

@@ -1,15 +1,17 @@
 /** The message object: what its clients are told of an answer, streamed or whole. */
 import type { JsonObject } from '../../core/fold.ts'
-import type { Usage } from '../../core/job.ts'
+import type { JobId, Usage } from '../../core/job.ts'
 import type { Rendering } from '../../core/ports/dialect.ts'
 import type { End } from '../../core/record.ts'
 import type { Block, Blocks } from '../blocks.ts'
 
 const JOB = 'job_'
 
+export const messageId = (job: JobId): string => `msg_${job.slice(JOB.length)}`
+
 /** As a new message, of which nothing is there yet. */
 export const messageOf = ({ id, model }: Rendering): JsonObject => ({
-  id: `msg_${id.slice(JOB.length)}`,
+  id: messageId(id),
   type: 'message',
   role: 'assistant',
   model,

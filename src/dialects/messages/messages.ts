@@ -1,6 +1,7 @@
 /** Anthropic's Messages API, over any model that serves chat completions. */
 import type { Dialect } from '../../core/ports/dialect.ts'
 import { errorOf } from './errors.ts'
+import { messageId } from './message.ts'
 import { request } from './request.ts'
 import { stream } from './stream.ts'
 import { whole } from './whole.ts'
@@ -10,6 +11,7 @@ export const messages: Dialect = {
   requests: [request],
   stream: stream as Dialect['stream'],
   whole,
+  answerId: messageId,
   error: errorOf,
   idHeader: 'request-id',
 }

@@ -35,6 +35,7 @@ function setUp({ showsText = false } = {}) {
     traces,
     jobs: { get: async () => FAILED, list: async () => [FAILED], places: async () => new Map() },
     words: async () => null,
+    asked: ({ id }) => ({ endpoint: '/v1/responses', id: `resp_${id.slice(4)}` }),
     showsText: () => showsText,
   })
   let atMs = 1
@@ -114,4 +115,15 @@ describe('an error', () => {
     expect(told.includes(QUOTED)).toBe(isShown)
     expect(told).toContain('provider_rejected')
   })
+})
+
+it('tells of a job where it was asked for, and the id that its client has', async () => {
+  const { pages, submit } = setUp()
+  const asked = [
+    { name: 'Endpoint', value: '/v1/responses' },
+    { name: 'Known as', value: 'resp_old' },
+  ]
+  expect((await pages.trace('job_old', 'operator')).facts).toEqual(expect.arrayContaining(asked))
+  submit('job_old') // one that runs
+  expect((await pages.trace('job_old', 'operator')).facts).toEqual(expect.arrayContaining(asked))
 })

@@ -16,6 +16,13 @@ const WORDS = 10
 const MOST_TOLD = 500
 const WAITING: readonly JobState[] = ['queued', 'delayed', 'waiting']
 
+export interface Asked {
+  /** "/v1/responses" */
+  readonly endpoint?: string
+  /** The id that its client was given, where it isn't the job's: "resp_…". */
+  readonly id?: string
+}
+
 export interface JobParts {
   readonly clock: Pick<Clock, 'wallMs'>
   readonly traces: TraceBook
@@ -24,6 +31,8 @@ export interface JobParts {
   readonly jobs: Pick<Jobs, 'get' | 'list' | 'places'>
   /** The last words of a job's text; null: there are none. */
   readonly words: (job: JobId) => Promise<string | null>
+  /** How its client asked for it. Empty: nobody knows. */
+  readonly asked: (job: Pick<Job, 'id' | 'kind' | 'dialect'>) => Asked
   /** May texts be shown without being asked for? */
   readonly showsText: () => boolean
 }
@@ -74,7 +83,7 @@ export interface ToldRows {
 }
 
 export function createJobPages(parts: JobParts): JobPages {
-  const { clock, traces, jobs, words, showsText, whole = async (job) => traces.get(job) } = parts
+  const { clock, traces, jobs, words, asked, showsText, whole = async (job) => traces.get(job) } = parts
 
   function matches(trace: Trace, { state, tenant, model, kind }: JobFilter, nowMs: number): boolean {
     if (state === 'waiting' ? !WAITING.includes(trace.state) : state !== undefined && trace.state !== state)
@@ -174,10 +183,22 @@ export function createJobPages(parts: JobParts): JobPages {
       const [found, stored] = await Promise.all([whole(job), jobs.get(job)])
       const place = stored === null ? null : ((await jobs.places([job])).get(job) ?? null)
       if (found === null && stored === null) throw new SluiceError('job_not_found')
-      if (found === null) return traceOfStored(stored!, { place, error: storedErrorOf(stored!, role) })
+      const withAsked = (trace: JobTrace): JobTrace => ({
+        ...trace,
+        facts: [...(stored === null ? [] : askedFacts(asked(stored))), ...trace.facts],
+      })
+      if (found === null) return withAsked(traceOfStored(stored!, { place, error: storedErrorOf(stored!, role) }))
       const words = found.tokens > 0 ? await wordsOf(job, role) : null
       const error = (stored === null ? null : storedErrorOf(stored, role)) ?? errorOf(found)
-      return traceOf(found, { nowMs: clock.wallMs(), place, words, error, stored })
+      return withAsked(traceOf(found, { nowMs: clock.wallMs(), place, words, error, stored }))
     },
   }
+}
+
+function askedFacts({ endpoint, id }: Asked): JobTrace['facts'] {
+  const named = [
+    { name: 'Endpoint', value: endpoint },
+    { name: 'Known as', value: id },
+  ]
+  return named.flatMap(({ name, value }) => (value === undefined ? [] : [{ name, value }]))
 }

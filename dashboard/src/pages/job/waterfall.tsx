@@ -84,7 +84,9 @@ export function Waterfall({ trace, nowMs }: { readonly trace: JobTrace; readonly
           <Readers trace={trace} axis={axis} cuts={cuts} />
           {trace.stored.length > 1 && <Curves trace={trace} axis={axis} cuts={cuts} />}
           {readers.length === 0 && (
-            <p class="fall-note muted small">Nobody has read it live. It goes on all the same; its answer is stored.</p>
+            <p class="fall-note muted small">
+              No stream of it was read. Its answer is stored, and given whole to whoever waits for it.
+            </p>
           )}
         </div>
       ) : (

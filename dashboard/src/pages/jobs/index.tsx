@@ -26,6 +26,7 @@ import {
   held,
   isWaiting,
   type JobView,
+  jobIn,
   joined,
   KINDS,
   matches,
@@ -344,20 +345,19 @@ interface KeyFound {
   readonly hint: string
 }
 
-const JOB_ID = /^job_[0-9a-hjkmnp-tv-z]{26}$/
-
 /**
- * What is no row: a job by its whole id (its page asks the store), a tenant, a model, and a key by its last four or its
+ * What is no row: a job by its whole id, or its client's (its page asks the store), a tenant, a model, and a key by its last four or its
  * name, which leads to its tenant.
  */
 function Found({ text, isListed }: { readonly text: string; readonly isListed: boolean }) {
   const keys = useLoad<{ data: readonly KeyFound[] }>(forbids('operator') === null ? '/admin/keys' : null)
   const tenants = useLoad<{ data: ReadonlyArray<{ readonly id: string }> }>('/admin/tenants')
   const isNamed = ({ id }: { readonly id: string }): boolean => id === text
-  const links: Array<readonly [what: string, path: string]> = []
-  if (JOB_ID.test(text) && !isListed) links.push(['Job', '/jobs/'])
-  if (tenants.data?.data.some(isNamed)) links.push(['Tenant', '/tenants/'])
-  if (hello.value?.models.includes(text)) links.push(['Model', '/models/'])
+  const links: Array<readonly [what: string, path: string, id: string]> = []
+  const job = jobIn(text)
+  if (job !== null && !isListed) links.push(['Job', '/jobs/', job])
+  if (tenants.data?.data.some(isNamed)) links.push(['Tenant', '/tenants/', text])
+  if (hello.value?.models.includes(text)) links.push(['Model', '/models/', text])
   const found = (keys.data?.data ?? [])
     .filter(
       ({ id, hint, name, tenant }) => [id, name, tenant].includes(text) || (text.length > 3 && hint.includes(text)),
@@ -366,9 +366,9 @@ function Found({ text, isListed }: { readonly text: string; readonly isListed: b
   if (found.length + links.length === 0) return null
   return (
     <ul class="found">
-      {links.map(([what, path]) => (
+      {links.map(([what, path, id]) => (
         <li key={what}>
-          {what} <a href={hrefOf(`${path}${encodeURIComponent(text)}`)}>{text}</a>
+          {what} <a href={hrefOf(`${path}${encodeURIComponent(id)}`)}>{id}</a>
         </li>
       ))}
       {found.map(({ id, tenant, name, hint }) => (

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { JobRow } from '../../../../src/core/live.ts'
 import { actOn, told } from './act.ts'
-import { finds, held, joined, matches, ordinal } from './rows.ts'
+import { finds, held, jobIn, joined, matches, ordinal } from './rows.ts'
 
 const row = (job: string, more: Partial<JobRow> = {}): JobRow => ({
   job,
@@ -24,6 +24,14 @@ const row = (job: string, more: Partial<JobRow> = {}): JobRow => ({
 })
 
 describe('the list of jobs', () => {
+  it('is asked for a job by its id, or by what its client knows it by', () => {
+    const id = '01kb3x2m9pabcdefghjk0061hx'
+    for (const text of [`job_${id}`, `resp_${id}`, `msg_${id}`, `msg_${id}_0`, `fc_${id}_12`])
+      expect(jobIn(text)).toBe(`job_${id}`)
+    for (const text of ['', 'job_1', `chatcmpl_${id}`, `resp_${id.toUpperCase()}`, `job_${id}x`, `rs_${id}_`])
+      expect(jobIn(text)).toBe(null)
+  })
+
   it('is searched by what people have in hand', () => {
     const one = row('job_1', { ids: ['req_7f', '4bf92f3577b34da6', 'key_ab12'] })
     for (const text of ['JOB_1', 'acme', 'chat', 'req_7f', '4bf92f3577b34da6', 'key_ab'])

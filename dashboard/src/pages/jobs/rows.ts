@@ -23,6 +23,14 @@ export const hasEnded = ({ state }: Pick<JobRow, 'state'>): boolean =>
 /** As `submit.again` has it: an answer that is there is not made again. */
 export const canRunAgain = ({ state }: Pick<JobRow, 'state'>): boolean => state === 'failed' || state === 'expired'
 
+const ID = /^(?:job|resp|msg|rs|fc|ctc)_([0-9a-hjkmnp-tv-z]{26})(?:_\d{1,9})?$/
+
+/** The job of its id, or of a response, message or item of it, as its client knows them; null: it is none of these. */
+export function jobIn(text: string): string | null {
+  const match = ID.exec(text)
+  return match === null ? null : `job_${match[1]}`
+}
+
 /** "job_01KB3…0061HX" → its last six, which is what people tell each other. */
 export const shortId = (job: string): string => job.slice(-6)
 
