@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { FLAGS, flagName } from '../config/leaves.ts'
 import { SluiceError } from '../core/errors.ts'
-import { didYouMean } from '../core/nearest.ts'
+import { nearest } from '../core/nearest.ts'
 
 /** Exit codes; `sluice help` lists them. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3, refused: 4, inUse: 5 } as const
@@ -139,9 +139,7 @@ export function readArgs(
     const name = no ? token.name.slice(3) : token.name
     const text = isText.get(name)
     if (text === undefined)
-      throw new UsageError(
-        `There is no option ${token.rawName}${within}.${didYouMean(name, isText.keys()).replace(/"(.+)"/, '"--$1"')}`,
-      )
+      throw new UsageError(`There is no option ${token.rawName}${within}. ${meantBy(name, isText)}`)
     if (text && token.value === undefined) throw new UsageError(`The option --${name} needs a value.`)
     if (!text && token.value !== undefined && !isSetting(name))
       throw new UsageError(`The option --${name} takes no value.`)
@@ -153,6 +151,14 @@ export function readArgs(
     has: (name) => values[name] !== undefined,
     settings: Object.fromEntries(Object.entries(values).filter(([name]) => own[name] === undefined)),
   }
+}
+
+/** What it was written for, probably: also without what is before a "-", as in "http-port". */
+function meantBy(name: string, options: ReadonlyMap<string, boolean>): string {
+  const words = name.split('-')
+  const tails = words.map((_, i) => words.slice(i).join('-'))
+  const meant = nearest(name, options.keys()) ?? tails.find((tail) => options.has(tail))
+  return meant === undefined ? '--help lists them.' : `Did you mean "--${meant}"?`
 }
 
 /** Throws UsageError. */

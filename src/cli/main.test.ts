@@ -69,6 +69,8 @@ describe('a mistake is named, with what was probably meant: exit code 2', () => 
   it.each([
     [['serv'], 'There is no command "serv". Did you mean "serve"?'],
     [['doctor', '--prot', '3'], 'There is no option --prot. Did you mean "--port"?'],
+    [['doctor', '--http-port', '3'], 'There is no option --http-port. Did you mean "--port"?'],
+    [['doctor', '--zzz'], 'There is no option --zzz. --help lists them.'],
     [['doctor', '--port'], 'The option --port needs a value.'],
     [['doctor', '--json=yes'], 'The option --json takes no value.'],
     [['doctor', 'now'], 'Unexpected argument: "now".'],
@@ -82,7 +84,7 @@ describe('a mistake is named, with what was probably meant: exit code 2', () => 
     [['jobs', 'cancel', ''], 'Missing job id'],
     [['jobs', 'show', 'job_1', 'job_2'], 'Unexpected argument: "job_2".'],
     [['jobs', 'list', 'job_1'], 'Unexpected argument: "job_1".'],
-    [['jobs', 'follow', 'job_1', '--state', 'done'], 'There is no option --state in "jobs follow".'],
+    [['jobs', 'follow', 'job_1', '--state', 'done'], 'There is no option --state in "jobs follow". --help lists'],
     [['jobs', 'list', '--limit', 'abc', '--key', 'x'], '--limit needs a whole number'],
     [['jobs', 'list'], 'Missing API key: set SLUICE_API_KEY, or give it with --key.'],
     [['keys', 'mint'], 'There is no command "keys mint".'],

@@ -156,6 +156,8 @@ export interface RequestForm {
   readonly kind: JobKind
   /** "chat completions", in the message about a model that doesn't support them. */
   readonly what: string
+  /** "OpenAI's Responses API", in the list of routes. Absent: `what` it asks for says enough. */
+  readonly api?: string
   /** Parameters that clients add to the path on their own. */
   readonly query: readonly string[]
   /** Counts the tokens of such a request instead of answering it. Absent: its API has no such call. */

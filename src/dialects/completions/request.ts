@@ -36,6 +36,7 @@ export const request: RequestForm = {
   path: '/v1/completions',
   kind: 'chat',
   what: 'chat completions, by which it completes prompts',
+  api: "OpenAI's older Completions API",
   query: CLIENT_QUERY,
   read(sent) {
     const prompt = checkPrompt(sent)

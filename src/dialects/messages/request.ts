@@ -47,6 +47,7 @@ export const request: RequestForm = {
   path: '/v1/messages',
   kind: 'chat',
   what: 'chat completions, which messages are made of',
+  api: "Anthropic's Messages API",
   query: ['beta'],
   counts: { path: '/v1/messages/count_tokens', reply: (tokens) => ({ input_tokens: tokens }) },
   read,

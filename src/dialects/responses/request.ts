@@ -59,6 +59,7 @@ export const request: RequestForm = {
   path: '/v1/responses',
   kind: 'chat',
   what: 'chat completions, which responses are made of',
+  api: "OpenAI's Responses API",
   query: CLIENT_QUERY,
   detaches: ({ background }) => background === true,
   counts: {

@@ -69,7 +69,7 @@ const remove: Operation = {
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /v1/models': {
     tag: 'OpenAI and others',
-    summary: 'The models that this caller may name',
+    summary: 'The models that this caller may name; in `patterns`, what other names may be like',
     responses: answers(200, 'All of them.', ref('Models')),
   },
   'GET /v1/models/*id': {
@@ -323,7 +323,7 @@ function posted({ name, stream }: Dialect, form: RequestForm): Operation {
   const sent = refers ? BYTES : { ...json(anything), ...(isStreamed && { 'text/event-stream': EVENTS }) }
   return {
     tag: 'OpenAI and others',
-    summary: `A request for ${form.what}`,
+    summary: `A request ${askedOf(form)}`,
     description:
       `Members are those of this API (dialect "${name}"); what only the provider can judge is passed on. Options of ` +
       'a job are in `sluice`, or in headers. With `prefer: respond-async` the answer is the job.',
@@ -346,9 +346,11 @@ function posted({ name, stream }: Dialect, form: RequestForm): Operation {
   }
 }
 
-const counts = ({ what }: RequestForm): Operation => ({
+const askedOf = ({ api, what }: RequestForm): string => (api === undefined ? `for ${what}` : `of ${api}`)
+
+const counts = (form: RequestForm): Operation => ({
   tag: 'OpenAI and others',
-  summary: `Count the tokens of a request for ${what}`,
+  summary: `Count the tokens of a request ${askedOf(form)}`,
   request: { ...anything, description: 'The request, as it would be posted.' },
   responses: answers(200, 'How many.', anything),
 })

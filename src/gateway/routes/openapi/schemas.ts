@@ -263,6 +263,7 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
     has_more: flag,
     first_id: nullable('string'),
     last_id: nullable('string'),
+    'patterns?': list(text),
   }),
   Tokens: object({ object: { const: 'tokens' }, model: text, tokens: count, exact: flag }),
   Estimate: object({
