@@ -175,7 +175,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     beginSpan: otlp?.beginSpan ?? null,
   }
   const gateway = startGateway(settings, parts, { ...runtime, clock: dates })
-  const batches = batchesOf(settings, engine, intakes, gateway, runtime)
+  const batches = batchesOf(settings, engine, intakes, gateway, webhooks, runtime)
 
   const shutDown = async (): Promise<Drained> => {
     engine.draining()

@@ -1,6 +1,7 @@
 /** Batches of this process: their lines pass the gateway's door, their files are the engine's. */
 import { Batches } from '../batches/batches.ts'
 import type { Engine } from '../core/ports/engine.ts'
+import { isWebhookEvent, type Webhooks } from '../core/ports/webhooks.ts'
 import type { Gateway } from '../gateway/deps.ts'
 import { isOneOfMany } from './gateway.ts'
 import type { Settings } from './in-force.ts'
@@ -12,12 +13,17 @@ export function batchesOf(
   engine: Engine,
   intakes: Pick<Intakes, 'jobs'>,
   { lines }: Pick<Gateway, 'lines'>,
+  { announce }: Pick<Webhooks, 'announce'>,
   { clock, ids, log }: Runtime,
 ): Batches {
   const { window, maxLines } = config.batches
   return new Batches({
     ...{ documents: engine.documents, files: engine.files, jobs: intakes.jobs, clock },
     ...{ submit: lines.submit, result: lines.result, wallMs: engine.wallMs },
+    async announce({ id, tenant }, status) {
+      const type: string = `batch.${status}`
+      if (isWebhookEvent(type)) await announce({ tenant, key: `${id}-${status}`, type, data: { id } })
+    },
     settings: { window, maxLines, maxBytes: config.http.maxBodyBytes },
     owner: ids.name('batches', 8),
     isAlone: !isOneOfMany(config),

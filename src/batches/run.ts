@@ -2,7 +2,7 @@
  * One batch, from its claim to its end, or until this process is to stop: whoever takes it over reads what is done from
  * its files, and joins the jobs that run by their keys.
  */
-import { type Batch, type BatchError, type BatchStatus, become, isOver, lineKey } from '../core/batch.ts'
+import { type Batch, type BatchError, type BatchStatus, become, isOver, lineKey, mayBecome } from '../core/batch.ts'
 import { type Clock, sleep } from '../core/clock.ts'
 import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
@@ -33,6 +33,8 @@ export interface RunDeps {
   readonly submit: (line: LineRequest) => Promise<Job>
   /** The answer, as its route would give it; once the job has ended. */
   readonly result: (job: Job) => Promise<{ readonly status: number; readonly body: unknown }>
+  /** Resolves when it is stored that the batch has ended so; told again, it is the same event. */
+  readonly announce: (batch: Batch, status: BatchStatus) => Promise<void>
   /** Of the store. */
   readonly wallMs: () => number
   readonly clock: Clock
@@ -130,8 +132,10 @@ export class Run {
     if ((await this.#claim.save(change)) === null) this.#isLost = true
   }
 
-  #become(status: BatchStatus, more: Partial<Batch> = {}): Promise<void> {
-    return this.#save((batch) => become({ ...batch, ...more }, status, this.#deps.wallMs()) ?? batch)
+  async #become(status: BatchStatus, more: Partial<Batch> = {}): Promise<void> {
+    // Before it has ended: a kill in between tells it again, and loses nothing
+    if (mayBecome(this.#batch, status) && isOver({ status })) await this.#deps.announce(this.#batch, status)
+    await this.#save((batch) => become({ ...batch, ...more }, status, this.#deps.wallMs()) ?? batch)
   }
 
   #fail(errors: readonly BatchError[]): Promise<void> {

@@ -1,4 +1,4 @@
-/** Files, as OpenAI publishes them: PROTOCOL.md section 12. */
+/** Files, as OpenAI publishes them: PROTOCOL.md section 13. */
 import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
 import { didYouMean } from '../../core/nearest.ts'
