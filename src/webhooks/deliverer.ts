@@ -57,6 +57,7 @@ const MOST_AGAIN = 8
 /** A job that is not there may be about to come: its event is written first. */
 const COMING_MS = 60_000
 const STORE_TRIES = 3
+const MOST_PUT_OFF = 100_000
 /** Of a log, its last records: they have the reason of its end. */
 const LAST_RECORDS = 6
 const LAST_BYTES = 262_144
@@ -71,6 +72,8 @@ export class Deliverer {
   /** Event → how often it was looked at in vain. */
   readonly #hastened = new Map<string, number>()
   #hastening = 0
+  /** Event → version, of those that this process has put off. */
+  readonly #putOff = new Map<string, number>()
   #stops: ReadonlyArray<() => void> = []
   readonly #stopped = new AbortController()
   readonly #underWay = new Set<Promise<unknown>>()
@@ -243,14 +246,17 @@ export class Deliverer {
       }
     }
     // It is another's, or waits for its next try
-    else if (document.dueAtMs === null || document.dueAtMs > now) return true
+    else if (document.dueAtMs === null || (document.dueAtMs > now && this.#putOff.get(id) !== document.version))
+      return true
+    this.#putOff.delete(id)
     const due = event.to.filter(({ nextAtMs }) => nextAtMs !== null && nextAtMs <= now)
     const taken = due.filter((tried) => this.#lanes.take(tried.endpoint))
     const trying = new Set(taken)
     try {
-      const dueAtMs = taken.length === 0 ? this.#putOffTo(event, due, now) : now + timeoutMs + CLAIM_SPARE_MS
+      const dueAtMs = taken.length === 0 ? this.#putOffTo(id, event, due, now) : now + timeoutMs + CLAIM_SPARE_MS
       const claimed = await documents.put(documentOf(id, tenant, event, dueAtMs, keepMs), document.version)
       onClaim()
+      if (claimed !== null && taken.length === 0) this.#remember(claimed)
       if (claimed === null || taken.length === 0) return true
       const tried = await Promise.all(
         taken.map(async (one) => {
@@ -260,6 +266,8 @@ export class Deliverer {
           trying.delete(one)
           const tookMs = clock.monoMs() - startedMono
           this.#lanes.free(one.endpoint, { tookMs, isFailing: outcome.state === 'pending' })
+          const next = this.#lanes.next(one.endpoint)
+          if (next !== null) this.hasten(next)
           return outcome
         }),
       )
@@ -272,10 +280,16 @@ export class Deliverer {
     return true
   }
 
+  /** Nobody else has changed it while it has this version: it may be taken up before it is due. */
+  #remember({ id, version }: Document): void {
+    if (this.#putOff.size >= MOST_PUT_OFF) this.#putOff.delete(this.#putOff.keys().next().value!)
+    this.#putOff.set(id, version)
+  }
+
   /** Its endpoints have no place for it, or it is early by some clock. */
-  #putOffTo(event: EventBody, due: readonly Tried[], now: number): number {
+  #putOffTo(id: string, event: EventBody, due: readonly Tried[], now: number): number {
     if (due.length === 0) return nextAtMs(event) ?? now
-    const waits = due.map(({ endpoint }) => this.#lanes.waitMs(endpoint))
+    const waits = due.map(({ endpoint }) => this.#lanes.waitMs(endpoint, id))
     return now + Math.min(...waits) * (1 + this.#parts.ids.jitter() / 2)
   }
 

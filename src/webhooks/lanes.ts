@@ -9,6 +9,7 @@ const MOST = 256
 const MOST_OF_ENDPOINT = 8
 /** Endpoints that are remembered while nothing is sent to them. */
 const MOST_KNOWN = 10_000
+const MOST_WAITING = 1_000
 const FIRST_MS = 250
 const SHORTEST_MS = 1_000
 const LONGEST_MS = 60_000
@@ -20,6 +21,8 @@ interface Lane {
   tookMs: number
   /** When those that were put off have had their turns. */
   busyUntilMono: number
+  /** Events that are taken up as soon as there is a place; the others when they are due. */
+  readonly waiting: Set<string>
 }
 
 export class Lanes {
@@ -56,9 +59,20 @@ export class Lanes {
     lane.isFailing = isFailing
   }
 
-  /** For how long one is put off that found no place. */
-  waitMs(endpoint: string): number {
+  /** Of those that found no place, the next one; null: none waits. */
+  next(endpoint: string): string | null {
+    const { waiting } = this.#of(endpoint)
+    for (const event of waiting) {
+      waiting.delete(event)
+      return event
+    }
+    return null
+  }
+
+  /** For how long an event is put off that found no place, unless one is free before. */
+  waitMs(endpoint: string, event: string): number {
     const lane = this.#of(endpoint)
+    if (lane.waiting.size < MOST_WAITING) lane.waiting.add(event)
     const now = this.#clock.monoMs()
     lane.busyUntilMono = Math.max(now, lane.busyUntilMono) + lane.tookMs / places(lane)
     return Math.min(LONGEST_MS, Math.max(SHORTEST_MS, lane.busyUntilMono - now))
@@ -73,7 +87,7 @@ export class Lanes {
           this.#lanes.delete(name)
           break
         }
-    const lane = { running: 0, isFailing: false, tookMs: FIRST_MS, busyUntilMono: 0 }
+    const lane = { running: 0, isFailing: false, tookMs: FIRST_MS, busyUntilMono: 0, waiting: new Set<string>() }
     this.#lanes.set(endpoint, lane)
     return lane
   }

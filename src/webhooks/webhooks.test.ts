@@ -247,6 +247,21 @@ it('an endpoint that hangs holds one place; thousands that wait for it are not l
   expect(puts() - from).toBeLessThan(3 * EVENTS)
 })
 
+it('a burst to one endpoint is not late: what found no place is taken up when there is one', async () => {
+  const made = await make(5_000)
+  const { webhooks, came } = made
+  await hook(made, '/a')
+  made.answer = (_, response) => void setTimeout(() => response.writeHead(204).end(), 5)
+  const events = await Promise.all(
+    Array.from({ length: 300 }, (_, n) =>
+      webhooks.announce({ tenant: 'acme', key: `k${n}`, type: 'batch.failed', data: { id: `b${n}` } }),
+    ),
+  )
+  // Nobody looks: `begin` was not called
+  await eventually(() => expect(came.length).toBe(300))
+  expect(new Set(came.map(({ id }) => id))).toEqual(new Set(events))
+})
+
 it('thousands that wait for their ends are looked at less and less', async () => {
   const made = await make()
   const { engine, webhooks, clock, puts } = made
