@@ -1,4 +1,4 @@
-/** Telling others of ends: their addresses, and what was delivered there (docs/decisions/0083). */
+/** Telling others of ends: their addresses, and what was delivered there (docs/decisions/0086). */
 import type { TenantId } from '../job.ts'
 import type { JsonRecord } from '../json.ts'
 
