@@ -121,6 +121,8 @@ export interface JobDraft {
   readonly shownAs?: Readonly<Record<string, unknown>> | undefined
   /** May what was shown of its answer be withdrawn? Not where it is streamed in a dialect that can't tell. */
   readonly takesBack: boolean
+  /** Its thought is not shown, and so may be withdrawn. Absent: it may be shown. */
+  readonly hidesThought?: true
   /**
    * Is the upstream asked for the answer in one piece? So it is where nobody follows the job live, or its request has
    * `stream: false`.

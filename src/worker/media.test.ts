@@ -151,5 +151,5 @@ it('a document refers to files that were made for it, and to no others', () => {
 
 it('bytes of a sound are shown: they can be neither continued nor begun unseen', () => {
   const records = ['@attempt {"n":1}', mediaRecord({ file: 'file-1', type: 'audio/wav', bytes: 1 })]
-  expect(shownBy(records)).toEqual({ text: true, identity: null, prefix: null })
+  expect(shownBy(records)).toEqual({ text: true, onlyThought: false, identity: null, prefix: null })
 })

@@ -13,9 +13,10 @@ const options = (onWorkerLoss: 'continue' | 'restart' | 'fail', takesBack = true
 
 describe('what was shown', () => {
   it('is nothing when only an attempt began, or only its role was said', () => {
-    expect(shownBy([first])).toEqual({ text: false, identity: null, prefix: null })
+    expect(shownBy([first])).toEqual({ text: false, onlyThought: false, identity: null, prefix: null })
     expect(shownBy([first, opening])).toEqual({
       text: false,
+      onlyThought: false,
       identity: { id: 'c1', created: 7, model: 'm' },
       prefix: null,
     })
@@ -74,6 +75,12 @@ describe('what was shown', () => {
     expect(shownBy([first, record]).text).toBe(true)
   })
 
+  it('tells thought alone from more than that', () => {
+    expect(shownBy([first, chunk('{"reasoning_content":"hm"}')])).toMatchObject({ text: true, onlyThought: true })
+    expect(shownBy([first, chunk('{"reasoning":"hm","content":"a"}')])).toMatchObject({ onlyThought: false })
+    expect(shownBy([first, opening])).toMatchObject({ onlyThought: false })
+  })
+
   it('takes its identity from the first chunk that has one', () => {
     const placeholder = '{"id":"","created":0,"model":"","choices":[]}'
     expect(shownBy([first, placeholder]).identity).toEqual({})
@@ -82,20 +89,19 @@ describe('what was shown', () => {
 })
 
 describe('the next attempt', () => {
-  const shown = { text: true, identity: {}, prefix: 'One' }
+  const shown = { text: true, onlyThought: false, identity: {}, prefix: 'One' }
+  const thought = { ...shown, onlyThought: true, prefix: null }
+  const hides = { ...options('fail', false), hidesThought: true as const }
   it.each([
-    [
-      'first while nothing was shown',
-      { text: false, identity: null, prefix: null },
-      options('fail', false),
-      false,
-      'first',
-    ],
+    ['first while nothing was shown', { ...shown, text: false, prefix: null }, options('fail', false), false, 'first'],
     ['continue where it can', shown, options('continue', false), true, 'continue'],
     ['restart where it can not', shown, options('continue'), false, 'restart'],
     ['fail where a chat stream would have to take text back', shown, options('continue', false), false, 'fail'],
     ['restart by policy', shown, options('restart'), true, 'restart'],
     ['fail by policy', shown, options('fail'), true, 'fail'],
+    ['restart where nobody is shown the thought that there was', thought, hides, false, 'restart'],
+    ['fail where somebody is', thought, options('continue', false), false, 'fail'],
+    ['fail where there is more than thought', shown, hides, false, 'fail'],
     ['restart where there is no plain prefix', { ...shown, prefix: null }, options('continue'), true, 'restart'],
   ])('%s', (_name, left, job, continues, mode) => {
     expect(beginAttempt(job, left, continues).mode).toBe(mode)

@@ -1,6 +1,6 @@
 /** How an attempt begins, given what earlier attempts left in the log. Pure. */
 import { type Answer, foldAnswer } from '../core/answer.ts'
-import { type Json, showsSomething } from '../core/fold.ts'
+import { type Json, type JsonObject, showsSomething } from '../core/fold.ts'
 import type { Job } from '../core/job.ts'
 import { mediaOf } from '../core/media.ts'
 import { type Bytes, kindOf } from '../core/record.ts'
@@ -10,6 +10,8 @@ import { attemptOf } from '../core/seen.ts'
 export interface Shown {
   /** Some text, or a tool call, was shown: it can't be taken back unseen. */
   readonly text: boolean
+  /** All of it was thought. */
+  readonly onlyThought: boolean
   /** What the chunks in the log tell of themselves, once any is there: later attempts' chunks are rewritten to it. */
   readonly identity: Identity | null
   /** The text to prolong, where the answer so far is nothing but text of one choice. */
@@ -22,16 +24,20 @@ export interface Identity {
   readonly model?: Json
 }
 
-export const NOTHING_SHOWN: Shown = { text: false, identity: null, prefix: null }
+export const NOTHING_SHOWN: Shown = { text: false, onlyThought: false, identity: null, prefix: null }
 
 export function shownBy(records: readonly Bytes[]): Shown {
   if (!records.some((r) => kindOf(r) === 'chunk')) return NOTHING_SHOWN
   // A sound: what is in its file can't be prolonged, nor taken back unseen
-  if (records.some((r) => mediaOf(r) !== null)) return { text: true, identity: null, prefix: null }
+  if (records.some((r) => mediaOf(r) !== null)) return { text: true, onlyThought: false, identity: null, prefix: null }
   const answer = foldAnswer(records)
   const text = answer.choices.some(({ message }) => showsSomething(message))
-  return { text, identity: identityOf(answer), prefix: text ? prefixOf(answer) : null }
+  const onlyThought = text && !answer.choices.some(({ message }) => showsSomething(withoutThought(message)))
+  return { text, onlyThought, identity: identityOf(answer), prefix: text ? prefixOf(answer) : null }
 }
+
+const withoutThought = (message: JsonObject): JsonObject =>
+  Object.fromEntries(Object.entries(message).filter(([name]) => !name.startsWith('reasoning')))
 
 /** Only what says something: some upstreams open with a placeholder. */
 function identityOf({ head }: Answer): Identity {
@@ -59,10 +65,16 @@ export type Beginning =
   /** Nothing may be added to what was shown. */
   | { readonly mode: 'fail' }
 
-export function beginAttempt(job: Pick<Job, 'options' | 'takesBack'>, shown: Shown, continues: boolean): Beginning {
+export function beginAttempt(
+  job: Pick<Job, 'options' | 'takesBack' | 'hidesThought'>,
+  shown: Shown,
+  continues: boolean,
+): Beginning {
   if (!shown.text) return { mode: 'first' }
   const policy = job.options.onWorkerLoss
   if (policy === 'continue' && continues && shown.prefix !== null) return { mode: 'continue', prefix: shown.prefix }
+  // What nobody is shown can be taken back, whatever the dialect and the policy
+  if (shown.onlyThought && job.hidesThought === true) return { mode: 'restart' }
   // S4
   if (policy === 'fail' || !job.takesBack) return { mode: 'fail' }
   return { mode: 'restart' }

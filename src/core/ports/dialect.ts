@@ -133,6 +133,8 @@ export interface CanonicalRequest {
   readonly user: unknown
   /** How the answer is to be shown, in the dialect's own words; kept with the job. */
   readonly shownAs: Job['shownAs']
+  /** Its answer is shown without what the model thought. Absent: with it. */
+  readonly hidesThought?: boolean
 }
 
 /** An earlier job that a request refers to, as far as it has come. */

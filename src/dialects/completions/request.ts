@@ -54,12 +54,13 @@ export const request: RequestForm = {
   },
 }
 
-function shown(sent: JsonRecord): Pick<CanonicalRequest, 'stream' | 'user' | 'shownAs'> {
+function shown(sent: JsonRecord): Pick<CanonicalRequest, 'stream' | 'user' | 'shownAs' | 'hidesThought'> {
   const { stream, stream_options: options } = sent
   return {
     stream: typeof stream === 'boolean' ? stream : undefined,
     user: userIn(sent),
     shownAs: isRecord(options) && options['include_usage'] === true ? USAGE : undefined,
+    hidesThought: true,
   }
 }
 

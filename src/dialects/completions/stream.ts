@@ -18,8 +18,10 @@ import { sseEvent } from '../sse.ts'
 import { failure } from '../whole.ts'
 import { chunkOf, usageOf } from './shape.ts'
 
-/** What the usage is told with, once it is known what is charged. */
 interface Progress {
+  /** Something was shown: it can't be withdrawn. */
+  readonly told: boolean
+  // What the usage is told with, once it is known what is charged
   /** Does the client want it? */
   readonly usage: boolean
   /** The last record that was a chunk, whatever it held: it names the answer. Null: none yet. */
@@ -27,7 +29,7 @@ interface Progress {
   /** The last that reported a usage. */
   readonly reported: Bytes | null
 }
-const NONE: Progress = Object.freeze({ usage: false, last: null, reported: null })
+const NONE: Progress = Object.freeze({ told: false, usage: false, last: null, reported: null })
 const USAGE: Progress = Object.freeze({ ...NONE, usage: true })
 
 function noted(progress: Progress, record: Bytes, kind: RecordKind): Progress {
@@ -81,8 +83,12 @@ export const stream: StreamForm<Progress> = {
     let progress = state
     for (const [i, record] of records.entries()) {
       const kind = kindOf(record)
+      // Thought alone, which is not shown, was withdrawn
+      if (kind === 'reset' && !progress.told) continue
       if (progress.usage) progress = noted(progress, record, kind)
-      if (firstSeq + i > known) events += eventsOf(formatCursor(epoch, firstSeq + i), record, kind, progress)
+      const event = eventsOf(formatCursor(epoch, firstSeq + i), record, kind, progress)
+      if (firstSeq + i > known) events += event
+      if (event !== '' && !progress.told) progress = { ...progress, told: true }
       if (kind === 'reset' || kind === 'end') return { events, state: progress, over: true }
     }
     return { events, state: progress, over: false }

@@ -27,7 +27,7 @@ it('is a chat completion', () => {
   const sent = { system: 'Be brief.', temperature: 0.5, top_p: 0.9, top_k: 5, stop_sequences: ['x'], stream: true }
   expect(read({ ...sent, metadata: { user_id: 'u1' } })).toEqual({
     ...{ model: 'm', max_completion_tokens: 10, temperature: 0.5, top_p: 0.9, top_k: 5, stop: ['x'], stream: true },
-    ...{ user: 'u1', shownAs: undefined },
+    ...{ user: 'u1', shownAs: undefined, hidesThought: true },
     messages: [
       { role: 'system', content: 'Be brief.' },
       { role: 'user', content: 'Hi' },

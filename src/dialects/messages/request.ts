@@ -94,7 +94,7 @@ function read(sent: JsonRecord): CanonicalRequest {
     body: Buffer.from(JSON.stringify(value)),
     stream: typeof stream === 'boolean' ? stream : undefined,
     user: user === '' ? undefined : user,
-    shownAs: thinks(thinking) ? THINKING : undefined,
+    ...(thinks(thinking) ? { shownAs: THINKING } : { shownAs: undefined, hidesThought: true }),
   }
 }
 

@@ -71,7 +71,8 @@ export const stream: StreamForm<State> = {
           }
           break
         case 'reset':
-          if (now.told === 0) {
+          // Of what is withdrawn nothing was shown
+          if (now.shown === 0) {
             now.blocks = NO_BLOCKS
             break
           }

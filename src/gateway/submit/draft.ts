@@ -256,6 +256,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   }
   if (typeof user === 'string' && user !== '') job.user = user
   if (shownAs !== undefined) job.shownAs = shownAs
+  if (read.hidesThought === true) job.hidesThought = true
   const session = shareOf(caller)
   if (session !== null) job.session = session
   // Asked as we were asked: a plain POST streams only if it says so, a job unless it says otherwise

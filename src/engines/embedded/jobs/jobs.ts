@@ -23,6 +23,7 @@ export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts
   dialect: job.dialect,
   shownAs: job.shownAs,
   takesBack: job.takesBack,
+  hidesThought: job.hidesThought,
   document: job.document,
   promptTokens: job.promptTokens,
   maxOutputTokens: job.maxOutputTokens,

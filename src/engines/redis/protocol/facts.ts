@@ -74,6 +74,7 @@ const FACTS = [
   optional('dialect', 'd', text, 'chat'),
   optional('shownAs', 'w', isRecord),
   optional('takesBack', 'x', flag, false),
+  optional('hidesThought', 'ht', flag),
   optional('document', 'f', flag),
   required('promptTokens', 'p', count),
   optional('maxOutputTokens', 'b', count),

@@ -374,7 +374,20 @@ export const WAITING = kind<WaitingJob>(
 export function storedFacts(job: StoredFacts | Job): StoredFacts {
   const { tenant, keyId, user, session, kind: jobKind, model, bodyHash, options, dialect, shownAs, takesBack } = job
   const { document, promptTokens, maxOutputTokens, route, run, price, share, metadata, requestId } = job
-  const { admissionMs, trace, redriveOf, needs, affinity, instead, intake, parent, after, webhook, tells } = job
+  const {
+    admissionMs,
+    trace,
+    redriveOf,
+    needs,
+    affinity,
+    instead,
+    intake,
+    parent,
+    after,
+    hidesThought,
+    webhook,
+    tells,
+  } = job
   return {
     tenant,
     keyId,
@@ -387,6 +400,7 @@ export function storedFacts(job: StoredFacts | Job): StoredFacts {
     dialect,
     ...(shownAs !== undefined && { shownAs }),
     takesBack,
+    ...(hidesThought !== undefined && { hidesThought }),
     ...(document !== undefined && { document }),
     promptTokens,
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
