@@ -1,6 +1,7 @@
 /** Blocks requests that bring, or ask for, kinds of content that a tenant may not use. */
 import { z } from 'zod'
 import { SluiceError } from '../../core/errors.ts'
+import type { JobKind } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { defineGuard } from './guard.ts'
 
@@ -16,16 +17,33 @@ const PARTS: ReadonlyMap<unknown, string> = new Map([
   ...['file', 'input_file', 'document', 'document_url', 'file_url'].map((type) => [type, 'file'] as const),
 ])
 
+/** What a job of this kind makes, where it is no text. */
+const MADE: ReadonlyMap<JobKind, string> = new Map([
+  ['image', 'image'],
+  ['speech', 'audio'],
+])
+
 export const allowModalities = defineGuard(
   'allow-modalities',
   'Blocks requests with kinds of content that are not listed; a kind that it does not know is never allowed.',
   {
-    input: z.array(z.enum(INPUT)).min(1).prefault(['text']).describe('What messages may contain.'),
-    output: z.array(z.enum(OUTPUT)).min(1).prefault(['text']).describe('What `modalities` may ask for.'),
+    input: z
+      .array(z.enum(INPUT))
+      .min(1)
+      .prefault(['text'])
+      .describe('What messages may contain; `audio`: sounds may be transcribed, too.'),
+    output: z
+      .array(z.enum(OUTPUT))
+      .min(1)
+      .prefault(['text'])
+      .describe('What `modalities` may ask for; `image` and `audio`: images and speech may be made, too.'),
   },
   ({ input, output }) => {
     const [mayBring, mayAsk] = [new Set<string>(input), new Set<string>(output)]
-    return ({ request }) => {
+    return ({ kind, request }) => {
+      if (kind === 'transcription' && !mayBring.has('audio')) return refusal('file', 'send audio')
+      const made = MADE.get(kind)
+      if (made !== undefined && !mayAsk.has(made)) return refusal('model', `ask for ${made}`)
       if (request === undefined) return null
       const { messages, modalities } = request()
       for (const [i, message] of (Array.isArray(messages) ? messages : []).entries()) {

@@ -1,12 +1,13 @@
 /** Guards that look at more of a request than its texts. */
 import { describe, expect, it } from 'vitest'
+import type { JobKind } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import { contentOf } from '../../core/text-request.ts'
 import { createAdmission } from '../admission.ts'
 import { guardSettings } from '../settings.ts'
 import type { GuardInput } from '../testing/staged.ts'
 
-const decide = (guards: readonly GuardInput[], request: JsonRecord, kind: 'chat' | 'embedding' = 'chat') => {
+const decide = (guards: readonly GuardInput[], request: JsonRecord, kind: JobKind = 'chat') => {
   const settings = guardSettings.parse(guards)
   const { texts, media } = contentOf(request)
   const asked = { tenant: 'acme', kind, model: 'm', promptTokens: 1, atMs: 0 }
@@ -57,6 +58,14 @@ describe('allow-tools', () => {
 })
 
 describe('allow-modalities', () => {
+  it.each<[JobKind, JsonRecord, GuardInput]>([
+    ['image', { prompt: 'x' }, { guard: 'allow-modalities', output: ['image'] }],
+    ['speech', { input: 'x' }, { guard: 'allow-modalities', output: ['audio'] }],
+    ['transcription', { file: 'file-1' }, { guard: 'allow-modalities', input: ['audio'] }],
+  ])('%s only where it is listed', (kind, request, allowed) => {
+    expect(decide([{ guard: 'allow-modalities' }], request, kind).error?.code).toBe('modality_not_allowed')
+    expect(decide([allowed], request, kind).error).toBeNull()
+  })
   const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } }
   it.each<[string, JsonRecord, unknown]>([
     ['text', { messages: [user('a'), user([{ type: 'text', text: 'b' }])] }, null],
