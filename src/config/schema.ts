@@ -207,7 +207,7 @@ export const settings = z.strictObject({
   batches: z
     .strictObject({
       window: count({ min: 1, max: 10_000 })
-        .prefault(64)
+        .prefault(16)
         .describe('Lines of a batch that are in line or run at once; the others wait in its file.'),
       max_lines: count({ min: 1, max: 1_000_000 }).prefault(50_000).describe('Lines of a batch.'),
     })
