@@ -4,7 +4,7 @@ import { type Bytes, documentRecord, endRecord, resetRecord } from '../../src/co
 import { DIALECTS } from '../../src/dialects/index.ts'
 import { GOLDEN_LOGS } from '../golden/logs.ts'
 import { numbered, numberedOnce } from './numbered.ts'
-import { readFrames, readSse, type Told } from './read.ts'
+import { readFrames, readSse, readSseTogether, type Told } from './read.ts'
 
 export interface FormCase {
   readonly name: string
@@ -44,7 +44,7 @@ export const FORMS: readonly FormCase[] = [
     name: 'completions with usage',
     form: completions.stream!,
     job: { ...JOB, dialect: 'completions', shownAs: { include_usage: true } },
-    read: readSse,
+    read: readSseTogether,
   },
   { name: 'messages', form: messages.stream!, job: { ...JOB, dialect: 'messages' }, read: readSse },
   {

@@ -17,6 +17,17 @@ export function readSse(bytes: Bytes): readonly Told[] {
     text: block.replace(/^id: .*\n/, ''),
   }))
 }
+/** The same where what has no id belongs to the event after it: whoever was cut between them gets both again. */
+export function readSseTogether(bytes: Bytes): readonly Told[] {
+  const told: Told[] = []
+  for (const { n, text } of readSse(bytes)) {
+    const last = told.at(-1)
+    if (last?.n === null) told.splice(-1, 1, { n, text: `${last.text}\n\n${text}` })
+    else told.push({ n, text })
+  }
+  return told
+}
+
 const idOf = (text: string | undefined): number | null => (text === undefined ? null : Number(text))
 
 /** RFC 6455, section 5.2: whole, unmasked texts. An `ev` is as many events as it has. */
