@@ -279,7 +279,7 @@ function briefsOf(scenario: Scenario, atMs: number): Brief[] {
     kind: 'late',
     state: [plain('First tokens are late: p95 is 4.1 s, the goal 1.5 s. For 8 minutes now.')],
     cause: [
-      plain('Of the 2.6 s added, '),
+      plain('Of the 2.6 s added on average, '),
       strong('2.4 s is the queue'),
       plain('. '),
       { text: 'vllm-b', strong: true, to: '/models/vllm-b' },
@@ -300,7 +300,7 @@ function briefsOf(scenario: Scenario, atMs: number): Brief[] {
         ...late,
         cause: [
           strong('Cause not clear.'),
-          plain(' Of the 2.6 s added, 1.1 s is the queue, 1.0 s upstream, 0.4 s connect, 0.1 s Sluice.'),
+          plain(' Of the 2.6 s added on average, 1.1 s is the queue, 1.0 s upstream, 0.4 s connect, 0.1 s Sluice.'),
         ],
       },
     ]

@@ -276,7 +276,8 @@ describe('where nothing explains 60 %', () => {
     const brief = first({ now: late({ queue: 900, upstream: 1_100, connect: 600 }) })
     expect(brief.kind).toBe('late')
     expect(textOf(brief.cause)).toBe(
-      'Cause not clear: of the 2.3 s added, 880 ms is the queue, 840 ms is the provider and 595 ms is connecting.',
+      'Cause not clear: of the 2.3 s added on average, ' +
+        '880 ms is the queue, 840 ms is the provider and 595 ms is connecting.',
     )
   })
 

@@ -199,7 +199,7 @@ function late(now: Situation): Brief | null {
   if (most / total >= EXPLAINS) {
     const { why, actions } = causeOfDelay(now, part, most)
     const cause = [
-      say(`Of the ${duration(total)} added, `),
+      say(`Of the ${duration(total)} added on average, `),
       strong(`${duration(most)} is ${PART_NAMES[part]}`),
       say('. '),
       ...why,
@@ -210,7 +210,7 @@ function late(now: Situation): Brief | null {
   const told = added.filter(([, ms]) => ms > 0).slice(0, 4)
   const held = whyHeld(now, total, goals.ttftMs)
   const cause = held?.why ?? [
-    say(`Cause not clear: of the ${duration(total)} added, `),
+    say(`Cause not clear: of the ${duration(total)} added on average, `),
     ...listed(told.map(([name, ms]) => [strong(duration(ms)), say(` is ${PART_NAMES[name]}`)])),
     say('.'),
   ]

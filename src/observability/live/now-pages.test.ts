@@ -183,7 +183,9 @@ describe('the brief', () => {
     const given = setUp()
     overload(given, 40)
     const { cause } = await given.brief()
-    expect(textOf(cause)).toBe('Of the 9.1 s added, 9.0 s is the queue. All 4 slots of a are taken; 80 jobs wait.')
+    expect(textOf(cause)).toBe(
+      'Of the 9.1 s added on average, 9.0 s is the queue. All 4 slots of a are taken; 80 jobs wait.',
+    )
     // A worker that was killed, while the others have room, is no cause
     given.at.gone = ['node_2']
     given.at.slots = 8_192
@@ -204,7 +206,7 @@ describe('the brief', () => {
     for (let i = 0; i < 8; i++)
       observe({ type: 'attempt-ended', job: `x_${i}`, model: 'two', deployment: 'b', code: 'provider_error' })
     expect(textOf((await given.brief()).cause)).toBe(
-      'Of the 9.1 s added, 9.0 s is the queue. It was that of one; nothing of it waits any more.',
+      'Of the 9.1 s added on average, 9.0 s is the queue. It was that of one; nothing of it waits any more.',
     )
   })
 
@@ -233,7 +235,7 @@ describe('the brief', () => {
     const told = await brief(range)
     expect(told.kind).toBe('late')
     expect(textOf(told.state)).toMatch(/^In this range first tokens were late: p95 was 9\.\d s, the goal 1\.5 s\.$/)
-    expect(textOf(told.cause)).toBe('Of the 9.1 s added, 9.0 s was the queue.')
+    expect(textOf(told.cause)).toBe('Of the 9.1 s added on average, 9.0 s was the queue.')
     expect(await read(range)).toMatchObject({
       period: { minutes: null, parts: { ...PARTS, queue: 9_000 } },
       ttftP95Ms: { value: 9_109 },
