@@ -28,8 +28,6 @@ export async function withOutputs(deps: OutputDeps, job: Job, body: Uint8Array):
     const state = (await deps.jobs.get(id))?.state ?? null
     if (state !== 'done') throw failed(id, state === null ? 'is no longer kept' : `has ended as ${state}`)
   }
-  // What no request has is not looked for in its members
-  if (!Buffer.from(body.buffer, body.byteOffset, body.length).includes(JOB_OUTPUT)) return null
   const { messages } = JSON.parse(Buffer.from(body).toString('utf8')) as { messages: unknown }
   if (!Array.isArray(messages)) return null
   const texts = new Map<JobId, string>()

@@ -127,7 +127,25 @@ it('refuses what could never run, and tells nobody of the jobs of others', async
   expect(await refused({ after: [done] }, [output(failed)])).toEqual([
     ...[400, 'invalid_request', 'messages[0].content[0].job'],
   ])
+  expect(await refused({ after: [done], conversation: 'talk' }, [output(done)])).toEqual([
+    ...[400, 'invalid_request', 'messages[0].content[0]'],
+  ])
   expect(await refused({}, [output(done)])).toEqual([400, 'invalid_request', 'messages[0].content[0].job'])
+})
+
+it('an output is one however it is spelled', async () => {
+  const first = await submit('spelled')
+  const body = JSON.stringify({ request: asks([output(first)]), after: [first] }).replace(
+    'job_output',
+    'job\\u005foutput',
+  )
+  const response = await fetch(`http://127.0.0.1:${app.port}/v1/jobs`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${app.key}`, 'content-type': 'application/json' },
+    body,
+  })
+  expect(await ended(((await response.json()) as Said)['id'])).toMatchObject({ state: 'done' })
+  expect(prompts.at(-1)![0]['content']).toBe('SAID spelled')
 })
 
 it('a child belongs to the run of its parent', async () => {

@@ -268,7 +268,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (run !== undefined) job.run = withinRun(caller, run)
   if (parent !== undefined) job.parent = parent
   if (after !== undefined) job.after = after
-  checkOutputs(value, after)
+  checkOutputs(value, job)
   const route = routeOf(kind, value)
   if (route !== undefined) job.route = route
   checkTags(tags, served.deployments, asked.at)

@@ -53,7 +53,7 @@ async function seen(
 }
 
 /** Outputs of jobs stand for texts in messages: only of those that it comes after. Throws invalid_request. */
-export function checkOutputs({ messages }: JsonRecord, after: readonly JobId[] | undefined): void {
+export function checkOutputs({ messages }: JsonRecord, { after, options }: Pick<JobDraft, 'after' | 'options'>): void {
   if (!Array.isArray(messages)) return
   for (let i = 0; i < messages.length; i++) {
     const content: unknown = isRecord(messages[i]) ? messages[i]['content'] : null
@@ -61,6 +61,9 @@ export function checkOutputs({ messages }: JsonRecord, after: readonly JobId[] |
     for (let k = 0; k < content.length; k++) {
       const part: unknown = content[k]
       if (!isRecord(part) || part['type'] !== JOB_OUTPUT) continue
+      // Its memory keeps what was sent, and would send the part to all later models
+      if (options.conversation !== undefined)
+        throw bad(`messages[${i}].content[${k}]`, 'A "job_output" can\'t be part of a conversation: send its text.')
       const job = part['job']
       if (typeof job !== 'string' || after?.includes(job) !== true)
         throw bad(`messages[${i}].content[${k}].job`, 'The "job" of a "job_output" must be one of those in "after".')
