@@ -72,6 +72,7 @@ const level = members({
   budgets: list(members({ window: oneOf('hour', 'day', 'month'), nanoDollars: count, whenOut })),
   velocity: maybe(members({ nanoDollarsPerHour: number, fiveMinutes: number, hour: number, coolDownMs: number })),
   concurrent: orNull(count),
+  depth: maybe(count),
   maxRequestBytes: maybe(count),
 })
 const tenantLevels = members({

@@ -1,5 +1,6 @@
 /** What a job that finds no room holds back in the line. */
 import type { LevelKind, Shortfall } from '../core/limits.ts'
+import { overRun } from './limits/refusal.ts'
 import type { HeadroomRefusal } from './scheduler/port.ts'
 
 /** How much of the line is full with it. Of what all tenants share nobody is parked: the fair order decides. */
@@ -18,7 +19,9 @@ const SCOPES: Readonly<Record<LevelKind, HeadroomRefusal['scope']>> = {
  * none that hold nothing, nor they in its way.
  */
 export function blockOf(short: Shortfall, account: string, holds: boolean, now: number): HeadroomRefusal {
-  if (short.waitMs === null) return { scope: 'never' }
+  // Nothing gives a run back what it has used
+  if (short.waitMs === null)
+    return short.window === 'run' ? { scope: 'never', ends: overRun(short, 0) } : { scope: 'never' }
   const scope = SCOPES[short.level]
   if (holds && scope !== 'model') return { scope: 'job', blocked: { account: placesOf(account), untilMono: Infinity } }
   if (scope === 'model') return { scope: short.unit === 'running' ? 'model' : 'weight' }
@@ -29,5 +32,5 @@ export function blockOf(short: Shortfall, account: string, holds: boolean, now: 
 export const placesOf = (account: string): string => `places\n${account}`
 
 /** Infinity: it has room when one that runs has ended, which tells. */
-export const roomAt = ({ unit, waitMs }: Shortfall, now: number): number =>
-  unit === 'running' || waitMs === null ? Infinity : now + waitMs
+export const roomAt = ({ unit, window, waitMs }: Shortfall, now: number): number =>
+  unit === 'running' || window === 'run' || waitMs === null ? Infinity : now + waitMs

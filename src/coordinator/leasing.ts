@@ -1,4 +1,5 @@
 /** Who starts now, on which worker, with what claim: in fair order, as far as slots, room and deployments go. */
+import type { SluiceError } from '../core/errors.ts'
 import type { JobId } from '../core/job.ts'
 import type { ScheduledJob, WorkerSeat } from '../core/ports/coordinator.ts'
 import { FROM_CACHE } from '../core/ports/work.ts'
@@ -108,7 +109,13 @@ export class Leasing {
   }
 
   #leaseTo({ id: worker, pools }: WorkerSeat, max: number, now: number): number {
+    const over: Array<readonly [id: JobId, error: SluiceError]> = []
     const headroom: Headroom = (job, notes) => {
+      const refusal = room(job, notes)
+      if (refusal?.ends !== undefined) over.push([job.id, refusal.ends])
+      return refusal
+    }
+    const room: Headroom = (job, notes) => {
       if (notes.repeats) {
         const source = this.#sharing.sourceOf(job.id)
         return typeof source === 'string' ? this.#repeat(notes, source, now) : source
@@ -125,6 +132,7 @@ export class Leasing {
       const times = { sinceAcceptedMs, queuedMs: Math.max(0, sinceAcceptedMs - ranMs), ttftMs }
       this.#results.change({ type: 'leased', id, worker, attempt, crashes, claim: claim!, ...times })
     }
+    for (const [id, error] of over) this.#scheduler.fail(id, error, now)
     return leased.length
   }
 

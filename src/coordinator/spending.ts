@@ -325,15 +325,15 @@ function asClaimed(job: ScheduledJob, { model }: Pick<Claim, 'model'>): Schedule
   return replaced(job, job.instead?.find((one) => one.model === model) ?? { model })
 }
 
-const isHopeless = ({ waitMs, unit }: Shortfall, { deadlineMono }: ScheduledJob, now: number): boolean =>
-  waitMs === null || unit === 'nano_dollars' || now + waitMs > deadlineMono
+const isHopeless = ({ waitMs, unit, window }: Shortfall, { deadlineMono }: ScheduledJob, now: number): boolean =>
+  waitMs === null || (unit === 'nano_dollars' && window !== 'run') || now + waitMs > deadlineMono
 
 /** Nobody knows when one that runs will end. */
 const awaitedOf = ({ level, unit, window, waitMs }: Shortfall): Awaited => ({
   level,
   unit,
   ...(window !== undefined && { window }),
-  inMs: unit === 'running' ? null : waitMs,
+  inMs: unit === 'running' || window === 'run' ? null : waitMs,
 })
 
 /** Where nobody computed what it cost: by the price that it was accepted at. */

@@ -141,6 +141,14 @@ export const ERRORS = {
     'You exceeded your current quota: an operator must raise it, or wait for its next window.',
     { type: 'insufficient_quota', retryable: false },
   ),
+  run_budget_exceeded: row(
+    429,
+    "The run's budget has no room for this job: give the run a larger one, or begin another.",
+    { type: 'insufficient_quota', retryable: false, close: 4400 },
+  ),
+  run_canceled: row(409, 'The run was canceled: begin another one.', { close: 4400 }),
+  run_not_found: row(404, 'There is no such run.'),
+  run_exists: row(409, 'There is a run of that id, with another budget or other metadata.', { close: 4400 }),
   spend_velocity: row(
     429,
     'Money is spent many times faster than the budget lasts: its breaker has tripped. Retry later, or ask an operator.',

@@ -227,7 +227,7 @@ type AttemptFact = AboutJob & { readonly attempt: number; readonly deployment: s
         readonly limitLevel: LevelKind
         readonly unit: Unit
         /** Of a budget; null: it is a rate. */
-        readonly window: Window | null
+        readonly window: Window | 'run' | null
       }
     | (Failure & {
         readonly type: 'attempt-ended'

@@ -1,6 +1,6 @@
 /** A job: one accepted generation, from submit to its one terminal record. Its id also names its log. */
 import type { WireError } from './errors.ts'
-import type { Shortfall, TokenPrice } from './limits.ts'
+import type { RunBudget, Shortfall, TokenPrice } from './limits.ts'
 import type { TtftParts } from './measure.ts'
 import type { Traceparent } from './trace.ts'
 
@@ -162,6 +162,10 @@ export interface JobDraft {
   readonly webhook?: string
   /** What its end is announced as; absent: as nothing, unless it names a webhook. */
   readonly tells?: 'response' | 'job'
+  /** What its run may use in all, by when it was submitted; absent: as much as the limits allow. */
+  readonly budget?: RunBudget
+  /** How many it stems from, itself included, up to one without a parent; absent: 1. */
+  readonly depth?: number
   /** It came through a broker, where it had waited; absent: it did not. */
   readonly intake?: FromBroker
   /** The job that this one repeats (redrive of a dead letter). */

@@ -58,14 +58,33 @@ export interface VelocityLimit {
   readonly coolDownMs: number
 }
 
+/** In all, whenever; what an answer needs beyond it ends the answer. */
+export interface TotalLimit {
+  readonly unit: 'tokens' | 'requests' | 'nano_dollars'
+  readonly most: number
+}
+
+/** What a run may use in all; absent: any number. */
+export interface RunBudget {
+  /** Of prompts and answers. */
+  readonly tokens?: number
+  readonly nanoDollars?: number
+  /** Its jobs that were answered, or cost something. */
+  readonly steps?: number
+}
+
 /** What one level may use: a rate for each unit at most, a budget for each window at most. */
 export interface LevelLimits {
   readonly rates: readonly RateLimit[]
   readonly budgets: readonly BudgetLimit[]
   /** Absent: as fast as the budgets last. */
   readonly velocity?: VelocityLimit
+  /** Absent: none. */
+  readonly totals?: readonly TotalLimit[]
   /** Jobs at once; null: any number. */
   readonly concurrent: number | null
+  /** Of a run: the longest chain of parents, a job without one being 1; absent: any. */
+  readonly depth?: number
   /** Of one request's body, known before it is read; absent: as many as the server takes. */
   readonly maxRequestBytes?: number
 }
@@ -164,6 +183,8 @@ export interface Asker {
   readonly user?: string | null | undefined
   /** An agent's. */
   readonly run?: string | null | undefined
+  /** That run's own. */
+  readonly budget?: RunBudget | null | undefined
   readonly model?: string
 }
 
@@ -178,13 +199,13 @@ export interface LimitedLevel {
 }
 
 /** What limits a request, from the narrowest level to the widest: `limitsAt` each of them, in one look. */
-export function levelsOf(settings: LimitSettings, { tenant, keyId, user, run, model }: Asker): LimitedLevel[] {
+export function levelsOf(settings: LimitSettings, { tenant, keyId, user, run, budget, model }: Asker): LimitedLevel[] {
   const own = tenantOf(settings, tenant)
   const found: LimitedLevel[] = []
   const add = (kind: LevelKind, owner: string, name: string, limits: LevelLimits | null | undefined): void => {
     if (limits != null) found.push({ kind, owner, name, limits })
   }
-  if (run != null) add('run', tenant, run, own?.eachRun)
+  if (run != null) add('run', tenant, run, withBudget(own?.eachRun ?? null, budget))
   add('key', tenant, keyId, keyLimits(settings, own, keyId))
   if (user != null) add('user', tenant, user, own?.eachUser)
   const ownModel = model === undefined || own === null ? null : limitedAs(own.models, model)
@@ -194,6 +215,24 @@ export function levelsOf(settings: LimitSettings, { tenant, keyId, user, run, mo
   if (anyModel !== null) add('model', '', anyModel, settings.models[anyModel])
   add('global', '', '', settings.global)
   return found
+}
+
+const NONE: LevelLimits = { rates: [], budgets: [], concurrent: null }
+const budgeted = new WeakMap<RunBudget, { readonly base: LevelLimits | null; readonly limits: LevelLimits }>()
+
+/** The same object for as long as nothing changes. */
+function withBudget(base: LevelLimits | null, budget: RunBudget | null | undefined): LevelLimits | null {
+  if (budget == null) return base
+  const known = budgeted.get(budget)
+  if (known?.base === base) return known!.limits
+  const { tokens, nanoDollars, steps } = budget
+  const totals: TotalLimit[] = []
+  if (tokens !== undefined) totals.push({ unit: 'tokens', most: tokens })
+  if (nanoDollars !== undefined) totals.push({ unit: 'nano_dollars', most: nanoDollars })
+  if (steps !== undefined) totals.push({ unit: 'requests', most: steps })
+  const limits = { ...(base ?? NONE), totals }
+  budgeted.set(budget, { base, limits })
+  return limits
 }
 
 // ---------------------------------------------------------------- what is held, and used
@@ -238,6 +277,8 @@ export interface LevelUse {
     /** It has tripped; below zero: it has cooled down since. Null: it has not. */
     readonly cooledInMs: number | null
   }
+  /** Used in all, without what is held. Absent: nothing that is limited. */
+  readonly totals?: Readonly<Partial<Record<TotalLimit['unit'], number>>>
 }
 
 /**
@@ -261,8 +302,8 @@ export interface Shortfall {
   /** Whose: of a user, the user. */
   readonly name: string
   readonly unit: Unit
-  /** Of a budget. */
-  readonly window?: Window
+  /** Of a budget; `run`: in all. */
+  readonly window?: Window | 'run'
   /** Of a rate: the time in which `limit` comes back. */
   readonly windowMs?: number
   readonly limit: number
@@ -298,7 +339,7 @@ export interface LimitUse {
   readonly name: string
   readonly unit: Unit
   /** Of a budget. */
-  readonly window?: Window
+  readonly window?: Window | 'run'
   readonly limit: number
   /** Used for good, or, of jobs at once, running. More than the limit: debt. */
   readonly used: number
@@ -336,8 +377,8 @@ export interface WireLimit {
   readonly name?: string
   /** Money is in billionths of a dollar. */
   readonly unit: Unit
-  /** Of a budget. */
-  readonly window?: Window
+  /** Of a budget; `run`: what a run may use in all. */
+  readonly window?: Window | 'run'
   /** Absent: money that is others', too. */
   readonly limit?: number
   /** Never below 0. Absent: others use it, too, and what is left tells of them. */

@@ -26,6 +26,7 @@ import { pageRoutes } from './routes/dashboard.ts'
 import { createRoutes } from './routes/index.ts'
 import { bothOf, isOfPage } from './routes/page-api.ts'
 import { finishRevocations } from './routes/stopping.ts'
+import { Runs } from './runs/runs.ts'
 import { Hub } from './socket/hub.ts'
 import { laneProtocols } from './socket/lanes.ts'
 import { nativeProtocol } from './socket/native.ts'
@@ -75,7 +76,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const owed = new Owed(clock, options.disconnectGraceMs)
   const phase = new Phase(options.isOneOfMany)
   const answers = createAnswers(deps)
-  const submits = createSubmits(deps, auth)
+  const runs = new Runs(deps)
+  const submits = createSubmits(deps, auth, runs)
   const jobs = createJobs(deps, submits)
   const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow, owed, phase }, [
     nativeProtocol(socket.maxMessageBytes),
@@ -85,7 +87,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const live = new LiveHub(deps, { auth, signIn, phase })
   const page = pageRoutes(new PageFiles(deps.pageFolder))
   const watching = createWatching(deps)
-  const parts = { auth, sessions, admitted, submits, jobs, answers, watching, phase, signIn, uses }
+  const parts = { auth, sessions, admitted, submits, runs, jobs, answers, watching, phase, signIn, uses }
   const routes = createRoutes(deps, { ...parts, sockets: hub.routes, live: live.route, page })
   const servers: Server[] = []
   let publicServer: Server | null = null

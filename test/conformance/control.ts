@@ -256,7 +256,7 @@ export const controlCases: readonly Case[] = [
       const { engine } = await open()
       const worker = new TestWorker(engine)
       const bad = await runJob(engine, worker, { model: 'b' }, [], failed(false))
-      const done = await runJob(engine, worker, { options: { lane: 'l' }, user: 'ann' })
+      const done = await runJob(engine, worker, { options: { lane: 'l' }, user: 'ann', run: 'b' })
       const queued: string[] = []
       for (let i = 0; i < 25; i++)
         queued.unshift((await submit(engine, { tenant: i % 2 ? 'acme' : 'other', options: { conversation: 'c' } })).id)
@@ -274,6 +274,15 @@ export const controlCases: readonly Case[] = [
       expect(await ids({ model: 'b' })).toEqual([bad.id])
       expect(await ids({ user: 'ann' })).toEqual([done.id])
       expect(await ids({ user: 'ann', states: ['queued'] })).toEqual([])
+      const inRun = (await submit(engine, { run: 'a"\u00fc/1', tenant: 'acme' })).id
+      expect(await ids({ run: 'a"\u00fc/1' })).toEqual([inRun])
+      expect(await ids({ run: 'b', tenant: 'acme', from: bad.id })).toEqual([done.id])
+      expect(await ids({ run: 'b', from: inRun })).toEqual([])
+      expect(await ids({ run: 'a"\u00fc/1', states: ['queued'] })).toEqual([inRun])
+      expect(await ids({ from: done.id, states: ['done'] })).toEqual([done.id])
+      expect(await ids({ from: done.id, states: ['done', 'failed'] })).toEqual([done.id])
+      expect(await ids({ run: 'c' })).toEqual([])
+      queued.unshift(inRun)
       const pages: string[] = []
       for (let before: string | undefined; ; before = pages.at(-1)) {
         const page = await ids({ limit: 4, ...(before === undefined ? {} : { before }) })

@@ -39,7 +39,9 @@ beforeAll(async () => {
   otherUser = (JSON.parse((await ask('POST', '/v1/sessions', null, { ticket })).body) as { token: string }).token
   const chat = { model: 'demo', messages: [{ role: 'user', content: 'demo: tokens=3 delay=1 ttft=1' }] }
   jobId = (
-    JSON.parse((await ask('POST', '/v1/jobs', app.key, { request: chat, conversation: 'ours', lane: null })).body) as {
+    JSON.parse(
+      (await ask('POST', '/v1/jobs', app.key, { request: chat, conversation: 'ours', run: 'ours', lane: null })).body,
+    ) as {
       id: string
     }
   ).id
@@ -73,7 +75,9 @@ const missing = ({ path }: Route): string =>
       ? 'file_not_found'
       : path.includes('/conversations/')
         ? 'conversation_not_found'
-        : 'job_not_found'
+        : path.includes('/runs/')
+          ? 'run_not_found'
+          : 'job_not_found'
 
 const path = ({ path }: Route): string =>
   path
@@ -86,7 +90,7 @@ const path = ({ path }: Route): string =>
           ? batchId
           : path.includes('/jobs/')
             ? jobId
-            : path.includes('/conversations/')
+            : /[/](conversations|runs)[/]/.test(path)
               ? 'ours'
               : 'default',
     )

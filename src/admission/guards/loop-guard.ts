@@ -4,6 +4,7 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
+import { readToolCall, type ToolCall } from '../../core/tool-calls.ts'
 import { count, flag } from '../../settings/fields.ts'
 import { defineGuard } from './guard.ts'
 import { names, onList } from './names.ts'
@@ -12,13 +13,8 @@ import { names, onList } from './names.ts'
 const WINDOW = 12
 /** Shorter results (an "ok") are alike without meaning anything. */
 const MIN_RESULT_CHARS = 40
-/** Deeper arguments are compared as they are written. */
-const MAX_DEPTH = 32
 
-interface Call {
-  /** Its tool and its arguments. */
-  readonly what: string
-  readonly tool: string
+interface Call extends ToolCall {
   result: string | null
 }
 
@@ -71,8 +67,9 @@ function callsIn(messages: unknown, reset: boolean): readonly Call[] {
     if (!isRecord(message)) continue
     const { tool_calls: made, tool_call_id: answered, content } = message
     for (const call of Array.isArray(made) ? made : []) {
-      const read = isRecord(call) ? readCall(call) : null
-      if (read === null) continue
+      const made = isRecord(call) ? readToolCall(call) : null
+      if (made === null) continue
+      const read: Call = { ...made, result: null }
       calls.push(read)
       byId.set((call as JsonRecord)['id'], read)
     }
@@ -82,33 +79,9 @@ function callsIn(messages: unknown, reset: boolean): readonly Call[] {
   return calls
 }
 
-function readCall({ function: made, custom }: JsonRecord): Call | null {
-  const { name, arguments: args, input } = isRecord(made) ? made : isRecord(custom) ? custom : {}
-  if (typeof name !== 'string') return null
-  return { what: `${name}\n${canonical(args ?? input)}`, tool: name, result: null }
-}
-
 function resultOf(content: unknown): string | null {
   const text = typeof content === 'string' ? content : (JSON.stringify(content) ?? '')
   return text.length < MIN_RESULT_CHARS ? null : text
-}
-
-/** The same arguments in one spelling. */
-function canonical(args: unknown): string {
-  if (typeof args !== 'string') return JSON.stringify(args) ?? ''
-  try {
-    return JSON.stringify(sorted(JSON.parse(args), MAX_DEPTH))
-  } catch {
-    return args
-  }
-}
-
-function sorted(value: unknown, depth: number): unknown {
-  if (depth === 0 && typeof value === 'object') throw new RangeError('too deep')
-  if (Array.isArray(value)) return value.map((item) => sorted(item, depth - 1))
-  if (!isRecord(value)) return value
-  const keys = Object.keys(value).sort()
-  return keys.map((key) => [key, sorted(value[key], depth - 1)])
 }
 
 /** How many of the last are equal. */

@@ -10,8 +10,8 @@ export interface Account {
   readonly whenOut: WhenOut
   /** What it may use at most: a rate's burst, a budget's sum, a number of jobs. */
   readonly limit: number
-  /** Of a budget; else null. */
-  readonly window: Window | null
+  /** Of a budget; `run`: in all; else null. */
+  readonly window: Window | 'run' | null
   /** How long until `amount` fits; 0: it does now. Infinity: never, it exceeds all that there can be. */
   waitMs(amount: number, now: number): number
   /** How much is left. Below zero: debt. */

@@ -6,6 +6,7 @@ import type {
   LevelLimits,
   LevelUse,
   RateLimit,
+  TotalLimit,
   Unit,
   Window,
 } from '../../core/limits.ts'
@@ -13,6 +14,7 @@ import type { Account } from './account.ts'
 import { Budget } from './budget.ts'
 import { Rate } from './rate.ts'
 import { Running } from './running.ts'
+import { Total } from './total.ts'
 import { Velocity } from './velocity.ts'
 
 /** A level's accounts that are limited now; others after a reload. */
@@ -39,6 +41,7 @@ export class Level {
   /** All that it ever had: one that is left out of the limits, and put back, has used what it had. */
   readonly #rates: Rate[] = []
   readonly #budgets: Budget[] = []
+  readonly #totals: Total[] = []
   #running: Running | null = null
   #velocity: Velocity | null = null
   /** Jobs that hold something here. */
@@ -77,7 +80,7 @@ export class Level {
     this.#accounts = this.#inForce(limits, now)
   }
 
-  #inForce({ rates, budgets, concurrent, velocity: limit }: LevelLimits, now: number): Accounts {
+  #inForce({ rates, budgets, totals = [], concurrent, velocity: limit }: LevelLimits, now: number): Accounts {
     const amounts: Account[] = []
     let outputBurst = Infinity
     for (const limit of rates) {
@@ -85,6 +88,7 @@ export class Level {
       if (limit.unit === 'tokens' || limit.unit === 'output_tokens') outputBurst = Math.min(outputBurst, limit.burst)
     }
     for (const limit of budgets) amounts.push(this.#budget(limit))
+    for (const limit of totals) amounts.push(this.#total(limit))
     if (concurrent !== null) {
       this.#running ??= new Running(concurrent)
       this.#running.limit = concurrent
@@ -118,9 +122,18 @@ export class Level {
     return budget
   }
 
+  #total(limit: TotalLimit): Total {
+    const known = this.#totals.find(({ unit }) => unit === limit.unit)
+    known?.change(limit)
+    if (known !== undefined) return known
+    const total = new Total(limit)
+    this.#totals.push(total)
+    return total
+  }
+
   isUnused(now: number): boolean {
     if (this.holders > 0 || this.#running?.isUnused() === false || this.#velocity?.isUnused(now) === false) return false
-    return this.#rates.every((rate) => rate.isUnused(now)) && this.#budgets.every((budget) => budget.isUnused(now))
+    return [this.#rates, this.#budgets, this.#totals].every((all) => all.every((account) => account.isUnused(now)))
   }
 
   // ------------------------------------------------------------ for the store
@@ -141,11 +154,20 @@ export class Level {
       if (sum !== null) spent[budget.window] = sum
       isUsed ||= sum !== null
     }
-    return isUsed ? { atMono: now, rates, spent, ...(velocity !== null && { velocity }) } : null
+    const totals: Partial<Record<TotalLimit['unit'], number>> = {}
+    let isAny = false
+    for (const total of this.#totals) {
+      const used = total.used()
+      if (used !== null) totals[total.unit] = used
+      isAny ||= used !== null
+    }
+    return isUsed || isAny
+      ? { atMono: now, rates, spent, ...(velocity !== null && { velocity }), ...(isAny && { totals }) }
+      : null
   }
 
   /** What is not limited now may be again. */
-  restore({ atMono, rates, spent, velocity }: LevelUse, now: number): void {
+  restore({ atMono, rates, spent, velocity, totals }: LevelUse, now: number): void {
     this.isStored = true
     if (velocity !== undefined) this.#velocity?.restore(velocity, Math.min(atMono, now))
     for (const unit of UNITS) {
@@ -163,8 +185,17 @@ export class Level {
       const budget = known ?? this.#budget({ window, nanoDollars: 0, whenOut: 'debt' })
       budget.restore(sum)
     }
+    for (const unit of TOTALS) {
+      const used = totals?.[unit]
+      if (used === undefined) continue
+      // What it may use its next job brings
+      const known = this.#totals.find((one) => one.unit === unit)
+      const total = known ?? this.#total({ unit, most: 0 })
+      total.restore(used, Math.min(atMono, now))
+    }
   }
 }
 
 const UNITS: ReadonlyArray<RateLimit['unit']> = ['input_tokens', 'output_tokens', 'tokens', 'requests']
 const WINDOWS: readonly Window[] = ['hour', 'day', 'month']
+const TOTALS: ReadonlyArray<TotalLimit['unit']> = ['tokens', 'requests', 'nano_dollars']

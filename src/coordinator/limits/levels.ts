@@ -8,6 +8,7 @@ import {
   levelsOf,
   limitsAt,
   modelLevels,
+  type RunBudget,
 } from '../../core/limits.ts'
 import { Slots, Table } from '../../core/table.ts'
 import { type Accounts, Level } from './level.ts'
@@ -20,6 +21,8 @@ export interface Whose {
   readonly user: string | null
   /** An agent's run; null: it belongs to none. */
   readonly run: string | null
+  /** What that run may use in all; absent or null: nothing of its own limits it. */
+  readonly budget?: RunBudget | null
 }
 
 /** Levels looked at for each job, to forget those that are unused. */

@@ -331,7 +331,8 @@ export class Limits {
     for (const { level, amounts } of on) {
       if (isShared(level.kind, ofSession)) continue
       for (const account of amounts) {
-        if (account.unit === 'spend_velocity') continue
+        // What a run may use in all is no rate, and its own view tells it
+        if (account.unit === 'spend_velocity' || account.window === 'run') continue
         const share = account.limit > 0 ? account.left(now) / account.limit : 0
         const at = tightest.findIndex((one) => one.account.unit === account.unit)
         if (at < 0) tightest.push({ level, account, share })

@@ -12,6 +12,7 @@ const MOST_SPREAD_MS = 5_000
 /** `model`: as its client asked. `jitter`: uniform in [0, 1). */
 export function refusalOf(limit: Shortfall, model: string, jitter: number): SluiceError {
   const { unit, waitMs, weight } = limit
+  if (limit.window === 'run') return overRun(limit, jitter)
   if (unit === 'nano_dollars') return new SluiceError('insufficient_quota', { limit, message: overBudget(limit) })
   if (unit === 'spend_velocity') return tooFast(limit, jitter)
   if (unit === 'running' && waitMs === null)
@@ -62,6 +63,21 @@ export const lateOf = (limit: Shortfall): SluiceError =>
       `${limit.unit === 'nano_dollars' ? `the budget of ${whose(limit)}` : `${amountOf(limit)} of ${whose(limit)}`}, ` +
       `Limit ${amount(limit, limit.limit)}, Requested ${amount(limit, limit.weight)}.`,
   })
+
+const WORDS: Readonly<Partial<Record<Unit, string>>> = { tokens: 'tokens', requests: 'steps', nano_dollars: 'dollars' }
+
+/** What is held by jobs that run may come back: then it is worth a retry. */
+export function overRun(limit: Shortfall, jitter: number): SluiceError {
+  const { unit, name, left, weight, waitMs } = limit
+  return new SluiceError('run_budget_exceeded', {
+    limit,
+    ...(waitMs !== null && { retryAfterMs: later(LEAST_RETRY_MS, jitter) }),
+    message:
+      `The budget of ${WORDS[unit]} of run ${name}, ${amount(limit, limit.limit)} in all, has no room for this job: ` +
+      `${amount(limit, Math.max(0, left))} left, Requested ${amount(limit, weight)}.`,
+  })
+}
+const LEAST_RETRY_MS = 1_000
 
 function overBudget(budget: Shortfall): string {
   const { window, limit, left, weight, shared } = budget

@@ -9,6 +9,7 @@ import { count, duration, fieldKinds, flag, size } from '../../settings/fields.t
 const MOST_DOLLARS = 9_000_000
 const MOST_A_MINUTE = 1e12
 const MOST_CONCURRENT = 1e6
+const MOST_DEPTH = 1_000
 /** A month's worth, in minutes. */
 const MOST_BURST = 44_640
 
@@ -169,12 +170,23 @@ export const modelLimitSettings = z
 
 const each = (whose: string) => levelSettings.nullable().prefault(null).describe(whose)
 
+const runLimitSettings = group({
+  ...level,
+  depth: count({ min: 1, max: MOST_DEPTH })
+    .nullable()
+    .prefault(null)
+    .describe('The longest chain of parents (`sluice: { parent }`); 1: no job has one. Null: 1,000.'),
+})
+
 /** What a tenant may use, and whoever acts for it. */
 export const tenantLimitSettings = group({
   ...level,
   each_user: each('Of each of its end users. Null: no limits.'),
   each_key: each('Of each of its API keys. Null: no limits.'),
-  each_run: each('Of each run of an agent (`sluice: { run }`). Null: no limits.'),
+  each_run: runLimitSettings
+    .nullable()
+    .prefault(null)
+    .describe('Of each run of an agent (`sluice: { run }`). Null: no limits.'),
   models: modelLimitSettings.describe('Of its models.'),
 })
 
@@ -185,9 +197,11 @@ export type TenantLimitSettings = z.output<typeof tenantLimitSettings>
 // ---------------------------------------------------------------- as they are read
 
 /** Null: nothing is limited. */
-export function levelLimits(given: Camelised<LevelSettings> | null): LevelLimits | null {
+export function levelLimits(
+  given: (Camelised<LevelSettings> & { readonly depth?: number | null }) | null,
+): LevelLimits | null {
   if (given === null) return null
-  const { burst, whenOut, oversize, concurrent, maxRequestBytes } = given
+  const { burst, whenOut, oversize, concurrent, maxRequestBytes, depth } = given
   const rates: RateLimit[] = []
   const rate = (unit: RateLimit['unit'], perMinute: number | null): void => {
     if (perMinute === null) return
@@ -208,6 +222,7 @@ export function levelLimits(given: Camelised<LevelSettings> | null): LevelLimits
   budget('month', given.dollarsPerMonth)
   const others = {
     ...(maxRequestBytes !== null && { maxRequestBytes }),
+    ...(depth != null && { depth }),
   }
   const isNone = concurrent === null && [...rates, ...budgets, ...Object.keys(others)].length === 0
   return isNone ? null : { rates, budgets, ...velocityOf(given), concurrent, ...others }

@@ -129,6 +129,8 @@ export interface HeadroomRefusal {
    * asked about in the next call. `alone`: who shares its narrow accounts does not wait with it.
    */
   readonly blocked?: { readonly account: string; readonly untilMono: number; readonly alone?: true }
+  /** Of `never`: whatever the limits, it is not to wait any longer. */
+  readonly ends?: SluiceError
 }
 
 export type SchedulerSubmit =
@@ -235,6 +237,8 @@ export interface Scheduler {
   charge(id: JobId, attempt: number, tokens: number, now?: number): void
   finish(id: JobId, attempt: number, outcome: Ended, now: number): Finished
   cancel(id: JobId, now: number): 'canceled' | 'canceling' | 'unknown'
+  /** One that is in line can't be run. */
+  fail(id: JobId, error: SluiceError, now: number): void
   /** Worker gone: its leases are lost now. */
   lose(worker: string, now: number): void
   /** This process did not run for a while (stopped, suspended): no lease expires because of that. */

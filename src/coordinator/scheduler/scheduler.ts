@@ -281,6 +281,12 @@ class PureScheduler implements Scheduler {
     return 'canceling'
   }
 
+  fail(id: JobId, error: SluiceError, now: number): void {
+    this.#now = now
+    const entry = this.#entries.get(id)
+    if (entry !== undefined && entry.lease === null) this.#endAlone(entry, 'failed', error, now)
+  }
+
   lose(worker: string, now: number): void {
     this.#now = now
     const leases = this.#leases.of(worker)

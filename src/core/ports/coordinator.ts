@@ -30,6 +30,7 @@ import type {
   LevelKind,
   LevelState,
   LimitUse,
+  RunBudget,
   Shortfall,
   Standing,
   TenantStanding,
@@ -61,6 +62,8 @@ export interface ScheduledJob {
   readonly user: string | null
   /** An agent's run; null: it belongs to none. */
   readonly run: string | null
+  /** What that run may use in all; absent: as much as the limits allow. */
+  readonly budget?: RunBudget
   /** Tells kinds of requests apart by how long their answers are; '': not known. */
   readonly route: string
   /** As its client asked; null: as long as it gets. */

@@ -50,6 +50,7 @@ export function scheduled(
     keyId: job.keyId,
     user: job.user ?? null,
     run: job.run ?? null,
+    ...(job.budget !== undefined && { budget: job.budget }),
     route: job.route ?? '',
     // What other kinds are answered is counted in no tokens beforehand
     maxOutputTokens: job.kind !== 'chat' ? 0 : (job.maxOutputTokens ?? null),

@@ -36,7 +36,7 @@ export function standingHeaders(standing: Standing | undefined): Headers {
 /** Of what refused a request; of a level that others use, too, nothing is told. */
 export function refusalHeaders(short: Shortfall): Headers {
   const { level, unit, window, limit, left, windowMs, waitMs, shared } = short
-  if (shared || unit === 'running' || unit === 'spend_velocity') return NO_HEADERS
+  if (shared || unit === 'running' || unit === 'spend_velocity' || window === 'run') return NO_HEADERS
   const isBudget = window !== undefined
   if (!isBudget && windowMs === undefined) return NO_HEADERS
   const ofWindow = isBudget ? (waitMs ?? Infinity) : windowMs!

@@ -10,6 +10,7 @@ import type { Phase } from '../phase.ts'
 import type { Answers } from '../read/answers.ts'
 import type { Jobs } from '../read/jobs.ts'
 import type { Watching } from '../read/watching.ts'
+import type { Runs } from '../runs/runs.ts'
 import type { Submits } from '../submit/submit.ts'
 import { batchRoutes } from './batches.ts'
 import { benchmarkRoutes } from './benchmarks.ts'
@@ -30,6 +31,7 @@ import { playgroundRoutes } from './playground.ts'
 import { probeRoutes } from './probes.ts'
 import { providerKeyRoutes } from './provider-keys.ts'
 import { resourceRoutes } from './resources.ts'
+import { runRoutes } from './runs.ts'
 import { servedRoutes } from './served.ts'
 import { sessionRoutes } from './sessions.ts'
 import { tenantRoutes } from './tenants.ts'
@@ -44,6 +46,7 @@ export interface RouteParts {
   readonly admitted: Admitted
   readonly uses: KeyUses
   readonly submits: Submits
+  readonly runs: Runs
   readonly jobs: Jobs
   readonly answers: Answers
   readonly watching: Watching
@@ -62,7 +65,8 @@ export interface Routes {
 }
 
 export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
-  const { auth, sessions, admitted, uses, submits, jobs, answers, watching, phase, sockets, live, signIn, page } = parts
+  const { auth, sessions, admitted, uses, submits, runs, jobs, answers, watching, phase, sockets, live, signIn, page } =
+    parts
   const probes = probeRoutes(deps, phase)
   const usage = usageRoutes(deps)
   const hooks = webhookRoutes(deps)
@@ -77,7 +81,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...fileRoutes(deps),
       ...batchRoutes(deps),
       ...conversationRoutes(deps, watching.stream),
-      ...hooks.public,
+      ...runRoutes(deps, runs, jobs),
       ...sessionRoutes(deps, auth, sessions),
       ...sockets,
       ...welcomeRoutes(deps.models),

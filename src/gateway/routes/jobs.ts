@@ -215,14 +215,6 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
     },
     {
       method: 'POST',
-      path: '/v1/jobs/:id/cancel',
-      auth: 'tenant',
-      async run(call) {
-        return jobs.cancelOwn(call)
-      },
-    },
-    {
-      method: 'POST',
       path: '/v1/jobs/:id/redrive',
       auth: 'tenant',
       async run(call) {

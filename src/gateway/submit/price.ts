@@ -1,7 +1,7 @@
 /** What a request may cost, where a budget limits it. */
 import { SluiceError } from '../../core/errors.ts'
 import type { JobDraft } from '../../core/job.ts'
-import { type LimitSettings, levelsOf, type TokenPrice } from '../../core/limits.ts'
+import { type LevelLimits, type LimitSettings, levelsOf, type TokenPrice } from '../../core/limits.ts'
 import type { Price, Prices } from '../../core/ports/prices.ts'
 import type { GatewayDeps } from '../deps.ts'
 
@@ -35,12 +35,14 @@ export function priceNow(
   return price !== null && 'cost' in price ? tokenPrice(price, promptTokens) : null
 }
 
-type Asked = Pick<JobDraft, 'tenant' | 'keyId' | 'user' | 'run' | 'model' | 'price'>
+type Asked = Pick<JobDraft, 'tenant' | 'keyId' | 'user' | 'run' | 'budget' | 'model' | 'price'>
 
 /** A request that nobody knows the price of has no place in a budget. Null: there is none, or it has a price. */
 export function refusedUnpriced(settings: LimitSettings, job: Asked): SluiceError | null {
   if (job.price !== undefined) return null
-  if (levelsOf(settings, job).every(({ limits }) => limits.budgets.length === 0)) return null
+  const isPaid = (limits: LevelLimits): boolean =>
+    limits.budgets.length > 0 || limits.totals?.some(({ unit }) => unit === 'nano_dollars') === true
+  if (!levelsOf(settings, job).some(({ limits }) => isPaid(limits))) return null
   const model = JSON.stringify(job.model)
   return new SluiceError('model_unpriced', {
     param: 'model',

@@ -10,14 +10,15 @@ import type { GatewayDeps } from '../deps.ts'
 
 type Deps = Pick<GatewayDeps, 'jobs' | 'keys'>
 type Related = Pick<JobDraft, 'parent' | 'after' | 'run' | 'user'>
+type Place = Pick<JobDraft, 'run' | 'depth'>
 
 export const isRelated = ({ parent, after }: Related): boolean => parent !== undefined || after !== undefined
 
 /**
- * The run that it belongs to: its own, or its parent's. Rejects with job_not_found for what its caller does not see,
- * and with dependency_failed where it could never run.
+ * The run that it belongs to, its own or its parent's, and its depth. Rejects with job_not_found for what its caller
+ * does not see, and with dependency_failed where it could never run.
  */
-export async function runOfRelated(deps: Deps, caller: Caller, job: Related): Promise<string | undefined> {
+export async function placeOf(deps: Deps, caller: Caller, job: Related): Promise<Place> {
   const { parent, after = [], run, user } = job
   for (const id of after) {
     const { state } = await seen(deps, caller, user, id, 'after')
@@ -27,11 +28,12 @@ export async function runOfRelated(deps: Deps, caller: Caller, job: Related): Pr
         message: `${id}, which the job is to come after, has ended as ${state}.`,
       })
   }
-  if (parent === undefined) return run
+  if (parent === undefined) return run === undefined ? {} : { run }
   const from = await seen(deps, caller, user, parent, 'parent')
   if (run !== undefined && from.run !== undefined && from.run !== run)
     throw bad('run', `Its parent ${parent} belongs to another run: leave "run" out, or name the same one.`)
-  return run ?? from.run
+  const of = run ?? from.run
+  return { ...(of !== undefined && { run: of }), depth: (from.depth ?? 1) + 1 }
 }
 
 /** What a model is told of it, its caller is told; who acts for a user tells them nothing of another. */

@@ -127,12 +127,14 @@ function setUp(
         },
       } as Partial<Jobs> as Jobs,
       emit: (fact) => void facts.push(fact),
+      onFault: (error) => expect.fail(String(error)),
     },
     {
       check() {
         if (isRevoked) throw new SluiceError('invalid_api_key')
       },
     } as Partial<Auth> as Auth,
+    { admit: async () => ({}), check: async () => {}, entered: () => {} },
   )
   return { submits, stored, submitted, redrivenAt, facts, weighed }
 }

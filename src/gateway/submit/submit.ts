@@ -14,11 +14,12 @@ import type { Ruling } from '../../core/ruling.ts'
 import type { Auth } from '../caller/auth.ts'
 import { type Caller, canSee, shareOf as sessionShareOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
+import type { Entering, Runs } from '../runs/runs.ts'
 import type { Draft, Origin } from './draft.ts'
 import { decide, edited } from './guarded.ts'
 import { insteadOf } from './instead.ts'
 import { priceNow, refusedUnpriced, whyUnpriced } from './price.ts'
-import { isRelated, runOfRelated } from './related.ts'
+import { isRelated, placeOf } from './related.ts'
 import { shareOf } from './sharing.ts'
 import { refusedForSize } from './size.ts'
 
@@ -79,9 +80,10 @@ type SubmitDeps = Pick<
   | 'jobs'
   | 'emit'
   | 'clock'
+  | 'onFault'
 >
 
-export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
+export function createSubmits(deps: SubmitDeps, auth: Auth, runs: Pick<Runs, 'admit' | 'entered' | 'check'>): Submits {
   const { weights, sharing, submissions, jobs, emit, clock } = deps
 
   /** As its tenant's guards let it pass; else the error that blocks it. */
@@ -159,28 +161,59 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
   }
 
   /** It is looked at as it stands now, which takes a while where it is related to other jobs. */
-  async function related(caller: Caller, draft: Draft | SluiceError): Promise<Draft | SluiceError> {
-    if (draft instanceof SluiceError || !isRelated(draft.job)) return draft
+  async function related(
+    caller: Caller,
+    draft: Draft | SluiceError,
+    opened: Opened = new Map(),
+  ): Promise<Draft | SluiceError> {
+    if (draft instanceof SluiceError || !hasOthers(draft.job)) return draft
     try {
-      const run = await runOfRelated(deps, caller, draft.job)
-      return run === undefined ? draft : { ...draft, job: { ...draft.job, run } }
+      const job = { ...draft.job, ...(await placeOf(deps, caller, draft.job)) }
+      return { ...draft, job: { ...job, ...(await runs.admit(caller, job, draft.value, opened)) } }
     } catch (thrown) {
       return SluiceError.from(thrown)
     }
   }
 
+  /** Those that were taken are noted in their runs. */
+  function enter(drafts: readonly Draft[], results: readonly Begun[], isUnseen: boolean): void {
+    const byRun = new Map<string, Entering[]>()
+    for (const [i, { job, value }] of drafts.entries()) {
+      const result = results[i]
+      if (job.run === undefined || result.kind !== 'accepted') continue
+      const entering = byRun.get(job.run) ?? []
+      byRun.set(job.run, entering)
+      entering.push({ id: result.job.id, value, isUnseen })
+    }
+    const [{ job } = { job: null }] = drafts
+    for (const [run, entering] of byRun)
+      runs.entered(job!.tenant, run, entering, (error) => {
+        if (!(error instanceof SluiceError)) deps.onFault(error, job!.requestId ?? '')
+      })
+  }
+
   async function all(caller: Caller, sent: ReadonlyArray<Draft | SluiceError>): Promise<readonly Submitted[]> {
-    const isAny = sent.some((draft) => !(draft instanceof SluiceError) && isRelated(draft.job))
-    const drafts = isAny ? await Promise.all(sent.map((draft) => related(caller, draft))) : sent
+    const isAny = sent.some((draft) => !(draft instanceof SluiceError) && hasOthers(draft.job))
+    const opened: Opened = new Map()
+    const drafts = isAny ? await Promise.all(sent.map((draft) => related(caller, draft, opened))) : sent
     auth.check(caller)
     const checked = drafts.map((draft) => (draft instanceof SluiceError ? draft : guarded(draft)))
     const passed = checked.flatMap((each) => ('job' in each ? [each.job] : []))
     const results = (await submissions.submit(passed)).values()
-    return drafts.map((draft, i) => {
+    const told = drafts.map((draft, i): Submitted => {
       if (draft instanceof SluiceError) return refusal(draft)
       const now = checked[i] as Passed | Blocked
       return taking(caller, draft, 'job' in now ? results.next().value! : refusal(now.error), now.rulings)
     })
+    if (isAny) {
+      const at = [...drafts.keys()].filter((i) => !(drafts[i] instanceof SluiceError))
+      enter(
+        at.map((i) => drafts[i] as Draft),
+        at.map((i) => told[i]),
+        false,
+      )
+    }
+    return told
   }
 
   return {
@@ -197,26 +230,33 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     all,
     one: async (caller, draft) => taken((await all(caller, [draft]))[0]),
     async begin(caller, sent) {
-      const draft = isRelated(sent.job) ? await related(caller, sent) : sent
+      const draft = hasOthers(sent.job) ? await related(caller, sent) : sent
       auth.check(caller)
       if (draft instanceof SluiceError) return blocked(caller, sent.job, { error: draft, rulings: NO_RULINGS }, sent)
       const now = guarded(draft)
       if ('error' in now) return blocked(caller, draft.job, now, draft)
       const { result, power } = await submissions.begin(now.job)
       const told = taking(caller, draft, result, now.rulings)
+      if (told.kind === 'accepted') enter([draft], [told], false)
       return told.kind === 'refused' ? told.error : { job: told.job, standing: told.standing, power }
     },
     enter(caller, draft) {
       if (isRelated(draft.job)) throw blocked(caller, draft.job, { error: notThere(), rulings: NO_RULINGS }, draft)
       const now = guarded(draft)
       if ('error' in now) throw blocked(caller, draft.job, now, draft)
-      return { draft: now.job, told: (result) => void taking(caller, draft, result, now.rulings) }
+      return {
+        draft: now.job,
+        told(result) {
+          enter([draft], [taking(caller, draft, result, now.rulings)], true)
+        },
+      }
     },
     async again(caller, id) {
       const job = await jobs.get(id)
       if (job === null) throw new SluiceError('job_not_found')
       if (job.state !== 'failed' && job.state !== 'expired') throw notAgain()
       const request = await jobs.request(id)
+      if (job.run !== undefined) await runs.check(job.tenant, job.run)
       if (caller !== null) auth.check(caller)
       const by = caller === null ? null : redriverOf(caller)
       const { price: _then, instead: _these, ...rest } = job
@@ -239,6 +279,11 @@ export function createSubmits(deps: SubmitDeps, auth: Auth): Submits {
     },
   }
 }
+
+type Opened = Parameters<Runs['admit']>[3]
+
+/** Is it part of a run, or after others? */
+const hasOthers = (job: Pick<JobDraft, 'parent' | 'after' | 'run'>): boolean => job.run !== undefined || isRelated(job)
 
 /** Limits and the ledger follow who asks. */
 function redriverOf(caller: Caller): Redriver {

@@ -174,6 +174,7 @@ export function watch(scheduler: Scheduler, leaseMs: number): Watched {
       return then(result)
     },
     cancel: (id, now) => then(scheduler.cancel(id, now)),
+    fail: (id, error, now) => then(scheduler.fail(id, error, now)),
     lose(worker, now) {
       scheduler.lose(worker, now)
       settle()

@@ -40,6 +40,8 @@ export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts
   webhook: job.webhook,
   tells: job.tells,
   metadata: job.metadata,
+  budget: job.budget,
+  depth: job.depth,
   requestId: job.requestId,
   admissionMs: job.admissionMs,
   trace: job.trace,

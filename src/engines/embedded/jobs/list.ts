@@ -22,11 +22,12 @@ export async function listJobs(
   const limit = Math.max(1, Math.min(1_000, filter.limit))
   const before = filter.before === undefined ? EVERYTHING : (positions.of(filter.before) ?? 0)
   if (filter.states !== undefined && !filter.states.some(isTerminal)) return liveOnly(clock, all, filter, before, limit)
+  const floor = filter.from === undefined ? 0 : (positions.of(filter.from) ?? 0)
   const scan = prepare(db, filter)
   const found: Job[] = []
   for (let from = before; ; ) {
     // The ROWS_AT_ONCE-th row from here bounds this turn's work, however few rows match
-    const until = scan.boundary(from)
+    const until = Math.max(floor, scan.boundary(from))
     const wanted = limit - found.length
     const rows = scan.rows(until, from, wanted)
     for (const row of rows) {
@@ -34,7 +35,7 @@ export async function listJobs(
       const job = live === undefined ? toJobOrSkip(row, warn) : all.show(live)
       if (job !== null && fits(job, filter) && isIn(job, filter)) found.push(job)
     }
-    if (found.length >= limit || (until === 0 && rows.length < wanted)) return found
+    if (found.length >= limit || (until <= floor && rows.length < wanted)) return found
     from = rows.length < wanted ? until : positions.of(rows[rows.length - 1].id)!
     await new Promise<void>((next) => clock.soon(next))
   }
@@ -66,7 +67,8 @@ const fits = (job: Job, filter: JobFilter): boolean =>
   (filter.user === undefined || job.user === filter.user) &&
   (filter.lane === undefined || job.options.lane === filter.lane) &&
   (filter.conversation === undefined || job.options.conversation === filter.conversation) &&
-  (filter.model === undefined || job.model === filter.model)
+  (filter.model === undefined || job.model === filter.model) &&
+  (filter.run === undefined || job.run === filter.run)
 
 interface Scan {
   /** Where the rows of one turn end; 0 = at the beginning of time. */
@@ -87,6 +89,8 @@ function prepare(db: DatabaseSync, filter: JobFilter): Scan {
   where('j.lane = ?', filter.lane)
   where('j.conversation = ?', filter.conversation)
   where('j.model = ?', filter.model)
+  // It has no column: that of others is left unread
+  where('instr(j.facts, ?) > 0', filter.run === undefined ? undefined : `"run":${JSON.stringify(filter.run)}`)
   const ended = filter.states?.filter(isTerminal)
   const bad = ended !== undefined && ended.length === filter.states?.length && !ended.includes('done')
   const tables = bad

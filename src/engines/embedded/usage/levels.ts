@@ -122,9 +122,9 @@ const isWindow = (one: OpenWindow | undefined): boolean =>
 /** Null: it is damaged, which is told. */
 export function usedOf({ kind, name, used }: LevelRow, damaged: (detail: string) => void): Used | null {
   try {
-    const { rates, spent, velocity } = JSON.parse(used) as Used
+    const { rates, spent, velocity, totals } = JSON.parse(used) as Used
     if (typeof rates === 'object' && typeof spent === 'object' && rates !== null && spent !== null)
-      return { rates, spent, ...(velocity !== undefined && { velocity }) }
+      return { rates, spent, ...(velocity !== undefined && { velocity }), ...(totals !== undefined && { totals }) }
   } catch {
     // Below
   }

@@ -24,12 +24,13 @@ export function liveList(
   return found.sort((a, b) => b.seq - a.seq).slice(0, Math.min(limit, MOST))
 }
 
-function matches({ facts }: LiveRow, { tenant, user, lane, conversation, model }: LiveFilter): boolean {
+function matches({ facts }: LiveRow, { tenant, user, lane, conversation, model, run }: LiveFilter): boolean {
   const { options } = facts
   return (
     (tenant == null || facts.tenant === tenant) &&
     (user == null || facts.user === user) &&
     (model == null || facts.model === model) &&
+    (run == null || facts.run === run) &&
     (lane == null || options.lane === lane) &&
     (conversation == null || options.conversation === conversation)
   )

@@ -28,7 +28,8 @@ export async function listJobs(ground: Ground, rows: Rows, filter: JobFilter): P
     // First those that live: what ends before the others are read is found there
     const live = await listLive(ground, rows, filter, before, limit)
     await ground.scripts.run('jobs-file', [])
-    const ended = await listEnded(ground, rows, filter, before, limit)
+    const from = filter.from === undefined ? null : await seqOf(ground, rows, filter.from)
+    const ended = await listEnded(ground, rows, filter, before, from, limit)
     const found = new Map([...live, ...ended].map((one) => [one.job.id, one]))
     return [...found.values()]
       .sort((a, b) => b.seq - a.seq)
@@ -51,7 +52,7 @@ async function seqOf({ scripts, names }: Ground, rows: Rows, id: JobId): Promise
 async function listLive(
   { bus }: Ground,
   rows: Rows,
-  { before: _before, limit: _limit, ...filter }: JobFilter,
+  { before: _before, from: _from, limit: _limit, ...filter }: JobFilter,
   before: number | null,
   limit: number,
 ): Promise<readonly Found[]> {
@@ -69,6 +70,7 @@ async function listEnded(
   rows: Rows,
   filter: JobFilter,
   before: number | null,
+  from: number | null,
   limit: number,
 ): Promise<readonly Found[]> {
   if (filter.states !== undefined && !filter.states.some(isTerminal)) return []
@@ -78,7 +80,7 @@ async function listEnded(
     const page = await ground.commands.client.zrange(
       index,
       below,
-      '-inf',
+      from === null ? '-inf' : String(from),
       'BYSCORE',
       'REV',
       'LIMIT',
@@ -109,11 +111,12 @@ function endedOf(stored: Stored | null, filter: Omit<JobFilter, 'limit'>): reado
 
 /** All but its state. */
 const fitsFilter = (
-  { tenant, user, options, model }: Pick<Job, 'tenant' | 'user' | 'options' | 'model'>,
+  { tenant, user, options, model, run }: Pick<Job, 'tenant' | 'user' | 'options' | 'model' | 'run'>,
   filter: Omit<JobFilter, 'limit'>,
 ): boolean =>
   (filter.tenant === undefined || tenant === filter.tenant) &&
   (filter.user === undefined || user === filter.user) &&
   (filter.lane === undefined || options.lane === filter.lane) &&
   (filter.conversation === undefined || options.conversation === filter.conversation) &&
-  (filter.model === undefined || model === filter.model)
+  (filter.model === undefined || model === filter.model) &&
+  (filter.run === undefined || run === filter.run)

@@ -173,7 +173,7 @@ export interface List extends Asked {
   readonly limit: number
 }
 
-export type LiveFilter = Omit<JobFilter, 'before' | 'limit'>
+export type LiveFilter = Omit<JobFilter, 'before' | 'from' | 'limit'>
 
 export interface Status extends Asked {
   readonly type: 'paused' | 'depth' | 'backlog' | 'deployments'
@@ -262,6 +262,7 @@ const LIVE_FILTER = members({
   lane: maybe(text),
   conversation: maybe(text),
   model: maybe(text),
+  run: maybe(text),
   states: maybe(list(text)),
 })
 

@@ -89,6 +89,8 @@ const FACTS = [
   optional('instead', 'in', list(members({ model: text, price: maybe(price) }))),
   optional('cached', 'i', oneOf('hit', 'joined', 'miss')),
   optional('metadata', 'e', texts),
+  optional('budget', 'bu', members({ tokens: maybe(count), nanoDollars: maybe(count), steps: maybe(count) })),
+  optional('depth', 'dp', count),
   optional('requestId', 'q', text),
   optional('admissionMs', 'z', rate),
   optional('trace', 'c', text),

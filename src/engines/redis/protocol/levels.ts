@@ -1,5 +1,6 @@
 /** What the levels of the limits have used, as `lim` has it: times by Redis's clock, without what is held. */
-import type { LevelState, LevelUse, Unit, Window } from '../../../core/limits.ts'
+import { isRecord } from '../../../core/json.ts'
+import type { LevelState, LevelUse, TotalLimit, Unit, Window } from '../../../core/limits.ts'
 import type { OpenWindow, OpenWindows } from '../../shared/calendar.ts'
 import { count, fits, number, object, parse } from '../../shared/shape.ts'
 
@@ -18,10 +19,13 @@ export function isLevelOf(stored: string, tenant: string): boolean {
 }
 
 /** `atMs`: Redis's clock of a monotonic time. */
-export function writeLevelUse({ atMono, rates, spent, velocity: v }: LevelUse, atMs: (mono: number) => number): string {
+export function writeLevelUse(
+  { atMono, rates, spent, velocity: v, totals: o }: LevelUse,
+  atMs: (mono: number) => number,
+): string {
   const windows = Object.entries(spent).map(([window, { index, nanoDollars }]) => [window, [index, nanoDollars]])
   const velocity = v === undefined ? {} : { v: [v.fiveMinutes, v.hour, v.cooledInMs] }
-  return JSON.stringify({ t: Math.round(atMs(atMono)), r: rates, s: Object.fromEntries(windows), ...velocity })
+  return JSON.stringify({ t: Math.round(atMs(atMono)), r: rates, s: Object.fromEntries(windows), ...velocity, o })
 }
 
 const KINDS: Readonly<Record<LevelState['kind'], true>> = {
@@ -51,7 +55,13 @@ export function readLevel(name: string, use: string, mono: (atMs: number) => num
   const used = parse(use)
   if (!Array.isArray(of) || of.length !== 3 || !of.every((part) => typeof part === 'string')) return null
   if (!Object.hasOwn(KINDS, of[0]) || !fits(used, USE)) return null
-  const { t, r, s, v } = used as { t: number; r: Record<string, unknown>; s: Record<string, unknown>; v?: unknown }
+  const { t, r, s, v, o } = used as {
+    t: number
+    r: Record<string, unknown>
+    s: Record<string, unknown>
+    v?: unknown
+    o?: unknown
+  }
   const rates = Object.entries(r).filter(([unit, amount]) => Object.hasOwn(UNITS, unit) && Number.isFinite(amount))
   const spent = Object.entries(s).flatMap(([window, sum]) => {
     if (!Object.hasOwn(SPANS, window) || !Array.isArray(sum)) return []
@@ -66,6 +76,7 @@ export function readLevel(name: string, use: string, mono: (atMs: number) => num
     used: {
       ...{ atMono: mono(t), rates: Object.fromEntries(rates), spent: Object.fromEntries(spent) },
       ...velocityOf(v),
+      ...totalsOf(o),
     } as LevelUse,
   }
 }
@@ -76,6 +87,14 @@ function velocityOf(stored: unknown): Pick<LevelUse, 'velocity'> {
   const [fiveMinutes, hour, cooledInMs] = stored as readonly unknown[]
   const isRead = isAmount(fiveMinutes) && isAmount(hour) && (cooledInMs === null || Number.isFinite(cooledInMs))
   return isRead ? { velocity: { fiveMinutes, hour, cooledInMs } as NonNullable<LevelUse['velocity']> } : {}
+}
+
+const TOTALS: Readonly<Record<TotalLimit['unit'], true>> = { tokens: true, requests: true, nano_dollars: true }
+
+function totalsOf(stored: unknown): Pick<LevelUse, 'totals'> {
+  if (!isRecord(stored)) return {}
+  const totals = Object.entries(stored).filter(([unit, used]) => Object.hasOwn(TOTALS, unit) && isAmount(used))
+  return totals.length === 0 ? {} : { totals: Object.fromEntries(totals) as NonNullable<LevelUse['totals']> }
 }
 
 // ---------------------------------------------------------------- windows

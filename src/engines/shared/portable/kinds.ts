@@ -251,6 +251,7 @@ export const LEVELS = kind<StoredLevel>(
   {
     ...{ kind: text, owner: text, name: text, agoMs: number, rates: object, spent: object },
     velocity: maybe(members({ fiveMinutes: number, hour: number, cooledInMs: maybe(number) })),
+    totals: maybe(members({ tokens: maybe(number), requests: maybe(number), nano_dollars: maybe(number) })),
   },
   ['agoMs'],
 )
@@ -388,6 +389,7 @@ export function storedFacts(job: StoredFacts | Job): StoredFacts {
     webhook,
     tells,
   } = job
+  const { budget, depth } = job
   return {
     tenant,
     keyId,
@@ -414,6 +416,8 @@ export function storedFacts(job: StoredFacts | Job): StoredFacts {
     ...(affinity !== undefined && { affinity }),
     ...(instead !== undefined && { instead }),
     ...(metadata !== undefined && { metadata }),
+    ...(budget !== undefined && { budget }),
+    ...(depth !== undefined && { depth }),
     ...(requestId !== undefined && { requestId }),
     ...(admissionMs !== undefined && { admissionMs }),
     ...(trace !== undefined && { trace }),

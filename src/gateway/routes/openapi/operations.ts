@@ -10,6 +10,7 @@ export const TAGS = {
   'OpenAI and others': 'Requests in the APIs that clients speak already.',
   Files: 'What is uploaded, and what batches answer.',
   Jobs: 'Submitted once, read at any time, over any number of connections.',
+  Runs: 'What an agent does, job by job: one budget, one guard, one cancel.',
   Conversations: 'Lanes with memory: the server keeps their turns.',
   Webhooks: 'Who is told of ends.',
   Sessions: 'For pages, which hold no API key.',
@@ -179,7 +180,28 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   'POST /v1/jobs/:id/cancel': {
     tag: 'Jobs',
     summary: 'End it; any number of times',
-    responses: answers(202, 'The job.', ref('Job')),
+    responses: answers(202, 'The job; with `tree=true` also how many were `canceled`.', ref('Job')),
+  },
+  'POST /v1/runs': {
+    tag: 'Runs',
+    summary: 'Begin a run, with a budget of its own',
+    description: 'A run without one need not be begun: its first job does.',
+    request: ref('RunRequest'),
+    responses: {
+      200: ['It is there already, with the same budget and metadata.', json(ref('Run'))],
+      201: ['The run.', json(ref('Run'))],
+    },
+  },
+  'GET /v1/runs': { tag: 'Runs', summary: 'Runs, newest first', responses: answers(200, 'A page.', ref('Runs')) },
+  'GET /v1/runs/:id': {
+    tag: 'Runs',
+    summary: 'A run: its sums, and a page of its jobs, oldest first',
+    responses: answers(200, 'The run.', ref('RunPage')),
+  },
+  'POST /v1/runs/:id/cancel': {
+    tag: 'Runs',
+    summary: 'End all of its jobs, and refuse those that come later; any number of times',
+    responses: answers(202, 'The run.', ref('Run')),
   },
   'POST /v1/jobs/:id/redrive': {
     tag: 'Jobs',

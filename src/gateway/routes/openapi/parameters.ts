@@ -13,6 +13,7 @@ export const IGNORED = described(text, 'Ignored: some clients send it on their o
 const conversation = described(text, "The conversation's id, where a path can't carry it.")
 
 export const PARAMETERS: Readonly<Record<string, Schema>> = {
+  tree: described(oneOf('true', 'false'), 'True: also all jobs that stem from it (`parent`).'),
   wait_ms: described(count, 'Answers once the job has ended, or after so long; at most `http.max_wait_ms` (50 s).'),
   dialect: described(
     text,

@@ -38,7 +38,7 @@ const webhook = {
 const limit = {
   level: oneOf('run', 'key', 'user', 'tenant', 'tenant_model', 'model', 'global'),
   unit: text,
-  'window?': oneOf('hour', 'day', 'month'),
+  'window?': described(oneOf('hour', 'day', 'month', 'run'), '`run`: what a run may use in all.'),
 }
 const errorObject = object({
   message: text,
@@ -54,6 +54,55 @@ const queue = object({
   tokens_ahead: count,
   eta_ms: described(nullable('number'), 'Null while nothing has been measured.'),
   'waiting_for?': described(object({ ...limit, reset_ms: nullable('number') }), 'The limit that has no room for it.'),
+})
+const run = {
+  id: text,
+  object: { const: 'run' },
+  state: described(
+    oneOf('open', 'running', 'idle', 'canceled'),
+    '`running`: jobs of it have not ended; `idle`: all have; `open`, in lists: not looked at.',
+  ),
+  created_at: seconds,
+  canceled_at: nullable('integer'),
+  budget: described(
+    object({
+      tokens: nullable('integer'),
+      usd: nullable('number'),
+      steps: nullable('integer'),
+      depth: nullable('integer'),
+    }),
+    'What all of its jobs may use together; null: as the limits allow.',
+  ),
+  loop_guard: flag,
+  metadata: { type: 'object', additionalProperties: text },
+}
+const runTotals = object({
+  jobs: count,
+  states: described(anything, 'Jobs by state.'),
+  prompt_tokens: count,
+  completion_tokens: count,
+  total_tokens: count,
+  usd: described({ type: 'number' }, 'By the prices at which its jobs were accepted.'),
+  steps: described(count, 'Jobs that used something.'),
+  depth: described(count, 'The longest chain of parents.'),
+  is_partial: described(flag, 'It has more jobs than are added up.'),
+})
+const runJob = object({
+  id: text,
+  state: oneOf(...STATES),
+  model: text,
+  parent: nullable('string'),
+  after: list(text),
+  depth: count,
+  attempts: count,
+  accepted_at_ms: { type: 'number' },
+  ended_at_ms: nullable('number'),
+  queued_ms: nullable('number'),
+  ttft_ms: nullable('number'),
+  total_ms: nullable('number'),
+  prompt_tokens: nullable('integer'),
+  completion_tokens: nullable('integer'),
+  error: described(nullable('string'), 'The code that it ended with.'),
 })
 const job = object({
   id: text,
@@ -302,6 +351,31 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
     next: nullable('string'),
     turns: list(turn),
   }),
+  Run: object(run),
+  Runs: page(ref('Run')),
+  RunPage: object({ ...run, totals: runTotals, jobs: list(runJob), has_more: flag, next: nullable('string') }),
+  RunRequest: {
+    type: 'object',
+    properties: {
+      id: described(text, 'Its name, as jobs give it as `run`; absent: a new one.'),
+      budget: described(
+        {
+          type: 'object',
+          properties: {
+            tokens: { type: 'integer', minimum: 1 },
+            usd: { type: 'number', exclusiveMinimum: 0 },
+            steps: { type: 'integer', minimum: 1 },
+            depth: { type: 'integer', minimum: 1, maximum: 1_000 },
+          },
+          additionalProperties: false,
+        },
+        'What all of its jobs may use together.',
+      ),
+      metadata: { type: 'object', additionalProperties: text },
+      loop_guard: described(flag, 'False: its jobs may repeat the same tool calls.'),
+    },
+    additionalProperties: false,
+  },
   ConversationChange: {
     type: 'object',
     properties: { name: { type: 'string', maxLength: 256 }, keep_turns: count },

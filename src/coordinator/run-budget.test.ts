@@ -1,0 +1,124 @@
+/** What a run may use in all: refused beyond it, ended in line, cut in the middle, kept over a restart. */
+import { expect, it } from 'vitest'
+import type { LevelState, RunBudget } from '../core/limits.ts'
+import type { Change, Coordinator, ScheduledJob } from '../core/ports/coordinator.ts'
+import { createCoordinator } from './coordinator.ts'
+import { done, job, OPTIONS } from './scheduler/testing/jobs.ts'
+
+const MODELS = [
+  {
+    name: 'chat',
+    deployments: [
+      { name: 'a', kinds: ['chat' as const], upstreamModel: null, concurrent: Infinity, order: 0, revision: '' },
+    ],
+  },
+]
+const DAY_MS = 86_400_000
+const PRICE = { input: 1_000, output: 4_000 }
+
+/** Jobs of 100 tokens in and 10 out. */
+class Stage {
+  readonly it: Coordinator
+  readonly told: Change[] = []
+  readonly budget: RunBudget
+  readonly levels = new Map<string, LevelState>()
+
+  constructor(budget: RunBudget, levels: readonly LevelState[] = [], slots = 1) {
+    this.budget = budget
+    this.it = createCoordinator({ ...OPTIONS, models: MODELS })
+    this.it.openLimits(levels, () => ({ index: 0, endsMono: Infinity }), 0)
+    this.it.attach({ id: 'w', pools: [], slots }, 0)
+  }
+
+  submit(id: string, more: Partial<ScheduledJob> = {}, now = 0): string {
+    const of = { run: 'r', budget: this.budget, maxOutputTokens: 10, price: PRICE, acceptedMono: now }
+    const decision = this.it.submit(job(id, { ...of, ...more }), now)
+    this.take(now)
+    return decision.kind === 'refused' ? decision.error.code : decision.kind
+  }
+
+  lease(now = 0): readonly string[] {
+    const from = this.told.length
+    while (this.it.leasable) this.it.lease(now)
+    this.take(now)
+    return this.told.slice(from).flatMap((change) => (change.type === 'leased' ? [change.id] : []))
+  }
+
+  finish(id: string, now = 0): void {
+    this.it.finish(id, 1, done(), now)
+    this.take(now)
+  }
+
+  ends(): ReadonlyArray<readonly [string, string, string | undefined]> {
+    return this.told.flatMap((change) =>
+      change.type === 'ended' ? [[change.id, change.state, change.error?.code] as const] : [],
+    )
+  }
+
+  take(now: number): void {
+    this.told.push(...this.it.changes())
+    for (const level of this.it.takeLevels(now)) this.levels.set(level.name, level)
+  }
+}
+
+it.each([
+  ['tokens', { tokens: 220 }],
+  ['steps', { steps: 2 }],
+  ['dollars', { nanoDollars: 280_000 }],
+])('two jobs fit into a budget of %s: the third is refused, whenever it comes', (_name, budget) => {
+  const of = new Stage(budget)
+  for (const id of ['1', '2']) {
+    expect(of.submit(id)).toBe('accepted')
+    expect(of.lease()).toEqual([id])
+    of.finish(id)
+  }
+  expect(of.submit('3', {}, 20 * DAY_MS)).toBe('run_budget_exceeded')
+  expect(of.submit('4', { policy: 'reject' })).toBe('run_budget_exceeded')
+  expect(of.submit('other', { run: 'q' })).toBe('accepted')
+  expect(of.submit('none', { run: null })).toBe('accepted')
+})
+
+it('what waits when it is used up ends, all of it in one look, and holds nobody else up', () => {
+  const of = new Stage({ steps: 2 }, [], 4)
+  for (let i = 0; i < 200; i++) expect(of.submit(`${i}`)).toBe('accepted')
+  expect(of.submit('other', { run: null })).toBe('accepted')
+  // Two may run; the others wait, as those may come to nothing
+  expect(of.lease()).toEqual(['0', '1', 'other'])
+  expect(of.ends()).toEqual([])
+  of.finish('0')
+  expect(of.ends()).toEqual([['0', 'done', undefined]])
+  of.lease()
+  of.finish('1')
+  expect(of.lease()).toEqual([])
+  expect(of.ends().slice(2)).toHaveLength(198)
+  expect(of.ends().at(-1)).toEqual(['199', 'failed', 'run_budget_exceeded'])
+  expect(of.it.depth()).toMatchObject({ queued: 0, waiting: 0, leased: 1 })
+})
+
+it('an answer that needs more than is left is cut', () => {
+  const of = new Stage({ tokens: 150 })
+  of.submit('1', { maxOutputTokens: null })
+  expect(of.lease()).toEqual(['1'])
+  of.it.charge('1', 1, 60, 0)
+  expect(of.it.notices()).toMatchObject([
+    { type: 'cut', id: '1', cause: { level: 'run', unit: 'tokens', window: 'run' } },
+  ])
+})
+
+it('what was used outlives a restart; a month later nothing is known of it', () => {
+  const before = new Stage({ tokens: 220, steps: 9, nanoDollars: 1e9 })
+  before.submit('1')
+  before.lease()
+  before.finish('1')
+  const levels = [...before.levels.values()]
+  expect(levels).toMatchObject([
+    { kind: 'run', owner: 'a', name: 'r', used: { totals: { tokens: 110, requests: 1, nano_dollars: 140_000 } } },
+  ])
+  const after = new Stage({ tokens: 219 }, levels)
+  expect(after.submit('2')).toBe('run_budget_exceeded')
+  expect(new Stage({ tokens: 220 }, levels).submit('2')).toBe('accepted')
+
+  const late = new Stage({ tokens: 219 }, levels)
+  for (let i = 0; i < 5; i++) late.submit(`x${i}`, { run: null, budget: undefined as never, user: 'u' }, 31 * DAY_MS)
+  expect(late.submit('2', {}, 31 * DAY_MS)).toBe('accepted')
+})

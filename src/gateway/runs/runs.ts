@@ -1,0 +1,263 @@
+/**
+ * Runs of agents: what all jobs of one share beside its limits. A run begins with its first job, or before it, and is
+ * kept for a month after its last one. What it may use in tokens, money and steps is the coordinator's to count; depth,
+ * the loop guard and that it was canceled are looked at here, before a job is submitted and once it is.
+ */
+import { hash } from 'node:crypto'
+import { SluiceError } from '../../core/errors.ts'
+import type { JobDraft, JobId } from '../../core/job.ts'
+import type { JsonRecord } from '../../core/json.ts'
+import { limitsAt, type RunBudget } from '../../core/limits.ts'
+import type { Document, NewDocument } from '../../core/ports/documents.ts'
+import { type Caller, userOf, withinRun } from '../caller/caller.ts'
+import type { GatewayDeps } from '../deps.ts'
+import { followed, isLoop, type Step, stepsIn } from './trail.ts'
+
+type Deps = Pick<GatewayDeps, 'documents' | 'jobs' | 'limits' | 'clock' | 'ids'>
+
+const DAY_MS = 86_400_000
+const KEPT_MS = 30 * DAY_MS
+const RENEWED_MS = 15 * DAY_MS
+/** Others change it meanwhile. */
+const TRIES = 20
+/** A chain is no longer than this, whatever the run allows. */
+export const MAX_DEPTH = 1_000
+
+export interface OwnBudget extends RunBudget {
+  readonly depth?: number
+}
+
+/** What its body is. */
+export interface Run {
+  /** As it is stored: with what its caller's names begin with. */
+  readonly name: string
+  readonly keyId: string
+  readonly user: string | null
+  readonly budget: OwnBudget
+  readonly metadata: Readonly<Record<string, string>>
+  readonly guarded: boolean
+  readonly createdAtMs: number
+  readonly canceledAtMs: number | null
+  /** Its oldest job that is known; null: none. */
+  readonly first: JobId | null
+  readonly trail: readonly Step[]
+  /** Its document in the list. */
+  readonly entry: string
+}
+
+export type Asked = Pick<Run, 'budget' | 'metadata' | 'guarded'>
+
+const PLAIN: Asked = { budget: {}, metadata: {}, guarded: true }
+
+/** A job that was taken. */
+export interface Entering {
+  readonly id: JobId
+  readonly value: JsonRecord
+  /** It came through a broker, where nobody could look at its run before. */
+  readonly isUnseen?: boolean
+}
+
+/** What its jobs are submitted with. */
+export interface Admission {
+  readonly budget?: RunBudget
+}
+
+export class Runs {
+  readonly #deps: Deps
+  /** What is being noted of jobs that were taken, by run. */
+  readonly #noting = new Map<string, Promise<void>>()
+
+  constructor(deps: Deps) {
+    this.#deps = deps
+  }
+
+  // ------------------------------------------------------------ for those who look
+
+  async get(tenant: string, name: string): Promise<Run | null> {
+    return runOf(await this.#deps.documents.get('run', idOf(tenant, name)))
+  }
+
+  /** Newest first. `next`: for the page after; null: there is none. */
+  async list(caller: Caller, limit: number, before: string | undefined): Promise<{ runs: Run[]; next: string | null }> {
+    const { tenant } = caller.key
+    const prefix = withinRun(caller, '')
+    const runs: Run[] = []
+    for (let from = before; ; ) {
+      const range = { tenant, limit: PAGE, ...(from !== undefined && { before: from }) }
+      const page = await this.#deps.documents.list('run_entry', range)
+      for (const { id, body } of page) {
+        from = id
+        const name = String(body['name'])
+        if (!name.startsWith(prefix)) continue
+        const run = await this.get(tenant, name)
+        if (run === null || run.entry !== id) continue
+        if (runs.length === limit) return { runs, next: runs.at(-1)!.entry }
+        runs.push(run)
+      }
+      if (page.length < PAGE) return { runs, next: null }
+    }
+  }
+
+  // ------------------------------------------------------------ a run begins
+
+  /** Rejects with run_exists where it is there with another budget or other metadata. */
+  async create(caller: Caller, name: string, asked: Asked): Promise<{ run: Run; isNew: boolean }> {
+    const made = await this.#open(caller, name, asked)
+    if (made.isNew || isSame(made.run, asked)) return made
+    throw new SluiceError('run_exists', { param: 'id' })
+  }
+
+  async #open(caller: Caller, name: string, asked: Asked): Promise<{ run: Run; isNew: boolean }> {
+    const { documents, clock, ids } = this.#deps
+    const { tenant, id: keyId } = caller.key
+    const known = await this.get(tenant, name)
+    if (known !== null) return { run: known, isNew: false }
+    const now = clock.wallMs()
+    // Sorts by its age
+    const entry = `${String(Math.floor(now)).padStart(15, '0')}_${ids.name('r', 8)}`
+    const run: Run = {
+      ...{ name, keyId, user: userOf(caller), ...asked, createdAtMs: now, canceledAtMs: null },
+      ...{ first: null, trail: [], entry },
+    }
+    // First in the list: whoever looks there leaves out what is not begun
+    await documents.put(entryOf(tenant, run, now), 0)
+    if ((await documents.put(documentOf(tenant, run, now), 0)) !== null) return { run, isNew: true }
+    await documents.remove('run_entry', entry, 1)
+    const other = await this.get(tenant, name)
+    if (other === null) throw new SluiceError('overloaded')
+    return { run: other, isNew: false }
+  }
+
+  // ------------------------------------------------------------ its jobs
+
+  /**
+   * May this job be part of it? Rejects with run_canceled, loop_detected, run_budget_exceeded. `opened`: runs that are
+   * known already, for many jobs at once.
+   */
+  async admit(
+    caller: Caller,
+    job: Pick<JobDraft, 'run' | 'depth'>,
+    value: JsonRecord,
+    opened: Map<string, Promise<Run>>,
+  ): Promise<Admission> {
+    const { run: name, depth = 1 } = job
+    if (name === undefined) {
+      checkDepth(depth, MAX_DEPTH)
+      return {}
+    }
+    const { tenant } = caller.key
+    const open = opened.get(name) ?? this.#current(caller, name)
+    opened.set(name, open)
+    const run = await open
+    if (run.canceledAtMs !== null) throw new SluiceError('run_canceled', { param: 'run' })
+    const set = limitsAt(this.#deps.limits(), 'run', tenant, name)?.depth ?? MAX_DEPTH
+    checkDepth(depth, Math.min(MAX_DEPTH, set, run.budget.depth ?? MAX_DEPTH))
+    if (run.guarded && isLoop(followed(run.trail, stepsIn(value))))
+      throw new SluiceError('loop_detected', {
+        param: 'run',
+        message: 'The jobs of this run repeat the same tool calls without getting on: end it, or try something else.',
+      })
+    const { depth: _depth, ...budget } = run.budget
+    return Object.keys(budget).length === 0 ? {} : { budget }
+  }
+
+  /** One of its jobs is to be submitted anew. Rejects with run_canceled. */
+  async check(tenant: string, name: string): Promise<void> {
+    const run = await this.get(tenant, name)
+    if (run !== null && run.canceledAtMs !== null) throw new SluiceError('run_canceled')
+  }
+
+  async #current(caller: Caller, name: string): Promise<Run> {
+    await this.#noting.get(idOf(caller.key.tenant, name))
+    return (await this.#open(caller, name, PLAIN)).run
+  }
+
+  /** Jobs of it were taken. Nobody waits, but who submits its next one here. */
+  entered(tenant: string, name: string, jobs: readonly Entering[], failed: (error: unknown) => void): void {
+    const id = idOf(tenant, name)
+    const before = this.#noting.get(id) ?? Promise.resolve()
+    const noting: Promise<void> = before
+      .then(() => this.#note(tenant, name, jobs))
+      .catch(failed)
+      .finally(() => {
+        if (this.#noting.get(id) === noting) this.#noting.delete(id)
+      })
+    this.#noting.set(id, noting)
+  }
+
+  async #note(tenant: string, name: string, jobs: readonly Entering[]): Promise<void> {
+    const now = this.#deps.clock.wallMs()
+    const run = await this.#change(tenant, name, (run, expiresAtMs) => {
+      const first = jobs.reduce((least, { id }) => (least === null || id < least ? id : least), run.first)
+      const trail = jobs.reduce((steps, { value }) => followed(steps, stepsIn(value)), run.trail)
+      const isOld = (expiresAtMs ?? Infinity) < now + RENEWED_MS
+      return first === run.first && trail === run.trail && !isOld ? run : { ...run, first, trail }
+    })
+    if (run === null) return
+    // It was canceled since its jobs were let in
+    const isOut = run.canceledAtMs !== null
+    const isLimited = Object.keys(run.budget).length > 0
+    for (const { id, isUnseen = false } of jobs) if (isOut || (isUnseen && isLimited)) await this.#deps.jobs.cancel(id)
+  }
+
+  /** From now on its jobs are refused. Null: there is no such run. */
+  async cancel(tenant: string, name: string): Promise<Run | null> {
+    const now = this.#deps.clock.wallMs()
+    return this.#change(tenant, name, (run) => (run.canceledAtMs === null ? { ...run, canceledAtMs: now } : run))
+  }
+
+  async #change(
+    tenant: string,
+    name: string,
+    change: (run: Run, expiresAtMs: number | null) => Run,
+  ): Promise<Run | null> {
+    const { documents, clock } = this.#deps
+    for (let i = 0; i < TRIES; i++) {
+      const document = await documents.get('run', idOf(tenant, name))
+      const run = runOf(document)
+      if (document === null || run === null) return null
+      const next = change(run, document.expiresAtMs)
+      if (next === run) return run
+      const now = clock.wallMs()
+      if ((await documents.put(documentOf(tenant, next, now), document.version)) === null) continue
+      if ((document.expiresAtMs ?? Infinity) < now + RENEWED_MS) await this.#renew(tenant, next, now)
+      return next
+    }
+    throw new SluiceError('overloaded')
+  }
+
+  async #renew(tenant: string, run: Run, now: number): Promise<void> {
+    const { documents } = this.#deps
+    const entry = await documents.get('run_entry', run.entry)
+    await documents.put(entryOf(tenant, run, now), entry?.version ?? 0)
+  }
+}
+
+const PAGE = 100
+
+function checkDepth(depth: number, most: number): void {
+  if (depth > most)
+    throw new SluiceError('run_budget_exceeded', {
+      param: 'parent',
+      message: `The job would be the ${depth}th of its chain of parents, and this run allows a depth of ${most}.`,
+    })
+}
+
+const isSame = (run: Run, { budget, metadata, guarded }: Asked): boolean =>
+  run.guarded === guarded && text(run.budget) === text(budget) && text(run.metadata) === text(metadata)
+const text = (of: object): string => JSON.stringify(Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1)))
+
+/** Names are clients' own; an id has but a few characters. */
+const idOf = (tenant: string, name: string): string => `run_${hash('sha256', `${tenant}\n${name}`, 'hex')}`
+
+const documentOf = (tenant: string, run: Run, now: number): NewDocument => ({
+  ...{ kind: 'run', id: idOf(tenant, run.name), tenant, body: run as unknown as JsonRecord },
+  ...{ dueAtMs: null, expiresAtMs: now + KEPT_MS },
+})
+
+const entryOf = (tenant: string, { name, entry }: Run, now: number): NewDocument => ({
+  ...{ kind: 'run_entry', id: entry, tenant, body: { name } },
+  ...{ dueAtMs: null, expiresAtMs: now + KEPT_MS },
+})
+
+const runOf = (document: Document | null): Run | null => (document === null ? null : (document.body as unknown as Run))
