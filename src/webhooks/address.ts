@@ -8,12 +8,14 @@ import { bad } from '../core/fields.ts'
 
 export const MAX_URL_CHARS = 2_048
 
-/** Of IANA's special-purpose registry: what is not globally reachable. */
+/** What is not globally reachable by IANA's special-purpose registry, and what only looks public. */
 const V4: ReadonlyArray<readonly [string, number]> = [
   ['0.0.0.0', 8],
   ['10.0.0.0', 8],
   ['100.64.0.0', 10],
   ['127.0.0.0', 8],
+  // Azure: metadata, to each machine of its own
+  ['168.63.129.16', 32],
   ['169.254.0.0', 16],
   ['172.16.0.0', 12],
   ['192.0.0.0', 24],
