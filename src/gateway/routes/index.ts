@@ -82,6 +82,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...batchRoutes(deps),
       ...conversationRoutes(deps, watching.stream),
       ...runRoutes(deps, runs, jobs),
+      ...hooks.public,
       ...sessionRoutes(deps, auth, sessions),
       ...sockets,
       ...welcomeRoutes(deps.models),
