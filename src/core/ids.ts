@@ -87,8 +87,13 @@ const RANDOM_BYTES = 10
 
 /** "<prefix><time><random>" of what is made at `wallMs`: ids sort by that, to the millisecond. */
 export function agedId({ random }: Pick<Ids, 'random'>, prefix: string, wallMs: number): string {
+  return agedPrefix(prefix, wallMs) + Array.from(random(RANDOM_BYTES), (byte) => HEX[byte]).join('')
+}
+
+/** What `agedId` begins with. */
+export function agedPrefix(prefix: string, wallMs: number): string {
   let time = ''
   for (let rest = Math.max(0, Math.floor(wallMs)); time.length < AGE_CHARS; rest = Math.floor(rest / 32))
     time = CROCKFORD[rest % 32] + time
-  return prefix + time + Array.from(random(RANDOM_BYTES), (byte) => HEX[byte]).join('')
+  return prefix + time
 }

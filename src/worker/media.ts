@@ -116,7 +116,15 @@ export class MediaOut {
         const expiresAtMs = this.#deps.expiresAtMs(this.#job)
         const name = `${id}${this.#made.length === 0 ? '' : `-${this.#made.length}`}.${extensionOf(step.type)}`
         this.#made.push(
-          await files.create({ tenant, user, purpose: MEDIA_PURPOSE, name, type: step.type, expiresAtMs }),
+          await files.create({
+            tenant,
+            user,
+            purpose: MEDIA_PURPOSE,
+            name,
+            type: step.type,
+            expiresAtMs,
+            job: this.#job,
+          }),
         )
         continue
       }
@@ -182,6 +190,9 @@ function extensionOf(type: string): string {
   const name = /\/([\w.+-]+)/.exec(type)?.[1] ?? 'bin'
   return EXTENSIONS[name] ?? name
 }
+
+/** What earlier attempts left, which may have been killed. Never rejects: what stays is removed with the job. */
+export const removeLeft = (files: Files, job: Job): Promise<void> => files.removeMade(job).catch(() => {})
 
 /** The sound that a transcription's request names. Rejects with file_not_found: it is none of its tenant's, or gone. */
 export async function soundOf(files: Files, job: Job, body: Uint8Array): Promise<Upload> {

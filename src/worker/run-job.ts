@@ -41,7 +41,7 @@ import { endOf } from './call-end.ts'
 import { endsAnswer, isFiltered, rewrite } from './chunks.ts'
 import { finishing } from './cut.ts'
 import { msPerToken, type Pace, thousandths, ttftPartsOf, UNKNOWN } from './measured.ts'
-import { MediaOut, soundOf, withFiles } from './media.ts'
+import { MediaOut, removeLeft, soundOf, withFiles } from './media.ts'
 import { Meter } from './meter.ts'
 import { FREE, stoppedBy, withOwnKey } from './outcomes.ts'
 import { beginAttempt, type Identity, lastDeployment, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
@@ -177,14 +177,18 @@ export class Run implements ProviderSink {
   }
 
   #open(): void {
-    const { log, damaged } = this.lease
+    const { job, attempt, log, damaged } = this.lease
     const deployment = this.#deployment
     // Taken out since, or not in force in this process: it goes where the plan sends it by then
     if (deployment === null) return this.#settle({ kind: 'released', inMs: NOT_HERE_MS })
     this.#writer = this.#deps.open(this.lease)
     if (damaged !== undefined) throw damaged
-    if (log.head === 0) this.#begin(deployment, NOTHING_SHOWN)
-    else this.#after(this.#read(), (records) => this.#begin(deployment, this.#resume(records)))
+    const begin = (): void => {
+      if (log.head === 0) this.#begin(deployment, NOTHING_SHOWN)
+      else this.#after(this.#read(), (records) => this.#begin(deployment, this.#resume(records)))
+    }
+    if (attempt === 1 || !isMedia(job.kind)) begin()
+    else this.#after(removeLeft(this.#deps.media.files, job), begin)
   }
 
   #begin(deployment: Deployment, shown: Shown): void {
@@ -516,13 +520,17 @@ export class Run implements ProviderSink {
 
   /** Its bytes are whole, and safe, before its end is told. */
   async #filed(media: MediaOut): Promise<Outcome | typeof LOST> {
-    const files = await media.finish()
-    const whole = this.#document
-    this.#document = WRITTEN
-    if (whole !== null && !this.#isOver) this.document(withFiles(whole.document, files), whole.usage)
-    const outcome = await this.#outcomeOf({ kind: 'done' })
-    if (outcome === LOST || outcome.kind !== 'done') void media.drop()
-    return outcome
+    let outcome: Outcome | typeof LOST = LOST
+    try {
+      const files = await media.finish()
+      const whole = this.#document
+      this.#document = WRITTEN
+      if (whole !== null && !this.#isOver) this.document(withFiles(whole.document, files), whole.usage)
+      outcome = await this.#outcomeOf({ kind: 'done' })
+      return outcome
+    } finally {
+      if (outcome === LOST || outcome.kind !== 'done') void media.drop()
+    }
   }
 
   #append(records: readonly Bytes[], tokens: number, isDocument = false): void {
@@ -622,7 +630,8 @@ export class Run implements ProviderSink {
 
   /** Nothing more of this answer can be taken: its call ends, and with it the attempt. */
   #giveUp(thrown: unknown, retry = false): void {
-    this.#fault ??= { error: this.#foreseen(thrown), retry }
+    const error = this.#foreseen(thrown)
+    this.#fault ??= { error, retry: retry && mayRetry(error) }
     this.#abort()
   }
 
@@ -837,7 +846,7 @@ export class Run implements ProviderSink {
     // A read of the log was given up for this
     if (this.#stop !== null && thrown === STOPPED) return this.#stopped(this.#stop)
     const error = this.#foreseen(thrown)
-    return { kind: 'failed', error, retry: error.retryable, ...this.#spent() }
+    return { kind: 'failed', error, retry: mayRetry(error), ...this.#spent() }
   }
 
   /** As an error of the table; what is none is told to the log. */
@@ -951,6 +960,9 @@ const raceFailure = ({ error: { code, retryAfterMs }, retry }: ProviderEnd & { k
   ...(retryAfterMs !== undefined && { retryAfterMs }),
   elsewhere: retry === 'elsewhere',
 })
+
+/** What has no room now has none for the next answer: it would be bought to be thrown away. */
+const mayRetry = ({ code, retryable }: SluiceError): boolean => retryable && code !== 'storage_full'
 
 /** Its files are there: what comes now is the document that refers to them. */
 const WRITTEN = { document: '', usage: null }

@@ -135,6 +135,32 @@ export const fileCases: readonly Case[] = [
     },
   },
   {
+    name: 'what was made by a job is found by it, whoever made it and however much, and is removed alone',
+    async run(open) {
+      const { files } = (await open()).engine
+      const acceptedAtMs = 1_790_000_000_000.25
+      const job = { id: `job_${'0'.repeat(25)}1`, tenant: 'acme', acceptedAtMs }
+      const others = [
+        { ...job, id: `job_${'0'.repeat(25)}2` },
+        { ...job, id: `job_${'0'.repeat(26)}` },
+        { ...job, tenant: 'globex' },
+      ]
+      const bytes = patterned(300_000)
+      const kept: string[] = []
+      for (const by of others) kept.push((await filled(files, bytes, { tenant: by.tenant, job: by })).id)
+      kept.push((await filled(files, bytes, { name: `${job.id}.wav`, purpose: 'media' })).id)
+      const made: string[] = []
+      for (let n = 0; n < 35; n++) made.push((await files.create(make({ job }))).id)
+      const whole = await filled(files, bytes, { job })
+      expect(whole.job).toBe(job.id)
+      expect(await files.get(whole.id)).toEqual(whole)
+      await files.removeMade(job)
+      for (const id of [...made, whole.id]) expect(await files.get(id)).toBeNull()
+      for (const id of kept) expect(await readBytes(files, id)).toEqual(Buffer.from(bytes))
+      await files.removeMade(job)
+    },
+  },
+  {
     name: 'one that expires is not shown any more, and makes room',
     async run(open) {
       const { engine, clock } = await open({ files: { tenantBytes: 300_000 } })

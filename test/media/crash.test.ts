@@ -11,9 +11,9 @@ afterAll(() => server?.stop())
 
 const input = Array.from({ length: 60 }, (_, i) => `word${i}`).join(' ')
 const whole = Buffer.concat(sing(input))
-const call = (path: string, body?: object) =>
+const call = (path: string, body?: object, method = body === undefined ? 'GET' : 'POST') =>
   fetch(`${server.url}${path}`, {
-    method: body === undefined ? 'GET' : 'POST',
+    method,
     headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   })
@@ -45,4 +45,10 @@ it('its reader gets a broken connection; a job that nobody hears is made anew, i
   expect(await ended(id)).toMatchObject({ state: 'done', attempts: 2 })
   for (const path of ['content', 'result'])
     expect(Buffer.from(await (await call(`/v1/jobs/${id}/${path}`)).arrayBuffer()).equals(whole), path).toBe(true)
+  // Of what was killed nothing is left
+  const files = async () =>
+    ((await (await call('/v1/files?purpose=media')).json()) as { data: Array<{ bytes: number }> }).data
+  expect((await files()).map(({ bytes }) => bytes)).toEqual([whole.length])
+  expect((await call(`/v1/jobs/${id}`, undefined, 'DELETE')).status).toBe(204)
+  expect(await files()).toEqual([])
 }, 60_000)

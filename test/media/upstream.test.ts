@@ -373,6 +373,35 @@ describe('transcriptions', () => {
     expect(Buffer.from(await file.arrayBuffer()).equals(sound)).toBe(true)
     expect(got.has('task')).toBe(false)
   })
+  it('what was uploaded with it goes with it; what its client named itself, or another job made, stays', async () => {
+    answer = json(200, { text: 'hello' })
+    const before = await filesOfJobs()
+    const id = (await hear(formOf(sound))).headers.get('sluice-job')!
+    const { file } = (await (await get(`/v1/jobs/${id}/request`)).json()) as { file: string }
+    expect(await filesOfJobs()).toEqual([file, ...before])
+    expect((await get(`/v1/jobs/${id}`, {}, 'DELETE')).status).toBe(204)
+    expect((await get(`/v1/files/${file}/content`)).status).toBe(404)
+    expect(await filesOfJobs()).toEqual(before)
+
+    answer = audio
+    const spoken = (await speak()).headers.get('sluice-job')!
+    await get(`/v1/jobs/${spoken}?wait_ms=20000`)
+    const [made] = await filesOfJobs()
+    const form = formOf(sound)
+    form.delete('model')
+    form.set('purpose', 'user_data')
+    const { id: own } = (await (await post('/v1/files', form)).json()) as { id: string }
+    answer = json(200, { text: 'hello' })
+    for (const named of [made, own]) {
+      const heard = await post('/v1/audio/transcriptions', { model: 'hears', file: named })
+      expect(await heard.json()).toEqual({ text: 'hello' })
+      expect((await get(`/v1/jobs/${heard.headers.get('sluice-job')}`, {}, 'DELETE')).status).toBe(204)
+      expect((await get(`/v1/files/${named}`)).status).toBe(200)
+    }
+    expect((await get(`/v1/jobs/${spoken}`, {}, 'DELETE')).status).toBe(204)
+    expect((await get(`/v1/files/${own}`, {}, 'DELETE')).status).toBe(200)
+    expect(await filesOfJobs()).toEqual(before)
+  })
   it('translations have their own path', async () => {
     answer = json(200, { text: 'hello' })
     expect((await post('/v1/audio/translations', formOf(sound))).status).toBe(200)

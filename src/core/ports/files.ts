@@ -2,13 +2,13 @@
  * Bytes that are too many for a log: what users upload, what batches answer, images and sounds. They are written once,
  * from the front to the back, and may be read as far as they are written. Of each tenant, under caps.
  */
-import type { TenantId } from '../job.ts'
+import type { Job, JobId, TenantId } from '../job.ts'
 
 /** Of one `append`. */
 export const MAX_FILE_CHUNK_BYTES = 1_048_576
 
 export interface StoredFile {
-  /** "file-" and what `agedId` makes: sorts by age. */
+  /** "file-" and what `agedId` makes: sorts by age; that of a job's file by the age of the job. */
   readonly id: string
   readonly tenant: TenantId
   /** The end user, or session, that it belongs to; null: its tenant alone. */
@@ -24,9 +24,17 @@ export interface StoredFile {
   readonly createdAtMs: number
   /** It is not shown any more from then on, and gone some time after; null: it stays. */
   readonly expiresAtMs: number | null
+  /** That it was made by; absent: by none. */
+  readonly job?: JobId
 }
 
-export type NewFile = Pick<StoredFile, 'tenant' | 'user' | 'purpose' | 'name' | 'type' | 'expiresAtMs'>
+/** Whose files are found together. */
+export type FileMaker = Pick<Job, 'id' | 'tenant' | 'acceptedAtMs'>
+
+export type NewFile = Pick<StoredFile, 'tenant' | 'user' | 'purpose' | 'name' | 'type' | 'expiresAtMs'> & {
+  /** Of the same tenant. */
+  readonly job?: FileMaker
+}
 
 export interface FileRange {
   readonly tenant: TenantId
@@ -76,4 +84,6 @@ export interface Files {
   list(range: FileRange): Promise<readonly StoredFile[]>
   /** With its bytes. False: there was none. */
   remove(id: string): Promise<boolean>
+  /** All that was created for this job, by whatever process, with their bytes. */
+  removeMade(job: FileMaker): Promise<void>
 }

@@ -3,12 +3,13 @@
  * length is the truth: what lies beyond it was never told to be written, and is not read.
  */
 import { SluiceError } from '../../core/errors.ts'
-import { agedId, type Ids } from '../../core/ids.ts'
+import { agedId, agedPrefix, type Ids } from '../../core/ids.ts'
 import type { TenantId } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { Document, Documents, NewDocument } from '../../core/ports/documents.ts'
 import {
   type FileCaps,
+  type FileMaker,
   type FileRange,
   type Files,
   MAX_FILE_CHUNK_BYTES,
@@ -35,6 +36,8 @@ const READ_BYTES = 262_144
 /** Whoever changes a document while another does tries again. */
 const MOST_TRIES = 20
 const PAGE = 1_000
+/** Of a job's files: mostly there is one. */
+const MADE_PAGE = 16
 /** What other processes wrote is counted after this. */
 const RECOUNT_MS = 60_000
 const REFUSE_AFTER_MS = 1_000
@@ -67,14 +70,16 @@ export class DocumentFiles implements Files {
     return this.#deps.caps
   }
 
-  async create({ tenant, user, purpose, name, type, expiresAtMs }: NewFile): Promise<StoredFile> {
+  async create({ tenant, user, purpose, name, type, expiresAtMs, job }: NewFile): Promise<StoredFile> {
     const { documents, ids, wallMs } = this.#deps
     const used = await this.#take(tenant, 1, 0)
     try {
       const createdAtMs = Math.floor(wallMs())
+      const id = job === undefined ? agedId(ids, 'file-', createdAtMs) : ids.name(madeBy(job), MADE_BYTES)
       const file: StoredFile = {
-        ...{ id: agedId(ids, 'file-', createdAtMs), tenant, user, purpose, name, type, bytes: 0, sealed: false },
+        ...{ id, tenant, user, purpose, name, type, bytes: 0, sealed: false },
         ...{ createdAtMs, expiresAtMs: expiresAtMs === null ? null : Math.ceil(expiresAtMs) },
+        ...(job !== undefined && { job: job.id }),
       }
       if ((await documents.put(documentOf(file), 0)) !== null) return file
       throw new SluiceError('internal', { message: 'Two files got the same id.' })
@@ -156,6 +161,14 @@ export class DocumentFiles implements Files {
     throw contended()
   }
 
+  async removeMade(job: FileMaker): Promise<void> {
+    const prefix = madeBy(job)
+    for await (const { file } of this.#of(job.tenant, `${prefix}_~`, MADE_PAGE)) {
+      if (!file.id.startsWith(`${prefix}_`)) return
+      await this.remove(file.id)
+    }
+  }
+
   /** Resolves when nothing of it is left. */
   async removeTenant(tenant: TenantId): Promise<void> {
     for (let left = true; left; ) {
@@ -180,12 +193,12 @@ export class DocumentFiles implements Files {
   }
 
   /** Newest first. */
-  async *#of(tenant: TenantId, before?: string): AsyncGenerator<Found> {
+  async *#of(tenant: TenantId, before?: string, limit = PAGE): AsyncGenerator<Found> {
     for (let from = before; ; ) {
-      const range = { tenant, limit: PAGE, ...(from !== undefined && { before: from }) }
+      const range = { tenant, limit, ...(from !== undefined && { before: from }) }
       const page = await this.#deps.documents.list('file', range)
       for (const document of page) yield { file: fileOf(document), version: document.version }
-      if (page.length < PAGE) return
+      if (page.length < limit) return
       from = page.at(-1)!.id
     }
   }
@@ -228,6 +241,11 @@ interface Found {
   readonly file: StoredFile
   readonly version: number
 }
+
+/** What ids of a job's files begin with, up to a "_"; no other file's does. */
+const madeBy = ({ id, acceptedAtMs }: FileMaker): string =>
+  `${agedPrefix('file-', acceptedAtMs)}${id.slice('job_'.length)}`
+const MADE_BYTES = 8
 
 const contended = (): SluiceError =>
   new SluiceError('storage_unavailable', { message: 'The file is being changed: retry.', retryAfterMs: 1_000 })

@@ -2,7 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import { isMedia, type Job } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
-import { MEDIA_PURPOSE, type MediaRef, mapImages, mediaOf, refOf } from '../../core/media.ts'
+import { MEDIA_PURPOSE, type MediaRef, mapImages, mediaOf, refOf, SOUND } from '../../core/media.ts'
 import type { Files, StoredFile } from '../../core/ports/files.ts'
 import { toBytes, toText } from '../../core/record.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -16,7 +16,26 @@ type MediaReaderDeps = Pick<GatewayDeps, 'files' | 'onFault'>
 
 /** Was it made by this job? A log could tell anything that its upstream has sent. */
 export const isFileOf = (file: StoredFile | null, { id, tenant }: Pick<Job, 'id' | 'tenant'>): file is StoredFile =>
-  file !== null && file.tenant === tenant && file.purpose === MEDIA_PURPOSE && file.name.startsWith(id)
+  file !== null && file.tenant === tenant && file.purpose === MEDIA_PURPOSE && file.job === id
+
+/**
+ * What a job made, and what was uploaded with it: a file that its client made itself, or another job, stays. Resolves
+ * with what removes them, however often. To be called while the job is there: its request tells of the upload.
+ */
+export async function removalOf(
+  { files, jobs }: Pick<GatewayDeps, 'files' | 'jobs'>,
+  job: Job,
+): Promise<() => Promise<void>> {
+  if (!isMedia(job.kind)) return async () => {}
+  const request = job.kind === 'transcription' ? await jobs.request(job.id) : null
+  const { [SOUND]: upload } = request === null ? {} : (JSON.parse(Buffer.from(request).toString()) as JsonRecord)
+  return async () => {
+    await files.removeMade(job)
+    const file = typeof upload === 'string' ? await files.get(upload) : null
+    const isUpload = file?.tenant === job.tenant && file.purpose === MEDIA_PURPOSE && file.job === undefined
+    if (isUpload) await files.remove(file.id)
+  }
+}
 
 /** Its content: the only one of a sound, or one of several images. */
 export const contentOf = (job: string, index: number): string =>

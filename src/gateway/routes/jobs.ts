@@ -16,7 +16,7 @@ import type { Answers } from '../read/answers.ts'
 import { cacheHeader } from '../read/cached.ts'
 import { JOB_FILTERS, type Jobs } from '../read/jobs.ts'
 import { eventsOf } from '../read/location.ts'
-import { isFileOf, refsOf, sendFile, withMedia } from '../read/media.ts'
+import { isFileOf, refsOf, removalOf, sendFile, withMedia } from '../read/media.ts'
 import { type Draft, jobDraft } from '../submit/draft.ts'
 import { checkNoOptions } from '../submit/job-options.ts'
 import type { Submits } from '../submit/submit.ts'
@@ -227,9 +227,11 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       auth: 'tenant',
       async run(call) {
         const job = await jobs.own(call)
-        const refs = await mediaOf(job)
+        const removeFiles = await removalOf(deps, job)
+        // Before, so that what fails can be tried again; after, as one that runs makes them until it has stopped
+        if (isTerminal(job.state)) await removeFiles()
         if (!(await deps.jobs.erase(job.id))) throw new SluiceError('job_not_found')
-        for (const { file } of refs) if (isFileOf(await deps.files.get(file), job)) await deps.files.remove(file)
+        await removeFiles()
         return empty(204)
       },
     },

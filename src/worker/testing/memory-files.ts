@@ -22,10 +22,10 @@ export function memoryFiles(): MemoryFiles {
     caps: { bytes: Infinity, tenantBytes: Infinity, tenantFiles: Infinity },
     all: files,
     bytes: bytesOf,
-    async create(file) {
+    async create({ job, ...file }) {
       const id = `file-${String(++made).padStart(8, '0')}`
       chunks.set(id, [])
-      files.set(id, { ...file, id, bytes: 0, sealed: false, createdAtMs: 0 })
+      files.set(id, { ...file, id, bytes: 0, sealed: false, createdAtMs: 0, ...(job !== undefined && { job: job.id }) })
       return files.get(id)!
     },
     async append(id, at, chunk) {
@@ -47,6 +47,9 @@ export function memoryFiles(): MemoryFiles {
     async remove(id) {
       chunks.delete(id)
       return files.delete(id)
+    },
+    async removeMade({ id: job }) {
+      for (const file of files.values()) if (file.job === job) await this.remove(file.id)
     },
   }
 }
