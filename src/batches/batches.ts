@@ -3,9 +3,11 @@
  * a fleet any process may take over what another one left.
  */
 import { type Batch, batchDocument, batchOf, isOver } from '../core/batch.ts'
+import type { TenantId } from '../core/job.ts'
 import { gauge, type Metric } from '../core/numbers.ts'
 import type { Document, Documents } from '../core/ports/documents.ts'
 import { type Claim, Run, type RunDeps } from './run.ts'
+import { MOST, nextTurn } from './turns.ts'
 
 export interface BatchesDeps extends RunDeps {
   readonly documents: Documents
@@ -17,18 +19,28 @@ export interface BatchesDeps extends RunDeps {
 }
 
 const LOOK_MS = 500
-const AT_ONCE = 4
+/** So many that are due are looked at; where none of these has its turn, all of them, now and then. */
+const LOOKED_AT = 32
+const ALL_DUE = 1_000
+const LOOK_AT_ALL_MS = 5_000
 /** A claim is over after this, unless it is renewed. */
 const CLAIM_MS = 15_000
 const RENEW_MS = 4_000
 const LISTED = 1_000
 const MOST_TRIES = 10
 
+interface Running {
+  readonly tenant: TenantId
+  readonly run: Run
+  readonly over: Promise<void>
+}
+
 export class Batches {
   readonly #deps: BatchesDeps
-  readonly #running = new Map<string, { readonly run: Run; readonly over: Promise<void> }>()
+  readonly #running = new Map<string, Running>()
   #stopLooks: () => void = () => {}
   #isLooking = false
+  #lookedAtAllMono = -Infinity
   #isStopping = false
   readonly metrics: readonly Metric[] = [
     gauge('running_batches', 'Batches that this process works on', () => this.#running.size),
@@ -69,14 +81,13 @@ export class Batches {
   }
 
   async #look(): Promise<void> {
-    if (this.#isLooking || this.#running.size >= AT_ONCE) return
+    if (this.#isLooking || this.#running.size >= MOST) return
     this.#isLooking = true
     try {
-      const due = await this.#deps.documents.due('batch', AT_ONCE)
-      for (const document of due) {
-        if (this.#isStopping || this.#running.size >= AT_ONCE) break
-        if (this.#running.has(document.id)) continue
-        const claim = await Claimed.take(this.#deps, document)
+      const due = [...(await this.#due())]
+      for (let next = this.#next(due); next !== null && !this.#isStopping; next = this.#next(due)) {
+        due.splice(due.indexOf(next), 1)
+        const claim = await Claimed.take(this.#deps, next)
         if (claim !== null) this.#start(claim)
       }
     } catch {
@@ -86,9 +97,26 @@ export class Batches {
     }
   }
 
+  #next(due: readonly Document[]): Document | null {
+    const tenants = [...this.#running.values()].map(({ tenant }) => tenant)
+    return nextTurn(due, tenants)
+  }
+
+  /** Those of one tenant may stand before all others'. */
+  async #due(): Promise<readonly Document[]> {
+    const { documents, clock } = this.#deps
+    const idle = (all: readonly Document[]): readonly Document[] => all.filter(({ id }) => !this.#running.has(id))
+    const first = await documents.due('batch', LOOKED_AT)
+    const due = idle(first)
+    const isPassedOver = first.length > 0 && this.#next(due) === null
+    if (!isPassedOver || clock.monoMs() - this.#lookedAtAllMono < LOOK_AT_ALL_MS) return due
+    this.#lookedAtAllMono = clock.monoMs()
+    return idle(await documents.due('batch', ALL_DUE))
+  }
+
   #start(claim: Claimed): void {
     const { clock, onFault } = this.#deps
-    const { id } = claim.batch
+    const { id, tenant } = claim.batch
     const run = new Run(this.#deps, claim)
     const stopRenewing = clock.every(RENEW_MS, () => void claim.save((batch) => batch).catch(() => {})) // or it is lost
     const over = run
@@ -98,7 +126,7 @@ export class Batches {
       .then(() => claim.release(this.#isStopping))
       .catch(() => {}) // it ends by itself
       .finally(() => this.#running.delete(id))
-    this.#running.set(id, { run, over })
+    this.#running.set(id, { tenant, run, over })
     if (this.#isStopping) run.stop()
   }
 }
