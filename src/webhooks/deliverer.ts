@@ -24,9 +24,11 @@ import {
   payloadOf,
   readEvent,
   type Tried,
+  withWanted,
 } from './event.ts'
 import { Lanes } from './lanes.ts'
-import { type Posted, post, type Resolve } from './post.ts'
+import type { Resolve } from './names.ts'
+import { type Posted, post } from './post.ts'
 import { signed } from './signature.ts'
 import { nextLookMs, nextTryMs } from './tries.ts'
 
@@ -72,8 +74,8 @@ export class Deliverer {
   /** Event → how often it was looked at in vain. */
   readonly #hastened = new Map<string, number>()
   #hastening = 0
-  /** Event → version, of those that this process has put off. */
-  readonly #putOff = new Map<string, number>()
+  /** Of those that this process has put off: which version that was, and how often it had been before. */
+  readonly #putOff = new Map<string, { readonly version: number; readonly times: number }>()
   #stops: ReadonlyArray<() => void> = []
   readonly #stopped = new AbortController()
   readonly #underWay = new Set<Promise<unknown>>()
@@ -155,9 +157,16 @@ export class Deliverer {
   async #one(event: string, looks: number, onClaim: () => void): Promise<void> {
     crashpoint('before-telling')
     const document = await this.#parts.documents.get(KIND, event).catch(() => null)
-    if (document === null) return
+    if (document === null) return this.#handOn(event)
     const isOver = await this.#process(document, true, onClaim).catch(() => true)
     if (!isOver && looks < MOST_AGAIN) this.#parts.clock.after(AGAIN_MS, () => this.hasten(event, looks + 1))
+  }
+
+  /** Whoever is done with an event, or has freed a place: those that wait have their turn. */
+  #handOn(event: string): void {
+    this.#lanes.drop(event)
+    if (this.#stopped.signal.aborted) return
+    for (let next = this.#lanes.next(); next !== null; next = this.#lanes.next()) this.hasten(next)
   }
 
   #tracked<T>(work: Promise<T>): Promise<T> {
@@ -216,9 +225,15 @@ export class Deliverer {
    * False: its job has not ended. `isHastened`: somebody said so, and a look in vain does not put it off. Rejects where
    * the store is away.
    */
-  async #process(document: Document, isHastened: boolean, onClaim = (): void => {}): Promise<boolean> {
+  #process(document: Document, isHastened: boolean, onClaim = (): void => {}): Promise<boolean> {
+    return this.#processed(document, isHastened, onClaim).finally(() => this.#handOn(document.id))
+  }
+
+  async #processed(document: Document, isHastened: boolean, onClaim: () => void): Promise<boolean> {
     const { documents, clock } = this.#parts
     const { id, tenant } = document
+    const putOff = this.#putOff.get(id)
+    const isPutOff = putOff?.version === document.version
     let event = readEvent(document)
     if (event === null) {
       await documents.remove(KIND, id, document.version)
@@ -246,18 +261,19 @@ export class Deliverer {
       }
     }
     // It is another's, or waits for its next try
-    else if (document.dueAtMs === null || (document.dueAtMs > now && this.#putOff.get(id) !== document.version))
-      return true
+    else if (document.dueAtMs === null || (document.dueAtMs > now && !isPutOff)) return true
     this.#putOff.delete(id)
     const due = event.to.filter(({ nextAtMs }) => nextAtMs !== null && nextAtMs <= now)
-    const taken = due.filter((tried) => this.#lanes.take(tried.endpoint))
+    const taken = due.filter((tried) => this.#lanes.take(id, tenant, tried.endpoint))
     const trying = new Set(taken)
     try {
-      const dueAtMs = taken.length === 0 ? this.#putOffTo(id, event, due, now) : now + timeoutMs + CLAIM_SPARE_MS
+      const times = isPutOff ? putOff!.times + 1 : 0
+      const isTrying = taken.length > 0
+      const dueAtMs = isTrying ? now + timeoutMs + CLAIM_SPARE_MS : this.#putOffTo(tenant, event, due, times, now)
       const claimed = await documents.put(documentOf(id, tenant, event, dueAtMs, keepMs), document.version)
       onClaim()
-      if (claimed !== null && taken.length === 0) this.#remember(claimed)
-      if (claimed === null || taken.length === 0) return true
+      if (claimed !== null && !isTrying) this.#remember(claimed, due, times)
+      if (claimed === null || !isTrying) return true
       const tried = await Promise.all(
         taken.map(async (one) => {
           const startedMono = clock.monoMs()
@@ -265,31 +281,33 @@ export class Deliverer {
           const outcome = await this.#try(id, tenant, event!, one).catch(() => one)
           trying.delete(one)
           const tookMs = clock.monoMs() - startedMono
-          this.#lanes.free(one.endpoint, { tookMs, isFailing: outcome.state === 'pending' })
-          const next = this.#lanes.next(one.endpoint)
-          if (next !== null) this.hasten(next)
+          this.#lanes.free(tenant, one.endpoint, { tookMs, isFailing: outcome.state === 'pending' })
+          this.#handOn(id)
           return outcome
         }),
       )
       const outcomes = new Map(tried.map((one) => [one.endpoint, one]))
       const to = event.to.map((one) => outcomes.get(one.endpoint) ?? one)
       await this.#store(claimed, { ...event, to }, keepMs)
+      // Those that found no place wait for one now
+      if (taken.length < due.length) this.hasten(id)
     } finally {
-      for (const { endpoint } of trying) this.#lanes.free(endpoint, null)
+      for (const { endpoint } of trying) this.#lanes.free(tenant, endpoint, null)
     }
     return true
   }
 
   /** Nobody else has changed it while it has this version: it may be taken up before it is due. */
-  #remember({ id, version }: Document): void {
+  #remember({ id, tenant, version }: Document, due: readonly Tried[], times: number): void {
     if (this.#putOff.size >= MOST_PUT_OFF) this.#putOff.delete(this.#putOff.keys().next().value!)
-    this.#putOff.set(id, version)
+    this.#putOff.set(id, { version, times })
+    for (const { endpoint } of due) this.#lanes.wait(id, tenant, endpoint)
   }
 
   /** Its endpoints have no place for it, or it is early by some clock. */
-  #putOffTo(id: string, event: EventBody, due: readonly Tried[], now: number): number {
+  #putOffTo(tenant: TenantId, event: EventBody, due: readonly Tried[], times: number, now: number): number {
     if (due.length === 0) return nextAtMs(event) ?? now
-    const waits = due.map(({ endpoint }) => this.#lanes.waitMs(endpoint, id))
+    const waits = due.map(({ endpoint }) => this.#lanes.waitMs(tenant, endpoint, times))
     return now + Math.min(...waits) * (1 + this.#parts.ids.jitter() / 2)
   }
 
@@ -385,11 +403,4 @@ export class Deliverer {
         await new Promise<void>((done) => clock.after(AGAIN_MS * n, done))
       }
   }
-}
-
-/** Which event it is shows at its end: only then it is known who wants it. */
-function withWanted(event: EventBody, endpoints: readonly Known[]): EventBody {
-  const wants = (id: string): boolean =>
-    endpoints.some((one) => one.id === id && one.events.includes(event.happened!.type))
-  return { ...event, to: event.to.filter(({ endpoint, isNamed }) => isNamed === true || wants(endpoint)) }
 }

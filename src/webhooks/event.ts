@@ -2,7 +2,7 @@
 import type { Job, JobId, JobState, TenantId } from '../core/job.ts'
 import type { JsonRecord } from '../core/json.ts'
 import type { Document, NewDocument } from '../core/ports/documents.ts'
-import type { Delivery, WebhookEvent } from '../core/ports/webhooks.ts'
+import type { Delivery, Endpoint, WebhookEvent } from '../core/ports/webhooks.ts'
 
 export const KIND = 'webhook_delivery'
 const JOB = 'job_'
@@ -108,6 +108,13 @@ export function endOf(job: Job, tells: Tells, isCut: boolean, nowMs: number): Ha
     ...(metadata !== undefined && { metadata }),
   }
   return { type, atMs: Math.floor(job.endedAtMs ?? nowMs), data }
+}
+
+/** Which event it is shows at its end: only then it is known who wants it. */
+export function withWanted(event: EventBody, endpoints: ReadonlyArray<Pick<Endpoint, 'id' | 'events'>>): EventBody {
+  const wants = (id: string): boolean =>
+    endpoints.some((one) => one.id === id && one.events.includes(event.happened!.type))
+  return { ...event, to: event.to.filter(({ endpoint, isNamed }) => isNamed === true || wants(endpoint)) }
 }
 
 /** What is sent. */

@@ -3,11 +3,11 @@
  * away, and no redirect is followed. A name is resolved here, each address is looked at, and the connection goes to
  * that very address: what the name is said to be a moment later (DNS rebinding) does not matter.
  */
-import { lookup } from 'node:dns/promises'
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
 import { isIP } from 'node:net'
 import type { Clock } from '../core/clock.ts'
 import { bare, isPublic, type Target } from './address.ts'
+import { type Resolve, resolveBy } from './names.ts'
 import { readRetryAfter } from './tries.ts'
 
 export type Posted =
@@ -21,12 +21,10 @@ export interface PostOptions {
   readonly resolve?: Resolve
 }
 
-export type Resolve = (host: string) => Promise<readonly string[]>
-
 const MAX_ANSWER_BYTES = 65_536
 const USER_AGENT = 'Sluice-Webhooks/1'
 
-const byDns: Resolve = async (host) => (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address)
+const byDns = resolveBy()
 
 /** Never rejects. */
 export function post(
@@ -39,10 +37,12 @@ export function post(
   return new Promise((done) => {
     let request: ClientRequest | null = null
     let isOver = false
+    const over = new AbortController()
     const end = (posted: Posted): void => {
       if (isOver) return
       isOver = true
       cancel()
+      over.abort()
       signal.removeEventListener('abort', stopped)
       request?.destroy()
       done(posted)
@@ -52,28 +52,45 @@ export function post(
     const cancel = clock.after(timeoutMs, () => failed(`No answer within ${timeoutMs} ms.`))
     signal.addEventListener('abort', stopped)
     if (signal.aborted) return stopped()
-    addressOf(target, resolve).then(
-      (address) => {
+    const call = ([address, ...others]: readonly string[]): void => {
+      request = send(target, address, headers, body)
+      request.on('error', (error) => {
         if (isOver) return
-        if (address === null) return failed('Its name resolves to an address that is not on the public internet.')
-        request = send(target, address, headers, body)
-        request.on('error', (error) => failed(reasonOf(error)))
-        request.on('response', (response) => read(response, clock, end))
-        request.end(body)
+        if (others.length > 0 && isUnreachable(error)) call(others)
+        else failed(reasonOf(error))
+      })
+      request.on('response', (response) => read(response, clock, end))
+      request.end(body)
+    }
+    addressesOf(target, (host) => resolve(host, { isAllowed: target.isAllowed, timeoutMs, signal: over.signal })).then(
+      (addresses) => {
+        if (isOver) return
+        if (addresses === null) return failed('Its name resolves to an address that is not on the public internet.')
+        call(addresses)
       },
       () => failed('Its name could not be resolved.'),
     )
   })
 }
 
-/** Null: it is none that may be called. Rejects where there is none. */
-async function addressOf({ url, isAllowed }: Target, resolve: Resolve): Promise<string | null> {
+/** One of each family at most; null: it is none that may be called. Rejects where there is none. */
+async function addressesOf(
+  { url, isAllowed }: Target,
+  resolve: (host: string) => Promise<readonly string[]>,
+): Promise<readonly string[] | null> {
   const host = bare(url.hostname)
   const addresses = isIP(host) === 0 ? await resolve(host) : [host]
   if (addresses.length === 0) throw new Error('no address')
   // One that is inside tells what the name is for
-  return isAllowed || addresses.every(isPublic) ? addresses[0] : null
+  if (!isAllowed && !addresses.every(isPublic)) return null
+  const [first] = addresses
+  const other = addresses.find((address) => isIP(address) !== isIP(first))
+  return other === undefined ? [first] : [first, other]
 }
+
+/** This machine has no way to addresses of this family: nothing was sent. */
+const isUnreachable = ({ code }: Error & { readonly code?: string }): boolean =>
+  code === 'ENETUNREACH' || code === 'EHOSTUNREACH' || code === 'EADDRNOTAVAIL'
 
 function send(
   { url, port }: Target,

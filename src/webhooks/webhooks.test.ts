@@ -90,6 +90,13 @@ async function make(timeoutMs = 1_000): Promise<Made> {
 
 const hook = async ({ webhooks, url }: Made, path: string) =>
   (await webhooks.add('acme', { url: url + path, name: '', events: WEBHOOK_EVENTS, enabled: true })).endpoint
+const announced = ({ webhooks }: Made, tenant: string, events: number) =>
+  Promise.all(
+    Array.from({ length: events }, (_, n) =>
+      webhooks.announce({ tenant, key: `k${n}`, type: 'batch.failed', data: { id: `b${n}` } }),
+    ),
+  )
+const idsAt = ({ came }: Made, at: string) => new Set(came.filter(({ path }) => path === at).map(({ id }) => id))
 const told: Partial<JobDraft> = { tells: 'job' }
 
 it('the event is there before the engine is asked; one that is refused leaves none', async () => {
@@ -260,6 +267,42 @@ it('a burst to one endpoint is not late: what found no place is taken up when th
   // Nobody looks: `begin` was not called
   await eventually(() => expect(came.length).toBe(300))
   expect(new Set(came.map(({ id }) => id))).toEqual(new Set(events))
+})
+
+it('a tenant whose receivers hang, many of them, holds up no other tenant, and has a share of the places', async () => {
+  const made = await make(600_000)
+  const { webhooks, came } = made
+  made.answer = (path, response) => void (path === '/alive' && response.writeHead(204).end())
+  // 8 at once of each would be all places of the process
+  for (let n = 0; n < 40; n++) await hook(made, `/hang${n}`)
+  webhooks.deliverer.begin()
+  await announced(made, 'acme', 20)
+  await eventually(() => expect(came.length).toBeGreaterThanOrEqual(16))
+  await webhooks.add('bob', { url: `${made.url}/alive`, name: '', events: WEBHOOK_EVENTS, enabled: true })
+  const events = await announced(made, 'bob', 5)
+  await eventually(() => expect(idsAt(made, '/alive')).toEqual(new Set(events)))
+  expect(numbersOf(webhooks.deliverer.numbers)['webhooks_sending']).toBeLessThanOrEqual(16)
+})
+
+it('what waits for receivers that hang is written less and less', async () => {
+  const made = await make(24 * HOUR_MS)
+  const { engine, webhooks, clock, puts } = made
+  made.answer = () => {}
+  for (let n = 0; n < 10; n++) await hook(made, `/hang${n}`)
+  webhooks.deliverer.begin()
+  const EVENTS = 100
+  await announced(made, 'acme', EVENTS)
+  await eventually(async () => expect(await engine.documents.due(KIND, 1)).toEqual([]))
+  const from = puts()
+  const LOOKS = 60
+  for (let n = 0; n < LOOKS; n++) {
+    clock.leap(10_000)
+    await webhooks.deliverer.look()
+    await eventually(async () => expect(await engine.documents.due(KIND, 1)).toEqual([]))
+  }
+  // In ten minutes, where each look would be 60
+  expect((puts() - from) / EVENTS).toBeLessThan(15)
+  expect((puts() - from) / EVENTS).toBeGreaterThan(1)
 })
 
 it('thousands that wait for their ends are looked at less and less', async () => {
