@@ -1,5 +1,7 @@
 /** Requests in any dialect, answered on their own connection: PROTOCOL.md section 3. */
 import { SluiceError } from '../../core/errors.ts'
+import type { Job } from '../../core/job.ts'
+import type { JsonRecord } from '../../core/json.ts'
 import type { Dialect } from '../../core/ports/dialect.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answered, json } from '../http/answer.ts'
@@ -16,7 +18,7 @@ import { type Draft, dialectDraft, type SentBody, type Spoken } from '../submit/
 import { recall } from '../submit/recall.ts'
 import { checkLength } from '../submit/size.ts'
 import type { Submits } from '../submit/submit.ts'
-import { readUpload } from '../submit/upload.ts'
+import { readUpload, type UploadBody } from '../submit/upload.ts'
 import { resourceAnswer } from './resources.ts'
 
 const READY = Promise.resolve()
@@ -41,7 +43,22 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
     }
   }
 
-  async function submitted(call: KeyCall, spoken: Spoken, body: SentBody, isAsync: boolean): Promise<Answered> {
+  /** An upload that repeats an earlier one, whose job it got, is needed no more. Never rejects. */
+  async function discardRepeated({ form }: Spoken, body: SentBody | UploadBody, { id }: Job): Promise<void> {
+    if (!('discard' in body) || form.uploads === undefined) return
+    try {
+      const request = await deps.jobs.request(id)
+      const named = request === null ? null : (JSON.parse(Buffer.from(request).toString()) as JsonRecord)
+      if (named !== null && named[form.uploads] !== body.value[form.uploads]) await body.discard()
+    } catch {} // it expires
+  }
+
+  async function submitted(
+    call: KeyCall,
+    spoken: Spoken,
+    body: SentBody | UploadBody,
+    isAsync: boolean,
+  ): Promise<Answered> {
     const { dialect, form } = spoken
     const { headers: sent } = call.exchange.request
     const recalled = form.refersTo === undefined ? undefined : await recall(deps, call.caller, spoken, body.value)
@@ -54,6 +71,7 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
     if (detaches && !isAsync) return detached(call, dialect, draft)
     if (isAsync) {
       const taken = await submits.one(call.caller, draft)
+      void discardRepeated(spoken, body, taken.job)
       // The answer is the job, which its events continue, in the form that was asked for
       return json(202, await jobs.submitted(taken, call.caller), {
         location: stream === null ? eventsOf(taken.job.id) : streamOf(taken.job.id, stream, dialects),
@@ -64,7 +82,11 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
       })
     }
     const begun = await submits.begin(call.caller, draft)
-    if (begun instanceof SluiceError) return begun
+    if (begun instanceof SluiceError) {
+      if ('discard' in body) await body.discard()
+      return begun
+    }
+    void discardRepeated(spoken, body, begun.job)
     // It may be the first one of a retry; this request decides how it is shown
     const { shownAs } = draft.job
     const isAsAsked = begun.job.dialect === dialect.name && begun.job.shownAs === shownAs
