@@ -1,9 +1,9 @@
 /** A request that comes after other jobs: what they answered stands where it names them. */
 
 import { LogFold } from '../core/answer.ts'
-import type { Clock } from '../core/clock.ts'
+import { type Clock, sleep } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { Job, JobId } from '../core/job.ts'
+import { isTerminal, type Job, type JobId } from '../core/job.ts'
 import { isRecord } from '../core/json.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { TokenLog } from '../core/ports/log.ts'
@@ -12,12 +12,16 @@ import { JOB_OUTPUT } from '../core/ports/work.ts'
 export interface OutputDeps {
   readonly jobs: Pick<Jobs, 'get'>
   readonly log: Pick<TokenLog, 'read'>
-  readonly clock: Pick<Clock, 'soon'>
+  readonly clock: Clock
   /** Of the outputs of all that it comes after, bytes. */
   readonly maxPromptBytes: number
 }
 
 const PAGE_BYTES = 256 << 10
+/** A sync takes some milliseconds, and as long as a busy disk likes. */
+const FIRST_WAIT_MS = 2
+const MAX_WAIT_MS = 250
+const END_WITHIN_MS = 30_000
 
 /**
  * The messages, as JSON texts; null: none of them names an output. Rejects with dependency_failed where one of those
@@ -25,7 +29,7 @@ const PAGE_BYTES = 256 << 10
  */
 export async function withOutputs(deps: OutputDeps, job: Job, body: Uint8Array): Promise<readonly string[] | null> {
   for (const id of job.after ?? []) {
-    const state = (await deps.jobs.get(id))?.state ?? null
+    const { state = null } = (await ended(deps, id)) ?? {}
     if (state !== 'done') throw failed(id, state === null ? 'is no longer kept' : `has ended as ${state}`)
   }
   const { messages } = JSON.parse(Buffer.from(body).toString('utf8')) as { messages: unknown }
@@ -38,6 +42,20 @@ export async function withOutputs(deps: OutputDeps, job: Job, body: Uint8Array):
     texts.set(id, text)
   }
   return texts.size === 0 ? null : messages.map((message) => JSON.stringify(replaced(message, texts)))
+}
+
+/**
+ * It has ended, or this job would not have been leased; but what the coordinator has decided may be told a moment before
+ * it is stored. Rejects with storage_unavailable where it is not for long.
+ */
+async function ended({ jobs, clock }: OutputDeps, id: JobId): Promise<Job | null> {
+  for (let waitMs = FIRST_WAIT_MS, leftMs = END_WITHIN_MS; ; waitMs = Math.min(2 * waitMs, MAX_WAIT_MS)) {
+    const job = await jobs.get(id)
+    if (job === null || isTerminal(job.state)) return job
+    if (leftMs <= 0) throw new SluiceError('storage_unavailable', { message: `The end of ${id} is not stored yet.` })
+    leftMs -= waitMs
+    await sleep(clock, waitMs)
+  }
 }
 
 function outputsIn(messages: readonly unknown[]): ReadonlySet<JobId> {

@@ -7,6 +7,8 @@ import { startTestApp, type TestApp } from './app.ts'
 type Said = Record<string, any>
 
 let app: TestApp
+/** Where an end is told a moment before it is stored, as by default. */
+let safe: TestApp
 const prompts: Said[][] = []
 const held: ServerResponse[] = []
 
@@ -34,22 +36,31 @@ async function letGo(): Promise<void> {
   for (const response of held.splice(0)) answer(response, 'let go')
 }
 
+const EMBEDS = { name: 'demo', provider: 'demo' }
 beforeAll(async () => {
   await new Promise<void>((done) => provider.listen(0, '127.0.0.1', done))
   const base = `http://127.0.0.1:${(provider.address() as AddressInfo).port}/v1`
   app = await startTestApp(
     {},
-    { models: [{ name: 'echo', provider: 'openai-compatible', base_url: base }], tenants: [{ name: 'other' }] },
+    {
+      models: [{ name: 'echo', provider: 'openai-compatible', base_url: base }, EMBEDS],
+      tenants: [{ name: 'other' }],
+    },
+  )
+  safe = await startTestApp(
+    {},
+    { durability: 'power', models: [{ name: 'echo', provider: 'openai-compatible', base_url: base }] },
   )
 })
 afterAll(async () => {
   await app?.stop()
+  await safe?.stop()
   provider.closeAllConnections()
   provider.close()
 })
 
-const call = async (path: string, body?: object, key = app.key): Promise<[number, Said]> => {
-  const response = await fetch(`http://127.0.0.1:${app.port}${path}`, {
+const call = async (path: string, body?: object, key = app.key, at = app): Promise<[number, Said]> => {
+  const response = await fetch(`http://127.0.0.1:${at.port}${path}`, {
     method: body === undefined ? 'GET' : 'POST',
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
     ...(body !== undefined && { body: JSON.stringify(body) }),
@@ -81,6 +92,23 @@ it('fans out and joins: the join is sent what the others answered', async () => 
     ],
     'joined',
   ])
+})
+
+it('waits until the end of what it comes after is stored', async () => {
+  const at = safe
+  const pairs = Array.from({ length: 10 }, async () => {
+    const [, first] = await call('/v1/jobs', { request: asks('hold this') }, at.key, at)
+    const after = { request: asks([output(first['id'])]), after: [first['id']] }
+    const [, { id }] = await call('/v1/jobs', after, at.key, at)
+    return id as string
+  })
+  const ids = await Promise.all(pairs)
+  await expect.poll(() => held.length, { timeout: 20_000 }).toBe(10)
+  await letGo()
+  for (const id of ids) {
+    const [, { state, error }] = await call(`/v1/jobs/${id}?wait_ms=30000`, undefined, at.key, at)
+    expect([state, error]).toEqual(['done', null])
+  }
 })
 
 it('fails what comes after one that fails or is canceled, and what comes after that', async () => {
@@ -126,6 +154,10 @@ it('refuses what could never run, and tells nobody of the jobs of others', async
   await ended(done)
   expect(await refused({ after: [done] }, [output(failed)])).toEqual([
     ...[400, 'invalid_request', 'messages[0].content[0].job'],
+  ])
+  const [, embedding] = await call('/v1/jobs', { endpoint: '/v1/embeddings', request: { model: 'demo', input: 'x' } })
+  expect(await refused({ after: [embedding['id']] }, [output(embedding['id'])])).toEqual([
+    ...[400, 'invalid_request', 'messages'],
   ])
   expect(await refused({ after: [done], conversation: 'talk' }, [output(done)])).toEqual([
     ...[400, 'invalid_request', 'messages[0].content[0]'],

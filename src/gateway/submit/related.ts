@@ -18,10 +18,13 @@ export const isRelated = ({ parent, after }: Related): boolean => parent !== und
  * The run that it belongs to, its own or its parent's, and its depth. Rejects with job_not_found for what its caller
  * does not see, and with dependency_failed where it could never run.
  */
-export async function placeOf(deps: Deps, caller: Caller, job: Related): Promise<Place> {
+export async function placeOf(deps: Deps, caller: Caller, job: Related, value: JsonRecord): Promise<Place> {
   const { parent, after = [], run, user } = job
+  const outputs = new Set<unknown>(outputsIn(value).map(({ job: id }) => id))
   for (const id of after) {
-    const { state } = await seen(deps, caller, user, id, 'after')
+    const { state, kind } = await seen(deps, caller, user, id, 'after')
+    if (outputs.has(id) && kind !== 'chat')
+      throw bad('messages', `${id} answers with no text that a "job_output" could stand for: its kind is ${kind}.`)
     if (isTerminal(state) && state !== 'done')
       throw new SluiceError('dependency_failed', {
         param: 'after',
@@ -55,20 +58,29 @@ async function seen(
 }
 
 /** Outputs of jobs stand for texts in messages: only of those that it comes after. Throws invalid_request. */
-export function checkOutputs({ messages }: JsonRecord, { after, options }: Pick<JobDraft, 'after' | 'options'>): void {
-  if (!Array.isArray(messages)) return
+export function checkOutputs(value: JsonRecord, { after, options }: Pick<JobDraft, 'after' | 'options'>): void {
+  for (const { at, job } of outputsIn(value)) {
+    // Its memory keeps what was sent, and would send the part to all later models
+    if (options.conversation !== undefined)
+      throw bad(at, 'A "job_output" can\'t be part of a conversation: send its text.')
+    if (typeof job !== 'string' || after?.includes(job) !== true)
+      throw bad(`${at}.job`, 'The "job" of a "job_output" must be one of those in "after".')
+  }
+}
+
+function outputsIn({ messages }: JsonRecord): ReadonlyArray<{ readonly at: string; readonly job: unknown }> {
+  if (!Array.isArray(messages)) return NONE
+  const found: Array<{ readonly at: string; readonly job: unknown }> = []
   for (let i = 0; i < messages.length; i++) {
     const content: unknown = isRecord(messages[i]) ? messages[i]['content'] : null
     if (!Array.isArray(content)) continue
     for (let k = 0; k < content.length; k++) {
       const part: unknown = content[k]
-      if (!isRecord(part) || part['type'] !== JOB_OUTPUT) continue
-      // Its memory keeps what was sent, and would send the part to all later models
-      if (options.conversation !== undefined)
-        throw bad(`messages[${i}].content[${k}]`, 'A "job_output" can\'t be part of a conversation: send its text.')
-      const job = part['job']
-      if (typeof job !== 'string' || after?.includes(job) !== true)
-        throw bad(`messages[${i}].content[${k}].job`, 'The "job" of a "job_output" must be one of those in "after".')
+      if (isRecord(part) && part['type'] === JOB_OUTPUT)
+        found.push({ at: `messages[${i}].content[${k}]`, job: part['job'] })
     }
   }
+  return found
 }
+
+const NONE: readonly never[] = []

@@ -168,7 +168,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth, runs: Pick<Runs, 'ad
   ): Promise<Draft | SluiceError> {
     if (draft instanceof SluiceError || !hasOthers(draft.job)) return draft
     try {
-      const job = { ...draft.job, ...(await placeOf(deps, caller, draft.job)) }
+      const job = { ...draft.job, ...(await placeOf(deps, caller, draft.job, draft.value)) }
       return { ...draft, job: { ...job, ...(await runs.admit(caller, job, draft.value, opened)) } }
     } catch (thrown) {
       return SluiceError.from(thrown)
