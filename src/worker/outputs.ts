@@ -45,8 +45,8 @@ export async function withOutputs(deps: OutputDeps, job: Job, body: Uint8Array):
 }
 
 /**
- * It has ended, or this job would not have been leased; but what the coordinator has decided may be told a moment before
- * it is stored. Rejects with storage_unavailable where it is not for long.
+ * It has ended, or this job would not have been leased; but what the coordinator has decided may be told a moment
+ * before it is stored. Rejects with storage_unavailable where it is not for long.
  */
 async function ended({ jobs, clock }: OutputDeps, id: JobId): Promise<Job | null> {
   for (let waitMs = FIRST_WAIT_MS, leftMs = END_WITHIN_MS; ; waitMs = Math.min(2 * waitMs, MAX_WAIT_MS)) {
