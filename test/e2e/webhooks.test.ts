@@ -88,6 +88,8 @@ describe.skipIf(NO_REDIS)('Redis: a fleet', () => {
   const ENV = { SLUICE_WEBHOOKS_ALLOW: '127.0.0.1', SLUICE_SECRET_KEY: 'a-secret-key-of-the-tests-0123456789' }
   const JOBS = 40
 
+  // Once, as only the process that decides an end hears of it, and looks come later: this does not show that of two
+  // that claim an event one succeeds. That is of the store: test/conformance/documents.ts
   it('tells each end once while all live, and at least once where who coordinates is killed', async () => {
     const hooks = await receiver()
     fleet = await startFleet()
