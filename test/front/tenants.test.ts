@@ -92,6 +92,18 @@ describe('tenants and keys', () => {
     expect([bad.status, bad.body['error'].param]).toEqual([400, 'scopes'])
   })
 
+  it('a key without `read` is told so where it goes on from what another one has asked, and not from its own', async () => {
+    const [own, other] = [await make({ scopes: ['submit'] }), await make()]
+    const input = 'Hi. demo: tokens=3'
+    const respond = (key: string, more: object = {}) => call(key, '/v1/responses', { model: 'demo', input, ...more })
+    const [mine, theirs] = [await respond(own.key), await respond(other.key)].map(({ body }) => body['id'])
+    const refused = await respond(own.key, { previous_response_id: theirs })
+    expect([refused.status, refused.body['error'].code]).toEqual([403, 'forbidden'])
+    expect(refused.body['error'].message).toContain('lacks the scope "read"')
+    expect((await respond(own.key, { previous_response_id: mine })).status).toBe(200)
+    expect((await respond(other.key, { previous_response_id: mine })).status).toBe(200)
+  })
+
   it('scopes of an open connection are those that its key has now', async () => {
     const { id, key } = await make()
     const job = await submit(key, 'Hi. demo: tokens=3')

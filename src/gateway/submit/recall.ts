@@ -1,10 +1,10 @@
 /** Earlier jobs that a request goes on from, as far as its caller may see them. */
 import { bad } from '../../core/fields.ts'
-import { isTerminal, type Job, type JobId } from '../../core/job.ts'
+import { isTerminal, type JobId } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { Recalled } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
-import { hasScope } from '../caller/access.ts'
+import { requireScope } from '../caller/access.ts'
 import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Spoken } from './draft.ts'
@@ -16,7 +16,8 @@ type Deps = Pick<GatewayDeps, 'jobs' | 'log' | 'keys' | 'clock' | 'options'>
 
 /**
  * Undefined: its dialect has no such references. Those that there are not, or not for this caller, are left out.
- * `isOwn`: known to its connection, if to nobody else. Throws invalid_request for more than a request may hold.
+ * `isOwn`: known to its connection, if to nobody else. Rejects with invalid_request for more than a request may hold,
+ * and with forbidden for another key's where its own may not read.
  */
 export async function recall(
   deps: Deps,
@@ -33,8 +34,10 @@ export async function recall(
   let left = deps.options.maxBodyBytes
   for (const id of ids) {
     const job = await deps.jobs.get(id)
-    if (job === null || job.dialect !== dialect.name || !maySee(deps, caller, job)) continue
+    if (job === null || job.dialect !== dialect.name || !canSee(caller, job)) continue
     if (dialect.resource?.isKept(job) !== true && !isOwn(id)) continue
+    // What a model is told of it, its caller is told
+    if (job.keyId !== caller.key.id) requireScope(deps.keys, caller.key, 'read')
     const request = await deps.jobs.request(id)
     const records = request === null ? null : await recordsOf(deps, id, left - request.length)
     if (request === null || records === null) continue
@@ -50,10 +53,6 @@ export async function recall(
   }
   return recalled
 }
-
-/** What a model is told of it, its caller is told. */
-const maySee = ({ keys }: Deps, caller: Caller, job: Job): boolean =>
-  canSee(caller, job) && (job.keyId === caller.key.id || hasScope(keys, caller.key, 'read'))
 
 /** Null: it is gone. */
 async function recordsOf({ log, clock }: Deps, job: JobId, maxBytes: number): Promise<readonly Bytes[] | null> {
