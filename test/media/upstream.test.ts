@@ -444,6 +444,39 @@ describe('transcriptions', () => {
     const result = await get(`/v1/jobs/${id}/result?wait_ms=5000`)
     expect(await errorOf(result)).toEqual([404, 'file_not_found'])
   })
+  it('a key that may not read has what it sends heard, and no file by its id', async () => {
+    answer = json(200, { text: 'hello' })
+    const [reads, sends] = [await app.addKey('scoped'), await app.addKey('scoped', { scopes: ['submit'] })]
+    const hearAs = (body: object | FormData, { key }: { key: string }) =>
+      post('/v1/audio/transcriptions', body, {}, key)
+    const form = formOf(sound)
+    form.delete('model')
+    form.set('purpose', 'user_data')
+    const { id } = (await (await post('/v1/files', form, {}, reads.key)).json()) as { id: string }
+    const named = new FormData()
+    for (const [name, value] of [
+      ['model', 'hears'],
+      ['file', id],
+    ])
+      named.set(name, value)
+    for (const body of [{ model: 'hears', file: id }, named]) {
+      expect(await errorOf(await hearAs(body, sends))).toEqual([403, 'forbidden'])
+      expect((await hearAs(body, reads)).status).toBe(200)
+    }
+    const job = { endpoint: '/v1/audio/transcriptions', request: { model: 'hears', file: id } }
+    expect((await post('/v1/jobs', job, {}, sends.key)).status).toBe(403)
+    expect((await hearAs(formOf(sound), sends)).status).toBe(200)
+  })
+  it.each([
+    ['sluice[priority]', '"sluice-priority"'],
+    ['sluice[on_worker_loss]', '"sluice-on-worker-loss"'],
+    ['sluice', 'such as'],
+  ])('a field "%s" is refused, with the header that stands for it', async (name, told) => {
+    const response = await hear(formOf(sound, [[name, 'low']]))
+    expect(response.status).toBe(400)
+    expect(await response.text()).toContain(told.replaceAll('"', '\\"'))
+    expect(calls).toHaveLength(0)
+  })
   it.each([
     ['larger than http.max_upload_bytes', formOf(Buffer.alloc(3 << 20)), 413],
     ['larger by a little, which its length does not tell', formOf(Buffer.alloc((2 << 20) + 1_000)), 413],

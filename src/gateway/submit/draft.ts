@@ -10,6 +10,7 @@ import type { Dialect, Recalled, RequestForm, StreamForm } from '../../core/port
 import type { Weight } from '../../core/ports/weights.ts'
 import { promptOf } from '../../core/text-request.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
+import { requireScope } from '../caller/access.ts'
 import { type Caller, shareOf, userOf, withinNames, withinRun } from '../caller/caller.ts'
 import { namesAnother } from '../caller/named-user.ts'
 import type { GatewayDeps, GatewayOptions, PublicRoute } from '../deps.ts'
@@ -41,8 +42,11 @@ export interface Spoken {
   readonly isFollowed?: boolean
 }
 
-/** What came. `identity`: of an upload, whose file has another id each time it is sent. */
-export type SentBody = Pick<JsonBody, 'bytes' | 'value' | 'members'> & { readonly identity?: Uint8Array }
+/** What came. `identity`, `hasFile`: of an upload, whose file has another id each time it is sent. */
+export type SentBody = Pick<JsonBody, 'bytes' | 'value' | 'members'> & {
+  readonly identity?: Uint8Array
+  readonly hasFile?: boolean
+}
 
 /** What was read of a request. */
 interface Request extends Spoken {
@@ -53,6 +57,8 @@ interface Request extends Spoken {
   readonly sent: Uint8Array | null
   /** The same for an upload: its file by its content. Absent: `bytes`. */
   readonly identity?: Uint8Array
+  /** Its file came with it. */
+  readonly hasFile?: boolean
   readonly options: JsonRecord
   /** Where they stand: "sluice." or nothing. */
   readonly at: string
@@ -116,6 +122,7 @@ export function dialectDraft(
     bytes: sluice === undefined ? body.bytes : editObject(body.bytes, { sluice: null }, body.members),
     sent: body.identity ?? body.bytes,
     ...(body.identity !== undefined && { identity: body.identity }),
+    ...(body.hasFile === true && { hasFile: true }),
     options: sluice ?? NO_OPTIONS,
     at: 'sluice.',
     headers: headerOptions(headers),
@@ -205,6 +212,9 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const isAsIs = served?.completes === true && form.readAsIs !== undefined
   const read = isAsIs ? form.readAsIs!(request, bytes) : form.read(request, bytes, asked.recalled)
   const { value, body, shownAs } = read
+  // Its answer tells what is in the file; a page's user has only files of its own
+  if (form.uploads !== undefined && asked.hasFile !== true && caller.session === null)
+    requireScope(deps.keys, caller.key, 'read')
   if (served === null) throw noModelFor(deps, caller.key, model)
   if (!served.kinds.includes(kind)) throw cannot(deps, caller, model, form)
   const { options, given, metadata, run, parent, after, tags, webhook } = readJobOptions(asked.options, headers, {

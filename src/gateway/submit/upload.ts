@@ -21,6 +21,8 @@ const MEDIA_TYPE = /^[a-z]{1,16}\/[\w.+-]{1,80}$/i
 
 export interface UploadBody extends Pick<JsonBody, 'bytes' | 'value' | 'members'> {
   readonly identity: Uint8Array
+  /** It came with a file, and names none that was there. */
+  readonly hasFile: boolean
   /** The file is needed no more: its request was refused. Never rejects. */
   discard(): Promise<void>
 }
@@ -70,7 +72,7 @@ export async function readUpload(deps: UploadDeps, call: KeyCall, name: string):
     const { bytes, value, members } = parseBody(jsonOf(stored?.id), options)
     const identity = jsonOf(stored === null ? undefined : digest.digest('base64url'))
     call.exchange.uploadMs = call.exchange.tookMs - askedMs
-    return { bytes, value, members, identity, discard }
+    return { bytes, value, members, identity, hasFile: stored !== null, discard }
   } catch (error) {
     await discard()
     // The request itself broke off
@@ -92,6 +94,9 @@ const newFile = ({ mediaExpiresAtMs, options }: UploadDeps, { caller }: KeyCall,
 
 /** `a[]` is one of a list. Returns how many bytes it had. */
 async function addField(fields: Fields, part: FormPart, most: number): Promise<number> {
+  // As SDKs write an object of a form
+  const option = /^sluice(?:\[(\w{1,64})\].*)?$/s.exec(part.name)
+  if (option !== null) throw bad('sluice', noOptions(option[1]))
   const value = await textOf(part, Math.max(0, most))
   const isList = part.name.endsWith('[]')
   const key = isList ? part.name.slice(0, -2) : part.name
@@ -99,6 +104,11 @@ async function addField(fields: Fields, part: FormPart, most: number): Promise<n
   if (before !== undefined && !(isList && typeof before !== 'string')) throw bad(key, `"${key}" is there twice.`)
   fields[key] = isList ? [...((before as readonly string[] | undefined) ?? []), value] : value
   return value.length
+}
+
+function noOptions(name: string | undefined): string {
+  const header = name === undefined ? 'such as "sluice-priority"' : `"sluice-${name.replaceAll('_', '-')}"`
+  return `Options of a job can't be fields of a form: send them as headers, ${header}.`
 }
 
 async function* hashed(source: AsyncIterable<Uint8Array>, digest: Hash): AsyncGenerator<Uint8Array> {
