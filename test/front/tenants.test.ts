@@ -92,7 +92,7 @@ describe('tenants and keys', () => {
     expect([bad.status, bad.body['error'].param]).toEqual([400, 'scopes'])
   })
 
-  it('a key without `read` is told so where it goes on from what another one has asked, and not from its own', async () => {
+  it('a key without `read` is told so where it goes on from what another has asked, not from its own', async () => {
     const [own, other] = [await make({ scopes: ['submit'] }), await make()]
     const input = 'Hi. demo: tokens=3'
     const respond = (key: string, more: object = {}) => call(key, '/v1/responses', { model: 'demo', input, ...more })
