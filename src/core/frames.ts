@@ -21,6 +21,10 @@ export interface JobRequest {
   readonly lane?: string
   /** An agent's run: all jobs of a run share its limits. */
   readonly run?: string
+  /** The job that asked for it, of the same run: the id. */
+  readonly parent?: string
+  /** Ids of jobs: it waits until all of them are done, and fails with `dependency_failed` if one can't be. */
+  readonly after?: readonly string[]
   readonly pool?: string
   readonly priority?: Priority
   readonly delay_ms?: number

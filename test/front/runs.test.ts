@@ -249,6 +249,16 @@ describe.each(['embedded', 'redis'])('%s', (engine) => {
     expect(await names(`?after=${page['next']}`, key)).toEqual([made['id']])
     expect(await names('', session)).toEqual(['hers'])
     expect((await call('/v1/runs/hers', undefined, session))[1]['totals'].jobs).toBe(1)
+    // Operators name it as it is stored
+    const operated = await fetch(`http://127.0.0.1:${app.adminPort}/admin/runs/other/ann%2Fhers`, {
+      headers: { authorization: `Bearer ${ADMIN_KEY}` },
+    })
+    expect(await operated.json()).toMatchObject({ id: 'ann/hers', totals: { jobs: 1 }, jobs: [{ model: 'm' }] })
+    for (const path of ['/admin/runs/default/second/cancel', '/admin/runs/other/hers/cancel'])
+      expect((await app.admin(path)).status).toBe(404)
+    const ended = await app.admin('/admin/runs/other/ann%2Fhers/cancel')
+    expect([ended.status, ((await ended.json()) as Said)['state']]).toEqual([202, 'canceled'])
+    expect(await refused({ run: 'hers' }, 'quick', session)).toEqual([409, 'run_canceled'])
     for (const path of ['/v1/runs/second', '/v1/runs/second/cancel', `/v1/runs/${made['id']}`])
       for (const by of [app.key, session] as string[])
         expect([path, (await call(path, path.endsWith('cancel') ? {} : undefined, by))[1]['error'].code]).toEqual([

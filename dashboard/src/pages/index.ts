@@ -14,6 +14,7 @@ import { Models } from './models/index.tsx'
 import { Now } from './now/index.tsx'
 import { watchNow } from './now/watch.ts'
 import { Playground } from './playground/index.tsx'
+import { Run } from './run/index.tsx'
 import { Tenants } from './tenants/index.tsx'
 
 export interface PageProps {
@@ -52,6 +53,7 @@ export const PAGES: readonly Page[] = [
     component: Job,
     watch: ({ job }) => ({ t: 'watch', page: 'job', job }),
   },
+  { path: '/runs/:tenant/:run', title: 'Run', component: Run, watch: foot },
   {
     path: '/tenants',
     title: 'Tenants',

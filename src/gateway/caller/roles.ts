@@ -20,6 +20,7 @@ const OTHERS: Readonly<Record<string, Role>> = {
   'DELETE /admin/session': 'viewer',
   'POST /admin/jobs/:id/cancel': 'operator',
   'POST /admin/jobs/:id/redrive': 'operator',
+  'POST /admin/runs/:tenant/:run/cancel': 'operator',
   'POST /admin/pause': 'operator',
   'POST /admin/resume': 'operator',
   'POST /admin/benchmarks': 'operator',

@@ -31,6 +31,7 @@ import { playgroundRoutes } from './playground.ts'
 import { probeRoutes } from './probes.ts'
 import { providerKeyRoutes } from './provider-keys.ts'
 import { resourceRoutes } from './resources.ts'
+import { runLookRoutes } from './run-looks.ts'
 import { runRoutes } from './runs.ts'
 import { servedRoutes } from './served.ts'
 import { sessionRoutes } from './sessions.ts'
@@ -95,6 +96,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...deploymentRoutes(deps),
       ...explainRoutes(deps),
       ...lookRoutes(deps),
+      ...runLookRoutes(deps, runs),
       ...playgroundRoutes(deps, sessions),
       ...keyRoutes(deps, admitted, uses),
       ...tenantRoutes(deps, admitted),

@@ -1,27 +1,22 @@
 /** Runs of agents: PROTOCOL.md section 4. */
 import { SluiceError } from '../../core/errors.ts'
 import { bad, checkNames, labels, whole } from '../../core/fields.ts'
-import { jobOrder } from '../../core/ids.ts'
-import { isTerminal, type Job, type JobState } from '../../core/job.ts'
+import type { Job } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { requireOwnJob } from '../caller/access.ts'
-import { type Caller, withinRun } from '../caller/caller.ts'
+import { withinRun } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import type { Jobs } from '../read/jobs.ts'
+import { createRunReads, NANO, viewOf } from '../runs/reads.ts'
 import { type Asked, MAX_DEPTH, type OwnBudget, type Run, type Runs } from '../runs/runs.ts'
 import { MAX_RUN_CHARS } from '../submit/job-options.ts'
 
 const PAGE = 100
-const MAX_PAGE = 1_000
-/** Of one run, those that its sums are made of. */
-const MOST_JOBS = 20_000
-const LIVE: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased']
 const ID = /^[A-Za-z0-9_.:-]+$/
-const NANO = 1e9
 const MOST_DOLLARS = 9_000_000
 const MOST = 1e12
 
@@ -29,6 +24,7 @@ const METADATA = labels(16)
 const COUNTS = { tokens: whole(1, MOST), steps: whole(1, MOST), depth: whole(1, MAX_DEPTH) }
 
 export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs, shown: Jobs): readonly Route[] {
+  const read = createRunReads(jobs, runs)
   /** By the caller's name for it. */
   const nameOf = (call: KeyCall): string => withinRun(call.caller, call.params['id'])
 
@@ -45,38 +41,12 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
     if (typeof id !== 'string' || id.length > MAX_RUN_CHARS || !ID.test(id))
       throw bad('id', `"id" must be a string of 1 to ${MAX_RUN_CHARS} letters, digits, "_", ".", ":" or "-".`)
     const { run, isNew } = await runs.create(call.caller, withinRun(call.caller, id), askedOf(value))
-    return json(isNew ? 201 : 200, viewOf(call.caller, run))
-  }
-
-  /** Of all its jobs, as far as they are still kept. */
-  async function* jobsOf(tenant: string, run: Run): AsyncGenerator<Job> {
-    const from = run.first === null ? {} : { from: run.first }
-    for (let before: string | undefined, left = MOST_JOBS; left > 0; left -= MAX_PAGE) {
-      const page = await jobs.list({ tenant, run: run.name, limit: MAX_PAGE, ...from, ...(before && { before }) })
-      yield* page
-      if (page.length < MAX_PAGE) return
-      before = page.at(-1)!.id
-    }
+    return json(isNew ? 201 : 200, viewOf(withinRun(call.caller, ''), run))
   }
 
   async function show(call: KeyCall): Promise<Answer> {
     const run = await found(call)
-    const limit = call.integer('limit', 1, MAX_PAGE) ?? PAGE
-    const after = call.parameter('after')
-    if (after !== undefined && jobOrder(after) === null)
-      throw bad('after', '"after" must be the id of a job, as "next" gives it.')
-    const all: Job[] = []
-    for await (const job of jobsOf(call.caller.key.tenant, run)) all.push(job)
-    all.reverse()
-    const start = after === undefined ? 0 : all.findIndex(({ id }) => id > after)
-    const page = start < 0 ? [] : all.slice(start, start + limit)
-    const hasMore = start >= 0 && start + limit < all.length
-    return json(200, {
-      ...viewOf(call.caller, run, all),
-      jobs: page.map(jobOfRun),
-      has_more: hasMore,
-      next: hasMore ? page.at(-1)!.id : null,
-    })
+    return json(200, await read.page(run, call.caller.key.tenant, withinRun(call.caller, ''), call))
   }
 
   async function list(call: KeyCall): Promise<Answer> {
@@ -84,36 +54,16 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
     const page = await runs.list(call.caller, limit, call.parameter('after'))
     return json(200, {
       object: 'list',
-      data: page.runs.map((run) => viewOf(call.caller, run)),
+      data: page.runs.map((run) => viewOf(withinRun(call.caller, ''), run)),
       has_more: page.next !== null,
       next: page.next,
     })
   }
 
-  /** First it is closed: what comes meanwhile is refused, or ended once it was taken. */
   async function cancel(call: KeyCall): Promise<Answer> {
-    const { tenant } = call.caller.key
     const run = await found(call)
     requireOwnJob(keys, call.caller, run)
-    const canceled = await runs.cancel(tenant, run.name)
-    if (canceled === null) throw new SluiceError('run_not_found')
-    await cancelAll(await liveOf({ tenant, run: run.name }))
-    return json(202, viewOf(call.caller, canceled))
-  }
-
-  async function liveOf(filter: { readonly tenant: string; readonly run?: string }): Promise<readonly Job[]> {
-    const all: Job[] = []
-    for (let before: string | undefined; ; ) {
-      const page = await jobs.list({ ...filter, states: LIVE, limit: MAX_PAGE, ...(before && { before }) })
-      all.push(...page)
-      if (page.length < MAX_PAGE) return all
-      before = page.at(-1)!.id
-    }
-  }
-
-  /** Newest first, as they are listed: what is freed lets none of them start. */
-  async function cancelAll(live: readonly Job[]): Promise<void> {
-    await Promise.all(live.map(({ id }) => jobs.cancel(id)))
+    return json(202, viewOf(withinRun(call.caller, ''), await read.end(call.caller.key.tenant, run.name)))
   }
 
   /** A job, and all that stem from it. */
@@ -121,7 +71,7 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
     const root = await shown.managed(call)
     const { tenant, run } = root
     await jobs.cancel(root.id)
-    const live = await liveOf({ tenant, ...(run !== undefined && { run }) })
+    const live = await read.live({ tenant, ...(run !== undefined && { run }) })
     const parents = new Map<string, string | null>(live.map(({ id, parent }) => [id, parent ?? null]))
     const parentOf = async (id: string): Promise<string | null> => {
       const known = parents.get(id)
@@ -145,7 +95,7 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
       if (does && job.id !== root.id) stems.push(job)
     }
     for (const job of stems) requireOwnJob(keys, call.caller, job)
-    await cancelAll(stems)
+    await read.cancelAll(stems)
     return json(202, { ...(await shown.view(root.id, call)), canceled: stems.length + 1 })
   }
 
@@ -195,78 +145,3 @@ function budgetOf(budget: unknown): OwnBudget {
   }
   return own
 }
-
-const seconds = (ms: number): number => Math.floor(ms / 1000)
-
-/** `all`: its jobs, where sums of them are told. */
-function viewOf(caller: Caller, run: Run, all: readonly Job[] | null = null): JsonRecord {
-  const prefix = withinRun(caller, '')
-  const { tokens, nanoDollars, steps, depth } = run.budget
-  return {
-    id: run.name.startsWith(prefix) ? run.name.slice(prefix.length) : run.name,
-    object: 'run',
-    state:
-      run.canceledAtMs !== null
-        ? 'canceled'
-        : all === null
-          ? 'open'
-          : all.some(({ state }) => !isTerminal(state))
-            ? 'running'
-            : 'idle',
-    created_at: seconds(run.createdAtMs),
-    canceled_at: run.canceledAtMs === null ? null : seconds(run.canceledAtMs),
-    budget: {
-      tokens: tokens ?? null,
-      usd: nanoDollars === undefined ? null : nanoDollars / NANO,
-      steps: steps ?? null,
-      depth: depth ?? null,
-    },
-    loop_guard: run.guarded,
-    metadata: run.metadata,
-    ...(all !== null && { totals: totalsOf(all) }),
-  }
-}
-
-function totalsOf(all: readonly Job[]): JsonRecord {
-  const states: Partial<Record<JobState, number>> = {}
-  let [prompt, completion, nano, steps, deepest] = [0, 0, 0, 0, 0]
-  for (const { state, usage, price, depth = 1 } of all) {
-    states[state] = (states[state] ?? 0) + 1
-    deepest = Math.max(deepest, depth)
-    if (usage === undefined) continue
-    steps++
-    prompt += usage.promptTokens
-    completion += usage.completionTokens
-    if (price !== undefined) nano += price.input * usage.promptTokens + price.output * usage.completionTokens
-  }
-  return {
-    jobs: all.length,
-    states,
-    prompt_tokens: prompt,
-    completion_tokens: completion,
-    total_tokens: prompt + completion,
-    usd: Math.ceil(nano) / NANO,
-    steps,
-    depth: deepest,
-    is_partial: all.length >= MOST_JOBS,
-  }
-}
-
-/** As a tree is drawn of it. */
-const jobOfRun = (job: Job): JsonRecord => ({
-  id: job.id,
-  state: job.state,
-  model: job.model,
-  parent: job.parent ?? null,
-  after: job.after ?? [],
-  depth: job.depth ?? 1,
-  attempts: job.attempts,
-  accepted_at_ms: job.acceptedAtMs,
-  ended_at_ms: job.endedAtMs ?? null,
-  queued_ms: job.timing?.queuedMs ?? null,
-  ttft_ms: job.timing?.ttftMs ?? null,
-  total_ms: job.timing?.totalMs ?? null,
-  prompt_tokens: job.usage?.promptTokens ?? null,
-  completion_tokens: job.usage?.completionTokens ?? null,
-  error: job.error?.code ?? null,
-})

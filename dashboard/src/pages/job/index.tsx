@@ -16,6 +16,7 @@ import { forbids } from '../../session.ts'
 import { hello, liveError, serverNow, tick, trace as told } from '../../socket.ts'
 import type { PageProps } from '../index.ts'
 import { canRunAgain, hasEnded, STATES, shortId } from '../jobs/rows.ts'
+import { runPath } from '../run/tree.ts'
 import { Answer } from './answer.tsx'
 import { curlOf } from './curl.ts'
 import './job.css'
@@ -200,7 +201,9 @@ function Facts({ trace }: { readonly trace: JobTrace }) {
             <div key={`${name} ${of}`} class={isPart ? 'is-part' : ''}>
               <dt>{name}</dt>
               <dd>
-                <strong class={/^(?:Trace|Conversation|Lane|Key|Id)$/.test(name) ? 'mono' : ''}>{value}</strong>
+                <strong class={/^(?:Trace|Conversation|Lane|Key|Id|Run)$/.test(name) ? 'mono' : ''}>
+                  {name === 'Run' ? <a href={hrefOf(runPath(row.tenant, value))}>{value}</a> : value}
+                </strong>
                 {of !== undefined && !isPart && <span class="muted"> {of}</span>}
               </dd>
             </div>

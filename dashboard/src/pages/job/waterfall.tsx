@@ -122,7 +122,7 @@ function Row(props: {
 }
 
 /** Ticks, their lines, and a band for each cut, through all rows. */
-const Over = ({ axis, cuts }: { readonly axis: Axis; readonly cuts: readonly Cut[] }) => (
+export const Over = ({ axis, cuts }: { readonly axis: Axis; readonly cuts: readonly Cut[] }) => (
   <div class="fall-over" aria-hidden="true">
     {axis.ticks.map((ms, at) => (
       <i key={ms} class={`fall-tick ${at % 2 === 1 ? 'is-odd' : ''}`} style={{ '--x': percentOf(shareOf(ms, axis)) }}>
@@ -149,7 +149,7 @@ function tickOf(ms: number, { endMs }: Axis): string {
   return String(Math.round(value * 100) / 100)
 }
 
-function Bars({ spans, axis }: { readonly spans: readonly Span[]; readonly axis: Axis }) {
+export function Bars({ spans, axis }: { readonly spans: readonly Span[]; readonly axis: Axis }) {
   return (
     <>
       {spans.map(({ part, fromMs, toMs }) => (

@@ -102,6 +102,7 @@ const runJob = object({
   total_ms: nullable('number'),
   prompt_tokens: nullable('integer'),
   completion_tokens: nullable('integer'),
+  usd: described(nullable('number'), 'By the price at which it was accepted; null: nobody knows.'),
   error: described(nullable('string'), 'The code that it ended with.'),
 })
 const job = object({

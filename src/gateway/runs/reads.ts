@@ -1,0 +1,163 @@
+/** A run with its jobs, as its tenant and an operator read it, and its end. */
+import { SluiceError } from '../../core/errors.ts'
+import { bad } from '../../core/fields.ts'
+import { jobOrder } from '../../core/ids.ts'
+import { isTerminal, type Job, type JobState, type Usage } from '../../core/job.ts'
+import type { JsonRecord } from '../../core/json.ts'
+import type { GatewayDeps } from '../deps.ts'
+import type { Call } from '../http/call.ts'
+import type { Run, Runs } from './runs.ts'
+
+const PAGE = 100
+const MAX_PAGE = 1_000
+/** Of one run, those that its sums are made of. */
+const MOST_JOBS = 20_000
+const LIVE: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased']
+export const NANO = 1e9
+
+export interface RunReads {
+  /** With its sums, and the page of its jobs that the query asks for. Rejects with invalid_request. */
+  page(run: Run, tenant: string, prefix: string, call: Pick<Call, 'integer' | 'parameter'>): Promise<JsonRecord>
+  /** Its jobs that have not ended, newest first. */
+  live(filter: { readonly tenant: string; readonly run?: string }): Promise<readonly Job[]>
+  /** Newest first, as they are listed: what is freed lets none of them start. */
+  cancelAll(live: readonly Job[]): Promise<void>
+  /** It is closed first: what comes meanwhile is refused, or ended once it was taken. Rejects with run_not_found. */
+  end(tenant: string, name: string): Promise<Run>
+}
+
+export function createRunReads(jobs: GatewayDeps['jobs'], runs: Runs): RunReads {
+  /** Of all its jobs, as far as they are still kept. */
+  async function* jobsOf(tenant: string, run: Run): AsyncGenerator<Job> {
+    const from = run.first === null ? {} : { from: run.first }
+    for (let before: string | undefined, left = MOST_JOBS; left > 0; left -= MAX_PAGE) {
+      const page = await jobs.list({ tenant, run: run.name, limit: MAX_PAGE, ...from, ...(before && { before }) })
+      yield* page
+      if (page.length < MAX_PAGE) return
+      before = page.at(-1)!.id
+    }
+  }
+
+  return {
+    async page(run, tenant, prefix, call) {
+      const limit = call.integer('limit', 1, MAX_PAGE) ?? PAGE
+      const after = call.parameter('after')
+      if (after !== undefined && jobOrder(after) === null)
+        throw bad('after', '"after" must be the id of a job, as "next" gives it.')
+      const all: Job[] = []
+      for await (const job of jobsOf(tenant, run)) all.push(job)
+      all.reverse()
+      const start = after === undefined ? 0 : all.findIndex(({ id }) => id > after)
+      const page = start < 0 ? [] : all.slice(start, start + limit)
+      const hasMore = start >= 0 && start + limit < all.length
+      return {
+        ...viewOf(prefix, run, all),
+        jobs: page.map(jobOfRun),
+        has_more: hasMore,
+        next: hasMore ? page.at(-1)!.id : null,
+      }
+    },
+    async live(filter) {
+      const all: Job[] = []
+      for (let before: string | undefined; ; ) {
+        const page = await jobs.list({ ...filter, states: LIVE, limit: MAX_PAGE, ...(before && { before }) })
+        all.push(...page)
+        if (page.length < MAX_PAGE) return all
+        before = page.at(-1)!.id
+      }
+    },
+    async cancelAll(live) {
+      await Promise.all(live.map(({ id }) => jobs.cancel(id)))
+    },
+    async end(tenant, name) {
+      const canceled = await runs.cancel(tenant, name)
+      if (canceled === null) throw new SluiceError('run_not_found')
+      await this.cancelAll(await this.live({ tenant, run: name }))
+      return canceled
+    },
+  }
+}
+
+const seconds = (ms: number): number => Math.floor(ms / 1000)
+
+/** `prefix`: what its caller's names begin with. `all`: its jobs, where sums of them are told. */
+export function viewOf(prefix: string, run: Run, all: readonly Job[] | null = null): JsonRecord {
+  const { tokens, nanoDollars, steps, depth } = run.budget
+  return {
+    id: run.name.startsWith(prefix) ? run.name.slice(prefix.length) : run.name,
+    object: 'run',
+    state:
+      run.canceledAtMs !== null
+        ? 'canceled'
+        : all === null
+          ? 'open'
+          : all.some(({ state }) => !isTerminal(state))
+            ? 'running'
+            : 'idle',
+    created_at: seconds(run.createdAtMs),
+    canceled_at: run.canceledAtMs === null ? null : seconds(run.canceledAtMs),
+    budget: {
+      tokens: tokens ?? null,
+      usd: nanoDollars === undefined ? null : nanoDollars / NANO,
+      steps: steps ?? null,
+      depth: depth ?? null,
+    },
+    loop_guard: run.guarded,
+    metadata: run.metadata,
+    ...(all !== null && { totals: totalsOf(all) }),
+  }
+}
+
+function totalsOf(all: readonly Job[]): JsonRecord {
+  const states: Partial<Record<JobState, number>> = {}
+  let [prompt, completion, nano, steps, deepest] = [0, 0, 0, 0, 0]
+  for (const { state, usage, price, depth = 1 } of all) {
+    states[state] = (states[state] ?? 0) + 1
+    deepest = Math.max(deepest, depth)
+    if (usage === undefined) continue
+    steps++
+    prompt += usage.promptTokens
+    completion += usage.completionTokens
+    nano += nanoOf(usage, price) ?? 0
+  }
+  return {
+    jobs: all.length,
+    states,
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
+    usd: Math.ceil(nano) / NANO,
+    steps,
+    depth: deepest,
+    is_partial: all.length >= MOST_JOBS,
+  }
+}
+
+/** As a tree is drawn of it. */
+const jobOfRun = (job: Job): JsonRecord => ({
+  id: job.id,
+  state: job.state,
+  model: job.model,
+  parent: job.parent ?? null,
+  after: job.after ?? [],
+  depth: job.depth ?? 1,
+  attempts: job.attempts,
+  accepted_at_ms: job.acceptedAtMs,
+  ended_at_ms: job.endedAtMs ?? null,
+  queued_ms: job.timing?.queuedMs ?? null,
+  ttft_ms: job.timing?.ttftMs ?? null,
+  total_ms: job.timing?.totalMs ?? null,
+  prompt_tokens: job.usage?.promptTokens ?? null,
+  completion_tokens: job.usage?.completionTokens ?? null,
+  usd: dollarsOf(job),
+  error: job.error?.code ?? null,
+})
+
+const nanoOf = (usage: Usage, price: Job['price']): number | null =>
+  price === undefined ? null : price.input * usage.promptTokens + price.output * usage.completionTokens
+
+/** By the price at which it was accepted. Null: nobody knows, or nothing was used. */
+function dollarsOf({ usage, price }: Job): number | null {
+  const nano = usage === undefined ? null : nanoOf(usage, price)
+  return nano === null ? null : Math.ceil(nano) / NANO
+}
