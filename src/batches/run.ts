@@ -95,11 +95,6 @@ export class Run {
     this.#wake()
   }
 
-  /** Somebody has changed it. */
-  nudge(): void {
-    this.#wake()
-  }
-
   /** Resolves when it is over, or this process has nothing more to do with it. Rejects with what the store throws. */
   async run(): Promise<void> {
     try {
@@ -186,7 +181,12 @@ export class Run {
 
   /** Nothing more is begun: it is cancelled, its time is over, or this process stops. */
   get #isClosing(): boolean {
-    return this.#isEnding || this.#failure !== null || this.#batch.status === 'cancelling' || this.#isLate
+    return this.#isEnding || this.#failure !== null || this.#isOff
+  }
+
+  /** What runs is not wanted any more. */
+  get #isOff(): boolean {
+    return this.#batch.status === 'cancelling' || this.#isLate
   }
 
   get #isLate(): boolean {
@@ -198,9 +198,13 @@ export class Run {
     const beat = this.#beat()
     try {
       await this.#feed()
-      // What runs is not wanted any more
-      if (!this.#isEnding && this.#isClosing) await this.#cancelAll()
-      while (this.#flying.size > 0 && !this.#isEnding) await this.#woken(SAVE_MS)
+      for (let isTold = false; !this.#isEnding && this.#failure === null; await this.#woken(SAVE_MS)) {
+        if (this.#isOff && !isTold) {
+          isTold = true
+          await this.#cancelAll()
+        }
+        if (this.#flying.size === 0) break
+      }
       await this.#flush()
       if (this.#failure !== null) throw this.#failure
       if (this.#isEnding) return
@@ -295,7 +299,7 @@ export class Run {
   }
 
   async #ask(line: number, customId: string, body: Uint8Array): Promise<void> {
-    const { submit, result, clock } = this.#deps
+    const { submit, result, jobs, clock } = this.#deps
     const batch = this.#batch
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LAST_WAIT_MS)) {
       if (this.#isClosing) return
@@ -304,6 +308,8 @@ export class Run {
         const deadlineMs = batch.expiresAtMs - batch.createdAtMs
         const job = await submit({ batch, key: lineKey(batch.id, line), body, deadlineMs })
         this.#flying.set(line, job)
+        // It came after the others were canceled
+        if (this.#isOff && !this.#isEnding) await jobs.cancel(job.id)
         const { status, body: answer } = await result(job)
         if (this.#isEnding || this.#isUnwanted(status)) return
         return this.#tell(line, customId, { status_code: status, request_id: job.id, body: answer }, job.id)
@@ -311,15 +317,10 @@ export class Run {
         const error = SluiceError.from(thrown)
         if (error.code === 'internal') throw thrown
         // A job that is no longer there may be asked for again
-        if (!FOR_NOW.has(error.code) && error.code !== 'job_not_found' && error.code !== 'job_gone')
-          return this.#tell(
-            ...([
-              line,
-              customId,
-              { status_code: error.status, request_id: null, body: { error: error.wire } },
-              null,
-            ] as const),
-          )
+        if (!FOR_NOW.has(error.code) && error.code !== 'job_not_found' && error.code !== 'job_gone') {
+          const response = { status_code: error.status, request_id: null, body: { error: error.wire } }
+          return this.#tell(line, customId, response, null)
+        }
         await sleep(clock, Math.min(LAST_WAIT_MS, error.retryAfterMs ?? wait))
       }
     }
@@ -338,7 +339,7 @@ export class Run {
   ): void {
     const result = { id: resultId(this.#batch.id, line), custom_id: customId, response, error: null }
     const isWell = response.status_code < 400
-    const isLarge = isWell && Buffer.byteLength(JSON.stringify(result)) >= MAX_FILE_CHUNK_BYTES
+    const isLarge = Buffer.byteLength(JSON.stringify(result)) >= MAX_FILE_CHUNK_BYTES
     const file = (isWell && !isLarge ? this.#out : this.#err)!
     file.add(
       isLarge
