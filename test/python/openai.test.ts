@@ -184,6 +184,79 @@ tell(long.status)`,
   },
 ]
 
+const BATCHES: readonly Case[] = [
+  {
+    name: 'files: uploaded, looked up, listed, read, deleted',
+    body: `
+made = await client.files.create(file=("notes.txt", b"some notes"), purpose="user_data")
+tell([made.filename, made.bytes, made.purpose])
+tell([(await client.files.retrieve(made.id)).id == made.id, made.id in [each.id async for each in client.files.list()]])
+tell((await client.files.content(made.id)).read().decode())
+tell((await client.files.delete(made.id)).deleted)
+try:
+    await client.files.content(made.id)
+except openai.NotFoundError as error:
+    tell(error.status_code)`,
+    told: [['notes.txt', 10, 'user_data'], [true, true], 'some notes', true, 404],
+  },
+  {
+    name: 'batches of chat completions and of responses, whose answers are as their routes give them',
+    body: `
+said = "Hi. demo: tokens=4 delay=1"
+for url, good in [("/v1/chat/completions", ask(said)), ("/v1/responses", {"model": "demo", "input": said})]:
+    bodies = [good, {**good, "model": "nope"}, good]
+    lines = [json.dumps({"custom_id": f"r-{n}", "method": "POST", "url": url, "body": body})
+             for n, body in enumerate(bodies)]
+    file = await client.files.create(file=("in.jsonl", "\\n".join(lines).encode()), purpose="batch")
+    batch = await client.batches.create(input_file_id=file.id, endpoint=url, completion_window="24h")
+    while batch.status in ("validating", "in_progress", "finalizing"):
+        batch = await client.batches.retrieve(batch.id)
+    counts = batch.request_counts
+    tell([batch.status, counts.total, counts.completed, counts.failed])
+    answers = {}
+    for id in [batch.output_file_id, batch.error_file_id]:
+        for line in (await client.files.content(id)).text.splitlines():
+            one = json.loads(line)
+            answers[one["custom_id"]] = one["response"]
+    tell([answers[f"r-{n}"]["status_code"] for n in range(3)])
+    body = answers["r-0"]["body"]
+    kind = openai.types.responses.Response if url.endswith("responses") else openai.types.chat.ChatCompletion
+    answer = kind.construct(**body)
+    tell([answer.object, answer.usage.total_tokens == body["usage"]["total_tokens"]])
+    tell(batch.id in [each.id async for each in client.batches.list(limit=1)])`,
+    told: ['chat.completion', 'response'].flatMap((object) => [
+      ['completed', 3, 2, 1],
+      [200, 404, 200],
+      [object, true],
+      true,
+    ]),
+  },
+  {
+    name: 'a batch that is cancelled, and one whose lines are wrong',
+    body: `
+async def batch_of(text):
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": ask(text)}
+    file = await client.files.create(file=("in.jsonl", json.dumps(line).encode()), purpose="batch")
+    return await client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+
+async def over(batch):
+    while batch.status not in ("completed", "failed", "cancelled", "expired"):
+        batch = await client.batches.retrieve(batch.id)
+    return batch
+
+long = await batch_of("demo: tokens=4000 delay=1000")
+while (long := await client.batches.retrieve(long.id)).status == "validating":
+    pass
+tell((await client.batches.cancel(long.id)).status)
+tell((await over(long)).status)
+file = await client.files.create(file=("in.jsonl", b"[]"), purpose="batch")
+wrong = await over(await client.batches.create(
+    input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"))
+tell([wrong.status, [[error.line, error.code] for error in wrong.errors.data]])`,
+    told: ['cancelling', 'cancelled', ['failed', [[1, 'invalid_json_line']]]],
+  },
+]
+
 describe.skipIf(python === undefined)('the openai package for Python', () => {
   let server: Server
   let network: Network
@@ -211,7 +284,7 @@ describe.skipIf(python === undefined)('the openai package for Python', () => {
   }
 
   describe.each(['sync', 'async'] as const)('%s', (kind) => {
-    const cases = [...CHAT, ...RESPONSES]
+    const cases = [...CHAT, ...RESPONSES, ...BATCHES]
     let all: any[][]
     beforeAll(async () => {
       all = await run(kind, ...cases.map(({ body }) => body))
