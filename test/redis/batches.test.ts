@@ -1,4 +1,4 @@
-/** A batch in a fleet: the gateway that works on it is killed (-9), the other goes on, and each line is answered once. */
+/** A batch in a fleet: the gateway that works on it is killed (-9), the other goes on; each line is answered once. */
 import OpenAI, { toFile } from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { linesIn } from '../batches/lines.ts'
