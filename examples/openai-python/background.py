@@ -24,6 +24,8 @@ def follow(client, id=None, after=None, **request):
             if error.response.headers.get("x-should-retry", str(error.status_code >= 502).lower()) == "false":
                 raise
         except Exception as error:  # of the network, or of a proxy that ended the stream
+            if type(error) is openai.APIError:  # the answer itself has failed
+                raise
             print(f"(cut after event {after}: {type(error).__name__})", file=sys.stderr)
         failures += 1
         if failures > 6:
@@ -54,7 +56,7 @@ def main():
                 sys.exit(f"\n-- {response.status}: {response.error.message if response.error else 'cut by a limit'}")
     except openai.APIConnectionError:
         sys.exit(f"{client.base_url} can't be reached.")
-    except openai.APIStatusError as error:
+    except openai.APIError as error:
         sys.exit(error.message)
 
 

@@ -90,9 +90,10 @@ export function arriving({
       // In the store: whoever takes it from the broker finds it there, and runs nothing
       const stored = await submissions.refuse(draftOf(told.job), id, CANCELED).catch(() => null)
       if (stored?.kind === 'accepted') {
-        const canceled = await inner.cancel(id)
+        // Where it has come meanwhile it is canceled there; else it has ended so already
+        const { kind } = await inner.cancel(id)
         published.settle(id, stored)
-        return canceled
+        return { kind: kind === 'ended' && (await inner.get(id))?.state === 'canceled' ? 'canceled' : kind }
       }
       // Behind it, where the store does not take it now
       const { pool } = told.job.options

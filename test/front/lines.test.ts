@@ -74,6 +74,6 @@ it.each([
 it('is in the messages that name endpoints', async () => {
   for (const body of [{ request: 1 }, { endpoint: '/v1/x', request: {} }])
     expect(await (await call('/v1/jobs', body)).text()).toContain(
-      '/v1/chat/completions or /v1/embeddings or /v1/responses or /v1/messages or /v1/completions or /v1/lines',
+      '/v1/audio/transcriptions or /v1/audio/translations or /v1/lines',
     )
 })

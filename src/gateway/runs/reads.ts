@@ -115,7 +115,8 @@ function totalsOf(all: readonly Job[]): JsonRecord {
     states[state] = (states[state] ?? 0) + 1
     deepest = Math.max(deepest, depth)
     if (usage === undefined) continue
-    steps++
+    // As it is charged: what was refused before its provider counted anything is none
+    if (state === 'done' || usage.promptTokens + usage.completionTokens > 0) steps++
     prompt += usage.promptTokens
     completion += usage.completionTokens
     nano += nanoOf(usage, price) ?? 0
