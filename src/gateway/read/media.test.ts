@@ -4,13 +4,13 @@ import { isFileOf, refsOf } from './media.ts'
 
 const job = { id: 'job_1', tenant: 't' }
 const file: StoredFile = {
-  ...{ id: 'file-1', tenant: 't', user: null, purpose: 'media', name: 'job_1-2.png', type: 'image/png' },
+  ...{ id: 'file-1', tenant: 't', user: null, purpose: 'media', name: 'job_1-2.png', type: 'image/png', job: 'job_1' },
   ...{ bytes: 3, sealed: true, createdAtMs: 0, expiresAtMs: null },
 }
 
 it("a log's reference is followed into a file of its own job alone: its upstream may have written it", () => {
   expect(isFileOf(file, job)).toBe(true)
-  for (const other of [{ tenant: 'u' }, { purpose: 'user_data' }, { name: 'job_2.png' }, { name: 'a.job_1' }])
+  for (const other of [{ tenant: 'u' }, { purpose: 'user_data' }, { job: 'job_2' }, { job: undefined as never }])
     expect(isFileOf({ ...file, ...other }, job), JSON.stringify(other)).toBe(false)
   expect(isFileOf(null, job)).toBe(false)
 })
