@@ -108,6 +108,21 @@ const names = (some: readonly { readonly custom_id: string }[]) => some.map(({ c
 const never = new Promise<never>(() => {})
 
 describe('a batch', () => {
+  it.each(['input', 'output'] as const)('fails where its %s file was deleted, and names that one', async (which) => {
+    const { run, batch, files } = await batchOf4({ result: () => never })
+    const first = run()
+    const working = first.run()
+    await expect.poll(() => batch().status).toBe('in_progress')
+    first.stop()
+    await working
+    await files.remove(which === 'input' ? batch().inputFileId : batch().outputFileId!)
+    await run().run()
+    expect(batch()).toMatchObject({
+      status: 'failed',
+      errors: [{ code: 'file_not_found', param: `${which}_file_id`, line: null }],
+    })
+  })
+
   it('answers each line, is told, and leaves no file without lines', async () => {
     const one = await batchOf4()
     await one.run().run()

@@ -110,8 +110,17 @@ export class Run {
     } catch (error) {
       if (error instanceof Lost) return
       if (!(error instanceof SluiceError) || !['file_not_found', 'file_damaged'].includes(error.code)) throw error
-      await this.#fail([{ code: error.code, message: error.message, line: null, param: 'input_file_id' }])
+      await this.#fail([await this.#missing(error)])
     }
+  }
+
+  /** Of its files one is gone, or damaged: which one is told. */
+  async #missing({ code, message }: SluiceError): Promise<BatchError> {
+    const { inputFileId, outputFileId, errorFileId } = this.#batch
+    const names = { input_file_id: inputFileId, output_file_id: outputFileId, error_file_id: errorFileId }
+    for (const [param, id] of Object.entries(names))
+      if (id !== null && (await this.#deps.files.get(id)) === null) return { code, message, line: null, param }
+    return { code, message, line: null, param: null }
   }
 
   get #batch(): Batch {
