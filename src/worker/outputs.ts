@@ -18,10 +18,10 @@ export interface OutputDeps {
 }
 
 const PAGE_BYTES = 256 << 10
-/** A sync takes some milliseconds, and as long as a busy disk likes. */
+/** A sync takes some milliseconds. Its worker's slot is held meanwhile, also where the job is canceled: not for long. */
 const FIRST_WAIT_MS = 2
 const MAX_WAIT_MS = 250
-const END_WITHIN_MS = 30_000
+const END_WITHIN_MS = 5_000
 
 /**
  * The messages, as JSON texts; null: none of them names an output. Rejects with dependency_failed where one of those
