@@ -18,7 +18,7 @@ export interface OutputDeps {
 }
 
 const PAGE_BYTES = 256 << 10
-/** A sync takes some milliseconds. Its worker's slot is held meanwhile, also where the job is canceled: not for long. */
+/** A sync takes some milliseconds. Its worker's slot is held meanwhile, canceled or not: not for long. */
 const FIRST_WAIT_MS = 2
 const MAX_WAIT_MS = 250
 const END_WITHIN_MS = 5_000
