@@ -209,13 +209,17 @@ export async function soundOf(files: Files, job: Job, body: Uint8Array): Promise
 const isOfSession = ({ user }: StoredFile, { session }: Job): boolean =>
   session === undefined || user === session.replace(/^user\n/, '')
 
-/** The document, with files where its images were. */
+/** The document, with files where its images were: each once. Throws provider_garbage. */
 export function withFiles(document: Bytes, files: readonly MediaRef[]): Bytes {
   const parsed = JSON.parse(toText(document)) as JsonRecord
+  const left = new Set(files)
   const put = (value: unknown): object => {
     const ref = isRecord(value) ? files[Number(value['part'])] : undefined
-    if (ref === undefined) throw new SluiceError('provider_garbage')
+    if (ref === undefined || !left.delete(ref)) throw new SluiceError('provider_garbage')
     return { b64_json: ref }
   }
-  return toBytes(JSON.stringify(mapImages(parsed, put)))
+  const filled = mapImages(parsed, put)
+  // Some stood where no image is
+  if (left.size > 0) throw new SluiceError('provider_garbage')
+  return toBytes(JSON.stringify(filled))
 }

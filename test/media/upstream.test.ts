@@ -152,6 +152,7 @@ describe('images', () => {
     ['no images', json(200, { data: [] }), [502, 'provider_garbage']],
     ['a web page', (_q: unknown, r: ServerResponse) => r.end('<html>'), [502, 'provider_garbage']],
     ['an image that is none', json(200, { data: [{ b64_json: '??' }] }), [502, 'provider_garbage']],
+    ['one that stands elsewhere', json(200, { data: [{ x: { b64_json: 'QUJD' } }] }), [502, 'provider_garbage']],
     [
       'one that never ends',
       (_q: unknown, r: ServerResponse) => {

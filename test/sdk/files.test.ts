@@ -88,6 +88,22 @@ it('gives ranges, and says where one is not within the file', async () => {
   expect(head.headers.get('x-content-type-options')).toBe('nosniff')
 })
 
+it('a file that is deleted while it is read: its reader is cut, and the log has no fault', async () => {
+  const roomy = await startTestApp()
+  try {
+    const files = new OpenAI({ baseURL: `http://127.0.0.1:${roomy.port}/v1`, apiKey: roomy.key, maxRetries: 0 }).files
+    // More than sockets hold
+    const file = await toFile(patterned(40_000_000), 'large')
+    const { id } = await files.create({ purpose: 'user_data', file })
+    const reading = await files.content(id)
+    await files.delete(id)
+    await expect(reading.arrayBuffer()).rejects.toThrow()
+    expect(roomy.log.filter((line) => line.startsWith('unforeseen'))).toEqual([])
+  } finally {
+    await roomy.stop()
+  }
+})
+
 it('refuses what is no upload, says what to do, and keeps nothing of it', async () => {
   const before = (await openai.files.list()).data.length
   const file = new Blob(['{}'])

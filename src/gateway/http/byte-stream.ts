@@ -1,15 +1,19 @@
 /** An answer of bytes that are made as they are read: a client that reads slowly slows their maker down. */
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import { SluiceError } from '../../core/errors.ts'
 import type { Headers } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 
 /** A client that takes nothing for this long is considered gone. */
 const STALLED_MS = 30_000
 
+/** A file that is deleted while it is read: its reader is cut, and nobody has to look after that. */
+export const isGone = (error: unknown): boolean => SluiceError.from(error).code === 'file_not_found'
+
 /**
  * What fails before the first byte is thrown. After that the connection is cut, so that no client takes a part for the
- * whole; `failed` is told.
+ * whole; `failed` is told, unless a file is gone.
  */
 export async function sendBytes(
   exchange: Exchange,
@@ -34,7 +38,7 @@ export async function sendBytes(
     response.end()
   } catch (error) {
     if (!response.headersSent) throw error
-    if (!closed.signal.aborted) failed(error)
+    if (!closed.signal.aborted && !isGone(error)) failed(error)
     response.destroy()
   } finally {
     await iterator.return?.()

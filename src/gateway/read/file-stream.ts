@@ -2,35 +2,29 @@
  * An HTTP response that sends bytes of files as lines of a log tell that they are there: a sound, while it is made. One
  * that can't be sent whole is cut, so that nobody takes a part for the whole.
  */
-import type { ServerResponse } from 'node:http'
-import type { SluiceError, WireError } from '../../core/errors.ts'
+import type { WireError } from '../../core/errors.ts'
 import { type MediaRef, mediaOf } from '../../core/media.ts'
 import type { EventSink } from '../../core/ports/delivery.ts'
-import type { Reply } from '../../core/ports/dialect.ts'
 import type { Files } from '../../core/ports/files.ts'
 import type { Bytes } from '../../core/record.ts'
-import { bytes, empty, type Headers } from '../http/answer.ts'
-import { room } from '../http/byte-stream.ts'
+import type { Headers } from '../http/answer.ts'
+import { isGone, room } from '../http/byte-stream.ts'
 import type { Exchange } from '../http/exchange.ts'
+import { ResponseSink } from '../http/response-sink.ts'
 import { isFileOf } from './media.ts'
 
 /** A client that takes nothing for this long is considered gone. */
 const STALLED_MS = 30_000
 
-export class FileStream implements EventSink {
-  /** Its headers are sent once there is something to send: they tell its type. */
-  started = false
+/** Its headers are sent once there is something to send: they tell its type. */
+export class FileStream extends ResponseSink implements EventSink {
   readonly #files: Files
   readonly #job: Parameters<typeof isFileOf>[1]
-  readonly #exchange: Exchange
-  readonly #response: ServerResponse
-  readonly #headers: Headers
   readonly #failed: (error: unknown) => void
   #ref: MediaRef | null = null
   #sent: number
   #isWhole = false
   #pumping = false
-  #ended = false
 
   /** `from`: bytes that its client has. `failed`: told of what was unforeseen. */
   constructor(
@@ -41,17 +35,15 @@ export class FileStream implements EventSink {
     failed: (error: unknown) => void,
     from = 0,
   ) {
+    super(exchange, headers)
     this.#files = files
     this.#job = job
-    this.#exchange = exchange
-    this.#response = exchange.response
-    this.#headers = headers
     this.#failed = failed
     this.#sent = from
   }
 
   open(_onWritten: () => void, onClose: () => void): void {
-    this.#response.on('close', onClose)
+    this.response.on('close', onClose)
   }
 
   /** Lines are taken at once: what they tell of is read from the store as its reader takes it. */
@@ -62,7 +54,7 @@ export class FileStream implements EventSink {
   start(): void {}
 
   write(lines: Bytes): void {
-    if (this.#ended) return
+    if (this.ended) return
     for (const line of lines.split('\n')) {
       const ref = mediaOf(line)
       if (ref !== null && !this.#grown(ref)) return this.cut()
@@ -76,23 +68,23 @@ export class FileStream implements EventSink {
     if (this.#ref !== null && this.#ref.file !== ref.file) return false
     this.#ref = ref
     if (this.started) return true
-    if (this.#response.headersSent) return false
+    if (this.response.headersSent) return false
     this.started = true
-    this.#response.setTimeout(STALLED_MS, () => void this.#response.destroy())
-    this.#response.writeHead(200, {
-      ...this.#exchange.headers(this.#headers),
+    this.response.setTimeout(STALLED_MS, () => void this.response.destroy())
+    this.response.writeHead(200, {
+      ...this.exchange.headers(this.headers),
       'content-type': ref.type,
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',
     })
-    this.#response.flushHeaders()
+    this.response.flushHeaders()
     return true
   }
 
   async #pump(): Promise<void> {
-    if (this.#pumping || this.#ended) return
+    if (this.#pumping || this.ended) return
     this.#pumping = true
-    const response = this.#response
+    const response = this.response
     try {
       while (this.#ref !== null && this.#sent < this.#ref.bytes && !response.destroyed) {
         const { file, bytes: until } = this.#ref
@@ -103,11 +95,11 @@ export class FileStream implements EventSink {
           if (!response.write(chunk)) await room(response)
         }
       }
-      if (!this.#isWhole || response.destroyed || this.#ended) return
-      this.#ended = true
+      if (!this.#isWhole || response.destroyed || this.ended) return
+      this.ended = true
       response.end()
     } catch (error) {
-      this.#failed(error)
+      if (!isGone(error)) this.#failed(error)
       this.cut()
     } finally {
       this.#pumping = false
@@ -116,29 +108,10 @@ export class FileStream implements EventSink {
   }
 
   end(lines: Bytes, error?: WireError): void {
-    if (this.#ended) return
-    this.#exchange.told(error)
+    if (this.ended) return
+    this.exchange.told(error)
     this.write(lines)
     // Whoever has a part of it must not take it for all
     if (!this.#isWhole || this.#ref === null) this.cut()
-  }
-
-  cut(): void {
-    this.#ended = true
-    this.#response.destroy()
-  }
-
-  reply({ status, headers, body, type }: Reply, error?: WireError): void {
-    if (this.started || this.#ended) return
-    this.#ended = true
-    this.#exchange.told(error)
-    const all = { ...this.#headers, ...headers }
-    this.#exchange.send(body === '' ? empty(status, all) : bytes(status, body, all, type))
-  }
-
-  fail(error: SluiceError): void {
-    if (this.started || this.#ended) return
-    this.#ended = true
-    this.#exchange.fail(error, this.#headers)
   }
 }
