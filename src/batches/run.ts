@@ -6,10 +6,12 @@ import { type Batch, type BatchError, type BatchStatus, become, isOver, lineKey,
 import { type Clock, sleep } from '../core/clock.ts'
 import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
+import { PASSING_FOR_ALL, PASSING_FOR_ONE } from '../core/passing.ts'
 import { type Files, MAX_FILE_CHUNK_BYTES } from '../core/ports/files.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import { isBad, linesOf, readLine } from './lines.ts'
 import { Lost, Results, resultId } from './results.ts'
+import { validated } from './validate.ts'
 
 export interface BatchSettings {
   /** Lines of a batch that are submitted at once. */
@@ -47,22 +49,12 @@ export interface Claim {
   save(change: (batch: Batch) => Batch | null): Promise<Batch | null>
 }
 
-/** Passes by itself, or when somebody has made room. */
+/** What is asked again: also bodies and answers that this process has no room for, or that are with a broker. */
 const FOR_NOW: ReadonlySet<ErrorCode> = new Set([
-  ...[
-    'queue_full',
-    'overloaded',
-    'starting',
-    'draining',
-    'storage_full',
-    'storage_locked',
-    'storage_unavailable',
-    'storage_failed',
-  ],
-  ...['rate_limit_exceeded', 'spend_velocity', 'provider_rate_limited', 'intake_unavailable', 'not_arrived'],
-  ...['too_many_unfinished', 'model_disabled', 'access_disabled', 'deadline_unreachable'],
-] as ErrorCode[])
-const MAX_ERRORS = 100
+  ...PASSING_FOR_ALL,
+  ...PASSING_FOR_ONE,
+  ...(['not_arrived', 'too_many_unfinished'] as const),
+])
 const FIRST_WAIT_MS = 100
 const LAST_WAIT_MS = 5_000
 const FLUSH_MS = 200
@@ -149,33 +141,12 @@ export class Run {
   // ------------------------------------------------------------ validating
 
   async #validate(): Promise<void> {
-    const { files, clock, settings } = this.#deps
+    const { files, settings } = this.#deps
     const { inputFileId, endpoint, tenant, outputMs, id } = this.#batch
-    const errors: BatchError[] = []
-    const names = new Set<string>()
-    let total = 0
-    for await (const { line, bytes } of linesOf(files.read(inputFileId, 0, Infinity), settings.maxBytes)) {
-      if (line % LINES_A_TURN === 0) await new Promise<void>((next) => clock.soon(next))
-      if (this.#isEnding) return
-      if (bytes?.length === 0) continue
-      total = line
-      if (line > settings.maxLines) {
-        const message = `A batch may have ${settings.maxLines} lines (batches.max_lines).`
-        errors.push({ code: 'too_many_lines', message, line, param: null })
-        break
-      }
-      const read = readLine(bytes, endpoint, settings.maxBytes)
-      if (isBad(read)) errors.push({ ...read, line })
-      else if (names.has(read.customId))
-        errors.push({
-          ...{ code: 'duplicate_custom_id', line, param: 'custom_id' },
-          message: 'Another line has the same "custom_id".',
-        })
-      else names.add(read.customId)
-      if (errors.length >= MAX_ERRORS) break
-    }
-    if (total === 0) errors.push({ code: 'empty_file', message: 'The file has no lines.', line: null, param: null })
-    if (errors.length > 0) return this.#fail(errors)
+    const rules = { ...settings, endpoint }
+    const lines = await validated(files.read(inputFileId, 0, Infinity), rules, (line) => this.#turn(line))
+    if (lines === null) return
+    if (lines.errors.length > 0) return this.#fail(lines.errors)
     const make = async (kind: string): Promise<string> => {
       const expiresAtMs = this.#deps.wallMs() + outputMs
       const name = `${id}_${kind}.jsonl`
@@ -183,7 +154,13 @@ export class Run {
       return (await files.create({ tenant, name, expiresAtMs, ...more })).id
     }
     const made = { outputFileId: await make('output'), errorFileId: await make('error') }
-    await this.#become('in_progress', { ...made, counts: { total: names.size, completed: 0, failed: 0 } })
+    await this.#become('in_progress', { ...made, counts: { total: lines.total, completed: 0, failed: 0 } })
+  }
+
+  /** Others have their turns between lines; false: it works on nothing more. */
+  #turn(line: number): Promise<boolean> | boolean {
+    if (line % LINES_A_TURN > 0) return !this.#isEnding
+    return new Promise<void>((next) => this.#deps.clock.soon(next)).then(() => !this.#isEnding)
   }
 
   // ------------------------------------------------------------ lines
@@ -274,11 +251,10 @@ export class Run {
   }
 
   async #feed(): Promise<void> {
-    const { files, clock, settings } = this.#deps
+    const { files, settings } = this.#deps
     const { inputFileId, endpoint } = this.#batch
     for await (const { line, bytes } of linesOf(files.read(inputFileId, 0, Infinity), settings.maxBytes)) {
-      if (line % LINES_A_TURN === 0) await new Promise<void>((next) => clock.soon(next))
-      if (this.#isClosing) return
+      if (!(await this.#turn(line)) || this.#isClosing) return
       if (bytes?.length === 0 || this.#done.has(line)) continue
       const read = readLine(bytes, endpoint, settings.maxBytes)
       // It was well-formed when it was validated

@@ -6,6 +6,7 @@
 import { type Clock, sleep } from '../core/clock.ts'
 import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { JobDraft, JobId } from '../core/job.ts'
+import { PASSING_FOR_ALL, PASSING_FOR_ONE } from '../core/passing.ts'
 import type { Delivery, Entered, Intake, Take, Verdict } from '../core/ports/intake.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import type { Submissions, Submitted } from '../core/ports/submissions.ts'
@@ -32,39 +33,11 @@ export interface IngestDeps {
   readonly onDead: (intake: Intake['name'], delivery: Delivery, error: SluiceError) => void
 }
 
-/** What passes by itself, or when an operator has made room. */
-const FOR_NOW: ReadonlySet<ErrorCode> = new Set([
-  'queue_full',
-  'overloaded',
-  'starting',
-  'draining',
-  'storage_full',
-  'storage_locked',
-  'storage_failed',
-  'storage_unavailable',
-  'intake_unavailable',
-  'internal',
-])
+const FOR_NOW: ReadonlySet<ErrorCode> = new Set([...PASSING_FOR_ALL, 'internal'])
 /** What passes, too, and nobody could be told of: what other programs publish waits for it. */
-const FOR_NOW_OF_OTHERS: ReadonlySet<ErrorCode> = new Set([
-  ...FOR_NOW,
-  'access_disabled',
-  'model_disabled',
-  'deadline_unreachable',
-  'rate_limit_exceeded',
-  'spend_velocity',
-  'provider_rate_limited',
-])
-/** What of that holds its own tenant or model alone, for as long as an operator likes. */
-const OWN_FAULT: ReadonlySet<ErrorCode> = new Set([
-  'access_disabled',
-  'model_disabled',
-  'rate_limit_exceeded',
-  'spend_velocity',
-  'provider_rate_limited',
-  'deadline_unreachable',
-])
-const isOwnFault = (thrown: unknown): boolean => OWN_FAULT.has(SluiceError.from(thrown).code)
+const FOR_NOW_OF_OTHERS: ReadonlySet<ErrorCode> = new Set([...FOR_NOW, ...PASSING_FOR_ONE])
+/** What of that holds its own tenant or model alone waits for as long as an operator likes. */
+const isOwnFault = (thrown: unknown): boolean => PASSING_FOR_ONE.has(SluiceError.from(thrown).code)
 /** What it was admitted as is good for so long: then guards, switches and prices are asked again. */
 const ADMITTED_MS = 1_000
 const FIRST_WAIT_MS = 50

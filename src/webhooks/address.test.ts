@@ -127,7 +127,11 @@ describe('post', () => {
     '64:ff9b::a00:1',
     'not an address',
   ])('calls nothing where its name resolves to %s, alone or beside a public one', async (address) => {
-    const failed = { kind: 'failed', reason: 'Its name resolves to an address that is not on the public internet.' }
+    const failed = {
+      kind: 'failed',
+      why: 'address',
+      reason: 'Its name resolves to an address that is not on the public internet.',
+    }
     expect(await at('rebind.example.com', [address])).toEqual(failed)
     expect(await at('rebind.example.com', ['93.184.215.14', address])).toEqual(failed)
   })
@@ -146,7 +150,11 @@ describe('post', () => {
   })
 
   it('has no answer where there is no address', async () => {
-    expect(await at('nowhere.example.com', [])).toEqual({ kind: 'failed', reason: 'Its name could not be resolved.' })
+    expect(await at('nowhere.example.com', [])).toEqual({
+      kind: 'failed',
+      why: 'name',
+      reason: 'Its name could not be resolved.',
+    })
   })
 })
 

@@ -5,45 +5,18 @@
  */
 import type { Clock } from '../core/clock.ts'
 import { crashpoint } from '../core/crashpoint.ts'
-import type { Ids } from '../core/ids.ts'
 import type { JobId, TenantId } from '../core/job.ts'
-import { type Counter, counter, gauge, type NumberSource } from '../core/numbers.ts'
+import { gauge, type NumberSource } from '../core/numbers.ts'
 import type { Document, Documents } from '../core/ports/documents.ts'
-import type { Jobs } from '../core/ports/jobs.ts'
-import type { TokenLog } from '../core/ports/log.ts'
-import { type Allowed, readTarget } from './address.ts'
-import type { Endpoints, Known } from './endpoints.ts'
-import {
-  documentOf,
-  type EventBody,
-  endOf,
-  eventOfJob,
-  isCutBy,
-  KIND,
-  nextAtMs,
-  payloadOf,
-  readEvent,
-  type Tried,
-  withWanted,
-} from './event.ts'
+import { type EndsParts, endAwaitedBy } from './ends.ts'
+import { documentOf, type EventBody, eventOfJob, KIND, nextAtMs, readEvent, type Tried, withWanted } from './event.ts'
 import { Lanes } from './lanes.ts'
-import type { Resolve } from './names.ts'
-import { type Posted, post } from './post.ts'
-import { signed } from './signature.ts'
-import { nextLookMs, nextTryMs } from './tries.ts'
+import { nextLookMs } from './tries.ts'
+import { Trying, type TryingParts } from './trying.ts'
 
-export interface DelivererParts {
+export interface DelivererParts extends TryingParts, EndsParts {
   readonly documents: Documents
-  readonly jobs: Pick<Jobs, 'get'>
-  readonly log: Pick<TokenLog, 'head' | 'read'>
-  readonly endpoints: Endpoints
   readonly clock: Clock
-  readonly ids: Pick<Ids, 'jitter'>
-  readonly allowed: () => readonly Allowed[]
-  readonly rules: () => { readonly timeoutMs: number; readonly keepMs: number }
-  /** An endpoint that was told to go away, or an event that is not tried any more. */
-  readonly onGivenUp: (about: { readonly event: string; readonly webhook: string; readonly reason: string }) => void
-  readonly resolve?: Resolve
 }
 
 const LOOK_MS = 1_000
@@ -56,19 +29,15 @@ const MOST_HASTENED = 100_000
 /** An end that was told may be readable a moment later. */
 const AGAIN_MS = 250
 const MOST_AGAIN = 8
-/** A job that is not there may be about to come: its event is written first. */
-const COMING_MS = 60_000
 const STORE_TRIES = 3
 const MOST_PUT_OFF = 100_000
-/** Of a log, its last records: they have the reason of its end. */
-const LAST_RECORDS = 6
-const LAST_BYTES = 262_144
 const CAUGHT_UP_AT_ONCE = 100
 const STOP_MS = 1_000
 
 export class Deliverer {
   readonly #parts: DelivererParts
   readonly #lanes: Lanes
+  readonly #trying: Trying
   #looking = false
   #oldestMs = 0
   /** Event → how often it was looked at in vain. */
@@ -79,23 +48,23 @@ export class Deliverer {
   #stops: ReadonlyArray<() => void> = []
   readonly #stopped = new AbortController()
   readonly #underWay = new Set<Promise<unknown>>()
-  readonly delivered: Counter = counter('webhooks_delivered', 'Events that a receiver has taken')
-  readonly failed: Counter = counter('webhook_tries_failed', 'Tries to deliver an event that failed')
-  readonly givenUp: Counter = counter('webhooks_given_up', 'Events that are not tried any more at an endpoint')
   readonly numbers: NumberSource
 
   constructor(parts: DelivererParts) {
     this.#parts = parts
     this.#lanes = new Lanes(parts.clock)
+    this.#trying = new Trying(parts)
+    const { delivered, failed, givenUp, results } = this.#trying
     this.numbers = {
       metrics: [
-        this.delivered,
-        this.failed,
-        this.givenUp,
+        delivered,
+        failed,
+        givenUp,
         gauge('webhooks_sending', 'Tries under way', () => this.#lanes.running),
         gauge('webhooks_waiting_ends', 'Ends that were told, and are not looked at yet', () => this.#hastened.size),
         gauge('webhooks_overdue_ms', 'How long the longest due event is due', () => this.#oldestMs, 'max'),
       ],
+      families: [results],
     }
   }
 
@@ -242,7 +211,7 @@ export class Deliverer {
     const { keepMs, timeoutMs } = this.#parts.rules()
     const now = clock.wallMs()
     if (event.happened === null) {
-      const ended = await this.#lookedAt(event)
+      const ended = await endAwaitedBy(event, this.#parts)
       if (ended === 'gone') {
         await documents.remove(KIND, id, document.version)
         return true
@@ -278,7 +247,9 @@ export class Deliverer {
         taken.map(async (one) => {
           const startedMono = clock.monoMs()
           // Where the store is away it stays due
-          const outcome = await this.#try(id, tenant, event!, one).catch(() => one)
+          const outcome = await this.#trying
+            .once(id, tenant, event!.happened!, one, this.#stopped.signal)
+            .catch(() => one)
           trying.delete(one)
           const tookMs = clock.monoMs() - startedMono
           this.#lanes.free(tenant, one.endpoint, { tookMs, isFailing: outcome.state === 'pending' })
@@ -309,85 +280,6 @@ export class Deliverer {
     if (due.length === 0) return nextAtMs(event) ?? now
     const waits = due.map(({ endpoint }) => this.#lanes.waitMs(tenant, endpoint, times))
     return now + Math.min(...waits) * (1 + this.#parts.ids.jitter() / 2)
-  }
-
-  /** Null: it goes on. */
-  async #lookedAt(event: EventBody) {
-    const { jobs, clock } = this.#parts
-    const job = event.job === undefined ? null : await jobs.get(event.job)
-    if (job === null) return clock.wallMs() - event.createdAtMs < COMING_MS ? null : 'gone'
-    const tells = event.tells ?? 'job'
-    const ended = endOf(job, tells, false, clock.wallMs())
-    if (ended?.type !== 'response.completed') return ended
-    return endOf(job, tells, isCutBy(await this.#lastOf(job.id)), clock.wallMs())
-  }
-
-  async #lastOf(job: JobId): Promise<readonly string[]> {
-    const { log } = this.#parts
-    const head = await log.head(job)
-    if (head === null) return []
-    return (await log.read(job, Math.max(0, head.head - LAST_RECORDS), LAST_BYTES))?.records ?? []
-  }
-
-  // ------------------------------------------------------------ a try
-
-  async #try(id: string, tenant: TenantId, event: EventBody, tried: Tried): Promise<Tried> {
-    const { endpoints, clock, ids, resolve } = this.#parts
-    const endpoint = await endpoints.get(tenant, tried.endpoint)
-    const nowMs = clock.wallMs()
-    const ended = (state: Tried['state'], error: string | null, status: number | null, tries = tried.tries): Tried => {
-      if (state === 'failed') {
-        this.givenUp.add()
-        this.#parts.onGivenUp({ event: id, webhook: tried.endpoint, reason: error ?? '' })
-      }
-      return { ...tried, state, tries, status, error, lastAtMs: Math.floor(nowMs), nextAtMs: null }
-    }
-    if (endpoint === null) return ended('failed', 'The webhook was removed.', null)
-    if (!endpoint.enabled) return ended('failed', 'The webhook is disabled.', null)
-    const secrets = endpoints.secretsOf(endpoint)
-    if (secrets.length === 0) return ended('failed', 'Its secret can not be read on this server: rotate it.', null)
-    const body = payloadOf(id, event.happened!)
-    const headers = signed(id, Math.floor(nowMs / 1_000), body, secrets)
-    const { timeoutMs } = this.#parts.rules()
-    const posted = await this.#post(endpoint, headers, body, {
-      clock,
-      timeoutMs,
-      ...(resolve !== undefined && { resolve }),
-    })
-    if (this.#stopped.signal.aborted && posted.kind === 'failed')
-      return { ...tried, nextAtMs: Math.floor(clock.wallMs()) }
-    const tries = tried.tries + 1
-    if (posted.kind === 'answered' && posted.status >= 200 && posted.status < 300) {
-      this.delivered.add()
-      return ended('delivered', null, posted.status, tries)
-    }
-    this.failed.add()
-    const status = posted.kind === 'answered' ? posted.status : null
-    const error = posted.kind === 'answered' ? `It answered ${posted.status}.` : posted.reason
-    if (status === 410) {
-      await endpoints.change(tenant, endpoint.id, { enabled: false }, 'It answered 410 (gone).').catch(() => {})
-      return ended('failed', error, status, tries)
-    }
-    const retryAfterMs = posted.kind === 'answered' ? posted.retryAfterMs : null
-    const inMs = nextTryMs(tries, retryAfterMs, ids.jitter())
-    if (inMs === null) return ended('failed', error, status, tries)
-    const lastAtMs = Math.floor(nowMs)
-    return { ...tried, tries, status, error, lastAtMs, nextAtMs: Math.ceil(clock.wallMs() + inMs) }
-  }
-
-  #post(
-    endpoint: Known,
-    headers: Readonly<Record<string, string>>,
-    body: string,
-    options: Parameters<typeof post>[3],
-  ): Promise<Posted> {
-    try {
-      // Again: what the settings allow may have changed
-      const target = readTarget(endpoint.url, this.#parts.allowed())
-      return post(target, headers, body, options, this.#stopped.signal)
-    } catch (error) {
-      return Promise.resolve({ kind: 'failed', reason: (error as Error).message })
-    }
   }
 
   /** Where it can't be stored, its claim ends, and it is sent again. */

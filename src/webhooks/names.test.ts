@@ -92,7 +92,11 @@ it('what is asked is canceled when its try ends', async () => {
 })
 
 it('addresses of both families are looked at', async () => {
-  const inside = { kind: 'failed', reason: 'Its name resolves to an address that is not on the public internet.' }
+  const inside = {
+    kind: 'failed',
+    why: 'address',
+    reason: 'Its name resolves to an address that is not on the public internet.',
+  }
   for (const records of [{ A: [8, 8, 8, 8], AAAA: V6_INSIDE }, { AAAA: V6_INSIDE }, { A: [10, 0, 0, 1] }]) {
     const { server, asked } = await nameServer(records)
     expect(await send('rebind.example.com', 5_000, server)).toEqual(inside)
@@ -101,6 +105,7 @@ it('addresses of both families are looked at', async () => {
   const { server } = await nameServer({})
   expect(await send('none.example.com', 5_000, server)).toEqual({
     kind: 'failed',
+    why: 'name',
     reason: 'Its name could not be resolved.',
   })
 })

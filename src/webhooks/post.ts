@@ -10,10 +10,12 @@ import { bare, isPublic, type Target } from './address.ts'
 import { type Resolve, resolveBy } from './names.ts'
 import { readRetryAfter } from './tries.ts'
 
+type Why = 'timeout' | 'name' | 'address' | 'connection'
+
 export type Posted =
   | { readonly kind: 'answered'; readonly status: number; readonly retryAfterMs: number | null }
   /** A short sentence for the endpoint's owner; no address that its name resolved to. */
-  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly why: Why; readonly reason: string }
 
 export interface PostOptions {
   readonly clock: Clock
@@ -47,9 +49,9 @@ export function post(
       request?.destroy()
       done(posted)
     }
-    const failed = (reason: string): void => end({ kind: 'failed', reason })
+    const failed = (reason: string, why: Why = 'connection'): void => end({ kind: 'failed', why, reason })
     const stopped = (): void => failed('This server stopped.')
-    const cancel = clock.after(timeoutMs, () => failed(`No answer within ${timeoutMs} ms.`))
+    const cancel = clock.after(timeoutMs, () => failed(`No answer within ${timeoutMs} ms.`, 'timeout'))
     signal.addEventListener('abort', stopped)
     if (signal.aborted) return stopped()
     const call = ([address, ...others]: readonly string[]): void => {
@@ -65,10 +67,11 @@ export function post(
     addressesOf(target, (host) => resolve(host, { isAllowed: target.isAllowed, timeoutMs, signal: over.signal })).then(
       (addresses) => {
         if (isOver) return
-        if (addresses === null) return failed('Its name resolves to an address that is not on the public internet.')
+        if (addresses === null)
+          return failed('Its name resolves to an address that is not on the public internet.', 'address')
         call(addresses)
       },
-      () => failed('Its name could not be resolved.'),
+      () => failed('Its name could not be resolved.', 'name'),
     )
   })
 }
@@ -132,7 +135,9 @@ function read(response: IncomingMessage, clock: Clock, end: (posted: Posted) => 
     if (bytes > MAX_ANSWER_BYTES) answered()
   })
   response.on('end', answered)
-  response.on('error', () => end({ kind: 'failed', reason: 'The connection was cut in mid-answer.' }))
+  response.on('error', () =>
+    end({ kind: 'failed', why: 'connection', reason: 'The connection was cut in mid-answer.' }),
+  )
 }
 
 const REASONS: Readonly<Record<string, string>> = {
