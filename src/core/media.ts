@@ -1,4 +1,6 @@
 /** How logs and requests refer to bytes that are kept in files: images, and sounds (0085). */
+import { bad } from './fields.ts'
+import type { JobKind } from './job.ts'
 import { isRecord, type JsonRecord } from './json.ts'
 import { type Bytes, toBytes, toText } from './record.ts'
 
@@ -12,10 +14,53 @@ export interface MediaRef {
 
 /** Purpose of files that jobs made, or read. */
 export const MEDIA_PURPOSE = 'media'
-/** Members of a transcription's request: the file's id, and what is asked for, where it is no transcription. */
-export const SOUND = 'file'
+/** A member of a request that names files of its tenant by their ids. */
+export interface FileField {
+  readonly name: string
+  /** More than one: it may be a list. */
+  readonly most: number
+  readonly isOptional?: true
+}
+export const SOUND: FileField = { name: 'file', most: 1 }
+/** Of edits and variations. */
+export const IMAGE: FileField = { name: 'image', most: 16 }
+export const MASK: FileField = { name: 'mask', most: 1, isOptional: true }
+
+/** The member that tells what is asked for, where it is not what the kind is called after. */
 export const TASK = 'task'
-export const TRANSLATE = 'translate'
+export const TASKS = ['translate', 'edit', 'variation'] as const
+export type Task = (typeof TASKS)[number]
+
+/** Files that a request names. */
+export interface NamedFile {
+  /** The member that names it; one of a list: with "[]". */
+  readonly field: string
+  readonly id: string
+}
+
+/** In their order. Of a request that was checked. */
+export function filesNamed(kind: JobKind, request: JsonRecord): readonly NamedFile[] {
+  const fields = kind === 'transcription' ? [SOUND] : kind === 'image' && TASK in request ? [IMAGE, MASK] : []
+  return fields.flatMap(({ name }) => {
+    const value = request[name]
+    const isList = Array.isArray(value)
+    const ids: readonly unknown[] = isList ? value : [value]
+    return ids.flatMap((id) => (typeof id === 'string' ? [{ field: isList ? `${name}[]` : name, id }] : []))
+  })
+}
+
+const FILE_ID = /^file-[\w-]{1,120}$/
+
+/** Throws invalid_request. `what`: that the files must be. */
+export function checkFiles(request: JsonRecord, { name, most, isOptional }: FileField, what: string): void {
+  const value = request[name]
+  if (isOptional === true && (value === undefined || value === null)) return
+  const ids: readonly unknown[] = Array.isArray(value) && most > 1 ? value : [value]
+  if (ids.length < 1 || ids.length > most) throw bad(name, `"${name}" may be a list of 1 to ${most} files.`)
+  for (const id of ids)
+    if (typeof id !== 'string' || !FILE_ID.test(id))
+      throw bad(name, `"${name}" must be ${what}, in a multipart/form-data body, or the id of a file of yours.`)
+}
 
 const HEAD = '{"object":"media",'
 /** A record of a log: so much of a sound is in its file. */

@@ -12,7 +12,7 @@ const PIECE_BYTES = 1_000
 
 /** Null: the path is none of these. */
 export function mediaAt(path: string): Media | null {
-  if (path.endsWith('/images/generations')) return images
+  if (/\/images\/(?:generations|edits|variations)$/.test(path)) return images
   if (path.endsWith('/audio/speech')) return speech
   return path.endsWith('/audio/transcriptions') || path.endsWith('/audio/translations') ? transcription : null
 }
@@ -22,16 +22,16 @@ export function fieldsOf(body: Buffer): string {
   const text = body.toString('latin1')
   const fields: Record<string, unknown> = {}
   for (const [, name, value] of text.matchAll(/name="([\w[\]]+)"\r\n\r\n([^\r]*)\r\n/g)) fields[name] = value
-  const file = /name="file"; filename="([^"]*)"\r\n[^\r]*\r\n\r\n/.exec(text)
-  if (file !== null) {
+  for (const file of text.matchAll(/name="(file|image(?:\[\])?|mask)"; filename="([^"]*)"\r\n[^\r]*\r\n\r\n/g)) {
     const from = file.index + file[0].length
-    fields['file'] = { name: file[1], bytes: text.indexOf('\r\n--', from) - from }
+    fields[file[1]] = { name: file[2], bytes: text.indexOf('\r\n--', from) - from }
   }
   return JSON.stringify(fields)
 }
 
 const images: Media = (response, text, script, clock) => {
-  const { n = 1 } = JSON.parse(text) as { n?: number }
+  const { n: asked = 1 } = JSON.parse(text) as { n?: number | string }
+  const n = Number(asked)
   const data = Array.from({ length: n }, () => ({ b64_json: PNG }))
   const usage = { input_tokens: 19, output_tokens: 10 * n, total_tokens: 19 + 10 * n }
   clock.after(script['f'] ?? 0, () => json(response, { created: 1750000000, data, usage }))

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../core/clock.ts'
 import type { Job } from '../core/job.ts'
 import { type MediaRef, mediaRecord } from '../core/media.ts'
 import type { Files } from '../core/ports/files.ts'
-import { MediaOut, soundOf, withFiles } from './media.ts'
+import { MediaOut, uploadsOf, withFiles } from './media.ts'
 import { shownBy } from './plan.ts'
 import { type MemoryFiles, memoryFiles } from './testing/memory-files.ts'
 
@@ -120,12 +120,10 @@ it('a sound is its own tenant’s and user’s, and sealed', async () => {
     await made('t', null),
   ]
   for (const { id } of [own, foreign, users]) await files.seal(id)
-  const ask = (id: unknown, session?: string) =>
-    soundOf(
-      files,
-      { ...job, ...(session !== undefined && { session }) } as Job,
-      Buffer.from(JSON.stringify({ file: id })),
-    )
+  const ask = async (id: unknown, session?: string) => {
+    const by = { ...job, kind: 'transcription', ...(session !== undefined && { session }) } as Job
+    return (await uploadsOf(files, by, Buffer.from(JSON.stringify({ file: id }))))[0]
+  }
   expect(await ask(own.id)).toMatchObject({ name: 'a', type: 'audio/wav', bytes: 0 })
   expect(await ask(users.id, 'user\nann')).toMatchObject({ name: 'a' })
   for (const [id, session] of [
@@ -135,7 +133,6 @@ it('a sound is its own tenant’s and user’s, and sealed', async () => {
     [users.id, 'session\nann'],
     [open.id],
     ['file-0'],
-    [7],
   ] as const)
     await expect(ask(id, session as string | undefined)).rejects.toMatchObject({ code: 'file_not_found' })
 })

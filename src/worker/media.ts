@@ -6,7 +6,7 @@ import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import { isRecord, type JsonRecord } from '../core/json.ts'
-import { MEDIA_PURPOSE, type MediaRef, mapImages, SOUND } from '../core/media.ts'
+import { filesNamed, MEDIA_PURPOSE, type MediaRef, mapImages } from '../core/media.ts'
 import { type Files, MAX_FILE_CHUNK_BYTES, type StoredFile } from '../core/ports/files.ts'
 import type { Upload } from '../core/ports/provider.ts'
 import { type Bytes, toBytes, toText } from '../core/record.ts'
@@ -194,15 +194,18 @@ function extensionOf(type: string): string {
 /** What earlier attempts left, which may have been killed. Never rejects: what stays is removed with the job. */
 export const removeLeft = (files: Files, job: Job): Promise<void> => files.removeMade(job).catch(() => {})
 
-/** The sound that a transcription's request names. Rejects with file_not_found: it is none of its tenant's, or gone. */
-export async function soundOf(files: Files, job: Job, body: Uint8Array): Promise<Upload> {
+/** Files that its request names. Rejects with file_not_found: one is none of its tenant's, or gone. */
+export async function uploadsOf(files: Files, job: Job, body: Uint8Array): Promise<readonly Upload[]> {
   const request: unknown = JSON.parse(Buffer.from(body).toString('utf8'))
-  const id = isRecord(request) ? request[SOUND] : null
-  const file = typeof id === 'string' ? await files.get(id) : null
-  const isOwn = file !== null && file.tenant === job.tenant && isOfSession(file, job)
-  if (!isOwn || !file.sealed) throw new SluiceError('file_not_found', { param: SOUND })
-  const { name, type, bytes } = file
-  return { name, type, bytes, read: () => files.read(file.id, 0, bytes) }
+  const uploads: Upload[] = []
+  for (const { field, id } of isRecord(request) ? filesNamed(job.kind, request) : []) {
+    const file = await files.get(id)
+    const isOwn = file !== null && file.tenant === job.tenant && isOfSession(file, job)
+    if (!isOwn || !file.sealed) throw new SluiceError('file_not_found', { param: field.replace('[]', '') })
+    const { name, type, bytes } = file
+    uploads.push({ field, name, type, bytes, read: () => files.read(file.id, 0, bytes) })
+  }
+  return uploads
 }
 
 /** A session's job has its user's files alone, or its own (gateway/caller). */

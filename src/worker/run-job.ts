@@ -41,7 +41,7 @@ import { endOf } from './call-end.ts'
 import { endsAnswer, isFiltered, rewrite } from './chunks.ts'
 import { finishing } from './cut.ts'
 import { msPerToken, type Pace, thousandths, ttftPartsOf, UNKNOWN } from './measured.ts'
-import { MediaOut, removeLeft, soundOf, withFiles } from './media.ts'
+import { MediaOut, removeLeft, uploadsOf, withFiles } from './media.ts'
 import { Meter } from './meter.ts'
 import { FREE, stoppedBy, withOwnKey } from './outcomes.ts'
 import { beginAttempt, type Identity, lastDeployment, NOTHING_SHOWN, type Shown, shownBy } from './plan.ts'
@@ -93,7 +93,7 @@ export class Run implements ProviderSink {
   #media: MediaOut | null = null
   /** Of an answer with images: told once these are written. */
   #document: { readonly document: Bytes; readonly usage: unknown } | null = null
-  #upload: Upload | undefined
+  #uploads: readonly Upload[] | undefined
   #stop: 'canceled' | 'lost' | 'released' | null = null
   /** Made when it is first read: most attempts never do. */
   #log: AttemptLog | null = null
@@ -214,16 +214,16 @@ export class Run implements ProviderSink {
     emit({ ...about, type: 'attempt-started', mode: begin.mode, isFallback, fromTokens: this.#meter.tokens })
     const prefix = begin.mode === 'continue' ? begin.prefix : undefined
     this.#isContinued = prefix !== undefined
-    if (job.kind === 'transcription') return this.#askWithSound(deployment)
+    if (job.kind === 'transcription' || job.kind === 'image') return this.#askWithFiles(deployment)
     const body = prompt(this.lease, deployment)
     if (body instanceof Promise) this.#after(body, (made) => this.#ask(deployment, made, prefix))
     else this.#ask(deployment, body, prefix)
   }
 
-  #askWithSound(deployment: Deployment): void {
+  #askWithFiles(deployment: Deployment): void {
     const { job, body } = this.lease
-    this.#after(soundOf(this.#deps.media.files, job, body), (upload) => {
-      this.#upload = upload
+    this.#after(uploadsOf(this.#deps.media.files, job, body), (uploads) => {
+      this.#uploads = uploads
       this.#ask(deployment, body, undefined)
     })
   }
@@ -281,7 +281,7 @@ export class Run implements ProviderSink {
       trace: job.trace === undefined ? undefined : childOf(job.trace, spanIdOf(name)),
       timeouts: deployment.timeouts,
       prefix,
-      upload: this.#upload,
+      uploads: this.#uploads,
     }
   }
 

@@ -22,6 +22,16 @@ it('images.generate', async () => {
   ])
   expect(Buffer.from(answer.data![1].b64_json!, 'base64')).toEqual(paint('a lake', 1))
 })
+it('images.edit and images.createVariation', async () => {
+  const [a, b] = await Promise.all(
+    ['a.png', 'b.png'].map((name) => toFile(paint(name, 0), name, { type: 'image/png' })),
+  )
+  const sizes = [paint('a.png', 0).length, paint('b.png', 0).length]
+  const edited = await openai.images.edit({ model: 'demo', prompt: 'a lake', image: [a, b], n: 2 })
+  expect(Buffer.from(edited.data![1].b64_json!, 'base64')).toEqual(paint(['a lake', ...sizes].join('\n'), 1))
+  const varied = await openai.images.createVariation({ model: 'demo', image: a })
+  expect(Buffer.from(varied.data![0].b64_json!, 'base64')).toEqual(paint(['', sizes[0]].join('\n'), 0))
+})
 it('audio.speech.create: the same bytes', async () => {
   const answer = await openai.audio.speech.create({ model: 'demo', voice: 'alloy', input: 'one two three' })
   expect(Buffer.from(await answer.arrayBuffer())).toEqual(Buffer.concat(sing('one two three')))

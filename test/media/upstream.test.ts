@@ -185,6 +185,146 @@ describe('images', () => {
   })
 })
 
+describe('edits of images', () => {
+  const mask = Buffer.concat([png, Buffer.from('mask')])
+  const editOf = (fields: ReadonlyArray<readonly [string, string | Blob, string?]>): FormData => {
+    const form = new FormData()
+    form.set('model', 'paints')
+    for (const [name, value, file] of fields)
+      if (typeof value === 'string') form.append(name, value)
+      else form.append(name, value, file)
+    return form
+  }
+  const blob = (bytes: Buffer) => new Blob([new Uint8Array(bytes)], { type: 'image/png' })
+  const edit = (fields: Parameters<typeof editOf>[0], headers = {}, key = app.key) =>
+    post('/v1/images/edits', editOf(fields), headers, key)
+
+  it('several images and a mask arrive as they were sent; all of them go with their job', async () => {
+    answer = json(200, { created: 7, data: [image], usage })
+    const before = await filesOfJobs()
+    const response = await edit([
+      ['image[]', blob(png), 'a.png'],
+      ['image[]', blob(mask), 'b.png'],
+      ['mask', blob(mask), 'm.png'],
+      ['prompt', 'a läke'],
+      ['n', '1'],
+    ])
+    expect(await response.json()).toEqual({ created: 7, data: [image], usage })
+    const [{ path, type, body }] = calls
+    const got = await new Response(new Uint8Array(body), { headers: { 'content-type': type } }).formData()
+    expect([path, got.get('model'), got.get('prompt'), got.get('n'), got.has('task')]).toEqual([
+      ...['/v1/images/edits', 'up-paints', 'a läke', '1', false],
+    ])
+    const sent = [...got.getAll('image[]'), got.get('mask')] as File[]
+    expect(sent.map(({ name, type }) => [name, type])).toEqual(['a.png', 'b.png', 'm.png'].map((n) => [n, 'image/png']))
+    const bytes = await Promise.all(sent.map(async (file) => Buffer.from(await file.arrayBuffer())))
+    expect(bytes.map((each, i) => each.equals([png, mask, mask][i]))).toEqual([true, true, true])
+    expect(await filesOfJobs()).toHaveLength(before.length + 4)
+    expect((await get(`/v1/jobs/${response.headers.get('sluice-job')}`, {}, 'DELETE')).status).toBe(204)
+    expect(await filesOfJobs()).toEqual(before)
+  })
+  it('a variation has a path of its own, and links are links', async () => {
+    answer = json(200, { created: 7, data: [image] })
+    const form = editOf([
+      ['image', blob(png), 'a.png'],
+      ['response_format', 'url'],
+    ])
+    const { data } = (await (await post('/v1/images/variations', form)).json()) as { data: Array<{ url: string }> }
+    const [{ path, type, body }] = calls
+    const got = await new Response(new Uint8Array(body), { headers: { 'content-type': type } }).formData()
+    expect([path, got.get('response_format'), (got.get('image') as File).name]).toEqual([
+      ...['/v1/images/variations', 'b64_json', 'a.png'],
+    ])
+    expect(Buffer.from(await (await get(data[0].url)).arrayBuffer()).equals(png)).toBe(true)
+  })
+  it('as a job: of files by their ids, each of which must be its own', async () => {
+    answer = json(200, { created: 7, data: [image] })
+    const form = new FormData()
+    form.set('purpose', 'vision')
+    form.set('file', blob(png), 'own.png')
+    const { id: own } = (await (await post('/v1/files', form)).json()) as { id: string }
+    const job = async (request: object) => {
+      const asked = { endpoint: '/v1/images/edits', request: { model: 'paints', prompt: 'x', ...request } }
+      const response = await post('/v1/jobs', asked)
+      if (response.status !== 202) return errorOf(response)
+      const { id } = (await response.json()) as { id: string }
+      const result = await get(`/v1/jobs/${id}/result?wait_ms=20000`)
+      return result.status === 200 ? 'done' : errorOf(result)
+    }
+    expect(await job({ image: [own, own] })).toBe('done')
+    expect(await job({ image: own, mask: 'file-99999999' })).toEqual([404, 'file_not_found'])
+    expect(await job({ image: Array(17).fill(own) })).toEqual([400, 'invalid_request'])
+    expect(await job({ image: [] })).toEqual([400, 'invalid_request'])
+    expect(await job({ image: own, task: 'variation' })).toEqual([400, 'invalid_request'])
+    expect((await get(`/v1/files/${own}`)).status).toBe(200)
+    // A form that brings one file, and names another
+    const sends = await app.addKey('default', { scopes: ['submit'] })
+    const bring = [['image', blob(png), 'a.png'] as const, ['prompt', 'x'] as const]
+    expect((await edit(bring, {}, sends.key)).status).toBe(200)
+    expect(await errorOf(await edit([...bring, ['mask', own]], {}, sends.key))).toEqual([403, 'forbidden'])
+  })
+  it.each<readonly [string, Parameters<typeof editOf>[0], string]>([
+    ['no image', [['prompt', 'x']], 'image'],
+    ['no prompt', [['image', blob(png), 'a']], 'prompt'],
+    [
+      'an empty image',
+      [
+        ['image', blob(Buffer.alloc(0)), 'a'],
+        ['prompt', 'x'],
+      ],
+      'image',
+    ],
+    [
+      'an image twice',
+      [
+        ['image', blob(png), 'a'],
+        ['image', blob(png), 'a'],
+        ['prompt', 'x'],
+      ],
+      'image',
+    ],
+    [
+      'two masks',
+      [
+        ['image', blob(png), 'a'],
+        ['mask[]', blob(png), 'a'],
+        ['mask[]', blob(png), 'a'],
+      ],
+      'mask',
+    ],
+    ['17 images', Array(17).fill(['image[]', blob(Buffer.from('x')), 'a']), 'image'],
+    [
+      'too many asked for',
+      [
+        ['image', blob(png), 'a'],
+        ['prompt', 'x'],
+        ['n', '11'],
+      ],
+      'n',
+    ],
+  ])('%s: refused, and nothing is kept', async (_what, fields, param) => {
+    const before = await filesOfJobs()
+    const response = await edit(fields)
+    const { error } = (await response.json()) as { error: { param: string } }
+    expect([response.status, error.param]).toEqual([400, param])
+    expect(await filesOfJobs()).toEqual(before)
+    expect(calls).toHaveLength(0)
+  })
+  it('under one idempotency key other images conflict', async () => {
+    answer = json(200, { created: 7, data: [image] })
+    const ask = (bytes: Buffer) =>
+      edit(
+        [
+          ['image', blob(bytes), 'a.png'],
+          ['prompt', 'x'],
+        ],
+        { 'idempotency-key': 'edit-1' },
+      )
+    expect([(await ask(png)).status, (await ask(png)).status, (await ask(mask)).status]).toEqual([200, 200, 422])
+    expect(calls).toHaveLength(1)
+  })
+})
+
 const sound = Buffer.from(Array.from({ length: 200_000 }, (_, i) => (i * 7) % 251))
 const audio: Answer = (_request, response) => {
   response.writeHead(200, { 'content-type': 'audio/mpeg' })

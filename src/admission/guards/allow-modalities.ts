@@ -31,7 +31,7 @@ export const allowModalities = defineGuard(
       .array(z.enum(INPUT))
       .min(1)
       .prefault(['text'])
-      .describe('What messages may contain; `audio`: sounds may be transcribed, too.'),
+      .describe('What messages may contain; `audio`: sounds may be transcribed, too; `image`: images may be edited.'),
     output: z
       .array(z.enum(OUTPUT))
       .min(1)
@@ -45,7 +45,9 @@ export const allowModalities = defineGuard(
       const made = MADE.get(kind)
       if (made !== undefined && !mayAsk.has(made)) return refusal('model', `ask for ${made}`)
       if (request === undefined) return null
-      const { messages, modalities } = request()
+      const { messages, modalities, image, mask } = request()
+      if (kind === 'image' && (isGiven(image) || isGiven(mask)) && !mayBring.has('image'))
+        return refusal('image', 'send images')
       for (const [i, message] of (Array.isArray(messages) ? messages : []).entries()) {
         const refused = isRecord(message) ? kindsOf(message).find((kind) => !mayBring.has(kind)) : undefined
         if (refused !== undefined) return refusal(`messages[${i}].content`, `send ${refused}`)

@@ -66,6 +66,12 @@ describe('allow-modalities', () => {
     expect(decide([{ guard: 'allow-modalities' }], request, kind).error?.code).toBe('modality_not_allowed')
     expect(decide([allowed], request, kind).error).toBeNull()
   })
+  it('an image to be edited is one that is brought', () => {
+    const guard: GuardInput = { guard: 'allow-modalities', output: ['image'] }
+    const request = { prompt: 'x', image: ['file-1'] }
+    expect(decide([guard], request, 'image').error).toMatchObject({ code: 'modality_not_allowed', param: 'image' })
+    expect(decide([{ ...guard, input: ['image'] }], request, 'image').error).toBeNull()
+  })
   const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } }
   it.each<[string, JsonRecord, unknown]>([
     ['text', { messages: [user('a'), user([{ type: 'text', text: 'b' }])] }, null],
@@ -189,6 +195,12 @@ describe('injection', () => {
 })
 
 describe('what can’t be looked through', () => {
+  it('an image to be edited is one that is brought', () => {
+    const guard: GuardInput = { guard: 'allow-modalities', output: ['image'] }
+    const request = { prompt: 'x', image: ['file-1'] }
+    expect(decide([guard], request, 'image').error).toMatchObject({ code: 'modality_not_allowed', param: 'image' })
+    expect(decide([{ ...guard, input: ['image'] }], request, 'image').error).toBeNull()
+  })
   const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } }
   const request = { messages: [user([{ type: 'text', text: 'hi' }, image])] }
   it('is told, and passes', () => {

@@ -6,6 +6,7 @@ import type { SluiceError, WireError } from '../errors.ts'
 import type { Job, JobId, JobKind, JobState, Timing } from '../job.ts'
 import type { JsonRecord } from '../json.ts'
 import type { TtftParts } from '../measure.ts'
+import type { FileField } from '../media.ts'
 import type { Bytes, End } from '../record.ts'
 
 /** Consecutive records of a log. */
@@ -164,8 +165,8 @@ export interface RequestForm {
   readonly query: readonly string[]
   /** Counts the tokens of such a request instead of answering it. Absent: its API has no such call. */
   readonly counts?: { readonly path: string; reply(tokens: number): object }
-  /** It may come as a form, whose file of this name is kept: the request has its id. Absent: it is JSON. */
-  readonly uploads?: string
+  /** It may come as a form, whose files of these names are kept: the request has their ids. Absent: it is JSON. */
+  readonly uploads?: readonly FileField[]
   /** Is it to be acknowledged, and to run on without the connection that it came by? Absent: never. */
   detaches?(value: JsonRecord): boolean
   /** Jobs that it goes on from, whoever they belong to. Absent: none. */

@@ -10,6 +10,8 @@ import type { PlanDeployment } from './coordinator.ts'
 
 /** A file that goes with a request. */
 export interface Upload {
+  /** The form's field; one of a list: with "[]". */
+  readonly field: string
   readonly name: string
   /** Media type. */
   readonly type: string
@@ -20,7 +22,7 @@ export interface Upload {
 
 export interface ProviderCall {
   readonly kind: JobKind
-  /** The request to send: OpenAI dialect, UTF-8. A transcription's has its form's fields (core/sounds.ts). */
+  /** The request to send: OpenAI dialect, UTF-8. One with files has its form's fields (core/media.ts). */
   readonly body: Uint8Array
   /** Ask for events, or for the answer in one piece? A provider that can do only one of them does that one. */
   readonly stream: boolean
@@ -31,8 +33,8 @@ export interface ProviderCall {
   readonly timeouts: Timeouts
   /** The assistant's text so far, to be continued; only if `continues`. */
   readonly prefix?: string | undefined
-  /** The sound of a transcription. */
-  readonly upload?: Upload | undefined
+  /** The sound of a transcription; images of an edit. Absent: none. */
+  readonly uploads?: readonly Upload[] | undefined
 }
 
 export interface Timeouts {

@@ -1,6 +1,7 @@
 /** OpenAI's images, which come whole. The log refers to them; who asks gets them, or links. */
 import { bad, type Check, checkMembers, isText } from '../../core/fields.ts'
-import type { JsonRecord } from '../../core/json.ts'
+import { editObject, type JsonRecord } from '../../core/json.ts'
+import { checkFiles, type FileField, IMAGE, MASK, TASK, type Task } from '../../core/media.ts'
 import type { CanonicalRequest, Dialect, RequestForm } from '../../core/ports/dialect.ts'
 import { errorJson } from '../../core/wire.ts'
 import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
@@ -13,34 +14,51 @@ const CHECKS: ReadonlyMap<string, Check> = new Map([
   ['safety_identifier', userCheck],
 ])
 
-const generations: RequestForm = {
-  path: '/v1/images/generations',
+const form = (path: string, what: string, task?: Extract<Task, 'edit' | 'variation'>): RequestForm => ({
+  path,
   kind: 'image',
-  what: 'images',
+  what,
   query: CLIENT_QUERY,
-  read(value, body): CanonicalRequest {
-    check(value)
+  ...(task !== undefined && { uploads: task === 'edit' ? [IMAGE, MASK] : [ONE_IMAGE] }),
+  read(value, bytes): CanonicalRequest {
+    check(value, task)
+    const body = task === undefined ? bytes : editObject(bytes, { [TASK]: JSON.stringify(task) })
     const shownAs = value['response_format'] === 'url' ? { response_format: 'url' } : undefined
     return { value, body, stream: undefined, user: userIn(value), shownAs }
   },
-}
+})
+const ONE_IMAGE: FileField = { ...IMAGE, most: 1 }
 
 /** Throws invalid_request. */
-function check(body: JsonRecord): void {
-  const { prompt, n, stream, partial_images: partial, response_format: format } = body
+function check(body: JsonRecord, task?: Task): void {
+  const { [TASK]: named, prompt, stream, partial_images: partial, response_format: format } = body
   checkMembers(body, CHECKS)
-  if (!isText(prompt) || prompt === '') throw bad('prompt', '"prompt" must be a text.')
+  if (named !== undefined)
+    throw bad(TASK, `"${TASK}" can't be set: post to /v1/images/edits or /v1/images/variations for these.`)
+  if (task !== 'variation' && (!isText(prompt) || prompt === '')) throw bad('prompt', '"prompt" must be a text.')
+  if (task !== undefined) checkFiles(body, task === 'edit' ? IMAGE : ONE_IMAGE, 'an image')
+  if (task === 'edit') checkFiles(body, MASK, 'an image')
+  // A form has texts
+  const n = task === undefined ? body['n'] : numberOf(body['n'])
   if (n !== undefined && n !== null && !(Number.isInteger(n) && (n as number) >= 1 && (n as number) <= MAX_IMAGES))
     throw bad('n', `"n" must be a whole number from 1 to ${MAX_IMAGES}.`)
-  if (stream === true || (partial !== undefined && partial !== null && partial !== 0))
+  if (isAsked(stream) || isAsked(partial))
     throw bad('stream', 'Images come whole here: leave "stream" and "partial_images" out.')
   if (format !== undefined && format !== null && format !== 'url' && format !== 'b64_json')
     throw bad('response_format', '"response_format" must be "url" or "b64_json".')
 }
 
+const numberOf = (value: unknown): unknown => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? +value : value)
+const isAsked = (value: unknown): boolean => !NOT_ASKED.has(value)
+const NOT_ASKED: ReadonlySet<unknown> = new Set([undefined, null, false, 0, 'false', '0'])
+
 export const images: Dialect = {
   name: 'images',
-  requests: [generations],
+  requests: [
+    form('/v1/images/generations', 'images'),
+    form('/v1/images/edits', 'edits of images', 'edit'),
+    form('/v1/images/variations', 'variations of images', 'variation'),
+  ],
   stream: null,
   whole: () => wholeAnswer(errorJson, { passesDocuments: true, push() {}, body: () => null }),
   error: errorJson,

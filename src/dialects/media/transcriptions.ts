@@ -1,7 +1,7 @@
 /** OpenAI's transcriptions, and translations, of sounds. They come whole: as JSON, as bare text, or as subtitles. */
 import { bad, type Check, checkMembers } from '../../core/fields.ts'
 import { editObject, type JsonRecord } from '../../core/json.ts'
-import { SOUND, TASK, TRANSLATE, textOf } from '../../core/media.ts'
+import { checkFiles, SOUND, TASK, type Task, textOf } from '../../core/media.ts'
 import type { CanonicalRequest, Dialect, RequestForm, WholeAnswer } from '../../core/ports/dialect.ts'
 import { errorJson } from '../../core/wire.ts'
 import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
@@ -11,14 +11,13 @@ const CHECKS: ReadonlyMap<string, Check> = new Map([
   ['user', userCheck],
   ['safety_identifier', userCheck],
 ])
-const FILE = /^file-[\w-]{1,120}$/
 
-const form = (path: string, what: string, task?: string): RequestForm => ({
+const form = (path: string, what: string, task?: Task): RequestForm => ({
   path,
   kind: 'transcription',
   what,
   query: CLIENT_QUERY,
-  uploads: SOUND,
+  uploads: [SOUND],
   read(value, bytes): CanonicalRequest {
     check(value)
     const body = task === undefined ? bytes : editObject(bytes, { [TASK]: JSON.stringify(task) })
@@ -29,9 +28,8 @@ const form = (path: string, what: string, task?: string): RequestForm => ({
 /** Throws invalid_request. */
 function check(body: JsonRecord): void {
   checkMembers(body, CHECKS)
-  const { [SOUND]: file, [TASK]: task, stream } = body
-  if (typeof file !== 'string' || !FILE.test(file))
-    throw bad(SOUND, `"${SOUND}" must be a sound, in a multipart/form-data body, or the id of a file of yours.`)
+  const { [TASK]: task, stream } = body
+  checkFiles(body, SOUND, 'a sound')
   if (task !== undefined) throw bad(TASK, `"${TASK}" can't be set: post to /v1/audio/translations for a translation.`)
   if (stream === true || stream === 'true') throw bad('stream', 'Transcriptions come whole here: leave "stream" out.')
 }
@@ -52,7 +50,7 @@ export const transcriptions: Dialect = {
   name: 'transcriptions',
   requests: [
     form('/v1/audio/transcriptions', 'transcriptions'),
-    form('/v1/audio/translations', 'translations of sounds', TRANSLATE),
+    form('/v1/audio/translations', 'translations of sounds', 'translate'),
   ],
   stream: null,
   whole,

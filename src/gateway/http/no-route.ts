@@ -36,7 +36,7 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
   ],
   [
     /^\/(?:v1\/)*images(?:\/|$)/,
-    'Of images, /v1/images/generations is served: call the provider for edits and variations.',
+    'Of images, /v1/images/generations, /v1/images/edits and /v1/images/variations are served.',
   ],
   [
     /^\/(?:v1\/)*audio(?:\/|$)/,

@@ -77,7 +77,7 @@ it.each([
   ['/completions', '/v1/completions'],
   ['/v1/v1/messages', 'without /v1'],
   ['/v1/messages/batches', '/v1/messages/count_tokens'],
-  ['/v1/images/edits', '/v1/images/generations is served'],
+  ['/v1/images/upscale', '/v1/images/edits and /v1/images/variations are served'],
   ['/v1/v1/audio/speeches', '/v1/audio/speech'],
   ['/v1/videos', "That part of OpenAI's API is not served"],
   ['/v1/batches', 'POST /v1/jobs'],

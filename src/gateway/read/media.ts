@@ -2,7 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import { isMedia, type Job } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
-import { MEDIA_PURPOSE, type MediaRef, mapImages, mediaOf, refOf, SOUND } from '../../core/media.ts'
+import { filesNamed, MEDIA_PURPOSE, type MediaRef, mapImages, mediaOf, refOf } from '../../core/media.ts'
 import type { Files, StoredFile } from '../../core/ports/files.ts'
 import { toBytes, toText } from '../../core/record.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -27,13 +27,15 @@ export async function removalOf(
   job: Job,
 ): Promise<() => Promise<void>> {
   if (!isMedia(job.kind)) return async () => {}
-  const request = job.kind === 'transcription' ? await jobs.request(job.id) : null
-  const { [SOUND]: upload } = request === null ? {} : (JSON.parse(Buffer.from(request).toString()) as JsonRecord)
+  const request = job.kind === 'speech' ? null : await jobs.request(job.id)
+  const named = request === null ? [] : filesNamed(job.kind, JSON.parse(Buffer.from(request).toString()) as JsonRecord)
   return async () => {
     await files.removeMade(job)
-    const file = typeof upload === 'string' ? await files.get(upload) : null
-    const isUpload = file?.tenant === job.tenant && file.purpose === MEDIA_PURPOSE && file.job === undefined
-    if (isUpload) await files.remove(file.id)
+    for (const { id } of named) {
+      const file = await files.get(id)
+      const isUpload = file?.tenant === job.tenant && file.purpose === MEDIA_PURPOSE && file.job === undefined
+      if (isUpload) await files.remove(file.id)
+    }
   }
 }
 

@@ -49,7 +49,8 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
     try {
       const request = await deps.jobs.request(id)
       const named = request === null ? null : (JSON.parse(Buffer.from(request).toString()) as JsonRecord)
-      if (named !== null && named[form.uploads] !== body.value[form.uploads]) await body.discard()
+      const [{ name }] = form.uploads
+      if (named !== null && String(named[name]) !== String(body.value[name])) await body.discard()
     } catch {} // it expires
   }
 

@@ -1,8 +1,8 @@
-/** A request that comes as a form with a file: the file is kept, and the request, as JSON, has its id. */
+/** A request that comes as a form with files: they are kept, and the request, as JSON, has their ids. */
 import { createHash, type Hash } from 'node:crypto'
 import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
-import { MEDIA_PURPOSE } from '../../core/media.ts'
+import { type FileField, MEDIA_PURPOSE } from '../../core/media.ts'
 import { MAX_FILE_CHUNK_BYTES, type StoredFile } from '../../core/ports/files.ts'
 import { fileUserOf } from '../caller/files.ts'
 import type { GatewayDeps } from '../deps.ts'
@@ -21,17 +21,21 @@ const MEDIA_TYPE = /^[a-z]{1,16}\/[\w.+-]{1,80}$/i
 
 export interface UploadBody extends Pick<JsonBody, 'bytes' | 'value' | 'members'> {
   readonly identity: Uint8Array
-  /** It came with a file, and names none that was there. */
+  /** It came with files, and names none that was there. */
   readonly hasFile: boolean
-  /** The file is needed no more: its request was refused. Never rejects. */
+  /** The files are needed no more: its request was refused. Never rejects. */
   discard(): Promise<void>
 }
 
 type UploadDeps = Pick<GatewayDeps, 'files' | 'mediaExpiresAtMs' | 'options'>
 type Fields = Record<string, string | readonly string[]>
 
-/** JSON is read as such: it names a file that there is. Rejects as `readJson`, and with storage_full. */
-export async function readUpload(deps: UploadDeps, call: KeyCall, name: string): Promise<JsonBody | UploadBody> {
+/** JSON is read as such: it names files that there are. Rejects as `readJson`, and with storage_full. */
+export async function readUpload(
+  deps: UploadDeps,
+  call: KeyCall,
+  expected: readonly FileField[],
+): Promise<JsonBody | UploadBody> {
   const { files, options } = deps
   const { request, response } = call.exchange
   const { 'content-type': type, 'content-length': length, expect } = request.headers
@@ -43,36 +47,46 @@ export async function readUpload(deps: UploadDeps, call: KeyCall, name: string):
   const askedMs = call.exchange.tookMs
   const holding = call.inflow?.open(call.caller)
   holding?.hold(MAX_FILE_CHUNK_BYTES)
-  const digest = createHash('sha256')
   const fields = Object.create(null) as Fields
-  let stored: StoredFile | null = null
+  const stored: StoredFile[] = []
+  /** By their ids. */
+  const digests = new Map<string, string>()
   const discard = async (): Promise<void> => {
-    if (stored !== null) await files.remove(stored.id).catch(() => {}) // it expires
+    for (const { id } of stored) await files.remove(id).catch(() => {}) // it expires
   }
+  const keep = async (part: FormPart, field: FileField): Promise<void> => {
+    const begun = await files.create(newFile(deps, call, part))
+    const place = stored.push(begun) - 1
+    const digest = createHash('sha256')
+    const tooMuch = (): SluiceError => tooLarge(options.maxUploadBytes)
+    stored[place] = await keepBytes(files, begun, hashed(part.bytes, digest), options.maxUploadBytes, tooMuch)
+    if (stored[place].bytes === 0) throw bad(field.name, `"${field.name}" is empty.`)
+    if ((await files.seal(begun.id)) === null) throw new SluiceError('file_not_found')
+    digests.set(begun.id, digest.digest('base64url'))
+    add(fields, part.name, begun.id, field.most)
+  }
+  let names = false
   try {
     let left = MAX_FIELDS_BYTES
     // The connection is needed for the answer
     for await (const part of readForm(request.iterator({ destroyOnReturn: false }), boundary, most)) {
       left -= part.name.length
-      if (part.name !== name || part.fileName === null) left -= await addField(fields, part, left)
-      else if (stored !== null) throw bad(name, `"${name}" is there twice.`)
-      else {
-        const begun = await files.create(newFile(deps, call, part))
-        stored = begun
-        const bytes = hashed(part.bytes, digest)
-        stored = await keepBytes(files, begun, bytes, options.maxUploadBytes, () => tooLarge(options.maxUploadBytes))
-        if (stored.bytes === 0) throw bad(name, `"${name}" is empty.`)
+      const field = expected.find(({ name }) => name === keyOf(part.name))
+      if (field !== undefined && part.fileName !== null) {
+        await keep(part, field)
+        continue
       }
+      if (field !== undefined) names = true
+      left -= await addField(fields, part, left)
     }
-    if (stored === null && fields[name] === undefined) throw bad(name, `The form has no "${name}".`)
-    if (stored !== null && (await files.seal(stored.id)) === null) throw new SluiceError('file_not_found')
+    for (const { name, isOptional } of expected)
+      if (isOptional !== true && fields[name] === undefined) throw bad(name, `The form has no "${name}".`)
     call.check()
-    const jsonOf = (id: string | undefined): Buffer =>
-      Buffer.from(JSON.stringify(id === undefined ? fields : { ...fields, [name]: id }))
-    const { bytes, value, members } = parseBody(jsonOf(stored?.id), options)
-    const identity = jsonOf(stored === null ? undefined : digest.digest('base64url'))
+    const { bytes, value, members } = parseBody(Buffer.from(JSON.stringify(fields)), options)
+    const byContent = (_name: string, each: unknown): unknown => digests.get(each as string) ?? each
+    const identity = Buffer.from(JSON.stringify(fields, byContent))
     call.exchange.uploadMs = call.exchange.tookMs - askedMs
-    return { bytes, value, members, identity, hasFile: stored !== null, discard }
+    return { bytes, value, members, identity, hasFile: stored.length > 0 && !names, discard }
   } catch (error) {
     await discard()
     // The request itself broke off
@@ -87,7 +101,7 @@ const newFile = ({ mediaExpiresAtMs, options }: UploadDeps, { caller }: KeyCall,
   tenant: caller.key.tenant,
   user: fileUserOf(caller),
   purpose: MEDIA_PURPOSE,
-  name: fileName!.slice(0, MAX_NAME_CHARS) || 'sound',
+  name: fileName!.slice(0, MAX_NAME_CHARS) || 'file',
   type: type !== null && MEDIA_TYPE.test(type) ? type : 'application/octet-stream',
   expiresAtMs: mediaExpiresAtMs(caller.key.tenant, options.jobDeadlineMs),
 })
@@ -98,12 +112,22 @@ async function addField(fields: Fields, part: FormPart, most: number): Promise<n
   const option = /^sluice(?:\[(\w{1,64})\].*)?$/s.exec(part.name)
   if (option !== null) throw bad('sluice', noOptions(option[1]))
   const value = await textOf(part, Math.max(0, most))
-  const isList = part.name.endsWith('[]')
-  const key = isList ? part.name.slice(0, -2) : part.name
-  const before = fields[key]
-  if (before !== undefined && !(isList && typeof before !== 'string')) throw bad(key, `"${key}" is there twice.`)
-  fields[key] = isList ? [...((before as readonly string[] | undefined) ?? []), value] : value
+  add(fields, part.name, value, Infinity)
   return value.length
+}
+
+const isList = (name: string): boolean => name.endsWith('[]')
+const keyOf = (name: string): string => (isList(name) ? name.slice(0, -2) : name)
+
+/** `most`: of a list. */
+function add(fields: Fields, name: string, value: string, most: number): void {
+  const key = keyOf(name)
+  const before = fields[key]
+  if (before !== undefined && !(isList(name) && typeof before !== 'string')) throw bad(key, `"${key}" is there twice.`)
+  const values = isList(name) ? [...((before as readonly string[] | undefined) ?? []), value] : value
+  if (typeof values !== 'string' && values.length > most)
+    throw bad(key, most === 1 ? `"${key}" is one file.` : `"${key}" may be up to ${most} files.`)
+  fields[key] = values
 }
 
 function noOptions(name: string | undefined): string {

@@ -2,6 +2,7 @@
  * What each route does, beside what the table of routes says of it. "npm run docs:check" names a route that is missing
  * here; those of a dialect are described by the dialect.
  */
+import type { FileField } from '../../../core/media.ts'
 import type { Dialect, RequestForm, Resource } from '../../../core/ports/dialect.ts'
 import type { Route } from '../../http/route.ts'
 import { anything, described, flag, ref, type Schema, text } from './schema.ts'
@@ -332,10 +333,15 @@ export function operationOf(route: Route, dialects: readonly Dialect[]): Operati
 }
 
 /** A form's other members are texts. */
-const formOf = (file: string): Schema => ({
+const formOf = (files: readonly FileField[]): Schema => ({
   type: 'object',
-  required: ['model', file],
-  properties: { model: text, [file]: BINARY },
+  required: ['model', ...files.filter(({ isOptional }) => isOptional !== true).map(({ name }) => name)],
+  properties: {
+    model: text,
+    ...Object.fromEntries(
+      files.map(({ name, most }) => [name, most === 1 ? BINARY : { type: 'array', items: BINARY, maxItems: most }]),
+    ),
+  },
   additionalProperties: true,
 })
 

@@ -10,7 +10,7 @@ const SIDE = 64
 const MAX_IMAGES = 10
 
 export const imagesAsked = ({ n }: { readonly n?: unknown }): number =>
-  typeof n === 'number' && Number.isInteger(n) && n > 0 ? Math.min(n, MAX_IMAGES) : 1
+  Number.isInteger(Number(n)) && Number(n) > 0 ? Math.min(Number(n), MAX_IMAGES) : 1
 
 /** A PNG of a gradient, in colours of the prompt's. */
 export function paint(prompt: string, index: number): Buffer {

@@ -139,7 +139,7 @@ class DemoRun implements ProviderRun {
         this.#sink.document(JSON.stringify(answer), answer.usage)
         this.#finish({ kind: 'done' })
       })
-    } else if (this.#call.kind === 'image') this.#at(firstAt, () => this.#paint(request))
+    } else if (this.#call.kind === 'image') this.#at(firstAt, () => void this.#paint(request))
     else if (this.#call.kind === 'speech') this.#sing(request, script, firstAt)
     else if (this.#call.kind === 'transcription') this.#at(firstAt, () => void this.#hear(request))
     else this.#stream(request, model, script, options.ids, firstAt)
@@ -151,8 +151,10 @@ class DemoRun implements ProviderRun {
     return typeof text === 'string' ? text : ''
   }
 
-  #paint(request: MediaRequest) {
-    const prompt = this.#promptOf(request)
+  async #paint(request: MediaRequest) {
+    const sizes = await this.#read()
+    if (sizes === null) return
+    const prompt = [this.#promptOf(request), ...sizes].join('\n')
     const data = Array.from({ length: imagesAsked(request) }, (_, part) => {
       this.#sink.part?.('image/png')
       this.#sink.bytes?.(paint(prompt, part))
@@ -185,20 +187,31 @@ class DemoRun implements ProviderRun {
   }
 
   async #hear(request: MediaRequest) {
-    const { upload } = this.#call
+    const sizes = await this.#read()
+    if (sizes === null) return
+    const [upload] = this.#call.uploads ?? []
+    if (upload === undefined)
+      return this.#finish({ kind: 'failed', error: new SluiceError('invalid_request'), retry: false })
+    this.#sink.document(hear(upload, sizes[0], request.response_format), null)
+    this.#finish({ kind: 'done' })
+  }
+
+  /** How many bytes came with it, of each file; null: it has ended. */
+  async #read(): Promise<readonly number[] | null> {
+    const sizes: number[] = []
     try {
-      if (upload === undefined) throw new SluiceError('invalid_request')
-      let bytes = 0
-      for await (const chunk of upload.read()) {
-        if (this.#over) return
-        bytes += chunk.length
+      for (const { read } of this.#call.uploads ?? []) {
+        let bytes = 0
+        for await (const chunk of read()) {
+          if (this.#over) return null
+          bytes += chunk.length
+        }
+        sizes.push(bytes)
       }
-      if (this.#over) return
-      this.#sink.document(hear(upload, bytes, request.response_format), null)
-      this.#finish({ kind: 'done' })
     } catch (thrown) {
       this.#finish({ kind: 'failed', error: SluiceError.from(thrown), retry: false })
     }
+    return this.#over ? null : sizes
   }
 
   #stream(request: ChatRequest, model: string, script: Script, ids: Ids, firstAt: number) {

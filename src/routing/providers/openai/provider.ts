@@ -16,7 +16,7 @@ import { type Asked, Call } from './call.ts'
 import { asChat, isCompletion, withPrefix } from './completion.ts'
 import { type Failed, failed, RETRY_HEADERS } from './failures.ts'
 
-import { formOf, soundRoute } from './form.ts'
+import { formOf, formRoute } from './form.ts'
 import { LIMIT_HEADERS } from './limits.ts'
 import { MediaCall } from './media-call.ts'
 import {
@@ -171,14 +171,16 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
 
   function mediaRequest(asked: ProviderCall): HttpRequest {
     const body = embeddingBody(asked.body, upstreamModelOf(asked.body))
-    if (asked.kind === 'image') return post(asked, '/images/generations', json, withInlineImages(body))
     if (asked.kind === 'speech') return post(asked, '/audio/speech', anything, body)
-    const fields: unknown = JSON.parse(Buffer.from(body).toString('utf8'))
-    if (asked.upload === undefined || !isRecord(fields)) throw new SluiceError('invalid_request')
-    const form = formOf(fields, asked.upload, Buffer.from(ids.random(18)).toString('hex'))
+    const { uploads = [] } = asked
+    const sent = asked.kind === 'image' ? withInlineImages(body) : body
+    if (asked.kind === 'image' && uploads.length === 0) return post(asked, '/images/generations', json, sent)
+    const fields: unknown = JSON.parse(Buffer.from(sent).toString('utf8'))
+    if (uploads.length === 0 || !isRecord(fields)) throw new SluiceError('invalid_request')
+    const form = formOf(fields, uploads, Buffer.from(ids.random(18)).toString('hex'))
     const { headers: lines, ...request } = post(
       asked,
-      soundRoute(fields),
+      formRoute(fields),
       `${headers}content-type: ${form.type}\r\nx-request-id: `,
       NO_BODY,
     )
