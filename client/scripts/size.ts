@@ -7,6 +7,7 @@ for (const [name, entry] of [
   ['@sluice/client', 'index'],
   ['@sluice/client/ai-sdk, besides it', 'ai-sdk'],
   ['@sluice/client/react, besides it', 'react'],
+  ['@sluice/client/tanstack-ai, besides it', 'tanstack-ai'],
 ]) {
   const { output } = await build({
     input: new URL(`../src/${entry}.ts`, import.meta.url).pathname,

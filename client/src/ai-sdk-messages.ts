@@ -110,13 +110,25 @@ const PATH = '/v1/conversations?id='
  * have the parts that are in each one (texts, files, `dynamic-tool`), no data and no metadata.
  */
 export async function loadMessages<M extends AnyMessage = StoredMessage>(sluice: Sluice, chatId: string): Promise<M[]> {
+  return (await messagesOf(sluice, chatId, addTurn)) as AnyMessage[] as M[]
+}
+
+/** As `loadMessages`, but each step of an answer is a message of its own, with its job's id. */
+export const loadSteps = (sluice: Sluice, chatId: string): Promise<StoredMessage[]> =>
+  messagesOf(sluice, chatId, addStep)
+
+async function messagesOf(
+  sluice: Sluice,
+  chatId: string,
+  add: (messages: StoredMessage[], turn: StoredTurn) => void,
+): Promise<StoredMessage[]> {
   // In this order: a job that ends meanwhile is in both
   const open = await openJobs(sluice, chatId)
   const turns = await turnsOf(sluice, chatId)
   const messages: StoredMessage[] = []
-  for (const turn of turns) addTurn(messages, turn)
+  for (const turn of turns) add(messages, turn)
   for (const { id } of open) if (!turns.some(({ job }) => job === id)) addAsked(messages, id, await askedBy(sluice, id))
-  return messages as AnyMessage[] as M[]
+  return messages
 }
 
 /** The answer that this job goes on with, as it called tools before. Null: it begins one. */
@@ -156,13 +168,17 @@ export async function openJobs(sluice: Sluice, chatId: string): Promise<readonly
   return data.toReversed()
 }
 
-function addTurn(messages: StoredMessage[], { job, messages: asked, answer }: StoredTurn): void {
+function addTurn(messages: StoredMessage[], turn: StoredTurn): void {
+  addStep(messages, turn)
+  const last = messages.at(-2)
+  if (turn.answer === null || turn.messages.at(-1)?.role !== 'tool' || last?.role !== 'assistant') return
+  last.parts.push(...messages.pop()!.parts)
+}
+
+function addStep(messages: StoredMessage[], { job, messages: asked, answer }: StoredTurn): void {
   addAsked(messages, job, asked)
-  if (answer === null) return
-  const parts: StoredPart[] = [{ type: 'step-start' }, ...partsOf(job, answer)]
-  const last = messages.at(-1)
-  if (last?.role === 'assistant' && asked.at(-1)?.role === 'tool') last.parts.push(...parts)
-  else messages.push({ id: job, role: 'assistant', parts })
+  if (answer !== null)
+    messages.push({ id: job, role: 'assistant', parts: [{ type: 'step-start' }, ...partsOf(job, answer)] })
 }
 
 /** Tools' outputs belong to the answer that called them. */

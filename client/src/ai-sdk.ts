@@ -4,12 +4,12 @@
  * here as far as they are used, so that nothing depends on it.
  */
 import type { JobRequest } from '../../src/core/frames.ts'
-import { beginUi, resetUi, tellChunk, tellEnd, type UiChunk } from '../../src/dialects/ui/chunks.ts'
 import { type Chunk, chunksOf, continuedBy, newMessages, openJobs, type UiMessage } from './ai-sdk-messages.ts'
 import type { Sluice } from './connect.ts'
 import { SluiceError } from './errors.ts'
-import type { JobEvent } from './events.ts'
 import type { Job } from './job.ts'
+import { turnOf } from './turn-index.ts'
+import { createWriter } from './ui-writer.ts'
 
 export {
   loadMessages,
@@ -103,31 +103,13 @@ async function truncate(sluice: Sluice, chatId: string, left: readonly UiMessage
   const last = answers.at(-1)
   try {
     // Without a job id that we know, only the steps can be counted
-    const at = last === undefined ? null : await turnOf(sluice, path, last.id)
+    const at = last === undefined ? null : await turnOf(sluice, chatId, last.id)
     const keep = at === null ? answers.reduce((sum, answer) => sum + steps(answer), 0) : at + steps(last!)
     await sluice.http('PATCH', path, { keep_turns: keep })
   } catch (error) {
     // There is no turn yet: the first answer failed before it became a turn
     if (!(error instanceof SluiceError) || error.code !== 'conversation_not_found') throw error
   }
-}
-
-/** The index of this job's turn; null: there is none. Searched from the newest. */
-async function turnOf(sluice: Sluice, path: string, job: string): Promise<number | null> {
-  let after: string | null = null
-  let before: number | null = null
-  do {
-    const page = (await sluice.http('GET', after === null ? path : `${path}&after=${encodeURIComponent(after)}`)) as {
-      readonly turn_count: number
-      readonly turns: ReadonlyArray<{ readonly job: string }>
-      readonly next: string | null
-    }
-    before = (before ?? page.turn_count) - page.turns.length
-    const at = page.turns.findIndex((turn) => turn.job === job)
-    if (at >= 0) return before + at
-    after = page.next
-  } while (after !== null)
-  return null
 }
 
 // ---------------------------------------------------------------- from Sluice
@@ -162,22 +144,4 @@ async function streamOf(job: Job, over: () => void, begin: readonly Chunk[] | nu
     },
     cancel: () => job.detach(), // the job keeps running, and can be resumed
   })
-}
-
-/** Events of a job as UI message chunks, as `?dialect=ui` has them. */
-function createWriter(job: string): (event: JobEvent) => readonly Chunk[] {
-  let ui = beginUi(job)
-  return (event) => {
-    const chunks: UiChunk[] = []
-    if (event.type === 'chunk') ui = tellChunk(ui, event.chunk, chunks)
-    else if (event.type === 'reset' || event.type === 'gap') {
-      ui = resetUi(ui)
-      chunks.push({ type: 'reset-step' })
-    } else if (event.type === 'end') {
-      const { state, error, cut } = event
-      const errorText = error?.message ?? `The job ended: ${state}.`
-      ui = tellEnd(ui, { state, errorText, isCut: cut !== null }, chunks)
-    }
-    return chunks
-  }
 }

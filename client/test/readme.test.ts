@@ -10,13 +10,17 @@ const ROOT = join(import.meta.dirname, '../..')
 const READERS: ReadonlyArray<readonly [RegExp, string]> = [
   [/documents\.map/, 'declare const documents: string[]; declare function ask(about: string): object[]'],
   [
-    /(?<!const )sluice\.conv|Conversation\(sluice|Transport\(sluice/,
+    /(?<!const )sluice\.conv|(Conversation|Transport|Connection)\(sluice/,
     "declare const sluice: import('@sluice/client').Sluice",
   ],
   [/render\(/, 'declare function render(...shown: unknown[]): void'],
   [/show\(state\)/, 'declare function show(state: string): void'],
   [/<Turn /, "declare function Turn(of: { turn: import('@sluice/client').Turn }): null"],
-  [/<Message /, "declare function Message(of: { message: import('ai').UIMessage }): null"],
+  [/Transport.*<Message /s, "declare function Message(of: { message: import('ai').UIMessage }): null"],
+  [
+    /Connection.*<Message /s,
+    "declare function Message(of: { message: import('@tanstack/ai-react').UIMessage }): null",
+  ],
   [
     /app\.post/,
     'interface Req { user: { id: string } }\ninterface Res { json(value: unknown): void }\n' +

@@ -1,4 +1,4 @@
-/** React's useChat over the client's ChatTransport, in a browser whose network is cut. */
+/** useChat of the AI SDK and of TanStack AI over what the client has for them, in a browser whose network is cut. */
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -17,7 +17,13 @@ interface Shown {
   readonly text: string
 }
 
-describe.skipIf(NO_CHROMIUM)('useChat in headless Chromium', () => {
+const CLIENTS = [
+  { name: 'AI SDK', page: 'use-chat', hasSteps: false },
+  // Each step of an answer is a message of its own
+  { name: 'TanStack AI', page: 'tanstack', hasSteps: true },
+] as const
+
+describe.skipIf(NO_CHROMIUM).each(CLIENTS)('useChat of $name in headless Chromium', ({ page: folder, hasSteps }) => {
   let served: ServedPage
   let server: Server
   let net: Network
@@ -26,7 +32,7 @@ describe.skipIf(NO_CHROMIUM)('useChat in headless Chromium', () => {
   let faults: string[]
 
   beforeAll(async () => {
-    served = await servePage(join(import.meta.dirname, 'use-chat'))
+    served = await servePage(join(import.meta.dirname, folder))
     const http = `http: { cors_origins: ["${served.origin}"] }\n`
     server = await startServer(`${http}models:\n  - { name: demo, provider: demo }\nlog: { level: silent }\n`)
     served.grant(server, 'u1')
@@ -43,15 +49,15 @@ describe.skipIf(NO_CHROMIUM)('useChat in headless Chromium', () => {
 
   const fresh = (): string => `chat-${Math.random().toString(36).slice(2)}`
   const ready = (page: Page): Promise<unknown> => page.waitForSelector('#text', { timeout: 60_000 })
-  async function begin(id: string): Promise<Page> {
+  async function begin(id: string, tools = false): Promise<Page> {
     context = await browser.newContext()
     faults = []
-    return open(id)
+    return open(id, tools)
   }
-  async function open(id: string): Promise<Page> {
+  async function open(id: string, tools = false): Promise<Page> {
     const page = await context.newPage()
     page.on('pageerror', (error) => faults.push(String(error.stack)))
-    await page.goto(`${served.origin}/?sluice=${encodeURIComponent(net.url)}#${id}`)
+    await page.goto(`${served.origin}/?sluice=${encodeURIComponent(net.url)}${tools ? '&tools' : ''}#${id}`)
     await ready(page)
     return page
   }
@@ -169,25 +175,26 @@ describe.skipIf(NO_CHROMIUM)('useChat in headless Chromium', () => {
 
   it('calls a tool and goes on with what it said, over a reload in mid-answer, and tells errors', async () => {
     const id = fresh()
-    const page = await begin(id)
+    const page = await begin(id, true)
     await say(page, 'What is the weather? demo: delay=80 ttft=20')
     // The answer after the tool's
     await until(async () => (await shown(page)).at(-1)?.text ?? '').toContain('clear')
-    expect(await shown(page)).toHaveLength(2)
+    expect(await shown(page)).toHaveLength(hasSteps ? 3 : 2)
     const called = await page.locator('code').textContent()
     expect(called).toMatch(/^weather \{"city":".+"\} \{"sky":"clear, 21 degrees"\}$/)
     await page.reload()
     await ready(page)
-    await told(page, 2)
+    await told(page, hasSteps ? 3 : 2)
     await until(() => status(page)).toBe('ready')
     const turns = await turnsOf(id)
     expect(turns.map(({ messages }) => messages[0].role)).toEqual(['user', 'tool'])
     await until(() => shown(page)).toEqual([
       { role: 'user', text: turns[0].messages[0].content },
+      ...(hasSteps ? [{ role: 'assistant', text: '' }] : []),
       { role: 'assistant', text: turns[1].answer!.content },
     ])
     expect(await page.locator('code').allTextContents()).toEqual([called])
-    expect(await page.locator('code').getAttribute('data-state')).toBe('output-available')
+    expect(await page.locator('code').getAttribute('data-state')).toBe(hasSteps ? 'complete' : 'output-available')
 
     await say(page, 'Fail. demo: fail=400')
     await until(() => page.textContent('#error')).toContain('asked to fail')
