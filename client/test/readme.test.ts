@@ -17,10 +17,7 @@ const READERS: ReadonlyArray<readonly [RegExp, string]> = [
   [/show\(state\)/, 'declare function show(state: string): void'],
   [/<Turn /, "declare function Turn(of: { turn: import('@sluice/client').Turn }): null"],
   [/Transport.*<Message /s, "declare function Message(of: { message: import('ai').UIMessage }): null"],
-  [
-    /Connection.*<Message /s,
-    "declare function Message(of: { message: import('@tanstack/ai-react').UIMessage }): null",
-  ],
+  [/Connection.*<Message /s, "declare function Message(of: { message: import('@tanstack/ai-react').UIMessage }): null"],
   [
     /app\.post/,
     'interface Req { user: { id: string } }\ninterface Res { json(value: unknown): void }\n' +
