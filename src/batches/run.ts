@@ -4,6 +4,7 @@
  */
 import { type Batch, type BatchError, type BatchStatus, become, isOver, lineKey, mayBecome } from '../core/batch.ts'
 import { type Clock, sleep } from '../core/clock.ts'
+import { crashpoint } from '../core/crashpoint.ts'
 import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import { PASSING_FOR_ALL, PASSING_FOR_ONE } from '../core/passing.ts'
@@ -129,8 +130,11 @@ export class Run {
   }
 
   async #become(status: BatchStatus, more: Partial<Batch> = {}): Promise<void> {
+    const isEnd = mayBecome(this.#batch, status) && isOver({ status })
+    if (isEnd) crashpoint('batch-before-end')
     // Before it has ended: a kill in between tells it again, and loses nothing
-    if (mayBecome(this.#batch, status) && isOver({ status })) await this.#deps.announce(this.#batch, status)
+    if (isEnd) await this.#deps.announce(this.#batch, status)
+    if (isEnd) crashpoint('batch-in-end')
     await this.#save((batch) => become({ ...batch, ...more }, status, this.#deps.wallMs()) ?? batch)
   }
 

@@ -12,6 +12,8 @@ export type CrashPoint =
   | 'after-finish'
   | 'revocation-held'
   | 'before-telling'
+  | 'batch-before-end'
+  | 'batch-in-end'
 
 let armed: string | null = null
 let left = 0

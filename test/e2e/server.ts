@@ -17,7 +17,15 @@ export interface Server {
   output(): string
   /** Kills it (-9), and starts it again on the same folder and ports; `meanwhile` runs in between. */
   crash(meanwhile?: () => void): Promise<void>
+  /** The same by any signal; null: it ends by itself. `env` is its environment from then on. */
+  restart(by: RestartBy): Promise<void>
   stop(): Promise<void>
+}
+
+export interface RestartBy {
+  readonly signal: NodeJS.Signals | null
+  readonly meanwhile?: () => unknown
+  readonly env?: Record<string, string>
 }
 
 export const KEY = 'sk-sluice-test-key-seeded-from-the-environment'
@@ -29,6 +37,7 @@ export async function startServer(config: string, env: Record<string, string> = 
   const file = join(dir, 'sluice.yaml')
   writeFileSync(file, config)
   let printed = ''
+  let more = env
   let child: ChildProcess
   let ending = false
   const start = async (): Promise<void> => {
@@ -40,7 +49,7 @@ export async function startServer(config: string, env: Record<string, string> = 
         SLUICE_DATA_DIR: join(dir, 'data'),
         SLUICE_KEY: KEY,
         SLUICE_ADMIN_KEY: 'admin-key-of-the-tests-0123456789abcdef',
-        ...env,
+        ...more,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -69,6 +78,14 @@ export async function startServer(config: string, env: Record<string, string> = 
     new Promise((done) =>
       child.exitCode !== null || child.signalCode !== null ? done() : child.once('exit', () => done()),
     )
+  const restart = async ({ signal, meanwhile = () => {}, env: next = more }: RestartBy): Promise<void> => {
+    ending = true
+    if (signal !== null) child.kill(signal)
+    await ended()
+    more = next
+    await meanwhile()
+    await start()
+  }
   await start()
   return {
     url: `http://127.0.0.1:${port}`,
@@ -80,13 +97,8 @@ export async function startServer(config: string, env: Record<string, string> = 
       return child.pid!
     },
     output: () => printed,
-    async crash(meanwhile = () => {}) {
-      ending = true
-      child.kill('SIGKILL')
-      await ended()
-      meanwhile()
-      await start()
-    },
+    crash: (meanwhile = () => {}) => restart({ signal: 'SIGKILL', meanwhile }),
+    restart,
     async stop() {
       ending = true
       child.kill('SIGTERM')

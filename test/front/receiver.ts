@@ -21,7 +21,8 @@ export interface Receiver {
   close(): void
 }
 
-export async function startReceiver(): Promise<Receiver> {
+/** `port`: one that it had before; 0: any. */
+export async function startReceiver(port = 0): Promise<Receiver> {
   const came: Came[] = []
   const answers = new Map<string, Answers>()
   const server = createServer((request, response) => {
@@ -38,7 +39,7 @@ export async function startReceiver(): Promise<Receiver> {
       else own(response, one, request)
     })
   })
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  await new Promise<void>((done) => server.listen(port, '127.0.0.1', done))
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     came,
