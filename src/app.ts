@@ -14,6 +14,7 @@ import { judging } from './app/goals.ts'
 import { Settings } from './app/in-force.ts'
 import { openIntakes } from './app/intakes.ts'
 import { kafkaEvents } from './app/kafka.ts'
+import { sealingForClients } from './app/kept-by-clients.ts'
 import { adminKey, firstKey, givenKey } from './app/keys.ts'
 import { liveOf } from './app/live.ts'
 import { otlpOf } from './app/otlp.ts'
@@ -169,6 +170,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     adminKey: ownKey,
     following,
     ownKeys,
+    sealing: sealingForClients(sealer),
     isSeeded,
     live,
     observed: live.observed,

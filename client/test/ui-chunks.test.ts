@@ -10,7 +10,7 @@ import { createChatTransport, loadMessages } from '../src/ai-sdk.ts'
 import type { Sluice } from '../src/connect.ts'
 import { Job, type Wire } from '../src/job.ts'
 
-const JOB = { id: 'job_1', kind: 'chat', dialect: 'chat', model: 'demo', acceptedAtMs: 0 } as const
+const JOB = { id: 'job_1', kind: 'chat', dialect: 'chat', model: 'demo', acceptedAtMs: 0, tenant: 'default' } as const
 const RESET = 'reset'
 type Step = JsonObject | typeof RESET
 

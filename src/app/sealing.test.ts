@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { systemIds } from '../core/ids.ts'
 import { Secret } from '../settings/fields.ts'
+import { sealingForClients } from './kept-by-clients.ts'
 import { createSealer } from './sealing.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'sluice-seal-'))
@@ -56,6 +57,42 @@ it('its key is a file of this user alone, made when it is needed, and the same a
   rmSync(path)
   expect(() => createSealer(CONFIG, ids).open(sealed, 'a')).toThrow('sealing.key is gone: put it back')
   expect(existsSync(path)).toBe(false)
+})
+
+it('seals alike what is to be shown again, for one tenant, and what an older key sealed opens', () => {
+  const [older, newer] = ['an-older-key-of-24-chars', 'a-newer-key-of-24-chars'].map(secret)
+  const old = createSealer({ ...CONFIG, secretKey: older }, ids)
+  const both = createSealer({ ...CONFIG, secretKey: newer, secretKeyBefore: older }, ids)
+  const [clients, again, later] = [old, old, both].map(sealingForClients)
+  const sealed = clients.seal('a canary', 'acme')!
+  expect([again.seal('a canary', 'acme'), clients.open(sealed, 'acme')]).toEqual([sealed, 'a canary'])
+  expect(Buffer.from(sealed.slice(3), 'base64url').toString()).not.toContain('canary')
+  const nonces = [
+    sealed,
+    clients.seal('a canary', 'bob')!,
+    clients.seal('a canarY', 'acme')!,
+    later.seal('a canary', 'acme')!,
+  ]
+  expect(new Set(nonces.map((one) => one.slice(0, 19))).size).toBe(4)
+  expect([clients.open(sealed, 'bob'), later.open(sealed, 'acme')]).toEqual([null, 'a canary'])
+  expect(clients.open(old.seal('sk-canary', 'acme'), 'acme')).toBeNull()
+})
+
+it('seals nothing for clients where there is no key, and looks for one once', () => {
+  const fleet = { ...CONFIG, engine: { redis: {} } } as unknown as typeof CONFIG
+  expect(sealingForClients(createSealer(fleet, ids)).seal('s', 'a')).toBeNull()
+  let looks = 0
+  const lost = sealingForClients({
+    sealAlike: () => 'v1.x',
+    open() {
+      looks++
+      throw new Error('gone')
+    },
+  })
+  expect([lost.open('v1.x', 'a'), lost.open('v1.x', 'a'), looks]).toEqual([null, null, 1])
+  lost.seal('s', 'a')
+  lost.open('v1.x', 'a')
+  expect(looks).toBe(2)
 })
 
 it('a fleet must be given one', () => {

@@ -2,7 +2,7 @@
  * Secrets that are stored sealed: AES-256-GCM, by a key that is not in the store. What a secret is for is part of the
  * seal: a sealed text that is moved to another place does not open there.
  */
-import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { keepSecret, readSecret, SEALING_KEY } from '../config/secret-file.ts'
@@ -13,6 +13,8 @@ import { locate } from '../engines/embedded/disk/folder.ts'
 export interface Sealer {
   /** `about`: what it is for. Throws config_invalid where there is no key to seal with. */
   seal(secret: string, about: string): string
+  /** The same sealed text each time: who has two knows whether they hold the same. Throws as `seal`. */
+  sealAlike(secret: string, about: string): string
   /** Null: it was sealed by another key, for something else, or is damaged. Throws as `seal`. */
   open(sealed: string, about: string): string | null
   /** The same secret, sealed by the key of today; `sealed` itself where it is. Null and throws as `open`. */
@@ -26,6 +28,7 @@ const FILE = 'sealing.key'
 /** Keys are looked for when they are first needed: most servers keep no such secrets. */
 export function createSealer(config: SealerConfig, ids: Ids): Sealer {
   let [known, older]: [Buffer | null, readonly Buffer[] | null] = [null, null]
+  let nonces: Buffer | null = null
   const key = (isMade: boolean): Buffer => (known ??= derived(keyText(config, ids, isMade)))
   const before = (): readonly Buffer[] => (older ??= textsBefore(config).map(derived))
 
@@ -39,14 +42,22 @@ export function createSealer(config: SealerConfig, ids: Ids): Sealer {
     }
     return null
   }
-  function seal(secret: string, about: string): string {
-    const nonce = ids.random(NONCE_BYTES)
+  /** A nonce must never come twice with different texts: it is random, or a digest of all that is sealed. */
+  function sealWith(nonce: Uint8Array, secret: string, about: string): string {
     const cipher = createCipheriv('aes-256-gcm', key(true), nonce).setAAD(Buffer.from(about))
     const text = Buffer.concat([cipher.update(secret, 'utf8'), cipher.final()])
     return PREFIX + Buffer.concat([nonce, cipher.getAuthTag(), text]).toString('base64url')
   }
+  const seal = (secret: string, about: string): string => sealWith(ids.random(NONCE_BYTES), secret, about)
   return {
     seal,
+    sealAlike(secret, about) {
+      nonces ??= Buffer.from(hkdfSync('sha256', key(true), '', 'sluice nonces', KEY_BYTES))
+      const digest = createHmac('sha256', nonces)
+        .update(JSON.stringify([about, secret]))
+        .digest()
+      return sealWith(digest.subarray(0, NONCE_BYTES), secret, about)
+    },
     open: (sealed, about) => open(sealed, about)?.secret ?? null,
     resealed(sealed, about) {
       const opened = open(sealed, about)

@@ -11,7 +11,16 @@ import { chat } from '../dialects/chat/chat.ts'
 import { createDelivery } from './delivery.ts'
 import { Results, Seen } from './results.ts'
 
-const JOB = { id: 'job_1', epoch: 1, state: 'leased', kind: 'chat', dialect: 'd', model: 'm', acceptedAtMs: 0 } as const
+const JOB = {
+  id: 'job_1',
+  tenant: 'default',
+  epoch: 1,
+  state: 'leased',
+  kind: 'chat',
+  dialect: 'd',
+  model: 'm',
+  acceptedAtMs: 0,
+} as const
 const RECORDS = [...Array.from({ length: 10 }, (_, i) => `{"n":${i}}`), endRecord({ state: 'done' })]
 
 function setUp(records: readonly Bytes[], body = 'x', bend: Partial<TokenLog> = {}) {

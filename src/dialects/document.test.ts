@@ -22,7 +22,7 @@ const sent =
   `"message":${JSON.stringify(message).replace('世', '\\u4e16')},"finish_reason":"tool_calls"}],` +
   '"usage":{"prompt_tokens":3,"completion_tokens":4}}'
 const records = [documentRecord(toBytes(sent)), endRecord({ state: 'done' })]
-const job: Rendering = { id: 'job_0', kind: 'chat', dialect: 'chat', model: 'demo', acceptedAtMs: 0 }
+const job: Rendering = { id: 'job_0', tenant: 'default', kind: 'chat', dialect: 'chat', model: 'demo', acceptedAtMs: 0 }
 const run = { job: job.id, epoch: 1, firstSeq: 1, records }
 const render = (form: StreamForm, shown = job): Bytes => form.render(run, form.begin(shown), 0).events
 const data = (text: Bytes): string[] => [...toText(text).matchAll(/^data: (.*)$/gm)].map((m) => m[1])

@@ -1,5 +1,5 @@
 /** All dialects. A new one is a folder of its own, and a line here. */
-import type { Dialects, StreamForm } from '../core/ports/dialect.ts'
+import type { Dialects, Sealing, StreamForm } from '../core/ports/dialect.ts'
 import { chat } from './chat/chat.ts'
 import { completions } from './completions/completions.ts'
 import { embeddings } from './embeddings/embeddings.ts'
@@ -12,9 +12,13 @@ import { responses } from './responses/responses.ts'
 import { socketFrames } from './socket/frames.ts'
 import { uiStream } from './ui/stream.ts'
 
-export const DIALECTS: Dialects = {
-  spoken: [chat, embeddings, responses, messages, completions, images, speech, transcriptions],
+/** `sealing`: of what clients keep and give back. */
+export const dialectsBy = (sealing: Sealing): Dialects => ({
+  spoken: [chat, embeddings, responses(sealing), messages, completions, images, speech, transcriptions],
   read: [uiStream as StreamForm],
   events: nativeEvents,
   frames: socketFrames,
-}
+})
+
+/** Where nothing is sealed. */
+export const DIALECTS = dialectsBy({ seal: () => null, open: () => null })

@@ -1,7 +1,7 @@
 /** The forms that the suites are held against, and how clients read each of them. */
 import type { Rendering, StreamForm } from '../../src/core/ports/dialect.ts'
-import { type Bytes, documentRecord, endRecord, resetRecord } from '../../src/core/record.ts'
-import { DIALECTS } from '../../src/dialects/index.ts'
+import { type Bytes, documentRecord, endRecord, resetRecord, toBytes } from '../../src/core/record.ts'
+import { DIALECTS, dialectsBy } from '../../src/dialects/index.ts'
 import { GOLDEN_LOGS } from '../golden/logs.ts'
 import { numbered, numberedOnce } from './numbered.ts'
 import { readFrames, readSse, readSseTogether, type Told } from './read.ts'
@@ -16,6 +16,7 @@ export interface FormCase {
 
 const JOB: Rendering = {
   id: 'job_01ARZ3NDEKTSV4RRFFQ69G5FAV',
+  tenant: 'default',
   kind: 'chat',
   dialect: 'chat',
   model: 'demo',
@@ -23,6 +24,8 @@ const JOB: Rendering = {
 }
 const [chat] = DIALECTS.spoken
 const responses = DIALECTS.spoken.find(({ name }) => name === 'responses')!
+const sealed = dialectsBy({ seal: (secret, tenant) => `${tenant}:${secret}`, open: () => null })
+const sealing = sealed.spoken.find(({ name }) => name === 'responses')!
 const completions = DIALECTS.spoken.find(({ name }) => name === 'completions')!
 const messages = DIALECTS.spoken.find(({ name }) => name === 'messages')!
 
@@ -37,6 +40,12 @@ export const FORMS: readonly FormCase[] = [
     name: 'responses in the background',
     form: responses.stream!,
     job: { ...JOB, dialect: 'responses', shownAs: { background: true, instructions: 'Be brief.' } },
+    read: readSse,
+  },
+  {
+    name: 'responses with all that may be included',
+    form: sealing.stream!,
+    job: { ...JOB, dialect: 'responses', shownAs: { store: false, thought: true } },
     read: readSse,
   },
   { name: 'completions', form: completions.stream!, job: { ...JOB, dialect: 'completions' }, read: readSse },
@@ -58,6 +67,7 @@ export const FORMS: readonly FormCase[] = [
 ]
 
 const CHUNK = '{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}'
+const delta = (said: object): Bytes => toBytes(JSON.stringify({ choices: [{ index: 0, delta: said }] }))
 const failed = endRecord({
   state: 'failed',
   error: { message: 'No.', type: 'server_error', param: null, code: 'provider_error' },
@@ -81,6 +91,17 @@ export const LOGS: ReadonlyArray<readonly [string, readonly Bytes[]]> = [
     ],
   ],
   ['an embedding', [plain[0], documentRecord('{"object":"list",\r\n"data":[{"embedding":[0.5]}]}'), done]],
+  [
+    'thought and calls that are signed',
+    [
+      plain[0],
+      delta({ reasoning_content: 'Hm.' }),
+      delta({ reasoning_details: [{ type: 'reasoning.text', signature: 'S' }] }),
+      delta({ reasoning_details: [{ type: 'reasoning.encrypted', data: 'D' }] }),
+      delta({ tool_calls: [{ index: 0, id: 'c', function: { name: 'f', arguments: '{}' }, extra_content: { s: 1 } }] }),
+      done,
+    ],
+  ],
   [
     'a long answer',
     [

@@ -7,6 +7,7 @@ import { numberedDialect } from './numbered.ts'
 
 const JOB: Rendering = {
   id: 'job_01ARZ3NDEKTSV4RRFFQ69G5FAV',
+  tenant: 'default',
   kind: 'chat',
   dialect: '',
   model: 'demo',

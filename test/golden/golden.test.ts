@@ -52,7 +52,14 @@ function readFrames(bytes: Bytes): Frame[] {
   return frames
 }
 
-const JOB: Rendering = { id: 'job_0', kind: 'chat', dialect: 'chat', model: 'demo', acceptedAtMs: 1_750_000_000_000 }
+const JOB: Rendering = {
+  id: 'job_0',
+  tenant: 'default',
+  kind: 'chat',
+  dialect: 'chat',
+  model: 'demo',
+  acceptedAtMs: 1_750_000_000_000,
+}
 interface Shown {
   readonly name: string
   readonly form: StreamForm

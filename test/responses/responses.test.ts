@@ -11,9 +11,7 @@ import {
   toBytes,
   toText,
 } from '../../src/core/record.ts'
-import { request } from '../../src/dialects/responses/request.ts'
-import { stream } from '../../src/dialects/responses/stream.ts'
-import { resource, whole } from '../../src/dialects/responses/whole.ts'
+import { responses } from '../../src/dialects/responses/responses.ts'
 import {
   CALL_STREAM,
   ERROR,
@@ -25,8 +23,16 @@ import {
   TEXT_STREAM,
 } from './published.ts'
 
+/** To be looked into. */
+const seal = (secret: string, tenant: string): string => `sealed:${tenant}:${secret}`
+const open = (sealed: string, tenant: string): string | null =>
+  sealed.startsWith(`sealed:${tenant}:`) ? sealed.slice(`sealed:${tenant}:`.length) : null
+const { requests, stream: form, whole, resource: kept } = responses({ seal, open })
+const [request, stream, resource] = [requests[0], form!, kept!]
+
 const JOB: Rendering = {
   id: 'job_01arz3ndektsv4rrffq69g5fav',
+  tenant: 'default',
   kind: 'chat',
   dialect: 'responses',
   model: 'demo',
@@ -157,7 +163,7 @@ describe('events', () => {
 })
 
 const read = (value: Record<string, unknown>, recalled?: ReadonlyMap<string, Recalled>) =>
-  request.read({ model: 'demo', ...value } as never, new Uint8Array(), recalled)
+  request.read({ model: 'demo', ...value } as never, new Uint8Array(), recalled, 'default')
 const messages = (input: unknown, recalled?: ReadonlyMap<string, Recalled>) =>
   (read({ input }, recalled).value as { messages: unknown }).messages
 
@@ -324,6 +330,73 @@ describe('requests', () => {
         reasoning_details: [{ type: 'reasoning.text', text: 'hm', signature: 'SIGN' }],
         tool_calls: [{ id: 'x', extra_content: google }],
       })
+  })
+
+  describe('with encrypted reasoning', () => {
+    const asked = read({ input: 'Q', store: false, include: ['reasoning.encrypted_content'] }).shownAs!
+    const records = [
+      attempt,
+      chunk({ reasoning_content: 'hm' }),
+      chunk({ reasoning_details: [{ type: 'reasoning.text', signature: 'SIGN' }] }),
+      chunk({ reasoning_details: [{ type: 'reasoning.encrypted', data: 'DATA' }] }),
+      chunk({ reasoning: 'Well.' }),
+      chunk({ content: 'A' }),
+      chunk({ tool_calls: [{ index: 0, id: 'x', function: { name: 'f', arguments: '{}' }, extra_content: { g: 1 } }] }),
+      chunk({}, 'tool_calls'),
+      end(),
+    ]
+    const outputOf = (shownAs: Record<string, unknown>) => {
+      const answer = whole({ ...JOB, shownAs })
+      answer.take(records)
+      return JSON.parse(toText(answer.reply().body)).output as Array<Record<string, any>>
+    }
+    const output = outputOf(asked)
+    const signed = [
+      { type: 'reasoning.text', text: 'hm', signature: 'SIGN' },
+      { type: 'reasoning.encrypted', data: 'DATA' },
+    ]
+    const called = { id: 'x', type: 'function', function: { name: 'f', arguments: '{}' } }
+
+    it('have it in stream and document, for those who asked, and not what it is made of', () => {
+      const types = ['reasoning', 'reasoning', 'reasoning', 'message', 'function_call', 'reasoning']
+      expect(output.map(({ type }) => type)).toEqual(types)
+      expect(output.map(({ summary }) => summary?.length)).toEqual([1, 0, 1, undefined, undefined, 0])
+      const events = eventsOf(records, { ...JOB, shownAs: asked })
+      expect(events.at(-1)!['response'].output).toEqual(output)
+      const told = events.filter(({ type }) => type === 'response.output_item.done').map(({ item }) => item)
+      expect(told).toEqual(output)
+      const added = events.filter(({ type }) => type === 'response.output_item.added').map((event) => event)
+      expect(added.map(({ output_index: index }) => index)).toEqual([0, 1, 2, 3, 4, 5])
+      const parts = events.filter(({ type }) => type.startsWith('response.reasoning_summary_part'))
+      expect(parts.map(({ output_index: index }) => index)).toEqual([0, 0, 2, 2])
+      const { include: _, ...others } = { ...read({ input: 'Q', store: false }).shownAs, include: 0 }
+      expect(JSON.stringify(outputOf(others))).not.toContain('encrypted_content')
+      expect(outputOf({ ...asked, store: true }).length).toBe(5)
+    })
+
+    it('give it back as it was', () => {
+      expect(messages([...output, { type: 'function_call_output', call_id: 'x', output: 'o' }])).toEqual([
+        {
+          ...{ role: 'assistant', content: 'A', reasoning_content: 'hmWell.', reasoning_details: signed },
+          tool_calls: [{ ...called, extra_content: { g: 1 } }],
+        },
+        { role: 'tool', tool_call_id: 'x', content: 'o' },
+      ])
+    })
+
+    it.each([
+      ["another tenant's", (sealed: string) => sealed.replace('default', 'acme')],
+      ['altered', (sealed: string) => `X${sealed}`],
+      ['of another server', () => 'gAAAAABo'],
+      ['none', () => null],
+    ])('go on by its summary where it is %s', (_what, bend) => {
+      const sent = output.map((item) =>
+        item['type'] === 'reasoning' ? { ...item, encrypted_content: bend(item['encrypted_content']) } : item,
+      )
+      expect(messages(sent)).toEqual([
+        { role: 'assistant', content: 'A', reasoning_content: 'hmWell.', tool_calls: [called] },
+      ])
+    })
   })
 
   it('say where what they go on from can not be looked up, is not there, or is not whole', () => {

@@ -2,8 +2,6 @@
  * Anthropic's Messages API, as its own SDK and the AI SDK's provider for it use it, both unmodified: over an upstream
  * that speaks OpenAI's dialect, over one that speaks Anthropic's and answers as its documentation does, and the demo.
  */
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { createAnthropic } from '@ai-sdk/anthropic'
 import Anthropic, { APIError, AuthenticationError, BadRequestError, NotFoundError } from '@anthropic-ai/sdk'
 import { generateText, isStepCount, streamText, tool } from 'ai'
@@ -16,43 +14,28 @@ import { anthropic as DOCUMENTED } from '../providers/dialects/anthropic.ts'
 import { whole } from '../providers/rig.ts'
 import { WEATHER } from '../sdk-clients.ts'
 import { AGENT } from './agent-request.ts'
+import { SayingUpstream } from './upstream.ts'
 
-let upstream: Server
-/** What the upstream says next: its status, and a document, or the payloads of a stream. */
-let says: Array<readonly [status: number, body: object | readonly object[]]>
-let asked: Array<Record<string, any>>
+const upstream = new SayingUpstream()
 const claude = new RawUpstream()
 let app: TestApp
 let client: Anthropic
 
 beforeAll(async () => {
-  upstream = createServer(async (request, response) => {
-    let body = ''
-    for await (const part of request) body += part
-    asked.push(JSON.parse(body))
-    const [status, said] = says.shift() ?? [500, {}]
-    response.writeHead(status, { 'content-type': Array.isArray(said) ? 'text/event-stream' : 'application/json' })
-    if (!Array.isArray(said)) return void response.end(JSON.stringify(said))
-    response.end(`${said.map((payload) => `data: ${JSON.stringify(payload)}\n\n`).join('')}data: [DONE]\n\n`)
-  })
-  await new Promise<void>((done) => upstream.listen(0, '127.0.0.1', done))
+  const base_url = await upstream.listen()
   await claude.listen()
-  const { port } = upstream.address() as AddressInfo
   const models = [
-    { name: 'up', provider: 'openai-compatible', base_url: `http://127.0.0.1:${port}/v1` },
+    { name: 'up', provider: 'openai-compatible', base_url },
     { name: 'claude', provider: 'anthropic', model: 'x', base_url: `${claude.url}/v1`, api_key: { env: 'KEY' } },
     { name: 'demo', provider: 'demo' },
   ]
   app = await startTestApp({ bad_keys_per_minute: 1_000 }, { models, queue: { max_attempts: 1 } }, { KEY: 'sk-none' })
   client = new Anthropic({ baseURL: url(), apiKey: app.key, maxRetries: 0 })
 })
-beforeEach(() => {
-  says = []
-  asked = []
-})
+beforeEach(() => upstream.forget())
 afterAll(async () => {
   await app?.stop()
-  upstream?.close()
+  upstream.close()
   await claude.stop()
 })
 
@@ -67,38 +50,7 @@ const post = (body: object, headers: Record<string, string> = {}, path = '/v1/me
     body: JSON.stringify(body),
   })
 
-// ---------------------------------------------------------------- what an upstream of OpenAI's dialect says
-
-const USAGE = {
-  prompt_tokens: 11,
-  completion_tokens: 7,
-  total_tokens: 18,
-  prompt_tokens_details: { cached_tokens: 4 },
-  completion_tokens_details: { reasoning_tokens: 3 },
-}
-const told = { id: 'chatcmpl-1', created: 1, model: 'real' }
-const chunk = (delta: object, finish_reason: string | null = null, more: object = {}) => ({
-  ...{ ...told, object: 'chat.completion.chunk' },
-  choices: [{ index: 0, delta, finish_reason, ...more }],
-})
-function answers(stream: boolean, message: Record<string, any>, reason = 'stop', more: object = {}): void {
-  if (!stream) {
-    const whole = { role: 'assistant', content: null, ...message }
-    const choices = [{ index: 0, message: whole, finish_reason: reason, ...more }]
-    says.push([200, { ...told, object: 'chat.completion', choices, usage: USAGE }])
-    return
-  }
-  const deltas: object[] = [{ role: 'assistant', content: '' }]
-  for (const name of ['reasoning_content', 'content'])
-    for (const character of message[name] ?? '') deltas.push({ [name]: character })
-  for (const [index, { id, type, function: called }] of (message['tool_calls'] ?? []).entries()) {
-    deltas.push({ tool_calls: [{ index, id, type, function: { name: called.name, arguments: '' } }] })
-    for (const part of called.arguments.match(/.{1,4}/g))
-      deltas.push({ tool_calls: [{ index, function: { arguments: part } }] })
-  }
-  const last = { ...told, object: 'chat.completion.chunk', choices: [], usage: USAGE }
-  says.push([200, [...deltas.map((delta) => chunk(delta)), chunk({}, reason, more), last]])
-}
+const answers: SayingUpstream['answers'] = (...said) => upstream.answers(...said)
 const CALL = { id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city":"Bern"}' } }
 const TOOL = { name: 'weather', description: 'The weather', input_schema: WEATHER.inputSchema.jsonSchema as never }
 const HELLO = { model: 'up', max_tokens: 64, messages: [{ role: 'user' as const, content: 'Hello' }] }
@@ -125,21 +77,24 @@ describe.each([
       ...{ input_tokens: 7, cache_read_input_tokens: 4, cache_creation_input_tokens: 0, output_tokens: 7 },
       output_tokens_details: { thinking_tokens: 3 },
     })
-    expect(asked[0]).toMatchObject({ max_completion_tokens: 64, messages: [{ role: 'user', content: 'Hello' }] })
+    expect(upstream.asked[0]).toMatchObject({
+      max_completion_tokens: 64,
+      messages: [{ role: 'user', content: 'Hello' }],
+    })
   })
 
   it('reads thought where it asked for it, and gives it back', async () => {
     answers(stream, { content: 'Yes.', reasoning_content: 'Let me see.' })
     const { content } = await message(stream, { thinking: { type: 'enabled', budget_tokens: 1024 } })
     expect(content).toMatchObject([
-      { type: 'thinking', thinking: 'Let me see.', signature: '' },
+      { type: 'thinking', thinking: 'Let me see.', signature: 'sluice.unsigned' },
       { type: 'text', text: 'Yes.' },
     ])
     answers(stream, { content: 'No.' })
     const again = [...HELLO.messages, { role: 'assistant', content }, { role: 'user', content: 'Sure?' }]
     await message(stream, { messages: again })
-    expect(asked[0]?.['reasoning_effort']).toBe('low')
-    expect(asked[1]?.['messages'][1]).toEqual({
+    expect(upstream.asked[0]?.['reasoning_effort']).toBe('low')
+    expect(upstream.asked[1]?.['messages'][1]).toEqual({
       ...{ role: 'assistant', content: 'Yes.', reasoning_content: 'Let me see.' },
     })
   })
@@ -154,7 +109,7 @@ describe.each([
       { type: 'tool_use', id: 'call_1', name: 'weather', input: { city: 'Bern' } },
       { type: 'tool_use', id: 'call_2', name: 'weather', input: { city: 'Bern' } },
     ])
-    expect(asked[0]).toMatchObject({
+    expect(upstream.asked[0]).toMatchObject({
       ...{ tool_choice: 'required', parallel_tool_calls: false },
       tools: [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }],
     })
@@ -169,7 +124,7 @@ describe.each([
       tools: [TOOL],
       messages: [...HELLO.messages, { role: 'assistant', content }, { role: 'user', content: results }],
     })
-    expect(asked[1]?.['messages'].slice(1)).toEqual([
+    expect(upstream.asked[1]?.['messages'].slice(1)).toEqual([
       { role: 'assistant', content: 'One moment.', tool_calls: [CALL, { ...CALL, id: 'call_2' }] },
       { role: 'tool', tool_call_id: 'call_1', content: 'sun' },
       { role: 'tool', tool_call_id: 'call_2', content: 'Error: timeout' },
@@ -194,14 +149,14 @@ describe.each([
     expect(await message(stream, { stop_sequences: ['END'] })).toMatchObject({
       ...{ stop_reason: reason, stop_sequence: sequence },
     })
-    expect(asked[0]?.['stop']).toEqual(['END'])
+    expect(upstream.asked[0]?.['stop']).toEqual(['END'])
   })
 
   it('asks for JSON of a schema', async () => {
     answers(stream, { content: '{"a":1}' })
     const schema = { type: 'object', properties: { a: { type: 'integer' } } }
     await message(stream, { output_config: { effort: 'high', format: { type: 'json_schema', schema } } })
-    expect(asked[0]).toMatchObject({
+    expect(upstream.asked[0]).toMatchObject({
       ...{ reasoning_effort: 'high', response_format: { type: 'json_schema', json_schema: { schema, strict: true } } },
     })
   })
@@ -225,11 +180,11 @@ describe.each([
     expect(unknown.error).toMatchObject({ type: 'error', error: { type: 'not_found_error' } })
     expect(await failure({}, nobody)).toBeInstanceOf(AuthenticationError)
     expect(await failure({ messages: [] })).toBeInstanceOf(BadRequestError)
-    says.push([400, { error: { message: 'maximum context', code: 'context_length_exceeded' } }])
+    upstream.says.push([400, { error: { message: 'maximum context', code: 'context_length_exceeded' } }])
     const tooLong = await failure({})
     expect(tooLong).toBeInstanceOf(BadRequestError)
     expect(tooLong.message).toContain('prompt is too long: ')
-    says.push([500, { error: { message: 'broken' } }])
+    upstream.says.push([500, { error: { message: 'broken' } }])
     expect(await failure({})).toMatchObject({ status: 502, error: { error: { type: 'api_error' } } })
   })
 })
@@ -273,7 +228,7 @@ it('answers a coding agent: cached instructions, fifteen tools, thought, a user 
     ...['message_start', 'content_block_start', 'content_block_delta', 'content_block_stop'],
     ...['content_block_start', 'content_block_delta', 'content_block_stop', 'message_delta', 'message_stop'],
   ])
-  const [request] = asked
+  const [request] = upstream.asked
   expect(JSON.stringify(request)).not.toMatch(/cache_control|cache_hints|billing/)
   expect(request?.['tools']).toHaveLength(15)
   expect(request?.['messages'].map(({ role }: { role: string }) => role)).toEqual([
@@ -370,7 +325,11 @@ describe('the AI SDK', () => {
       ...{ finishReason: 'tool-calls', reasoningText: 'Hm.' },
       usage: { inputTokens: 11, outputTokens: 7 },
     })
-    expect(asked[1]?.['messages'].slice(-1)).toEqual([{ role: 'tool', tool_call_id: 'call_1', content: 'sun in Bern' }])
+    expect(upstream.asked[1]?.['messages'].slice(-2)).toEqual([
+      { role: 'assistant', content: null, reasoning_content: 'Hm.', tool_calls: [CALL] },
+      { role: 'tool', tool_call_id: 'call_1', content: 'sun in Bern' },
+    ])
+    expect(JSON.stringify((await result.steps).map(({ warnings }) => warnings))).not.toContain('reasoning')
   })
 })
 

@@ -28,7 +28,15 @@ export interface Rendered<S> {
 }
 
 /** What of a job its rendering may depend on. */
-export type Rendering = Pick<Job, 'id' | 'kind' | 'dialect' | 'shownAs' | 'model' | 'acceptedAtMs'>
+export type Rendering = Pick<Job, 'id' | 'tenant' | 'kind' | 'dialect' | 'shownAs' | 'model' | 'acceptedAtMs'>
+
+/** What clients keep for us and can't read: sealed by a key of the server, for a tenant. */
+export interface Sealing {
+  /** The same text each time, as a reader that was cut must see what others see. Null: there is no key to seal with. */
+  seal(secret: string, tenant: string): string | null
+  /** Null: it is none of ours, another tenant's, was altered, or its key is gone. */
+  open(sealed: string, tenant: string): string | null
+}
 
 /** How a stream's events are written to an HTTP response. */
 export interface StreamWire {
@@ -174,9 +182,10 @@ export interface RequestForm {
   /**
    * Checks what would harm us, and what we must read ourselves; the rest is the provider's to judge. `value` is what
    * `bytes` parse to; its `model` is checked already. `recalled`: those of `refersTo` that there are, and that the
-   * caller may see and go on from; absent: they can't be looked up here. Throws invalid_request.
+   * caller may see and go on from; absent: they can't be looked up here. `tenant`: whose sealed texts are opened;
+   * absent: none are. Throws invalid_request.
    */
-  read(value: JsonRecord, bytes: Uint8Array, recalled?: ReadonlyMap<JobId, Recalled>): CanonicalRequest
+  read(value: JsonRecord, bytes: Uint8Array, recalled?: ReadonlyMap<JobId, Recalled>, tenant?: string): CanonicalRequest
   /** The same for a model whose every deployment takes older completions as they are. Absent: it is read as any. */
   readAsIs?(value: JsonRecord, bytes: Uint8Array): CanonicalRequest
 }

@@ -8,6 +8,7 @@ import { request } from './request.ts'
 
 type Loose = ReturnType<typeof JSON.parse>
 const JOB: Rendering = {
+  tenant: 'default',
   ...{ id: 'job_01ARZ3NDEKTSV4RRFFQ69G5FAV', kind: 'chat', dialect: 'completions', model: 'm', acceptedAtMs: 0 },
   shownAs: { include_usage: true },
 }

@@ -5,6 +5,7 @@ import { bad, isText } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { toolOutput } from '../tool-output.ts'
+import { UNSIGNED } from './message.ts'
 
 const MAX_MESSAGES = 10_000
 const MAX_BLOCKS = 100_000
@@ -214,7 +215,8 @@ function addAssistant(all: JsonObject[], content: unknown, at: string, read: Rea
         const { thinking, signature } = block
         const text = isText(thinking) ? thinking : ''
         // What is signed is for its provider alone
-        if (isText(signature) && signature !== '') details.push({ type: 'reasoning.text', text, signature })
+        if (isText(signature) && signature !== '' && signature !== UNSIGNED)
+          details.push({ type: 'reasoning.text', text, signature })
         else if (text !== '') thoughts.push(text)
         break
       }

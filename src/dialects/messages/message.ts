@@ -6,6 +6,11 @@ import type { End } from '../../core/record.ts'
 import type { Block, Blocks } from '../blocks.ts'
 
 const JOB = 'job_'
+/**
+ * Of thought that its model did not sign. Clients drop what has no signature; this one says that the text is all there
+ * is, so there is nothing to keep from being altered.
+ */
+export const UNSIGNED = 'sluice.unsigned'
 
 export const messageId = (job: JobId): string => `msg_${job.slice(JOB.length)}`
 
@@ -37,13 +42,15 @@ export function begunBlock(job: Rendering, block: Block): JsonObject {
 }
 
 export function wholeBlock(job: Rendering, block: Block): JsonObject {
-  const { kind, text, signature, encrypted } = block
+  const { kind, text, encrypted } = block
   const begun = begunBlock(job, block)
   if (encrypted !== '') return begun
-  if (kind === 'reasoning') return { ...begun, thinking: text, signature }
+  if (kind === 'reasoning') return { ...begun, thinking: text, signature: signatureOf(block) }
   if (kind === 'call') return { ...begun, input: inputOf(block) }
   return { ...begun, text }
 }
+
+export const signatureOf = ({ signature }: Block): string => signature || UNSIGNED
 
 /** Some upstreams name no call; its result needs a name to refer to. */
 const callId = ({ id }: Rendering, block: Block): string => block.id || `toolu_${id.slice(JOB.length)}_${block.index}`

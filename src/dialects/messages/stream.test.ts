@@ -6,6 +6,7 @@ import { messages } from './messages.ts'
 
 type Loose = ReturnType<typeof JSON.parse>
 const JOB: Rendering = {
+  tenant: 'default',
   ...{ id: 'job_01ARZ3NDEKTSV4RRFFQ69G5FAV', kind: 'chat', dialect: 'messages', model: 'm', acceptedAtMs: 0 },
   shownAs: { thinking: true },
 }

@@ -11,7 +11,7 @@ import { addRecord } from '../record-blocks.ts'
 import { sseEvent } from '../sse.ts'
 import { failure } from '../whole.ts'
 import { errorOf } from './errors.ts'
-import { begunBlock, inputOf, isShown, messageOf, showsThought, stopOf, usageOf } from './message.ts'
+import { begunBlock, inputOf, isShown, messageOf, showsThought, signatureOf, stopOf, usageOf } from './message.ts'
 
 interface State {
   readonly job: Rendering
@@ -126,7 +126,8 @@ function tellBlock(telling: Telling, { type, block, text }: BlockEvent): void {
     return
   }
   if (block.isCustom) delta(() => ({ type: 'input_json_delta', partial_json: JSON.stringify(inputOf(block)) }))
-  if (block.signature !== '') delta(() => ({ type: 'signature_delta', signature: block.signature }))
+  if (block.kind === 'reasoning' && block.encrypted === '')
+    delta(() => ({ type: 'signature_delta', signature: signatureOf(block) }))
   telling.tell('content_block_stop', () => ({ index }))
 }
 

@@ -6,6 +6,7 @@ import type { Block } from '../blocks.ts'
 import { toolOutput } from '../tool-output.ts'
 import { jobOfItem } from './ids.ts'
 import { callOf, idOf, messageOf } from './items.ts'
+import { type Thought, thoughtIn, thoughtOf } from './thought.ts'
 import { nameIn } from './tools.ts'
 
 const MAX_ITEMS = 10_000
@@ -21,8 +22,11 @@ const OUTPUTS: ReadonlySet<unknown> = new Set(['function_call_output', 'custom_t
 /** The blocks of an earlier answer. Throws invalid_request where it can't be read. */
 export type Recall = (job: string, param: string) => readonly Block[]
 
+/** What an earlier answer sealed; null: it does not open. */
+export type Open = (sealed: string) => string | null
+
 /** Throws invalid_request for what no chat completion can carry. */
-export function messagesOf(input: unknown, recall: Recall): JsonObject[] {
+export function messagesOf(input: unknown, recall: Recall, open: Open = () => null): JsonObject[] {
   if (isText(input)) return [{ role: 'user', content: input }]
   if (!Array.isArray(input) || input.length === 0)
     throw bad('input', '"input" must be a text, or a list of at least one item.')
@@ -35,7 +39,7 @@ export function messagesOf(input: unknown, recall: Recall): JsonObject[] {
     else {
       addMedia(messages, media)
       media = []
-      addItem(messages, item, `input[${i}]`, recall)
+      addItem(messages, item, `input[${i}]`, recall, open)
     }
   }
   addMedia(messages, media)
@@ -56,7 +60,7 @@ function addMedia(messages: JsonObject[], media: JsonObject[]): void {
   if (media.length > 0) messages.push({ role: 'user', content: media })
 }
 
-function addItem(messages: JsonObject[], item: unknown, at: string, recall: Recall): void {
+function addItem(messages: JsonObject[], item: unknown, at: string, recall: Recall, open: Open): void {
   if (!isRecord(item)) throw bad(at, `${at} must be an object.`)
   const { type = 'message' } = item
   switch (type) {
@@ -67,7 +71,7 @@ function addItem(messages: JsonObject[], item: unknown, at: string, recall: Reca
     case 'custom_tool_call':
       return addCall(messages, callOf(textIn(item, 'call_id', at), { ...callIn(item, 'input', at), isCustom: true }))
     case 'reasoning':
-      return addThought(messages, thoughtIn(item))
+      return addSealed(messages, thoughtIn(item, open))
     case 'item_reference':
       return addReferred(messages, item, at, recall)
   }
@@ -109,9 +113,33 @@ function addCall(messages: JsonObject[], call: JsonObject): void {
   else last['tool_calls'] = [call]
 }
 
-/** Thought comes before what it led to. */
-function addThought(messages: JsonObject[], thought: string): void {
-  if (thought !== '') messages.push({ role: 'assistant', content: null, reasoning_content: thought })
+function addSealed(messages: JsonObject[], thought: Thought): void {
+  const calls = ofThisAnswer(messages)?.['tool_calls']
+  for (const call of Array.isArray(calls) ? (calls as Array<Record<string, unknown>>) : []) {
+    const id = call['id'] as string
+    if (Object.hasOwn(thought.more, id)) Object.assign(call, thought.more[id])
+  }
+  addThought(messages, thoughtOf([thought]))
+}
+
+/** Thought comes before what it led to; a thought in several parts is one message's. */
+function addThought(messages: JsonObject[], thought: JsonObject): void {
+  if (Object.keys(thought).length === 0) return
+  const last = ofThisAnswer(messages)
+  const isSame = last !== undefined && last['content'] === null && !last['tool_calls'] && !last['refusal']
+  if (!isSame) messages.push({ role: 'assistant', content: null, ...thought })
+  else messages[messages.length - 1] = { ...last, ...joined(last, thought) }
+}
+
+function joined(before: JsonObject, thought: JsonObject): JsonObject {
+  const text = [before['reasoning_content'], thought['reasoning_content']].filter(isText).join('')
+  const details = [before['reasoning_details'], thought['reasoning_details']].flatMap(
+    (one) => (one ?? []) as JsonObject[],
+  )
+  return {
+    ...(text !== '' && { reasoning_content: text }),
+    ...(details.length > 0 && { reasoning_details: details }),
+  }
 }
 
 /** An item of an earlier answer, by its id. */
@@ -124,7 +152,7 @@ function addReferred(messages: JsonObject[], item: JsonRecord, at: string, recal
   const message = messageOf(job, [block])!
   const { tool_calls: calls, content, refusal } = message
   if (Array.isArray(calls)) for (const call of calls) addCall(messages, call as JsonObject)
-  else if (block.kind === 'reasoning') messages.push(message)
+  else if (block.kind === 'reasoning') addThought(messages, thoughtOf([block]))
   else addMessage(messages, { role: 'assistant', content: [partIn(content, refusal)] }, at)
 }
 
@@ -198,12 +226,3 @@ const callIn = (item: JsonRecord, input: 'arguments' | 'input', at: string) => (
   text: textIn(item, input, at),
   isCustom: false,
 })
-
-/** What is not encrypted: its summary, or its text. */
-function thoughtIn({ summary, content }: JsonRecord): string {
-  const textOf = (parts: unknown): string =>
-    Array.isArray(parts)
-      ? parts.map((part: unknown) => (isRecord(part) && isText(part['text']) ? part['text'] : '')).join('')
-      : ''
-  return textOf(content) || textOf(summary)
-}

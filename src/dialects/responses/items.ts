@@ -8,6 +8,7 @@ import { kindOf } from '../../core/record.ts'
 import { type Block, type BlockEvent, endBlocks, NO_BLOCKS, withdrawn } from '../blocks.ts'
 import { addRecord } from '../record-blocks.ts'
 import { itemId } from './ids.ts'
+import { type Shown, sealedIn, thoughtOf } from './thought.ts'
 import type { Namespaces } from './tools.ts'
 
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete'
@@ -18,13 +19,17 @@ export const idOf = (job: JobId, { kind, index, isCustom }: Block): string =>
   itemId(kind === 'call' ? (isCustom ? 'ctc' : 'fc') : PREFIX[kind], job, index)
 
 /** Without a part yet where it is in progress, as the events have it. */
-export function itemOf({ id: job, shownAs }: Rendering, block: Block, status: ItemStatus): JsonObject {
+export function itemOf(shown: Shown, block: Block, status: ItemStatus): JsonObject {
+  const { id: job, shownAs } = shown
   const id = idOf(job, block)
   const { kind, text, isCustom } = block
   const begins = status === 'in_progress'
   switch (kind) {
     case 'reasoning':
-      return { id, type: 'reasoning', summary: begins ? [] : [summaryOf(text)] }
+      return {
+        ...{ id, type: 'reasoning', summary: text === '' ? [] : [summaryOf(text)] },
+        ...(!begins && sealedIn(shown, block)),
+      }
     case 'call': {
       const call = { id, status, call_id: callIdOf(job, block), ...namedIn(shownAs, block.name) }
       return isCustom
@@ -70,24 +75,18 @@ export function messageOf(job: JobId, blocks: readonly Block[]): JsonObject | nu
   if (blocks.length === 0) return null
   const textIn = (kind: Block['kind']): string =>
     blocks.map((block) => (block.kind === kind ? block.text : '')).join('')
-  const [reasoning, text, refusal] = [textIn('reasoning'), textIn('text'), textIn('refusal')]
+  const [text, refusal] = [textIn('text'), textIn('refusal')]
   const calls = blocks.filter(({ kind }) => kind === 'call')
-  const signed = blocks.filter(({ signature, encrypted }) => signature !== '' || encrypted !== '')
   return {
     role: 'assistant',
     content: text === '' ? null : text,
     ...(refusal !== '' && { refusal }),
-    ...(reasoning !== '' && { reasoning_content: reasoning }),
-    // Its provider wants it back as it was
-    ...(signed.length > 0 && { reasoning_details: signed.map(detailOf) }),
+    ...thoughtOf(blocks.filter(({ kind }) => kind === 'reasoning')),
     ...(calls.length > 0 && {
       tool_calls: calls.map((call) => ({ ...call.more, ...callOf(callIdOf(job, call), call) })),
     }),
   }
 }
-
-const detailOf = ({ text, signature, encrypted }: Block): JsonObject =>
-  encrypted === '' ? { type: 'reasoning.text', text, signature } : { type: 'reasoning.encrypted', data: encrypted }
 
 export const callOf = (id: string, { name, text, isCustom }: Pick<Block, 'name' | 'text' | 'isCustom'>): JsonObject =>
   isCustom

@@ -4,7 +4,7 @@ import { bad, isText } from '../../core/fields.ts'
 import type { JobId } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import type { LaneMessage, Lanes, Rendering, StreamForm } from '../../core/ports/dialect.ts'
+import type { LaneMessage, Lanes, Rendering, Sealing, StreamForm } from '../../core/ports/dialect.ts'
 import { type Bytes, toBytes } from '../../core/record.ts'
 import { textFrame } from '../../core/text-frame.ts'
 import { responseId } from './ids.ts'
@@ -17,17 +17,17 @@ const STEER = 'response.steer'
 const TYPES = [CREATE, STEER]
 const MAX_LANE_CHARS = 128
 
-export const lanes: Lanes = {
+export const lanes = (sealing: Sealing): Lanes => ({
   read,
   laneOf: ({ stream_id: lane }) => (isText(lane) && lane.length <= MAX_LANE_CHARS ? lane : null),
-  stream: laneStream as (lane: string | null) => StreamForm,
+  stream: (lane) => laneStream(sealing, lane) as StreamForm,
   prepared,
   joined,
   error: (error, headers, lane) => {
     const { wire, status } = error
     return toBytes(JSON.stringify({ type: 'error', ...laneError(wire, status, headers), ...laneOf(lane) }))
   },
-}
+})
 
 function read(message: JsonRecord): LaneMessage {
   const { type } = message

@@ -41,7 +41,7 @@ export interface Outcome {
 }
 
 export function responseOf(job: Rendering, { status, output, end, finish }: Outcome): JsonObject {
-  const { lead: _lead, namespaces: _namespaces, ...echo } = (job.shownAs ?? {}) as JsonObject
+  const { lead: _lead, namespaces: _namespaces, thought: _thought, ...echo } = (job.shownAs ?? {}) as JsonObject
   const usage = end?.usage
   return {
     id: responseId(job.id),
@@ -83,7 +83,7 @@ const usageOf = (usage: Usage): JsonObject => ({
   input_tokens: usage.promptTokens,
   input_tokens_details: {
     cached_tokens: usage.cachedTokens ?? 0,
-    ...(usage.cacheWriteTokens !== undefined && { cache_write_tokens: usage.cacheWriteTokens }),
+    cache_write_tokens: usage.cacheWriteTokens ?? 0,
   },
   output_tokens: usage.completionTokens,
   output_tokens_details: { reasoning_tokens: usage.reasoningTokens ?? 0 },

@@ -6,7 +6,7 @@ import { bad, boolean, type Check, checkMembers, isText, labels, whole } from '.
 import type { JsonObject } from '../../core/fold.ts'
 import type { JobId } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
-import type { CanonicalRequest, Recalled, RequestForm } from '../../core/ports/dialect.ts'
+import type { CanonicalRequest, Recalled, RequestForm, Sealing } from '../../core/ports/dialect.ts'
 import type { Block } from '../blocks.ts'
 import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
 import { hasReferenceLoop } from '../references.ts'
@@ -14,6 +14,7 @@ import { jobOfItem, jobOfResponse } from './ids.ts'
 import { messagesOf, type Recall } from './input.ts'
 import { blocksIn, messageOf } from './items.ts'
 import { checkKnown } from './members.ts'
+import { wantsThought } from './thought.ts'
 import { choiceOf, type Tools, toolsOf } from './tools.ts'
 
 const MAX_INSTRUCTIONS_ITEMS = 100
@@ -55,7 +56,7 @@ const ECHOED_TOO = ['truncation', 'user', 'background', 'reasoning']
 const LONG = ['instructions', 'tools', 'tool_choice', 'text']
 const MAX_LONG_CHARS = 4_096
 
-export const request: RequestForm = {
+export const request = (sealing: Sealing): RequestForm => ({
   path: '/v1/responses',
   kind: 'chat',
   what: 'chat completions, which responses are made of',
@@ -67,8 +68,9 @@ export const request: RequestForm = {
     reply: (tokens) => ({ object: 'response.input_tokens', input_tokens: tokens }),
   },
   refersTo: jobsIn,
-  read: readRequest,
-}
+  read: (sent, _bytes, recalled, tenant) =>
+    readRequest(sent, recalled, (sealed) => (tenant === undefined ? null : sealing.open(sealed, tenant))),
+})
 
 function jobsIn({ previous_response_id: previous, input }: JsonRecord): ReadonlySet<JobId> {
   const jobs = new Set<JobId>()
@@ -82,7 +84,11 @@ function jobsIn({ previous_response_id: previous, input }: JsonRecord): Readonly
   return jobs
 }
 
-function readRequest(sent: JsonRecord, _bytes: Uint8Array, recalled?: ReadonlyMap<JobId, Recalled>): CanonicalRequest {
+function readRequest(
+  sent: JsonRecord,
+  recalled: ReadonlyMap<JobId, Recalled> | undefined,
+  open: (sealed: string) => string | null,
+): CanonicalRequest {
   checkMembers(sent, CHECKS)
   refuseOthers(sent)
   const { model, input, instructions, previous_response_id: previous, max_output_tokens: most, stream } = sent
@@ -91,7 +97,10 @@ function readRequest(sent: JsonRecord, _bytes: Uint8Array, recalled?: ReadonlyMa
   const before = isText(previous) ? conversation(previous, recalled, recall) : []
   const known = toolsOf(sent['tools'])
   const { tools } = known
-  const value: JsonObject = { model: model as string, messages: [...lead, ...before, ...messagesOf(input, recall)] }
+  const value: JsonObject = {
+    model: model as string,
+    messages: [...lead, ...before, ...messagesOf(input, recall, open)],
+  }
   for (const name of [...SAME, ...ALSO_SAME]) if (sent[name] !== undefined) value[name] = sent[name] as JsonObject
   // Of some engines, where there are no tools
   if (tools.length === 0) delete value['parallel_tool_calls']
@@ -210,6 +219,7 @@ function echoOf(sent: JsonRecord, { sent: tools, namespaces }: Tools, lead: numb
     if (value !== undefined && value !== null) echo[name] = value
   }
   if (lead > 0) echo['lead'] = lead
+  if (wantsThought(sent)) echo['thought'] = true
   if (Object.keys(namespaces).length > 0) echo['namespaces'] = namespaces
   for (const name of LONG) {
     const value = name === 'tools' ? tools : sent[name]

@@ -1,5 +1,5 @@
 /** OpenAI's Responses API, over any model that serves chat completions. */
-import type { Dialect } from '../../core/ports/dialect.ts'
+import type { Dialect, Sealing } from '../../core/ports/dialect.ts'
 import { errorJson } from '../../core/wire.ts'
 import { responseId } from './ids.ts'
 import { lanes } from './lanes.ts'
@@ -7,13 +7,13 @@ import { request } from './request.ts'
 import { stream } from './stream.ts'
 import { resource, whole } from './whole.ts'
 
-export const responses: Dialect<unknown> = {
+export const responses = (sealing: Sealing): Dialect<unknown> => ({
   name: 'responses',
-  requests: [request],
-  stream: stream as Dialect['stream'],
-  whole,
+  requests: [request(sealing)],
+  stream: stream(sealing) as Dialect['stream'],
+  whole: whole(sealing),
   answerId: responseId,
-  resource,
-  lanes,
+  resource: resource(sealing),
+  lanes: lanes(sealing),
   error: errorJson,
-}
+})

@@ -4,7 +4,7 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/fold.ts'
-import type { Rendering, StreamForm } from '../../core/ports/dialect.ts'
+import type { Rendering, Sealing, StreamForm } from '../../core/ports/dialect.ts'
 import { type Bytes, type End, formatCursor, kindOf, parseEnd, toBytes } from '../../core/record.ts'
 import { textFrame } from '../../core/text-frame.ts'
 import { errorJson } from '../../core/wire.ts'
@@ -15,6 +15,7 @@ import { idOf, itemOf, namedIn, partOf, summaryOf } from './items.ts'
 import { laneError, laneOf } from './lane-events.ts'
 import { errorOf, responseOf, type Status, statusOf } from './object.ts'
 import { type Advanced, advance, finish, NO_PROGRESS, outputOf, type Progress } from './progress.ts'
+import { isTextless, type Shown, shownBy } from './thought.ts'
 
 interface State {
   readonly job: Rendering
@@ -39,11 +40,14 @@ class Telling {
   events: Bytes = ''
   told: number
   readonly writing: Writing
+  /** A state is a value, and can't hold it. */
+  readonly shown: Shown
   readonly #epoch: number
   readonly #known: number
 
-  constructor(writing: Writing, epoch: number, told: number, known: number) {
+  constructor(writing: Writing, shown: Shown, epoch: number, told: number, known: number) {
     this.writing = writing
+    this.shown = shown
     this.#epoch = epoch
     this.told = told
     this.#known = known
@@ -57,13 +61,13 @@ class Telling {
   }
 }
 
-const streamIn = (writing: Writing): StreamForm<State> => ({
+const streamIn = (writing: Writing, sealing: Sealing): StreamForm<State> => ({
   name: 'responses',
   takesBack: false,
   opens: true,
   begin: (job) => ({ job, told: 0, created: false, begun: false, progress: NO_PROGRESS }),
   render({ epoch, records }, state, known) {
-    const tell = new Telling(writing, epoch, state.told, known)
+    const tell = new Telling(writing, shownBy(sealing)(state.job), epoch, state.told, known)
     let now = isDetached(state.job) ? created(state, tell) : state
     for (const record of records) {
       const kind = kindOf(record)
@@ -86,7 +90,7 @@ const streamIn = (writing: Writing): StreamForm<State> => ({
   failure: (end) => failure(end, errorJson),
 })
 
-export const stream = streamIn({
+const EVENTS: Writing = {
   event: (cursor, type, data) => sseEvent(cursor, `event: ${type}\n`, data),
   more: {},
   failure(end) {
@@ -95,18 +99,23 @@ export const stream = streamIn({
     // In both places where clients look for it
     return { code, message, param, error }
   },
-})
+}
+
+export const stream = (sealing: Sealing): StreamForm<State> => streamIn(EVENTS, sealing)
 
 /** The same events as the text frames of a WebSocket, each with the name of its lane. */
-export const laneStream = (lane: string | null): StreamForm<State> =>
-  streamIn({
-    event: (_cursor, _type, data) => textFrame(data),
-    more: laneOf(lane),
-    failure(end) {
-      const { status, headers } = failure(end, errorJson)
-      return laneError(end.error ?? new SluiceError('internal').wire, status, headers)
+export const laneStream = (sealing: Sealing, lane: string | null): StreamForm<State> =>
+  streamIn(
+    {
+      event: (_cursor, _type, data) => textFrame(data),
+      more: laneOf(lane),
+      failure(end) {
+        const { status, headers } = failure(end, errorJson)
+        return laneError(end.error ?? new SluiceError('internal').wire, status, headers)
+      },
     },
-  })
+    sealing,
+  )
 
 /** Its client wants the id at once, to come back with. */
 const isDetached = ({ shownAs }: Rendering): boolean => shownAs?.['background'] === true
@@ -136,7 +145,7 @@ function begun(before: State, tell: Telling): State {
 
 function shown(before: State, record: Bytes, tell: Telling): State {
   const state = begun(before, tell)
-  return told(state, advance(state.job, state.progress, record), tell)
+  return told(state, advance(tell.shown, state.progress, record), tell)
 }
 
 function told(state: State, { progress, steps }: Advanced, tell: Telling): State {
@@ -150,7 +159,7 @@ function told(state: State, { progress, steps }: Advanced, tell: Telling): State
 function reset(before: State, record: Bytes, tell: Telling): State {
   // Nothing was shown: nothing is withdrawn
   if (!before.begun) return before
-  const state = told(before, advance(before.job, before.progress, record), tell)
+  const state = told(before, advance(tell.shown, before.progress, record), tell)
   tell.event('response.in_progress', () => whole(state, 'in_progress'))
   return state
 }
@@ -163,7 +172,7 @@ function ended(before: State, end: End, tell: Telling): State {
   }
   const begins = begun(before, tell)
   const status = statusOf(end, begins.progress.blocks.finish)
-  const state = told(begins, finish(begins.job, begins.progress, status), tell)
+  const state = told(begins, finish(tell.shown, begins.progress, status), tell)
   // Clients that know no other failure throw it
   if (status === 'failed') tell.event('error', () => tell.writing.failure(end))
   // There is no event of its own for a cancel
@@ -180,9 +189,10 @@ const placeOf = ({ job }: State, block: Block): { readonly item_id: string; read
 
 function tellBegin(state: State, block: Block, tell: Telling): void {
   const place = placeOf(state, block)
-  const item = (): object => ({ output_index: block.index, item: itemOf(state.job, block, 'in_progress') })
+  const item = (): object => ({ output_index: block.index, item: itemOf(tell.shown, block, 'in_progress') })
   tell.event('response.output_item.added', item)
   const { kind } = block
+  if (kind === 'reasoning' && isTextless(block)) return
   if (kind === 'reasoning')
     tell.event('response.reasoning_summary_part.added', () => ({ ...place, summary_index: 0, part: summaryOf('') }))
   else if (kind !== 'call')
@@ -211,6 +221,7 @@ function tellEnd(state: State, block: Block, status: 'completed' | 'incomplete',
   const { kind, text, isCustom } = block
   switch (kind) {
     case 'reasoning':
+      if (text === '') break
       tell.event('response.reasoning_summary_text.done', () => ({ ...place, summary_index: 0, text }))
       tell.event('response.reasoning_summary_part.done', () => ({ ...place, summary_index: 0, part: summaryOf(text) }))
       break
@@ -232,6 +243,6 @@ function tellEnd(state: State, block: Block, status: 'completed' | 'incomplete',
           arguments: text,
         }))
   }
-  const item = (): object => ({ output_index: block.index, item: itemOf(state.job, block, status) })
+  const item = (): object => ({ output_index: block.index, item: itemOf(tell.shown, block, status) })
   tell.event('response.output_item.done', item)
 }

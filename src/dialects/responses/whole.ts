@@ -1,6 +1,6 @@
 /** The response object: as the answer to its request, and as a resource. */
 
-import type { Rendering, Reply, Resource, WholeAnswer } from '../../core/ports/dialect.ts'
+import type { Rendering, Reply, Resource, Sealing, WholeAnswer } from '../../core/ports/dialect.ts'
 import { type Bytes, type End, isEnd, parseEnd, toBytes } from '../../core/record.ts'
 import { errorJson } from '../../core/wire.ts'
 import { wholeAnswer } from '../whole.ts'
@@ -8,12 +8,13 @@ import { jobOfResponse, responseId } from './ids.ts'
 import { inputsOf } from './inputs.ts'
 import { responseOf, statusOf } from './object.ts'
 import { advance, finish, NO_PROGRESS, outputOf } from './progress.ts'
+import { type Shown, shownBy } from './thought.ts'
 
 class Answer {
-  readonly #job: Rendering
+  readonly #job: Shown
   #progress = NO_PROGRESS
 
-  constructor(job: Rendering) {
+  constructor(job: Shown) {
     this.#job = job
   }
 
@@ -29,17 +30,19 @@ class Answer {
   }
 }
 
-export function whole(job: Rendering): WholeAnswer {
-  const answer = new Answer(job)
-  return wholeAnswer(errorJson, {
-    passesDocuments: false,
-    push: (record) => answer.push(record),
-    body: (end) => answer.body(end),
-  })
-}
+export const whole =
+  (sealing: Sealing) =>
+  (job: Rendering): WholeAnswer => {
+    const answer = new Answer(shownBy(sealing)(job))
+    return wholeAnswer(errorJson, {
+      passesDocuments: false,
+      push: (record) => answer.push(record),
+      body: (end) => answer.body(end),
+    })
+  }
 
 /** However it ended. */
-function ended(job: Rendering): WholeAnswer {
+function ended(job: Shown): WholeAnswer {
   const answer = new Answer(job)
   let end: End | null = null
   return {
@@ -54,7 +57,7 @@ function ended(job: Rendering): WholeAnswer {
 
 const NO_OUTPUT = { output: [], end: null, finish: null }
 
-export const resource: Resource = {
+export const resource = (sealing: Sealing): Resource => ({
   what: 'response',
   idOf: responseId,
   jobOf: jobOfResponse,
@@ -66,7 +69,7 @@ export const resource: Resource = {
   known: (after) => after + 1,
   pending: (job, state) =>
     toBytes(JSON.stringify(responseOf(job, { ...NO_OUTPUT, status: state === 'leased' ? 'in_progress' : 'queued' }))),
-  ended,
+  ended: (job) => ended(shownBy(sealing)(job)),
   deleted: (job) => toBytes(JSON.stringify({ id: responseId(job), object: 'response', deleted: true })),
   inputs: (job, request, page) => toBytes(JSON.stringify(inputsOf(job, request, page))),
-}
+})

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { type Bytes, documentRecord, endRecord, resetRecord, toBytes, toText } from '../../core/record.ts'
 import { uiStream } from './stream.ts'
 
-const JOB = { id: 'job_1', kind: 'chat', dialect: 'chat', model: 'demo', acceptedAtMs: 0 } as const
+const JOB = { id: 'job_1', kind: 'chat', dialect: 'chat', model: 'demo', acceptedAtMs: 0, tenant: 'default' } as const
 const DONE = endRecord({ state: 'done' })
 
 const chunk = (delta: object, finish: string | null = null): Bytes =>

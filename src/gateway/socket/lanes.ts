@@ -164,13 +164,14 @@ class LaneTalk implements Talk {
     following.add(job, null, false, null, { form, about: { stream_id: lane }, over })
   }
 
-  #prepare(lane: string | null, body: JsonBody, { job: { kind, model, shownAs } }: Draft): void {
+  #prepare(lane: string | null, body: JsonBody, { job: { tenant, kind, model, shownAs } }: Draft): void {
     const { ids, clock } = this.#peer.context.deps
     this.#hold(body.bytes.length - (this.#prepared?.body.bytes.length ?? 0))
     const id = ids.job(0)
     this.#prepared = { id, body }
     const { name: dialect } = this.#spoken.dialect
-    const as = { id, kind, dialect, model, acceptedAtMs: clock.wallMs(), ...(shownAs !== undefined && { shownAs }) }
+    const about = { id, tenant, kind, dialect, model, acceptedAtMs: clock.wallMs() }
+    const as = { ...about, ...(shownAs !== undefined && { shownAs }) }
     this.#peer.out.write(this.#lanes.prepared(as, lane))
   }
 

@@ -210,7 +210,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   // A rest would be a copy
   const served = deps.models.resolve(model)
   const isAsIs = served?.completes === true && form.readAsIs !== undefined
-  const read = isAsIs ? form.readAsIs!(request, bytes) : form.read(request, bytes, asked.recalled)
+  const read = isAsIs ? form.readAsIs!(request, bytes) : form.read(request, bytes, asked.recalled, caller.key.tenant)
   const { value, body, shownAs } = read
   // Its answer tells what is in the file; a page's user has only files of its own
   if (form.uploads !== undefined && asked.hasFile !== true && caller.session === null)
