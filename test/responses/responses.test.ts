@@ -163,7 +163,10 @@ describe('events', () => {
 })
 
 const read = (value: Record<string, unknown>, recalled?: ReadonlyMap<string, Recalled>) =>
-  request.read({ model: 'demo', ...value } as never, new Uint8Array(), recalled, 'default')
+  request.read({ model: 'demo', ...value } as never, new Uint8Array(), {
+    tenant: 'default',
+    ...(recalled && { recalled }),
+  })
 const messages = (input: unknown, recalled?: ReadonlyMap<string, Recalled>) =>
   (read({ input }, recalled).value as { messages: unknown }).messages
 

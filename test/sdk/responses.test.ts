@@ -33,6 +33,25 @@ const answer = (stream: boolean, request: object): Promise<Response> =>
     ? openai.responses.stream({ model: 'up', ...request } as never).finalResponse()
     : openai.responses.create({ model: 'up', ...request } as ResponseCreateParams & { stream: false })
 
+it('a request and its idempotency key join their job, though what it referred to is gone', async () => {
+  answers(false, { content: 'One.' })
+  answers(false, { content: 'Two.' })
+  const { id } = await answer(false, { input: 'Hello' })
+  const next = { model: 'up', input: 'And?', previous_response_id: id }
+  const ask = (more: object = {}, headers: Record<string, string> = { 'idempotency-key': 'ik' }) =>
+    openai.responses.create({ ...next, ...more } as ResponseCreateParams & { stream: false }, { headers })
+  const first = await ask()
+  await openai.responses.delete(id)
+  expect(await ask()).toEqual(first)
+  const own = { headers: { 'sluice-idempotency-key': 'ik' } }
+  expect((await ask({}, own.headers)).id).toBe(first.id)
+  expect(upstream.asked).toHaveLength(2)
+  await expect(ask({ input: 'Else' })).rejects.toMatchObject({ status: 422, code: 'idempotency_conflict' })
+  await expect(ask({ safety_identifier: 'jane' })).rejects.toMatchObject({ code: 'idempotency_conflict' })
+  for (const headers of [{}, { 'idempotency-key': 'another' }] as Array<Record<string, string>>)
+    await expect(ask({}, headers)).rejects.toMatchObject({ status: 400, param: 'previous_response_id' })
+})
+
 describe.each([
   ['whole', false],
   ['streamed', true],

@@ -3,7 +3,7 @@
  * start, and the same log gives the same events, however often a reader is cut and wherever it resumes.
  */
 import type { SluiceError, WireError } from '../errors.ts'
-import type { Job, JobId, JobKind, JobState, Timing } from '../job.ts'
+import type { Job, JobId, JobKind, JobState, TenantId, Timing } from '../job.ts'
 import type { JsonRecord } from '../json.ts'
 import type { TtftParts } from '../measure.ts'
 import type { FileField } from '../media.ts'
@@ -161,6 +161,19 @@ export interface Recalled {
   readonly conversation: string | null
 }
 
+/** What of the server's own a request is read with. */
+export interface ReadContext extends References {
+  /** Whose sealed texts are opened. */
+  readonly tenant: TenantId
+}
+
+export interface References {
+  /** Those of `refersTo` that there are, and that the caller may see and go on from. Absent: none can be looked up. */
+  readonly recalled?: ReadonlyMap<JobId, Recalled>
+  /** Some are gone, and the job that this repeats was asked this: the canonical request. */
+  readonly repeated?: JsonRecord
+}
+
 export interface RequestForm {
   /** Where it is posted to; also names it in a job's `endpoint`. */
   readonly path: string
@@ -181,11 +194,9 @@ export interface RequestForm {
   refersTo?(value: JsonRecord): ReadonlySet<JobId>
   /**
    * Checks what would harm us, and what we must read ourselves; the rest is the provider's to judge. `value` is what
-   * `bytes` parse to; its `model` is checked already. `recalled`: those of `refersTo` that there are, and that the
-   * caller may see and go on from; absent: they can't be looked up here. `tenant`: whose sealed texts are opened;
-   * absent: none are. Throws invalid_request.
+   * `bytes` parse to; its `model` is checked already. Throws invalid_request.
    */
-  read(value: JsonRecord, bytes: Uint8Array, recalled?: ReadonlyMap<JobId, Recalled>, tenant?: string): CanonicalRequest
+  read(value: JsonRecord, bytes: Uint8Array, context?: ReadContext): CanonicalRequest
   /** The same for a model whose every deployment takes older completions as they are. Absent: it is read as any. */
   readAsIs?(value: JsonRecord, bytes: Uint8Array): CanonicalRequest
 }

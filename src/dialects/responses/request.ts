@@ -6,7 +6,7 @@ import { bad, boolean, type Check, checkMembers, isText, labels, whole } from '.
 import type { JsonObject } from '../../core/fold.ts'
 import type { JobId } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
-import type { CanonicalRequest, Recalled, RequestForm, Sealing } from '../../core/ports/dialect.ts'
+import type { CanonicalRequest, ReadContext, Recalled, RequestForm, Sealing } from '../../core/ports/dialect.ts'
 import type { Block } from '../blocks.ts'
 import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
 import { hasReferenceLoop } from '../references.ts'
@@ -68,8 +68,7 @@ export const request = (sealing: Sealing): RequestForm => ({
     reply: (tokens) => ({ object: 'response.input_tokens', input_tokens: tokens }),
   },
   refersTo: jobsIn,
-  read: (sent, _bytes, recalled, tenant) =>
-    readRequest(sent, recalled, (sealed) => (tenant === undefined ? null : sealing.open(sealed, tenant))),
+  read: (sent, _bytes, context) => readRequest(sent, context, sealing),
 })
 
 function jobsIn({ previous_response_id: previous, input }: JsonRecord): ReadonlySet<JobId> {
@@ -84,23 +83,26 @@ function jobsIn({ previous_response_id: previous, input }: JsonRecord): Readonly
   return jobs
 }
 
-function readRequest(
-  sent: JsonRecord,
-  recalled: ReadonlyMap<JobId, Recalled> | undefined,
-  open: (sealed: string) => string | null,
-): CanonicalRequest {
+function readRequest(sent: JsonRecord, context: ReadContext | undefined, sealing: Sealing): CanonicalRequest {
   checkMembers(sent, CHECKS)
   refuseOthers(sent)
   const { model, input, instructions, previous_response_id: previous, max_output_tokens: most, stream } = sent
-  const recall = recallIn(recalled)
   const lead = leadOf(instructions)
-  const before = isText(previous) ? conversation(previous, recalled, recall) : []
   const known = toolsOf(sent['tools'])
-  const { tools } = known
-  const value: JsonObject = {
-    model: model as string,
-    messages: [...lead, ...before, ...messagesOf(input, recall, open)],
+  const told = {
+    stream: typeof stream === 'boolean' ? stream : undefined,
+    user: userIn(sent),
+    shownAs: echoOf(sent, known, lead.length),
   }
+  // Whether it is the same request is told by what was sent
+  if (context?.repeated !== undefined) return canonical(context.repeated, told)
+  const { recalled, tenant } = context ?? {}
+  const recall = recallIn(recalled)
+  const open = (sealed: string): string | null => (tenant === undefined ? null : sealing.open(sealed, tenant))
+  const before = isText(previous) ? conversation(previous, recalled, recall) : []
+  const { tools } = known
+  const messages = [...lead, ...before, ...messagesOf(input, recall, open)]
+  const value: JsonObject = { model: model as string, messages }
   for (const name of [...SAME, ...ALSO_SAME]) if (sent[name] !== undefined) value[name] = sent[name] as JsonObject
   // Of some engines, where there are no tools
   if (tools.length === 0) delete value['parallel_tool_calls']
@@ -113,14 +115,14 @@ function readRequest(
   if (effort !== null) value['reasoning_effort'] = effort as string
   if ((tools.length > 0 || value['response_format']) && hasReferenceLoop(value))
     throw bad(tools.length > 0 ? 'tools' : 'text', 'A schema has a $ref that leads back to itself.')
-  return {
-    value,
-    body: Buffer.from(JSON.stringify(value)),
-    stream: typeof stream === 'boolean' ? stream : undefined,
-    user: userIn(sent),
-    shownAs: echoOf(sent, known, lead.length),
-  }
+  return canonical(value, told)
 }
+
+const canonical = (value: JsonRecord, told: Omit<CanonicalRequest, 'value' | 'body'>): CanonicalRequest => ({
+  value,
+  body: Buffer.from(JSON.stringify(value)),
+  ...told,
+})
 
 // ---------------------------------------------------------------- what came before
 

@@ -15,7 +15,7 @@ import type { Jobs } from '../read/jobs.ts'
 import { eventsOf, streamOf } from '../read/location.ts'
 import { withMedia } from '../read/media.ts'
 import { type Draft, dialectDraft, type SentBody, type Spoken } from '../submit/draft.ts'
-import { recall } from '../submit/recall.ts'
+import { referencesIn } from '../submit/recall.ts'
 import { checkLength } from '../submit/size.ts'
 import type { Submits } from '../submit/submit.ts'
 import { readUpload, type UploadBody } from '../submit/upload.ts'
@@ -62,11 +62,12 @@ export function dialectRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, a
   ): Promise<Answered> {
     const { dialect, form } = spoken
     const { headers: sent } = call.exchange.request
-    const recalled = form.refersTo === undefined ? undefined : await recall(deps, call.caller, spoken, body.value)
+    const references =
+      form.refersTo === undefined ? undefined : await referencesIn(deps, call.caller, spoken, body.value, sent)
     const detaches = form.detaches?.(body.value) === true
     const plain = !isAsync && !detaches
     const draft = submits.drafted(call.caller, call, () =>
-      dialectDraft(deps, call.caller, sent, body, spoken, plain, call, recalled),
+      dialectDraft(deps, call.caller, sent, body, spoken, plain, call, references),
     )
     const { stream } = draft
     if (detaches && !isAsync) return detached(call, dialect, draft)

@@ -63,7 +63,7 @@ export function estimateRoutes(deps: GatewayDeps): readonly Route[] {
     async (call: KeyCall): Promise<Answer> => {
       const sent = await readJson(call, options.maxBodyBytes, options)
       const counted = weigherOf(call, sent.value)
-      const { value, body } = form.read(sent.value, sent.bytes, undefined, call.caller.key.tenant)
+      const { value, body } = form.read(sent.value, sent.bytes, { tenant: call.caller.key.tenant })
       return json(200, reply(counted(value, body.length).tokens))
     }
 

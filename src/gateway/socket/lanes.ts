@@ -14,7 +14,7 @@ import { JsonBody } from '../http/body.ts'
 import { errorHeaders } from '../http/exchange.ts'
 import type { Holding } from '../http/inflow.ts'
 import { type Draft, dialectDraft, type Spoken } from '../submit/draft.ts'
-import { recall } from '../submit/recall.ts'
+import { referencesIn } from '../submit/recall.ts'
 import type { About } from './about.ts'
 import { tooManyJobs } from './following.ts'
 import type { Peer } from './peer.ts'
@@ -141,10 +141,11 @@ class LaneTalk implements Talk {
     if (refusal !== null) throw refusal
     auth.check(caller)
     const body = this.#joined(sent)
-    const recalled = await recall(deps, caller, this.#spoken, body.value, (job) => this.#own.has(job))
+    const isOwn = (job: JobId): boolean => this.#own.has(job)
+    const references = await referencesIn(deps, caller, this.#spoken, body.value, {}, isOwn)
     const origin = { requestId: peer.id, startedMono, uploadMs: 0, trace: null }
     const draft = submits.drafted(caller, origin, () =>
-      dialectDraft(deps, caller, {}, body, this.#spoken, false, origin, recalled),
+      dialectDraft(deps, caller, {}, body, this.#spoken, false, origin, references),
     )
     if (isPreparation) {
       this.#prepare(lane, body, draft)

@@ -3,10 +3,10 @@ import { hash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
-import type { JobDraft, JobId, JobOptions } from '../../core/job.ts'
+import type { JobDraft, JobOptions } from '../../core/job.ts'
 import { editObject, isRecord, type JsonRecord } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import type { Dialect, Recalled, RequestForm, StreamForm } from '../../core/ports/dialect.ts'
+import type { Dialect, References, RequestForm, StreamForm } from '../../core/ports/dialect.ts'
 import type { Weight } from '../../core/ports/weights.ts'
 import { promptOf } from '../../core/text-request.ts'
 import { readTraceparent, type Traceparent } from '../../core/trace.ts'
@@ -66,7 +66,7 @@ interface Request extends Spoken {
   readonly plain: boolean
   readonly isRetry: boolean
   /** Absent: earlier jobs can't be looked up. */
-  readonly recalled?: ReadonlyMap<JobId, Recalled>
+  readonly references?: References
 }
 
 /** What a job came with: an HTTP request, or a WebSocket connection. */
@@ -100,8 +100,8 @@ export interface Draft {
 }
 
 /**
- * A POST in a dialect. `plain`: it is answered on its own connection, and runs for it. `recalled`: jobs that it goes on
- * from.
+ * A POST in a dialect. `plain`: it is answered on its own connection, and runs for it. `references`: to jobs that
+ * it goes on from.
  */
 export function dialectDraft(
   deps: DraftDeps,
@@ -111,7 +111,7 @@ export function dialectDraft(
   spoken: Spoken,
   plain: boolean,
   origin: Origin,
-  recalled?: ReadonlyMap<JobId, Recalled>,
+  references?: References,
 ): Draft {
   const { sluice } = body.value
   if (sluice !== undefined && !isRecord(sluice))
@@ -128,7 +128,7 @@ export function dialectDraft(
     headers: headerOptions(headers),
     plain,
     isRetry: mayBeRetry(headers),
-    ...(recalled !== undefined && { recalled }),
+    ...(references !== undefined && { references }),
   })
 }
 
@@ -210,7 +210,9 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   // A rest would be a copy
   const served = deps.models.resolve(model)
   const isAsIs = served?.completes === true && form.readAsIs !== undefined
-  const read = isAsIs ? form.readAsIs!(request, bytes) : form.read(request, bytes, asked.recalled, caller.key.tenant)
+  const read = isAsIs
+    ? form.readAsIs!(request, bytes)
+    : form.read(request, bytes, { ...asked.references, tenant: caller.key.tenant })
   const { value, body, shownAs } = read
   // Its answer tells what is in the file; a page's user has only files of its own
   if (form.uploads !== undefined && asked.hasFile !== true && caller.session === null)
@@ -238,7 +240,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
       param: 'sluice-user',
       message: '"sluice-user" must be a string of at most 512 characters.',
     })
-  if (typeof user === 'string' && user !== '') checkRecalled(asked.recalled, user)
+  if (typeof user === 'string' && user !== '') checkRecalled(asked.references, user)
   const stream = read.stream === true ? dialect.stream : null
   const { tenant } = caller.key
   const named = withinNames(caller, options)
@@ -344,8 +346,8 @@ function namedUser(inBody: unknown, inHeader: unknown): unknown {
 }
 
 /** Who acts for a user tells them nothing of another. Throws invalid_request. */
-function checkRecalled(recalled: Request['recalled'], user: string): void {
-  for (const { user: owner } of recalled?.values() ?? [])
+function checkRecalled(references: References | undefined, user: string): void {
+  for (const { user: owner } of references?.recalled?.values() ?? [])
     if (owner !== null && owner !== user)
       throw bad('previous_response_id', 'The request names a user, and refers to an answer that is not for that user.')
 }

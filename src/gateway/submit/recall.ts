@@ -1,11 +1,12 @@
 /** Earlier jobs that a request goes on from, as far as its caller may see them. */
-import { bad } from '../../core/fields.ts'
+import type { IncomingHttpHeaders } from 'node:http'
+import { bad, isText } from '../../core/fields.ts'
 import { isTerminal, type JobId } from '../../core/job.ts'
-import type { JsonRecord } from '../../core/json.ts'
-import type { Recalled } from '../../core/ports/dialect.ts'
+import { isRecord, type JsonRecord } from '../../core/json.ts'
+import type { Dialect, Recalled, References } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
 import { requireScope } from '../caller/access.ts'
-import { type Caller, canSee } from '../caller/caller.ts'
+import { type Caller, canSee, prefixOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Spoken } from './draft.ts'
 
@@ -15,17 +16,19 @@ const PAGE_BYTES = 256 << 10
 type Deps = Pick<GatewayDeps, 'jobs' | 'log' | 'keys' | 'clock' | 'options'>
 
 /**
- * Undefined: its dialect has no such references. Those that there are not, or not for this caller, are left out.
+ * Undefined: its dialect has no such references. Those that there are not, or not for this caller, are left out; a
+ * request that repeats one with its idempotency key joins its job all the same, as it did while they were there.
  * `isOwn`: known to its connection, if to nobody else. Rejects with invalid_request for more than a request may hold,
  * and with forbidden for another key's where its own may not read.
  */
-export async function recall(
+export async function referencesIn(
   deps: Deps,
   caller: Caller,
   { dialect, form }: Spoken,
   value: JsonRecord,
+  headers: IncomingHttpHeaders,
   isOwn: (job: JobId) => boolean = () => false,
-): Promise<ReadonlyMap<JobId, Recalled> | undefined> {
+): Promise<References | undefined> {
   if (form.refersTo === undefined) return undefined
   const ids = form.refersTo(value)
   if (ids.size > MAX_JOBS)
@@ -44,15 +47,36 @@ export async function recall(
     left -= request.length + records.reduce((sum, record) => sum + record.length, 0)
     recalled.set(id, {
       job,
-      request: JSON.parse(Buffer.from(request).toString('utf8')) as JsonRecord,
+      request: requestOf(request)!,
       records,
       end: isTerminal(job.state) ? (job.state as Recalled['end']) : null,
       user: job.user ?? null,
       conversation: job.options.conversation ?? null,
     })
   }
-  return recalled
+  const repeated = recalled.size === ids.size ? null : await repeatedIn(deps, caller, dialect, value, headers)
+  return { recalled, ...(repeated !== null && { repeated }) }
 }
+
+/** What the job was asked that has the request's idempotency key already; null: there is none. */
+async function repeatedIn(
+  { jobs }: Deps,
+  caller: Caller,
+  dialect: Dialect,
+  { sluice }: JsonRecord,
+  headers: IncomingHttpHeaders,
+): Promise<JsonRecord | null> {
+  const own = isRecord(sluice) ? sluice['idempotency_key'] : undefined
+  const key = own ?? headers['sluice-idempotency-key'] ?? headers['idempotency-key']
+  if (!isText(key) || key === '') return null
+  const id = await jobs.byKey(caller.key.tenant, prefixOf(caller) + key)
+  const job = id === null ? null : await jobs.get(id)
+  if (job === null || job.dialect !== dialect.name || !canSee(caller, job)) return null
+  return requestOf(await jobs.request(job.id))
+}
+
+const requestOf = (request: Uint8Array | null): JsonRecord | null =>
+  request === null ? null : (JSON.parse(Buffer.from(request).toString('utf8')) as JsonRecord)
 
 /** Null: it is gone. */
 async function recordsOf({ log, clock }: Deps, job: JobId, maxBytes: number): Promise<readonly Bytes[] | null> {
