@@ -1,9 +1,13 @@
 /** A backup of a running engine, and its copy, which goes on beside the original: neither takes the other's cursors. */
+import { readdirSync, rmSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
+import type { Item } from '../../src/core/ports/portable.ts'
 import { decoded } from '../../src/engines/shared/portable/file.ts'
+import { FILE_BYTES } from '../../src/engines/shared/portable/file-bytes.ts'
 import { receive } from '../../src/engines/shared/portable/transfer.ts'
 import { DONE, draft, eventually, readAll, runJob, submit, TestWorker } from '../conformance/harness.ts'
-import { portrait } from './portrait.ts'
+import { bytesOf, portrait, putFile } from './portrait.ts'
 import { folderSide, type Process, removeFolder, type Side } from './sides.ts'
 
 const undo: Array<() => unknown> = []
@@ -70,6 +74,80 @@ it('a copy holds what the original did', async () => {
   for (let i = 0; i < 5; i++) await submit(engine, { options: { lane: 'l' } })
   const copy = await opened(await copyOf(original))
   expect(await portrait(copy.engine, ['acme'])).toEqual(await portrait(engine, ['acme']))
+})
+
+it('a copy has the bytes of files, and files that are written on', async () => {
+  const original = await opened(folder())
+  const [whole, open] = [await putFile(original.engine, 1_300_001), await putFile(original.engine, 500_000)]
+  const copy = await opened(await copyOf(original))
+  for (const file of [whole, open]) {
+    expect(await copy.engine.files.get(file.id)).toEqual(file)
+    const [there, here] = [await bytesOf(copy.engine, file), await bytesOf(original.engine, file)]
+    expect([there.length, there.equals(here)]).toEqual([file.bytes, true])
+  }
+  const grown = await copy.engine.files.append(open.id, open.bytes, Buffer.from('more'))
+  expect((await bytesOf(copy.engine, grown!)).subarray(open.bytes).toString()).toBe('more')
+})
+
+it('a file that has lost bytes is left out, with its document; so is one that is deleted meanwhile', async () => {
+  const side = folder()
+  const original = await opened(side)
+  const { engine } = original
+  const [torn, lost, kept] = [await putFile(engine, 300_001), await putFile(engine, 11), await putFile(engine, 7)]
+  truncateSync(join(side.dir, 'files', torn.id), 300_000)
+  rmSync(join(side.dir, 'files', lost.id))
+  const copy = await opened(await copyOf(original))
+  expect((await copy.engine.files.list({ tenant: 'acme', limit: 10 })).map(({ id }) => id)).toEqual([kept.id])
+  expect(await engine.files.get(torn.id)).not.toBeNull()
+})
+
+it('a backup whose pieces of a file are not all there is refused, and leaves nothing', async () => {
+  const original = await opened(folder())
+  await putFile(original.engine, 600_001)
+  const backup: Uint8Array[] = []
+  for await (const chunk of original.engine.backup()) backup.push(chunk)
+  async function* chunks() {
+    yield* backup
+  }
+  const without = async (drop: (item: Item) => boolean): Promise<unknown> => {
+    const side = folder()
+    const filling = (await side.filling())!
+    async function* parts() {
+      for await (const part of decoded(chunks(), 'the backup')) if ('section' in part || !drop(part.item)) yield part
+    }
+    const error = await receive(parts(), filling)
+      .catch((thrown: unknown) => thrown)
+      .finally(() => filling.close())
+    expect(readdirSync(side.dir).filter((name) => name !== 'owner.lock')).toEqual([])
+    return error
+  }
+  for (const at of [0, 262_144, 524_288])
+    expect(await without(({ value }) => 'at' in value && value.at === at)).toMatchObject({ code: 'storage_failed' })
+})
+
+it("one that was made before backups had files' bytes is restored: its files are there, and damaged", async () => {
+  const original = await opened(folder())
+  const file = await putFile(original.engine, 11)
+  const side = folder()
+  const filling = (await side.filling())!
+  let section = ''
+  async function* parts() {
+    for await (const part of decoded(original.engine.backup(), 'the backup')) {
+      if ('section' in part) section = part.section
+      if (section !== 'file_bytes') yield part
+    }
+  }
+  await receive(parts(), filling).finally(() => filling.close())
+  const copy = await opened(side)
+  expect(await copy.engine.files.get(file.id)).toEqual(file)
+  await expect(bytesOf(copy.engine, file)).rejects.toMatchObject({ code: 'file_damaged' })
+})
+
+it("a file's id is no path", () => {
+  for (const id of ['file-../../x', '../file-1', 'file-', 'file-a/b', ''])
+    expect(FILE_BYTES.fits({ id, at: 0 }, Buffer.from('x')), id).toBe(false)
+  expect(FILE_BYTES.fits({ id: 'file-a_B-1', at: 262_144 }, Buffer.from('x'))).toBe(true)
+  expect(FILE_BYTES.fits({ id: 'file-a', at: 1 }, Buffer.from('x'))).toBe(false)
 })
 
 it('original and copy run on: a cursor of one is good at the other for what both had, and told beyond', async () => {

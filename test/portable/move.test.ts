@@ -12,7 +12,7 @@ import { DEEP } from '../depth.ts'
 import { RedisCluster } from '../redis/cluster.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { body, chunk, HOUR_MS, MOVE_CASES, message } from './cases.ts'
-import { portrait } from './portrait.ts'
+import { portrait, putFile } from './portrait.ts'
 import { folderSide, move, redisSide, removeFolder, type Side } from './sides.ts'
 
 const TENANTS = ['acme', 'umbrella']
@@ -111,6 +111,9 @@ async function populate(engine: Engine): Promise<void> {
   await engine.documents.put({ ...document, kind: 'batch', id: 'batch_1', dueAtMs: 7 }, 1)
   await engine.documents.put({ ...document, kind: 'webhook_endpoint', id: 'a-b', dueAtMs: null, expiresAtMs: 4e12 }, 0)
   await engine.documents.put({ ...document, kind: 'file', tenant: '', id: 'F', dueAtMs: null }, 0)
+  await putFile(engine, 600_001)
+  await putFile(engine, 262_144)
+  await putFile(engine, 0)
 }
 
 async function portraitOf(side: Side) {
@@ -166,7 +169,8 @@ describe.skipIf(NO_REDIS)('moving between engines', () => {
       ['keys', 3],
       ['tenants', 2],
       ['audit', 2],
-      ['documents', 152],
+      ['file_bytes', 4],
+      ['documents', 155],
       ['pauses', 2],
       ['limit_windows', 0],
       ['limit_levels', 0],

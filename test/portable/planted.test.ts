@@ -8,6 +8,7 @@ import { runJob, submit, TestWorker } from '../conformance/harness.ts'
 import { DEEP } from '../depth.ts'
 import { NO_REDIS, RedisServer } from '../redis/server.ts'
 import { MOVE_CASES } from './cases.ts'
+import { putFile } from './portrait.ts'
 import { type Bend, folderSide, redisSide, removeFolder, type Side } from './sides.ts'
 
 let redis: RedisServer
@@ -88,6 +89,7 @@ describe.skipIf(NO_REDIS)('planted into a move', () => {
       await runJob(engine, new TestWorker(engine), { options: { conversation: 'c' } })
       await submit(engine)
       await engine.keys.add({ id: 'k', tenant: 'acme', name: '', hint: 'h', createdAtMs: 1 }, 'd')
+      await putFile(engine, 600_001)
       await close()
       const held = await source.held()
       undo.push(() => held.close())
@@ -96,6 +98,9 @@ describe.skipIf(NO_REDIS)('planted into a move', () => {
         ['ended_jobs', ({ value, blob }) => [{ value, blob: Uint8Array.from(blob, (b, i) => (i === 3 ? b ^ 1 : b)) }]],
         ['waiting_jobs', () => []],
         ['turns', () => []],
+        ['file_bytes', (item) => ((item.value as { at: number }).at === 0 ? [item] : [])],
+        ['file_bytes', ({ value, blob }) => [{ value, blob: Uint8Array.from(blob, (b, i) => (i === 3 ? b ^ 1 : b)) }]],
+        ['file_bytes', ({ value, blob }) => [{ value, blob: blob.subarray(0, 7) }]],
       ]
       for (const [section, change] of bends) {
         const filling = (await to().filling())!
@@ -110,7 +115,9 @@ describe.skipIf(NO_REDIS)('planted into a move', () => {
         await filling.close()
         expect(error).toMatchObject({
           code: 'storage_failed',
-          message: expect.stringMatching(new RegExp(`does not hold what it was given \\(.*${section}`)),
+          message: expect.stringMatching(
+            new RegExp(`does not hold what it was given \\(.*${section}|pieces of the file .* do not follow`),
+          ),
         })
       }
     })

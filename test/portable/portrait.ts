@@ -1,8 +1,11 @@
 /** What can be seen of a store through its ports: the same before and after it was moved. */
+import { hash } from 'node:crypto'
 import type { Job, JobId } from '../../src/core/job.ts'
 import { isTerminal } from '../../src/core/job.ts'
 import { DOCUMENT_KINDS } from '../../src/core/ports/documents.ts'
 import type { Engine } from '../../src/core/ports/engine.ts'
+import type { StoredFile } from '../../src/core/ports/files.ts'
+import { patterned } from '../conformance/files.ts'
 import { readAll, readConversation } from '../conformance/harness.ts'
 import { recordsOf, sumsOf } from '../conformance/ledger.ts'
 
@@ -41,12 +44,33 @@ export async function portrait(engine: Engine, tenants: readonly string[]) {
     tenants: await engine.tenants.list(),
     audit: await engine.audit.list(100),
     documents: (await Promise.all(DOCUMENT_KINDS.map((kind) => engine.documents.list(kind, { limit: 1_000 })))).flat(),
+    files: (await Promise.all(tenants.map((tenant) => filesOf(engine, tenant)))).flat(),
     due: await engine.documents.due('batch', 1_000),
     paused: [...(await engine.operations.paused())].map((one) => JSON.stringify(one)).sort(),
     depth: await engine.operations.depth(),
     sums: await sumsOf(engine),
     records: await recordsOf(engine),
   }
+}
+
+/** Of `acme`. */
+export async function putFile({ files }: Engine, bytes: number): Promise<StoredFile> {
+  const facts = { purpose: 'batch', name: 'ä', type: 'text/plain', user: null, expiresAtMs: null }
+  let file = await files.create({ ...facts, tenant: 'acme' })
+  const all = patterned(bytes)
+  for (let at = 0; at < bytes; at += 400_000) file = (await files.append(file.id, at, all.subarray(at, at + 400_000)))!
+  return bytes % 2 === 0 ? file : (await files.seal(file.id))!
+}
+
+export async function bytesOf({ files }: Engine, { id, bytes }: StoredFile): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of files.read(id, 0, bytes)) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+async function filesOf(engine: Engine, tenant: string): Promise<readonly object[]> {
+  const files = await engine.files.list({ tenant, limit: 100 })
+  return Promise.all(files.map(async (file) => ({ ...file, sha256: hash('sha256', await bytesOf(engine, file)) })))
 }
 
 export async function allJobs({ jobs }: Engine): Promise<readonly Job[]> {

@@ -12,6 +12,7 @@ import { damage } from '../disk/faults.ts'
 import { explained, FILLING, type Location, locate, markOf, own, syncFolder, unmake, walOf } from '../disk/folder.ts'
 import { openFolder } from '../disk/schema.ts'
 import { Epochs } from '../log/epochs.ts'
+import { moveFileBytes } from './file-bytes.ts'
 import { sourcesOf } from './read.ts'
 import { sinksOf } from './write.ts'
 
@@ -28,7 +29,10 @@ export function openHeldFolder(dir: string, clock: Clock, ids: Ids, boot: Boot):
   try {
     if (loss !== null) damaged.push('Its WAL is damaged or missing: the last commits are not there any more.')
     const age = new Age(db, clock, boot).now()
-    const sources = sourcesOf({ db, epochs: new Epochs(db, ids), age, damaged: (detail) => damaged.push(detail) })
+    const sources = sourcesOf({
+      ...{ db, dir: locate(dir).dir, epochs: new Epochs(db, ids), age },
+      damaged: (detail) => damaged.push(detail),
+    })
     // The lock is the kernel's: nobody had it meanwhile
     const confirm = async (): Promise<void> => {}
     return { name: `the data folder ${dir}`, sources, damaged, confirm, close: async () => release() }
@@ -63,7 +67,7 @@ export function fillFolder(dir: string, ids: Ids): Filling | null {
     db.exec(`PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
     return {
       name: `the data folder ${dir}`,
-      sinks: sinksOf(db).map((sink) => ({
+      sinks: sinksOf(db, partial).map((sink) => ({
         kind: sink.kind,
         write(items) {
           try {
@@ -74,7 +78,7 @@ export function fillFolder(dir: string, ids: Ids): Filling | null {
         },
       })),
       get sources() {
-        return sourcesOf({ db, epochs: new Epochs(db, ids), age: 0, damaged() {} })
+        return sourcesOf({ db, dir: partial, keepsTorn: true, epochs: new Epochs(db, ids), age: 0, damaged() {} })
       },
       async finish() {
         try {
@@ -85,6 +89,7 @@ export function fillFolder(dir: string, ids: Ids): Filling | null {
           const file = join(partial, basename(location.file))
           if (existsSync(walOf(file))) throw damage('its WAL could not be moved to the database')
           syncFile(file)
+          moveFileBytes(partial, location.dir)
           renameSync(file, location.file)
           isFinished = true
           syncFolder(location.dir)

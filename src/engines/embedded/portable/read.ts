@@ -11,6 +11,7 @@ import type { TenantRecord } from '../../../core/ports/tenants.ts'
 import type { End } from '../../../core/record.ts'
 import { type Calls, NO_CALLS } from '../../shared/calls.ts'
 import type { DocumentHead } from '../../shared/documents.ts'
+import { FILE_BYTES } from '../../shared/portable/file-bytes.ts'
 import {
   AUDIT,
   CONVERSATIONS,
@@ -51,19 +52,25 @@ import { type Leftover, leftInSegments, textOf } from '../log/leftover.ts'
 import { begunOf } from '../log/segments.ts'
 import { parsed, placesOf } from '../recovery.ts'
 import { levelsOf, recordsOf, sumsOf, windowsOf } from '../usage/portable.ts'
+import { fileBytesOf } from './file-bytes.ts'
 
 export interface Reading {
   readonly db: DatabaseSync
   readonly epochs: Epochs
   /** The store's age now. */
   readonly age: number
+  /** The folder that its files are in. */
+  readonly dir: string
+  /** Documents of files whose bytes are not there are read all the same. */
+  readonly keepsTorn?: true
   /** Of what is left out, a sentence. */
   readonly damaged: (detail: string) => void
 }
 
 /** All that is stored. To be read within one transaction where somebody else may write. */
 export function sourcesOf(reading: Reading): readonly Source[] {
-  const { db } = reading
+  const { db, dir, damaged, keepsTorn } = reading
+  const torn = new Set<string>()
   const one = <T extends object>(values: Iterable<T>): Iterable<Item<T>> => items(values)
   return [
     { kind: COUNTERS, read: () => one([countersOf(db)]) },
@@ -75,7 +82,8 @@ export function sourcesOf(reading: Reading): readonly Source[] {
     { kind: KEYS, read: () => one(keysOf(reading)) },
     { kind: TENANTS, read: () => one(tenantsOf(reading)) },
     { kind: AUDIT, read: () => one(auditOf(reading)) },
-    { kind: DOCUMENTS, read: () => documentsOf(reading) },
+    { kind: FILE_BYTES, read: () => fileBytesOf(db, dir, torn, damaged) },
+    { kind: DOCUMENTS, read: () => documentsOf(reading, keepsTorn === true ? NONE : torn) },
     { kind: PAUSES, read: () => one(pausesOf(reading)) },
     { kind: WINDOWS, read: () => one(windowsOf(reading)) },
     { kind: LEVELS, read: () => one(levelsOf(reading)) },
@@ -133,13 +141,16 @@ function* auditOf({ db, damaged }: Reading): Generator<AuditEntry> {
   }
 }
 
-function* documentsOf({ db, damaged }: Reading): Generator<Item<DocumentHead>> {
+const NONE: ReadonlySet<string> = new Set()
+
+function* documentsOf({ db, damaged }: Reading, torn: ReadonlySet<string>): Generator<Item<DocumentHead>> {
   const rows = db.prepare(
     `SELECT kind, id, tenant, body, due_at AS dueAtMs, expires_at AS expiresAtMs, version FROM documents
       WHERE kind = ? ORDER BY id`,
   )
   for (const kind of DOCUMENTS_IN_ORDER)
     for (const { body, ...value } of rows.iterate(kind) as Iterable<DocumentHead & { readonly body: string }>) {
+      if (kind === 'file' && torn.has(value.id)) continue
       const item = { value: { ...value }, blob: Buffer.from(body) }
       if (DOCUMENTS.fits(item.value, item.blob)) yield item
       else damaged('A document is damaged, and is left out.')

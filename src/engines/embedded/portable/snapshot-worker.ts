@@ -1,4 +1,5 @@
 /** Reads the store in one transaction, and hands over a backup of it, chunk by chunk: see snapshot.ts. */
+import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { SluiceError } from '../../../core/errors.ts'
@@ -20,7 +21,7 @@ function begin(): AsyncGenerator<Uint8Array> {
   const db = new DatabaseSync(path, { readOnly: true })
   db.exec('PRAGMA cache_size = -8192; BEGIN')
   const epochs = new Epochs(db, systemIds()) // the first read: from here on it is one moment
-  return encoded(partsOf(sourcesOf({ db, epochs, age, damaged() {} })))
+  return encoded(partsOf(sourcesOf({ db, dir: dirname(path), epochs, age, damaged() {} })))
 }
 
 port.on('message', async () => {

@@ -5,6 +5,7 @@ import { jobOrder } from '../../../core/ids.ts'
 import type { Selector } from '../../../core/ports/operations.ts'
 import type { Kind, Sink } from '../../../core/ports/portable.ts'
 import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
+import { FILE_BYTES } from '../../shared/portable/file-bytes.ts'
 import {
   AUDIT,
   CONVERSATIONS,
@@ -37,6 +38,7 @@ import { partsWriter } from '../log/segments.ts'
 import { canonical } from '../pauses.ts'
 import type { Unbooked } from '../recovery.ts'
 import { levelsWriter, usageWriter } from '../usage/portable.ts'
+import { fileBytesWriter } from './file-bytes.ts'
 
 /** Of records: the most that one part of a log has, about. */
 const PART_BYTES = 1 << 20
@@ -53,8 +55,8 @@ const runner =
     return (...values) => void statement.run(...values)
   }
 
-/** Each batch is a transaction. */
-export function sinksOf(db: DatabaseSync): readonly Sink[] {
+/** Each batch is a transaction. `dir`: the folder that files go to. */
+export function sinksOf(db: DatabaseSync, dir: string): readonly Sink[] {
   const run = runner(db)
   const meta = run('INSERT OR REPLACE INTO meta VALUES (?, ?)')
   const epoch = run('INSERT INTO epochs VALUES (?, ?)')
@@ -87,6 +89,7 @@ export function sinksOf(db: DatabaseSync): readonly Sink[] {
     sink(KEYS, ({ digest, key: one }) => key(digest, one.id, one.tenant, JSON.stringify(one))),
     sink(TENANTS, (record) => tenant(recordName(record.kind, record.id), JSON.stringify(record))),
     sink(AUDIT, (entry) => audit(JSON.stringify(entry))),
+    sink(FILE_BYTES, fileBytesWriter(dir)),
     sink(DOCUMENTS, ({ kind, id, tenant: of, dueAtMs, expiresAtMs, version }, body) =>
       document(kind, id, of, Buffer.from(body).toString('utf8'), dueAtMs, expiresAtMs, version),
     ),

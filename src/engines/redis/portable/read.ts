@@ -7,6 +7,7 @@ import type { TenantRecord } from '../../../core/ports/tenants.ts'
 import type { DocumentHead } from '../../shared/documents.ts'
 import { intakeSecretOf, secretBytes, secretText } from '../../shared/intake-secret.ts'
 import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
+import { FILE_BYTES } from '../../shared/portable/file-bytes.ts'
 import {
   AUDIT,
   CONVERSATIONS,
@@ -33,6 +34,7 @@ import {
 import { parse } from '../../shared/shape.ts'
 import { readRecord } from '../../shared/tenant-records.ts'
 import { readDocument } from '../protocol/documents.ts'
+import { fileBytesOf } from './file-bytes.ts'
 import type { Shard } from './hold.ts'
 import { conversationItems, turnsOf } from './read-conversations.ts'
 import { endedOf, waitingOf } from './read-jobs.ts'
@@ -41,7 +43,9 @@ import { levelsOf, recordsOf, sumsOf, windowsOf } from './usage.ts'
 
 const DOCUMENTS_AT_ONCE = 100
 
-export function sourcesOf(shard: Shard, damaged: Damaged): readonly Source[] {
+/** `keepsTorn`: documents of files whose bytes are not there are read all the same. */
+export function sourcesOf(shard: Shard, damaged: Damaged, keepsTorn = false): readonly Source[] {
+  const torn = new Set<string>()
   return [
     { kind: COUNTERS, read: () => countersOf(shard) },
     { kind: EPOCHS, read: () => epochsOf(shard) },
@@ -49,7 +53,8 @@ export function sourcesOf(shard: Shard, damaged: Damaged): readonly Source[] {
     { kind: KEYS, read: () => keysOf(shard, damaged) },
     { kind: TENANTS, read: () => tenantsOf(shard, damaged) },
     { kind: AUDIT, read: () => auditOf(shard, damaged) },
-    { kind: DOCUMENTS, read: () => documentsOf(shard, damaged) },
+    { kind: FILE_BYTES, read: () => fileBytesOf(shard, torn, damaged) },
+    { kind: DOCUMENTS, read: () => documentsOf(shard, damaged, keepsTorn ? NONE : torn) },
     { kind: PAUSES, read: () => pausesOf(shard) },
     { kind: WINDOWS, read: () => windowsOf(shard) },
     { kind: LEVELS, read: () => levelsOf(shard, damaged) },
@@ -117,7 +122,13 @@ async function* auditOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<Aud
   }
 }
 
-async function* documentsOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item<DocumentHead>> {
+const NONE: ReadonlySet<string> = new Set()
+
+async function* documentsOf(
+  shard: Shard,
+  damaged: Damaged,
+  torn: ReadonlySet<string>,
+): AsyncGenerator<Item<DocumentHead>> {
   for (const kind of DOCUMENTS_IN_ORDER)
     for (let from = '-'; ; ) {
       const ids = await asked(shard, ({ connection: { client }, names }) =>
@@ -128,6 +139,7 @@ async function* documentsOf(shard: Shard, damaged: Damaged): AsyncGenerator<Item
         client.hmget(names.documents(kind), ...ids),
       )
       for (const [i, id] of ids.entries()) {
+        if (kind === 'file' && torn.has(id)) continue
         const stored = readDocument(kind, id, texts[i] ?? '')
         const { text, ...value } = stored ?? {
           text: '',

@@ -80,7 +80,7 @@ export async function fillShard(options: ShardOptions, rules: WriteRules): Promi
   return {
     name: nameOf(options.redis),
     sinks: sinksOf(shard, rules),
-    sources: sourcesOf(shard, () => {}),
+    sources: sourcesOf(shard, () => {}, true),
     async finish() {
       await shard.put('put', [DONE])
       finished = true

@@ -5,6 +5,7 @@ import type { TenantId } from '../../../core/job.ts'
 import type { Kind, Sink } from '../../../core/ports/portable.ts'
 import { leadingInstructionsEnd } from '../../shared/messages.ts'
 import { FIRST_EPOCH } from '../../shared/portable/epochs.ts'
+import { FILE_BYTES } from '../../shared/portable/file-bytes.ts'
 import {
   AUDIT,
   CONVERSATIONS,
@@ -37,6 +38,7 @@ import { joinDigest, keyOf, keyValue } from '../coordinator/known.ts'
 import { writeChunk } from '../log/chunk.ts'
 import { documentArgs } from '../protocol/documents.ts'
 import { type LiveRow, readLive, writeEnd, writeLive, writeRun } from '../protocol/rows.ts'
+import { pieceChange } from './file-bytes.ts'
 import type { Change, Shard } from './hold.ts'
 import { levelsWriter, usageWriter } from './usage.ts'
 
@@ -98,6 +100,7 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
       put(hset('tenants', recordName(record.kind, record.id), JSON.stringify(record)), set('tenants:n', 1)),
     ),
     sink(AUDIT, (entry) => put([1, 'LPUSH', 'audit', JSON.stringify(entry)])),
+    sink(FILE_BYTES, (piece, blob) => put(pieceChange(piece, blob))),
     sink(DOCUMENTS, (head, body) =>
       shard.put('put-document', [], documentArgs({ ...head, text: Buffer.from(body).toString('utf8') }, head.version)),
     ),

@@ -185,7 +185,7 @@ function isWhole(value: object, blob: Uint8Array): boolean {
 }
 
 /** `changing`: members that another store, or a later moment, tells otherwise. */
-function kind<T extends object>(
+export function kind<T extends object>(
   name: string,
   shape: Shape,
   changing: readonly string[] = [],
