@@ -197,12 +197,14 @@ class PureCoordinator implements Coordinator {
     const source = held?.claim.source ?? null
     const repeats = held === null ? isRepeat(this.#sharing.find(job, now)) : source !== null
     const claim = held?.claim ?? null
-    const hold = this.#spending.adopt(job, repeats, { reservation: (claim ?? found).reservation, claim }, now)
+    const isStep = tally.attempts > 1
+    const hold = this.#spending.adopt(job, repeats, { reservation: (claim ?? found).reservation, claim, isStep }, now)
     this.#scheduler.restore(job, tally, now, repeats, hold)
     if (held === null) this.#sharing.take(job, now)
     else this.#sharing.adopt(job, source)
     const notes = this.#scheduler.notes(job.id)!
     notes.failedAt = failedAt
+    notes.isStep = isStep
     if (held !== null) {
       this.#scheduler.adopt(job.id, held.worker, now)
       if (source === null) {

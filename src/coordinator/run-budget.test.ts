@@ -1,7 +1,9 @@
 /** What a run may use in all: refused beyond it, ended in line, cut in the middle, kept over a restart. */
 import { expect, it } from 'vitest'
+import { SluiceError } from '../core/errors.ts'
 import type { LevelState, RunBudget } from '../core/limits.ts'
 import type { Change, Coordinator, ScheduledJob } from '../core/ports/coordinator.ts'
+import type { Outcome } from '../core/ports/work.ts'
 import { createCoordinator } from './coordinator.ts'
 import { done, job, OPTIONS } from './scheduler/testing/jobs.ts'
 
@@ -114,11 +116,69 @@ it('what was used outlives a restart; a month later nothing is known of it', () 
   expect(levels).toMatchObject([
     { kind: 'run', owner: 'a', name: 'r', used: { totals: { tokens: 110, requests: 1, nano_dollars: 140_000 } } },
   ])
-  const after = new Stage({ tokens: 219 }, levels)
+  const after = new Stage({ tokens: 209 }, levels)
   expect(after.submit('2')).toBe('run_budget_exceeded')
   expect(new Stage({ tokens: 220 }, levels).submit('2')).toBe('accepted')
 
-  const late = new Stage({ tokens: 219 }, levels)
+  const late = new Stage({ tokens: 209 }, levels)
   for (let i = 0; i < 5; i++) late.submit(`x${i}`, { run: null, budget: undefined as never, user: 'u' }, 31 * DAY_MS)
   expect(late.submit('2', {}, 31 * DAY_MS)).toBe('accepted')
+})
+
+it.each([
+  ['tokens', { tokens: 600 }],
+  ['dollars', { nanoDollars: 1_800_000 }],
+])(
+  'while nobody knows how long answers are, a budget of %s is used up to its end, by as many at once as fit',
+  (_name, budget) => {
+    const of = new Stage(budget, [], 200)
+    for (let i = 0; i < 200; i++)
+      expect(of.submit(`${i}`, { promptTokens: 10, maxOutputTokens: null })).toBe('accepted')
+    let ran = 0
+    for (let round = 0; round < 200; round++) {
+      const leased = of.lease()
+      if (leased.length === 0) break
+      ran += leased.length
+      for (const id of leased) of.it.finish(id, 1, done(10, 20), 0)
+      of.take(0)
+    }
+    // Of 30 tokens each
+    expect(ran).toBeGreaterThanOrEqual(18)
+    expect(ran).toBeLessThanOrEqual(20)
+    expect(of.ends().filter(([, , code]) => code === 'run_budget_exceeded')).toHaveLength(200 - ran)
+  },
+)
+
+it('a plain call that lacks only what other calls hold is told to come again', () => {
+  const of = new Stage({ tokens: 220 }, [], 4)
+  of.submit('1')
+  of.submit('2')
+  of.lease()
+  expect(of.submit('3', { policy: 'reject' })).toBe('rate_limit_exceeded')
+  of.finish('1')
+  of.finish('2')
+  expect(of.submit('4', { policy: 'reject' })).toBe('run_budget_exceeded')
+})
+
+it('a job is one step, however often it is tried; one that is refused before it costs anything is none', () => {
+  const cut = (promptTokens: number, completionTokens: number): Outcome => ({
+    kind: 'failed',
+    retry: true,
+    error: new SluiceError('provider_error'),
+    attemptUsage: { promptTokens, completionTokens, estimated: false },
+  })
+  const of = new Stage({ steps: 2 })
+  of.submit('1')
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    expect(of.lease(attempt * 60_000)).toEqual(['1'])
+    of.it.finish('1', attempt, attempt < 3 ? cut(100, 5) : done(), attempt * 60_000)
+    of.take(attempt * 60_000)
+  }
+  expect(of.ends()).toEqual([['1', 'done', undefined]])
+  expect(of.levels.get('r')).toMatchObject({ used: { totals: { requests: 1 } } })
+  expect(of.submit('2', {}, 200_000)).toBe('accepted')
+  expect(of.lease(200_000)).toEqual(['2'])
+  of.it.finish('2', 1, cut(0, 0), 200_000)
+  of.take(200_000)
+  expect(of.levels.get('r')).toMatchObject({ used: { totals: { requests: 1 } } })
 })

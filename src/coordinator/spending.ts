@@ -19,7 +19,7 @@ import type { Claim } from '../core/ports/work.ts'
 import type { AttemptEnd, Cost, UsageRecord } from '../core/usage-record.ts'
 import { blockOf, placesOf, roomAt } from './blocked.ts'
 import { type Ending, ofRepeat, seenOf } from './ending.ts'
-import { costOf, type Hold, Limits } from './limits/limits.ts'
+import { costOf, type Hold, type LimitedJob, Limits } from './limits/limits.ts'
 import { lateOf, refusalOf } from './limits/refusal.ts'
 import type { Results } from './results.ts'
 import type { HeadroomRefusal, Notes } from './scheduler/port.ts'
@@ -33,8 +33,9 @@ export interface SpendingOptions {
   readonly gaveBack: (accounts: readonly string[]) => void
 }
 
-/** `claim`: of one that runs; null: it waits. */
+/** `claim`: of one that runs; null: it waits. `isStep`: see Notes. */
 export interface Adopted {
+  readonly isStep: boolean
   readonly reservation: Amounts | null
   readonly claim: Claim | null
 }
@@ -91,18 +92,19 @@ export class Spending {
 
   /** See Admit. `isFirst`: who is before it in its lane must not wait for what it holds. */
   admit(job: ScheduledJob, repeats: boolean, isFirst: boolean, now: number): Hold | SluiceError | null {
-    const weighed = repeats ? asRepeat(job) : job
+    const asked = repeats ? asRepeat(job) : job
     // A delay would be a way to hold what others could use
     const holds = job.policy === 'reject' && isFirst && job.notBeforeMono <= now
-    const held = holds ? this.#limits.reserve(weighed, false, now) : this.#limits.lacks(weighed, false, now)
+    const held = holds ? this.#limits.reserve(asked, false, now) : this.#limits.lacks(asked, false, now)
     if (held === null || 'amounts' in held) return held
     // It waits, unless there will be no room for it in time, or only more money helps
     return job.policy === 'wait' && !isHopeless(held, job, now) ? null : refusalOf(held, job.model, this.#jitter())
   }
 
   /** What it held before a restart. */
-  adopt(asked: ScheduledJob, repeats: boolean, { reservation: amounts, claim }: Adopted, now: number): Hold | null {
-    const job = claim === null ? asked : asClaimed(asked, claim)
+  adopt(asked: ScheduledJob, repeats: boolean, found: Adopted, now: number): Hold | null {
+    const { reservation: amounts, claim, isStep } = found
+    const job = { ...(claim === null ? asked : asClaimed(asked, claim)), isStep }
     // It was to repeat an answer that is not there any more: it weighs more now, and holds that when it is leased
     const isTooLittle = !repeats && job.share !== undefined && amounts?.inputTokens === 0
     return amounts === null || isTooLittle
@@ -133,10 +135,8 @@ export class Spending {
   }
 
   #lacksToRun(notes: Notes, now: number): Shortfall | null {
-    const { job, hold, repeats } = notes
-    return hold === null
-      ? this.#limits.lacks(repeats ? asRepeat(job) : job, true, now)
-      : this.#limits.lacksPlace(hold, now)
+    const { hold } = notes
+    return hold === null ? this.#limits.lacks(weighed(notes), true, now) : this.#limits.lacksPlace(hold, now)
   }
 
   /** It does not run, or not as what it was weighed as: what it held since its submit is given back. */
@@ -164,23 +164,22 @@ export class Spending {
 
   /** Takes what it needs to run, beyond what it holds already. */
   start(notes: Notes, now: number): HeadroomRefusal | null {
-    const { job, repeats } = notes
-    const weighed = repeats ? asRepeat(job) : job
-    const held = notes.hold === null ? this.#limits.reserve(weighed, true, now) : this.#limits.start(notes.hold, now)
+    const job = weighed(notes)
+    const held = notes.hold === null ? this.#limits.reserve(job, true, now) : this.#limits.start(notes.hold, now)
     if (held === null) return null
     if ('amounts' in held) {
       notes.hold = held
       return null
     }
-    const block = blockOf(held, this.#limits.await(held, weighed, now), notes.hold !== null, now)
+    const block = blockOf(held, this.#limits.await(held, job, now), notes.hold !== null, now)
     if (block.scope === 'model' || block.scope === 'weight') this.#roomAt = Math.min(this.#roomAt, roomAt(held, now))
     return block
   }
 
   /** Is there no room for another model's answer in its place, and will there be none that is worth waiting for? */
-  isHopeless({ job, hold }: Notes, instead: Instead, now: number): boolean {
-    const short = this.#limits.lacks(replaced(job, instead), false, now, hold)
-    return short !== null && isHopeless(short, job, now)
+  isHopeless(notes: Notes, instead: Instead, now: number): boolean {
+    const short = this.#limits.lacks(replaced(stepOf(notes), instead), false, now, notes.hold)
+    return short !== null && isHopeless(short, notes.job, now)
   }
 
   /**
@@ -188,7 +187,8 @@ export class Spending {
    * room for that, it holds what it held.
    */
   replace(notes: Notes, instead: Instead, now: number): HeadroomRefusal | null {
-    const { job, hold: before } = notes
+    const { hold: before } = notes
+    const job = stepOf(notes)
     const amounts = amountsOf(before)
     if (before !== null) this.#limits.settle(before, null, now)
     const as = replaced(job, instead)
@@ -228,13 +228,13 @@ export class Spending {
 
   /** What a second call of a running job may cost; 'lacking': there is no room for it. Null: nothing limits it. */
   holdSecond(job: ScheduledJob, now: number): Hold | null | 'lacking' {
-    const held = this.#limits.reserve(job, false, now)
+    const held = this.#limits.reserve({ ...job, isStep: true }, false, now)
     return held === null || 'amounts' in held ? held : 'lacking'
   }
 
   /** As a restart found it. */
   adoptSecond(job: ScheduledJob, amounts: Amounts | null, now: number): Hold | null {
-    return amounts === null ? null : this.#limits.adopt(job, amounts, false, now)
+    return amounts === null ? null : this.#limits.adopt({ ...job, isStep: true }, amounts, false, now)
   }
 
   /** That call was not made after all. */
@@ -253,7 +253,8 @@ export class Spending {
     const { end, usage, cost = guessOf(job, usage) } = isRepeat ? ofRepeat(ended) : ended
     if (hold !== null) {
       const used = usage === undefined ? null : isRepeat ? ONE_REQUEST : amountsUsed(job, end, usage, cost)
-      this.#limits.settle(hold, used, now)
+      this.#limits.settle(hold, used, now, notes.isStep)
+      notes.isStep ||= used !== null
       this.#tellTrips()
       if (end === 'done' && usage !== undefined && !isRepeat) this.#limits.answered(hold, usage.completionTokens)
       this.#free(hold)
@@ -272,10 +273,12 @@ export class Spending {
     now: number,
     isBeside: boolean,
   ): void {
-    const job = asClaimed(notes.job, model === undefined ? {} : { model })
+    const job = asClaimed(stepOf(notes), model === undefined ? {} : { model })
     const usage = seenOf(job, outputTokens)
     const cost = guessOf(job, usage)
-    this.#limits.spend(job, amountsUsed(job, 'lost', usage, cost), now)
+    const used = amountsUsed(job, 'lost', usage, cost)
+    this.#limits.spend(job, used, now)
+    notes.isStep ||= used !== null
     this.#tellTrips()
     this.#record(notes.job, notes.attempt, where, 'lost', usage, cost, isBeside)
   }
@@ -310,17 +313,23 @@ export class Spending {
 export const amountsOf = (hold: Hold | null): Amounts | null => hold?.amounts ?? null
 
 /** As limits weigh what repeats another's answer: a request, and no tokens. */
-const asRepeat = (job: ScheduledJob): ScheduledJob => ({ ...job, promptTokens: 0, maxOutputTokens: 0, price: null })
+const asRepeat = (job: Weighed): Weighed => ({ ...job, promptTokens: 0, maxOutputTokens: 0, price: null })
+
+type Weighed = ScheduledJob & Pick<LimitedJob, 'isStep'>
+
+const stepOf = ({ job, isStep }: Notes): Weighed => (isStep ? { ...job, isStep } : job)
+
+const weighed = (notes: Notes): Weighed => (notes.repeats ? asRepeat(stepOf(notes)) : stepOf(notes))
 
 /** As limits weigh what another model answers. */
-const replaced = (job: ScheduledJob, { model, price }: Instead): ScheduledJob => ({
+const replaced = (job: Weighed, { model, price }: Instead): Weighed => ({
   ...job,
   model,
   price: price ?? null,
 })
 
 /** The job as it runs: by the model that answers it. */
-function asClaimed(job: ScheduledJob, { model }: Pick<Claim, 'model'>): ScheduledJob {
+function asClaimed(job: Weighed, { model }: Pick<Claim, 'model'>): Weighed {
   if (model === undefined) return job
   return replaced(job, job.instead?.find((one) => one.model === model) ?? { model })
 }

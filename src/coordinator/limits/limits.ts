@@ -15,7 +15,6 @@ import {
   type Standing,
   type TenantStanding,
   type TokenPrice,
-  type Unit,
 } from '../../core/limits.ts'
 import type { Account } from './account.ts'
 import type { Accounts, Level } from './level.ts'
@@ -38,6 +37,8 @@ export interface LimitedJob extends Whose {
   readonly session?: string | null
   /** `reject`: it is not to be submitted where it could not run. */
   readonly policy?: 'reject' | 'wait'
+  /** Its run has counted it as a step: further attempts are none. */
+  readonly isStep?: boolean
 }
 
 export interface LimitsOptions {
@@ -126,7 +127,7 @@ export class Limits {
     const hold = this.#hold(job, this.#levels.of(job, now), amounts)
     for (const { amounts: accounts } of hold.on)
       for (const account of accounts) {
-        const amount = amountOf(amounts, account.unit)
+        const amount = amountOf(amounts, account, job)
         hold.held.push(amount)
         hold.marks.push(account.adopt(amount, now))
       }
@@ -143,7 +144,7 @@ export class Limits {
   reserve(job: LimitedJob, toRun: boolean, now: number): Hold | Shortfall | null {
     const on = this.#levels.of(job, now)
     if (on.length === 0) return null
-    const amounts = this.#weigh(job, on)
+    const amounts = this.#weigh(job, on, now)
     const short = shortfall(job, on, amounts, toRun ? 'start' : 'submit', now)
     if (short !== null) return short
     const hold = this.#hold(job, on, amounts)
@@ -159,7 +160,7 @@ export class Limits {
   lacks(job: LimitedJob, toRun: boolean, now: number, held: Hold | null = null): Shortfall | null {
     const on = this.#levels.of(job, now)
     if (on.length === 0) return null
-    return shortfall(job, on, this.#weigh(job, on), toRun ? 'start' : 'submit', now, { held })
+    return shortfall(job, on, this.#weigh(job, on, now), toRun ? 'start' : 'submit', now, { held })
   }
 
   /** What stands in the way of a start, by the limits as they are now; nothing is taken. */
@@ -194,17 +195,26 @@ export class Limits {
   }
 
   /** Its prompt and its answer, as far as one can tell. */
-  #weigh(job: LimitedJob, on: readonly Accounts[]): Amounts {
+  #weigh(job: LimitedJob, on: readonly Accounts[], now: number): Amounts {
     const { promptTokens, maxOutputTokens, price } = job
-    const expected = possible(this.#lengths.quantile(job, this.#options.outputQuantile) ?? this.#unknown(on), job, on)
+    const known = this.#lengths.quantile(job, this.#options.outputQuantile)
+    const expected = possible(known ?? this.#unknown(job, on, now), job, on)
     const outputTokens = Math.ceil(Math.min(maxOutputTokens ?? Infinity, expected))
     const nanoDollars = costOf(price, promptTokens, outputTokens)
     return { inputTokens: promptTokens, outputTokens, requests: 1, nanoDollars }
   }
 
-  #unknown(on: readonly Accounts[]): number {
+  #unknown(job: LimitedJob, on: readonly Accounts[], now: number): number {
     let least = this.#options.unknownOutputTokens
-    for (const { outputBurst } of on) least = Math.min(least, Math.max(1, outputBurst * UNKNOWN_SHARE))
+    for (const { outputBurst, amounts } of on) {
+      least = Math.min(least, Math.max(1, outputBurst * UNKNOWN_SHARE))
+      for (const account of amounts) {
+        if (account.window !== 'run') continue
+        // Of what time gives nothing back of, what is used is gone
+        const most = mostOutput({ unit: account.unit, limit: account.left(now) + account.held(now) }, job)
+        least = Math.min(least, Math.max(1, Math.floor(most * UNKNOWN_SHARE)))
+      }
+    }
     return least
   }
 
@@ -236,15 +246,15 @@ export class Limits {
 
   // ------------------------------------------------------------ after it
 
-  /** Ends a hold, once: what was used is counted, the rest given back. Null: nothing was used. */
-  settle(hold: Hold, used: Amounts | null, now: number): void {
+  /** Ends a hold, once: what was used is counted, the rest given back. Null: nothing was used. `isStep`: see LimitedJob. */
+  settle(hold: Hold, used: Amounts | null, now: number, isStep = false): void {
     if (hold.amounts === null) return
     hold.amounts = null
     const { on, held, marks } = hold
     let at = 0
     for (const { level, amounts } of on) {
       for (const account of amounts) {
-        account.settle(held[at], amountOf(used ?? NOTHING, account.unit), now, marks[at])
+        account.settle(held[at], amountOf(used ?? NOTHING, account, { isStep }), now, marks[at])
         at++
       }
       this.#noteTrip(level)
@@ -263,7 +273,7 @@ export class Limits {
   spend(job: LimitedJob, used: Amounts | null, now: number): void {
     if (used === null) return
     for (const { level, amounts: accounts } of this.#levels.of(job, now)) {
-      for (const account of accounts) account.settle(0, amountOf(used, account.unit), now, 0)
+      for (const account of accounts) account.settle(0, amountOf(used, account, job), now, 0)
       this.#noteTrip(level)
       this.#levels.changed(level)
     }
@@ -389,7 +399,7 @@ function possible(outputTokens: number, job: LimitedJob, on: readonly Accounts[]
 }
 
 /** What an account can ever hold beside this prompt, tokens. */
-function mostOutput({ unit, limit }: Account, { promptTokens, price }: LimitedJob): number {
+function mostOutput({ unit, limit }: Pick<Account, 'unit' | 'limit'>, { promptTokens, price }: LimitedJob): number {
   switch (unit) {
     case 'tokens':
       return Math.floor(limit - promptTokens)
@@ -411,7 +421,7 @@ const output = (price: TokenPrice | null, outputTokens: number): Amounts => ({
   nanoDollars: costOf(price, 0, outputTokens),
 })
 
-function amountOf(of: Amounts, unit: Unit): number {
+function amountOf(of: Amounts, { unit, window }: Account, { isStep }: Pick<LimitedJob, 'isStep'>): number {
   switch (unit) {
     case 'input_tokens':
       return of.inputTokens
@@ -420,7 +430,7 @@ function amountOf(of: Amounts, unit: Unit): number {
     case 'tokens':
       return of.inputTokens + of.outputTokens
     case 'requests':
-      return of.requests
+      return isStep && window === 'run' ? 0 : of.requests
     case 'nano_dollars':
       return of.nanoDollars
     // Of requests as a whole: one that runs is not asked again
@@ -435,18 +445,19 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** The account with the longest wait; null: all have room. `only`: among those that cut a stream. */
 function shortfall(
-  { session, policy }: LimitedJob,
+  job: LimitedJob,
   on: readonly Accounts[],
   weight: Amounts,
   to: 'submit' | 'start' | 'stream',
   now: number,
   { only, held = null }: { readonly only?: 'cut'; readonly held?: Hold | null } = {},
 ): Shortfall | null {
+  const { session, policy } = job
   let worst: { level: Level; account: Account; weight: number; waitMs: number } | null = null
   for (const { level, amounts, running } of on) {
     for (const account of amounts) {
       if (only !== undefined && account.whenOut !== only) continue
-      const amount = Math.max(0, amountOf(weight, account.unit) - (held === null ? 0 : heldOn(held, account)))
+      const amount = Math.max(0, amountOf(weight, account, job) - (held === null ? 0 : heldOn(held, account)))
       if (amount === 0) continue
       const waitMs = account.waitMs(amount, now)
       if (waitMs > 0 && (worst === null || waitMs > worst.waitMs)) worst = { level, account, weight: amount, waitMs }
@@ -485,12 +496,12 @@ function heldOn({ on, held }: Hold, account: Account): number {
   return 0
 }
 
-function take({ on, held, marks }: Hold, more: Amounts, now: number, except?: 'deny_next'): void {
+function take({ job, on, held, marks }: Hold, more: Amounts, now: number, except?: 'deny_next'): void {
   let at = 0
   for (const { amounts } of on)
     for (const account of amounts) {
       if (account.whenOut !== except) {
-        const amount = amountOf(more, account.unit)
+        const amount = amountOf(more, account, job)
         const before = held[at] ?? 0
         marks[at] = account.hold(amount, now, before, marks[at])
         held[at] = before + amount

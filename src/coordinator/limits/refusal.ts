@@ -66,15 +66,21 @@ export const lateOf = (limit: Shortfall): SluiceError =>
 
 const WORDS: Readonly<Partial<Record<Unit, string>>> = { tokens: 'tokens', requests: 'steps', nano_dollars: 'dollars' }
 
-/** What is held by jobs that run may come back: then it is worth a retry. */
 export function overRun(limit: Shortfall, jitter: number): SluiceError {
   const { unit, name, left, weight, waitMs } = limit
+  const what = `The budget of ${WORDS[unit]} of run ${name}, ${amount(limit, limit.limit)} in all,`
+  const needs = `${amount(limit, Math.max(0, left))} left, Requested ${amount(limit, weight)}.`
+  // What the run's other jobs hold may come back
+  if (waitMs !== null)
+    return new SluiceError('rate_limit_exceeded', {
+      limit,
+      retryAfterMs: later(LEAST_RETRY_MS, jitter),
+      message: `${what} is held by its jobs that run: ${needs} Please try again when one of them has ended.`,
+    })
+  const smaller = unit === 'requests' ? '' : ' A smaller max_tokens, or a shorter prompt, makes its next job smaller.'
   return new SluiceError('run_budget_exceeded', {
     limit,
-    ...(waitMs !== null && { retryAfterMs: later(LEAST_RETRY_MS, jitter) }),
-    message:
-      `The budget of ${WORDS[unit]} of run ${name}, ${amount(limit, limit.limit)} in all, has no room for this job: ` +
-      `${amount(limit, Math.max(0, left))} left, Requested ${amount(limit, weight)}.`,
+    message: `${what} has no room for this job: ${needs}${left > 0 ? smaller : ''}`,
   })
 }
 const LEAST_RETRY_MS = 1_000

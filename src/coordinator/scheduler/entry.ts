@@ -41,6 +41,7 @@ export class Entry implements Timed, Notes, Crowding<Entry> {
   second: SecondCall | null = null
   hedgedIn = 0
   streamed = 0
+  isStep = false
   failedAt: FailedAt = NOWHERE
   ttftMs: number | null = null
   refusedMono = Infinity

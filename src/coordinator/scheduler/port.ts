@@ -97,6 +97,8 @@ export interface Notes {
   hedgedIn: number
   /** Output tokens of the attempt that runs. */
   streamed: number
+  /** Its run has counted it as a step; after a restart, as if each attempt before had used something. */
+  isStep: boolean
   failedAt: FailedAt
   ttftMs: number | null
   /** When it was refused for being too many last, and how often though others were answered since the time before. */
