@@ -20,6 +20,7 @@ import {
   type LimitSettings,
   type LimitUse,
   NO_LIMITS,
+  type RunUse,
   type Standing,
   type TenantStanding,
 } from '../core/limits.ts'
@@ -410,6 +411,10 @@ class PureCoordinator implements Coordinator {
 
   standing(job: ScheduledJob, now: number): Standing {
     return this.#spending.standing(job, now)
+  }
+
+  runUse(tenant: TenantId, run: string): RunUse | null {
+    return this.#spending.runUse(tenant, run)
   }
 
   tenantStanding(tenant: TenantId, now: number): TenantStanding {

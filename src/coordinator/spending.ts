@@ -10,6 +10,7 @@ import type {
   LevelState,
   LimitSettings,
   LimitUse,
+  RunUse,
   Shortfall,
   Standing,
   TenantStanding,
@@ -150,6 +151,10 @@ export class Spending {
 
   standing(job: ScheduledJob, now: number): Standing {
     return this.#limits.standing(job, now)
+  }
+
+  runUse(tenant: TenantId, run: string): RunUse | null {
+    return this.#limits.runUse(tenant, run)
   }
 
   tenantStanding(tenant: TenantId, now: number): TenantStanding {

@@ -349,6 +349,9 @@ export interface LimitUse {
   readonly resetMs: number
 }
 
+/** What a run has used in all, and what its jobs hold of it; of what its budget counts, the others are 0. */
+export type RunUse = Readonly<Record<TotalLimit['unit'], { readonly used: number; readonly held: number }>>
+
 /** How a tenant stands with its limits. */
 export interface TenantStanding {
   /** Its own and its models', the fullest first. */

@@ -345,6 +345,36 @@ export const limitCases: readonly Case[] = [
     },
   },
   {
+    name: 'a run tells what it has used of its budget, and holds, whatever becomes of its jobs, and after a restart',
+    needs: 'kill',
+    async run(open) {
+      let opened = await open({})
+      const { operations } = opened.engine
+      expect(await operations.runUse('acme', 'r')).toBeNull()
+      const of = { run: 'r', budget: { tokens: 1_000, steps: 9, nanoDollars: 10_000 } }
+      const worker = new TestWorker(opened.engine)
+      const [first, second] = [
+        await submitOne(opened.engine, post(of)),
+        await submitOne(opened.engine, post({ ...of, promptTokens: 50 })),
+      ].map(accepted)
+      await opened.engine.work.finish(await worker.one(first), used(100, 20, 300))
+      const spent = {
+        tokens: { used: 120, held: 60 },
+        requests: { used: 1, held: 1 },
+        nano_dollars: { used: 300, held: 0 },
+      }
+      expect(await operations.runUse('acme', 'r')).toEqual(spent)
+      await opened.engine.jobs.erase(first.id)
+      expect(await operations.runUse('acme', 'r')).toEqual(spent)
+      expect(await operations.runUse('acme', 'other')).toBeNull()
+      expect(await operations.runUse('other', 'r')).toBeNull()
+      opened = await opened.reopen('kill')
+      expect(await opened.engine.operations.runUse('acme', 'r')).toEqual(spent)
+      await opened.engine.jobs.cancel(second.id)
+      expect((await opened.engine.operations.runUse('acme', 'r'))?.tokens).toEqual({ used: 120, held: 0 })
+    },
+  },
+  {
     name: 'an erased tenant has used nothing, now and after a restart, whatever others do next',
     needs: 'kill',
     async run(open) {

@@ -6,6 +6,7 @@ import type {
   LevelLimits,
   LevelUse,
   RateLimit,
+  RunUse,
   TotalLimit,
   Unit,
   Window,
@@ -129,6 +130,15 @@ export class Level {
     const total = new Total(limit)
     this.#totals.push(total)
     return total
+  }
+
+  /** In all, whenever. */
+  totalUse(): RunUse {
+    const useOf = (unit: TotalLimit['unit']): RunUse[TotalLimit['unit']] => {
+      const total = this.#totals.find((one) => one.unit === unit)
+      return { used: total?.used() ?? 0, held: total?.held() ?? 0 }
+    }
+    return { tokens: useOf('tokens'), requests: useOf('requests'), nano_dollars: useOf('nano_dollars') }
   }
 
   isUnused(now: number): boolean {

@@ -55,6 +55,11 @@ export class Levels {
     )
   }
 
+  /** Null: nothing is known of it. */
+  find(kind: LevelKind, owner: string, name: string): Level | null {
+    return this.#byKind.get(kind)?.get(owner)?.get(name) ?? null
+  }
+
   /** Ids of those that are narrower than its tenant, or no wider. */
   narrow(whose: Whose, toTenant: boolean): readonly string[] {
     return levelsOf(this.#settings(), whose)
@@ -69,7 +74,7 @@ export class Levels {
     const add = (kind: LevelKind, owner: string, name: string): void => {
       const limits = limitsAt(settings, kind, owner, name)
       if (limits === null) return
-      const known = this.#byKind.get(kind)?.get(owner)?.get(name)
+      const known = this.find(kind, owner, name)
       known?.change(limits, now)
       found.push((known ?? new Level(kind, owner, name, limits, this.#calendar)).accounts)
     }
@@ -144,7 +149,7 @@ export class Levels {
   }
 
   #find(kind: LevelKind, owner: string, name: string, limits: LevelLimits, now: number): Accounts {
-    const level = this.#byKind.get(kind)?.get(owner)?.get(name) ?? this.#make(kind, owner, name, limits)
+    const level = this.find(kind, owner, name) ?? this.#make(kind, owner, name, limits)
     level.isAsked = true
     level.change(limits, now)
     return level.accounts

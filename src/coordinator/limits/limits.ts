@@ -11,6 +11,7 @@ import {
   type LimitSettings,
   type LimitUse,
   type Room,
+  type RunUse,
   type Shortfall,
   type Standing,
   type TenantStanding,
@@ -321,6 +322,11 @@ export class Limits {
       .flatMap(({ level, amounts, running }) =>
         [...amounts, ...(running === null ? [] : [running])].map((account) => roomOf(level, account, now)),
       )
+  }
+
+  /** Null: it has used nothing. */
+  runUse(tenant: string, run: string): RunUse | null {
+    return this.#levels.find('run', tenant, run)?.totalUse() ?? null
   }
 
   /** For operators. */

@@ -31,6 +31,7 @@ import type {
   LevelState,
   LimitUse,
   RunBudget,
+  RunUse,
   Shortfall,
   Standing,
   TenantStanding,
@@ -413,6 +414,8 @@ export interface Coordinator {
   standing(job: ScheduledJob, now: number): Standing
   /** For operators. */
   tenantStanding(tenant: TenantId, now: number): TenantStanding
+  /** See Operations. */
+  runUse(tenant: TenantId, run: string): RunUse | null
   /** Of each its fullest limit; null: it has none. At most `MOST_STANDING`. */
   fullest(tenants: readonly TenantId[], now: number): ReadonlyArray<LimitUse | null>
   status(now: number): readonly DeploymentStatus[]

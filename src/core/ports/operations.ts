@@ -2,7 +2,7 @@
 import type { CheckStatus } from '../engine-check.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { JobId, JobKind, Needs, TenantId } from '../job.ts'
-import type { LimitUse, TenantStanding } from '../limits.ts'
+import type { LimitUse, RunUse, TenantStanding } from '../limits.ts'
 import type { Line, RowKind } from '../live.ts'
 import type { PolicyName } from '../policies.ts'
 
@@ -179,6 +179,8 @@ export interface Operations {
   line(by: RowKind, most: LineBounds): Promise<Line>
   /** How a tenant stands with its limits, now. Its cost is bounded; still, ask only while somebody looks. */
   standing(tenant: TenantId): Promise<TenantStanding>
+  /** Of a run with a budget. Null: nothing is known of it, as it has used nothing yet. */
+  runUse(tenant: TenantId, run: string): Promise<RunUse | null>
   /** Of each of these tenants its fullest limit, its models' included; null: it has none. At most `MOST_STANDING`. */
   fullest(tenants: readonly TenantId[]): Promise<ReadonlyArray<LimitUse | null>>
   /** Those in the configuration, in its order, and those that still have calls. */

@@ -5,7 +5,7 @@
 import type { CheckReport } from '../../core/engine-check.ts'
 import type { SluiceError } from '../../core/errors.ts'
 import type { Job, JobDraft, JobId, Place, TenantId } from '../../core/job.ts'
-import type { LimitUse, TenantStanding } from '../../core/limits.ts'
+import type { LimitUse, RunUse, TenantStanding } from '../../core/limits.ts'
 import type { Line, RowKind } from '../../core/live.ts'
 import type { JobFilter, Jobs as JobsPort } from '../../core/ports/jobs.ts'
 import type {
@@ -330,6 +330,10 @@ export class EmbeddedQueue implements Submissions, Work, JobsPort, Operations {
 
   async standing(tenant: TenantId): Promise<TenantStanding> {
     return this.#parts.coordinator.tenantStanding(tenant, this.#dispatch.now())
+  }
+
+  async runUse(tenant: TenantId, run: string): Promise<RunUse | null> {
+    return this.#parts.coordinator.runUse(tenant, run)
   }
 
   async fullest(tenants: readonly TenantId[]): Promise<ReadonlyArray<LimitUse | null>> {

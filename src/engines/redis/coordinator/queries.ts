@@ -48,6 +48,8 @@ function answerOf(term: Term, query: Query, known: KnownJobs): Answers[Query['ty
     }
     case 'standing':
       return coordinator.tenantStanding(query.tenant, term.now())
+    case 'run':
+      return coordinator.runUse(query.tenant, query.run)
     case 'fullest':
       return coordinator.fullest(query.tenants, term.now())
     case 'deployments':

@@ -1,6 +1,6 @@
 /** What operators do to queued work is the coordinator's to do: asked of it over the bus. */
 import type { TenantId } from '../../../core/job.ts'
-import type { LimitUse, TenantStanding } from '../../../core/limits.ts'
+import type { LimitUse, RunUse, TenantStanding } from '../../../core/limits.ts'
 import type { Line, RowKind } from '../../../core/live.ts'
 import {
   type Backlog,
@@ -69,6 +69,10 @@ export class RedisOperations implements Operations {
 
   standing(tenant: TenantId): Promise<TenantStanding> {
     return this.#ground.bus.ask({ type: 'standing', tenant })
+  }
+
+  runUse(tenant: TenantId, run: string): Promise<RunUse | null> {
+    return this.#ground.bus.ask({ type: 'run', tenant, run })
   }
 
   fullest(tenants: readonly TenantId[]): Promise<ReadonlyArray<LimitUse | null>> {

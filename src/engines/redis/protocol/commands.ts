@@ -190,6 +190,12 @@ export interface LookAtLimits extends Asked {
   readonly tenant: TenantId
 }
 
+export interface LookAtRun extends Asked {
+  readonly type: 'run'
+  readonly tenant: TenantId
+  readonly run: string
+}
+
 export interface LookAtFullest extends Asked {
   readonly type: 'fullest'
   readonly tenants: readonly TenantId[]
@@ -200,7 +206,17 @@ export interface Explain extends Asked {
   readonly ask: RouteAsk
 }
 
-export type Query = Hello | WasFinished | Look | List | Status | LookAtLine | LookAtLimits | LookAtFullest | Explain
+export type Query =
+  | Hello
+  | WasFinished
+  | Look
+  | List
+  | Status
+  | LookAtLine
+  | LookAtLimits
+  | LookAtRun
+  | LookAtFullest
+  | Explain
 
 // ---------------------------------------------------------------- more commands
 
@@ -304,6 +320,7 @@ const QUERY_SHAPES: Readonly<Record<Query['type'], Shape>> = {
   backlog: ASKED,
   line: { ...ASKED, by: ROW_KIND, most: members({ rows: count, waits: count, runs: count }) },
   standing: { ...ASKED, tenant: text },
+  run: { ...ASKED, tenant: text, run: text },
   fullest: { ...ASKED, tenants: list(text) },
   deployments: ASKED,
   explain: {

@@ -4,7 +4,7 @@
  */
 import type { CheckReport } from '../../../core/engine-check.ts'
 import type { Cached, Job, JobId, JobState, Place } from '../../../core/job.ts'
-import type { LimitUse, Shortfall, Standing, TenantStanding } from '../../../core/limits.ts'
+import type { LimitUse, RunUse, Shortfall, Standing, TenantStanding } from '../../../core/limits.ts'
 import type { Line } from '../../../core/live.ts'
 import type { Backlog, DeploymentStatus, QueueDepth, RouteTrace, Selector } from '../../../core/ports/operations.ts'
 import type { Claim } from '../../../core/ports/work.ts'
@@ -158,6 +158,8 @@ export interface Answers {
   readonly backlog: readonly Backlog[]
   readonly line: Line
   readonly standing: TenantStanding
+  /** Null: nothing is known of it. */
+  readonly run: RunUse | null
   readonly fullest: ReadonlyArray<LimitUse | null>
   readonly deployments: readonly DeploymentStatus[]
   readonly explain: RouteTrace
