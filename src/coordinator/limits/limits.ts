@@ -247,7 +247,9 @@ export class Limits {
 
   // ------------------------------------------------------------ after it
 
-  /** Ends a hold, once: what was used is counted, the rest given back. Null: nothing was used. `isStep`: see LimitedJob. */
+  /**
+   * Ends a hold, once: what was used is counted, the rest given back. Null: nothing was used. `isStep`: see LimitedJob.
+   */
   settle(hold: Hold, used: Amounts | null, now: number, isStep = false): void {
     if (hold.amounts === null) return
     hold.amounts = null
