@@ -90,6 +90,7 @@ export function chartOf(scenario: Scenario, range: Range, nowMs: number): Chart 
     from: 0,
     ttft: {
       admission: column(() => 4),
+      turn: column(() => 0),
       queue: column((random, bad) => 31 + 20 * random() + bad * (2_250 + 250 * random())),
       retries: column((_, bad) => bad * 3),
       routing: column(() => 7),

@@ -50,7 +50,7 @@ const server: Way = {
       engine?.prefill === undefined ? upstream - engineQueue : Math.min(engine.prefill, upstream - engineQueue)
     const inside = Object.values(parts).reduce((sum, part) => sum + (part ?? 0), 0)
     return {
-      queue: (parts.queue ?? 0) + engineQueue,
+      queue: (parts.turn ?? 0) + (parts.queue ?? 0) + engineQueue,
       gateway: (parts.admission ?? 0) + (parts.routing ?? 0),
       retries: parts.retries ?? 0,
       network: outside(record, total - inside, run) + (parts.connect ?? 0) + (upstream - engineQueue - prefill),

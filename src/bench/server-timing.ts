@@ -4,9 +4,16 @@ import { isRecord } from '../core/json.ts'
 import type { TtftParts } from '../core/measure.ts'
 import type { ServerTimings } from './record.ts'
 
-const PARTS = ['admission', 'queue', 'retries', 'routing', 'connect', 'upstream', 'delivery'] as const satisfies Array<
-  keyof TtftParts
->
+const PARTS = [
+  'admission',
+  'turn',
+  'queue',
+  'retries',
+  'routing',
+  'connect',
+  'upstream',
+  'delivery',
+] as const satisfies Array<keyof TtftParts>
 const WHOLES = ['ttft', 'tpot', 'total'] as const
 const MAX_CHARS = 4_096
 const METRIC = /^\s*([\w.-]{1,64})\s*((?:;[^;]*){0,8})$/

@@ -138,7 +138,8 @@ function partsOf(record: BenchRecord): TtftMakeup | null {
     const connect = record.connected === null ? 0 : record.connected - record.sent
     return { queue, connect, gateway: 0, prefill, network: all - queue - prefill - connect }
   }
-  const { queue = 0, connect = 0, upstream = 0 } = parts
+  const { turn = 0, connect = 0, upstream = 0 } = parts
+  const queue = turn + (parts.queue ?? 0)
   const gateway = GATEWAY.reduce((sum, name) => sum + (parts[name] ?? 0), 0)
   const inEngine = Math.min(engine?.queue ?? 0, upstream)
   const network = all - queue - connect - upstream - gateway

@@ -313,7 +313,7 @@ export const settings = z.strictObject({
     .strictObject({
       ttft_ms: duration({ min: 1 })
         .prefault('1500ms')
-        .describe("From a request's head to the first text of its answer, reasoning included."),
+        .describe("From a request's head to the first text of its answer, but for the wait for its own turn."),
       tpot_ms: duration({ min: 1 }).prefault('50ms').describe('For each token after the first.'),
       good: share()
         .prefault('99%')

@@ -71,7 +71,7 @@ it('tells what was decided in order: accepted, leased with its claim, returned, 
   coordinator.lease(10)
   expect(coordinator.leasable).toBe(false)
   const claim = { deployment: 'a', reservation: null }
-  const first = { sinceAcceptedMs: 50, queuedMs: 50, ttftMs: null }
+  const first = { sinceAcceptedMs: 50, queuedMs: 50, turnMs: 0, ttftMs: null }
   expect(coordinator.changes()).toEqual([
     { type: 'accepted', id: '1' },
     { type: 'leased', id: '1', worker: 'w', attempt: 1, crashes: 0, claim, ...first },

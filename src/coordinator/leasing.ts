@@ -125,11 +125,12 @@ export class Leasing {
     }
     const leased = this.#scheduler.lease(worker, pools, max, headroom, now)
     for (const { id, attempt, crashes } of leased) {
-      const { job, claim, ranMs, ttftMs } = this.#scheduler.notes(id)!
+      const { job, claim, ranMs, turnMs, ttftMs } = this.#scheduler.notes(id)!
       this.#sharing.leased(job, now)
       this.#seats.take(worker)
       const sinceAcceptedMs = now - job.acceptedMono
-      const times = { sinceAcceptedMs, queuedMs: Math.max(0, sinceAcceptedMs - ranMs), ttftMs }
+      const queuedMs = Math.max(0, sinceAcceptedMs - ranMs)
+      const times = { sinceAcceptedMs, queuedMs, turnMs: Math.min(turnMs ?? 0, queuedMs), ttftMs }
       this.#results.change({ type: 'leased', id, worker, attempt, crashes, claim: claim!, ...times })
     }
     for (const [id, error] of over) this.#scheduler.fail(id, error, now)

@@ -140,6 +140,8 @@ type JobFact = AboutJob &
         readonly deployment: string
         /** In line so far, over all its waits. */
         readonly queuedMs: number
+        /** Of that, until it was its own turn; absent: nobody knows. */
+        readonly turnMs?: number
         /** With the attempts before this one, and what no server ran for. Absent: as long as it was in line. */
         readonly sinceAcceptedMs?: number
       }
@@ -272,7 +274,7 @@ type ReaderFact = AboutJob &
         readonly seq: number
         readonly from: number | null
       }
-    /** Once a job: its first text was handed to the socket of its first live reader. `ttftMs`: the sum of the parts. */
+    /** Once a job: its first text was handed to the socket of its first live reader. `ttftMs`: as goals have it. */
     | {
         readonly type: 'first-token-delivered'
         readonly dialect: string

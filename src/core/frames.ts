@@ -254,6 +254,8 @@ export interface WireUsage {
 
 export interface WireTiming {
   readonly queued_ms: number | null
+  /** Of that, until it was its own turn; absent: it never waited so. */
+  readonly turn_ms?: number
   readonly ttft_ms: number | null
   readonly tpot_ms: number | null
   readonly total_ms: number | null
@@ -264,6 +266,8 @@ export interface WireTiming {
 
 export interface WireTtft {
   readonly admission_ms: number
+  /** Until it was its own turn; absent: it never waited so. */
+  readonly turn_ms?: number
   readonly queue_ms: number
   readonly retries_ms: number
   readonly routing_ms: number

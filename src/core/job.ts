@@ -209,6 +209,8 @@ export interface Usage {
 export interface Timing {
   /** In line: all of its waits, its own delay and the pauses between attempts among them. No attempt's time. */
   readonly queuedMs: number
+  /** Of that, until it was its own turn: see TtftParts. Absent: it never waited so, or nobody knows. */
+  readonly turnMs?: number
   /**
    * Time to first token: accepted to the first text of the answer. Absent where there was none, where it came with all
    * the rest in a document, or where nobody knows.

@@ -145,7 +145,7 @@ export interface Now {
   readonly period: {
     /** The last one, or the last five where little happened; null: all of a range of the past. */
     readonly minutes: number | null
-    /** Where the time to first tokens went: means. */
+    /** Where the time to first tokens went: means; `turn` is no part of TTFT. */
     readonly parts: TtftParts | null
     readonly tpotP50Ms: number | null
   }
@@ -236,8 +236,8 @@ export interface Chart {
   readonly buckets: number
   /** The first bucket that is told here; 0: all of them. */
   readonly from: number
-  /** Means over so many first tokens. */
-  readonly ttft: { readonly [part in keyof TtftParts]: readonly (number | null)[] }
+  /** Means over so many first tokens; `turn` is no part of TTFT. */
+  readonly ttft: { readonly [part in keyof TtftParts]-?: readonly (number | null)[] }
   readonly firstTokens: readonly number[]
   readonly ttftP50: readonly (number | null)[]
   readonly ttftP95: readonly (number | null)[]
@@ -313,7 +313,7 @@ export interface JobTrace {
 
 export interface Span {
   /** `unknown`: nobody who could tell is there any more. */
-  readonly part: 'admission' | 'queue' | 'routing' | 'connect' | 'upstream' | 'tokens' | 'pause' | 'unknown'
+  readonly part: 'admission' | 'turn' | 'queue' | 'routing' | 'connect' | 'upstream' | 'tokens' | 'pause' | 'unknown'
   readonly fromMs: number
   /** Null: it goes on. */
   readonly toMs: number | null

@@ -3,14 +3,20 @@
  * dashboard. All times are monotonic ms, taken when bytes leave a socket, before they are parsed.
  */
 
-/** Where the time to first token went. They add up to it, exactly. */
+/** Where the time to first token went. All but `turn` add up to it, exactly. */
 export interface TtftParts {
   /**
    * From the request's head to the job's acceptance: authentication, parsing, guards, estimate, commit. Not what the
    * client took to send the body: that is the network's, and its own.
    */
   readonly admission: number
-  /** In line, until the lease of the attempt that gave the first token. */
+  /**
+   * Until it was its own turn: its delay was over, those that it comes after had ended, and it was the first of its
+   * lane or conversation. Whoever submitted it asked for that, so it is no part of TTFT, and no goal counts it. Absent:
+   * it never waited so, or nobody knows.
+   */
+  readonly turn?: number
+  /** In line from then on, until the lease of the attempt that gave the first token. */
   readonly queue: number
   /** Attempts before that one, as far as they ran: what failed before it showed anything. */
   readonly retries: number
@@ -23,6 +29,9 @@ export interface TtftParts {
   /** From there until it was handed to the reader's socket; 0 where nobody reads live. */
   readonly delivery: number
 }
+
+/** What TTFT is the sum of. */
+export type TtftPart = Exclude<keyof TtftParts, 'turn'>
 
 /** One stream, as its reader saw it. */
 export interface AnswerMarks {
@@ -109,12 +118,15 @@ export const SILENT_MS = 10_000
 
 /** What the words mean, for whoever reads a number: dashboard, report, documents. */
 export const GLOSSARY = {
-  ttft: 'Time to first token: from the request’s head to the first text, reasoning or tool call of its answer.',
+  ttft:
+    'Time to first token: from the request’s head to the first text, reasoning or tool call of its answer, without ' +
+    'the wait for its own turn.',
   tpot: 'Time per output token after the first, reasoning included, over the answer as a whole.',
   msPerChar: 'TPOT by characters instead of tokens, which differ from one tokenizer to the next.',
   e2e: 'From the request’s head to the last token.',
   stall: 'A pause of a second or more between two chunks of an answer.',
   goodput: 'The share of all attempted requests that ended well and met their goals for TTFT and TPOT.',
+  turn: 'Until its own turn: its delay, the job before it in its lane or conversation, the jobs that it comes after.',
   queue: 'In line: limits, fairness and free slots.',
   upstream: 'The provider’s own queue and its reading of the prompt, until its first token.',
   delivery: 'From the first token’s arrival until it was handed to the reader’s socket.',

@@ -33,6 +33,7 @@ const round = (ms: number | undefined): number | null => (ms === undefined ? nul
 
 export const wireTiming = (timing: Timing): WireTiming => ({
   queued_ms: round(timing.queuedMs),
+  ...turnOf(timing.turnMs),
   ttft_ms: round(timing.ttftMs),
   tpot_ms: round(timing.tpotMs),
   total_ms: round(timing.totalMs),
@@ -40,8 +41,12 @@ export const wireTiming = (timing: Timing): WireTiming => ({
   ...(timing.parts !== undefined && { ttft: wireTtft(timing.parts) }),
 })
 
+const turnOf = (ms: number | undefined): { readonly turn_ms?: number } =>
+  ms === undefined ? {} : { turn_ms: hundredths(ms) }
+
 export const wireTtft = (parts: TtftParts): WireTtft => ({
   admission_ms: hundredths(parts.admission),
+  ...turnOf(parts.turn),
   queue_ms: hundredths(parts.queue),
   retries_ms: hundredths(parts.retries),
   routing_ms: hundredths(parts.routing),
@@ -50,19 +55,22 @@ export const wireTtft = (parts: TtftParts): WireTtft => ({
 })
 
 /** As the header `server-timing` has it. A job's own parts have no `delivery`: that is a reader's. */
-export const partsText = ({ admission, queue, retries, routing, connect, upstream }: TtftParts): string =>
-  `admission;dur=${msText(admission)}, queue;dur=${msText(queue)}, retries;dur=${msText(retries)}, ` +
+export const partsText = ({ admission, turn, queue, retries, routing, connect, upstream }: TtftParts): string =>
+  `admission;dur=${msText(admission)}, ${turnText(turn)}queue;dur=${msText(queue)}, retries;dur=${msText(retries)}, ` +
   `routing;dur=${msText(routing)}, connect;dur=${msText(connect)}, upstream;dur=${msText(upstream)}`
+
+const turnText = (turn: number | undefined): string => (turn === undefined ? '' : `turn;dur=${msText(turn)}, `)
 
 /** The same, for the reader who gets the first text now. */
 export const deliveredText = (parts: TtftParts): string => `${partsText(parts)}, delivery;dur=${msText(parts.delivery)}`
 
 /** The same of a job that has ended, without its total. */
-export function timingText({ queuedMs, ttftMs, tpotMs, parts }: Timing): string {
+export function timingText({ queuedMs, turnMs, ttftMs, tpotMs, parts }: Timing): string {
   const first =
     parts !== undefined
       ? partsText(parts)
-      : `queue;dur=${hundredths(queuedMs)}${ttftMs === undefined ? '' : `, ttft;dur=${hundredths(ttftMs)}`}`
+      : `${turnText(turnMs)}queue;dur=${hundredths(queuedMs - (turnMs ?? 0))}` +
+        (ttftMs === undefined ? '' : `, ttft;dur=${hundredths(ttftMs)}`)
   return tpotMs === undefined ? first : `${first}, tpot;dur=${hundredths(tpotMs)}`
 }
 

@@ -113,8 +113,10 @@ export class AttemptTimes {
 
   timing(now: number): Timing {
     const tpotMs = this.#tpotMs()
+    const { queuedMs, turnMs = 0 } = this.#lease
     return {
-      queuedMs: thousandths(this.#lease.queuedMs),
+      queuedMs: thousandths(queuedMs),
+      ...(turnMs > 0 && { turnMs: thousandths(turnMs) }),
       ...this.ttft(),
       ...(this.#parts !== null && { parts: this.#parts }),
       ...(tpotMs !== null && { tpotMs: thousandths(tpotMs) }),

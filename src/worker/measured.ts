@@ -22,20 +22,23 @@ export function ttftPartsOf(
     job,
     sinceAcceptedMs,
     queuedMs,
+    turnMs = 0,
     leasingMs = 0,
-  }: Pick<Lease, 'sinceAcceptedMs' | 'queuedMs' | 'leasingMs'> & { readonly job: Admitted },
+  }: Pick<Lease, 'sinceAcceptedMs' | 'queuedMs' | 'turnMs' | 'leasingMs'> & { readonly job: Admitted },
   { leasedMono, calledMono, sentMono, firstTokenMono }: FirstTokenMarks,
 ): TtftParts {
   const decidedMono = leasedMono - leasingMs
   const decidedMs = Math.max(0, sinceAcceptedMs - leasingMs)
-  const queue = micros(Math.min(queuedMs, decidedMs))
-  const retries = micros(decidedMs) - queue
+  const inLine = micros(Math.min(queuedMs, decidedMs))
+  const turn = Math.min(micros(turnMs), inLine)
+  const retries = micros(decidedMs) - inLine
   const routing = micros(calledMono - decidedMono)
   const connect = micros((sentMono ?? calledMono) - decidedMono) - routing
   const upstream = micros(firstTokenMono - decidedMono) - routing - connect
   return {
     admission: job.admissionMs ?? 0,
-    queue: queue / 1_000,
+    ...(turn > 0 && { turn: turn / 1_000 }),
+    queue: (inLine - turn) / 1_000,
     retries: retries / 1_000,
     routing: routing / 1_000,
     connect: connect / 1_000,

@@ -68,6 +68,36 @@ export const leaseCases: readonly Case[] = [
       expect(lease).toMatchObject({ ttftMs: null, log: { head: 0, epoch: job.epoch } })
     },
   },
+  {
+    name: 'a lease tells how long it was not the turn of its job: by its lane, and by its delay',
+    async run(open) {
+      const { engine, clock, facts } = await open()
+      engine.configure([model('m')])
+      const worker = new TestWorker(engine)
+      const first = await submit(engine, { options: { lane: 'chat' } })
+      const lease = await worker.one(first)
+      expect(lease.turnMs).toBe(0)
+      const [second, delayed] = [
+        await submit(engine, { options: { lane: 'chat' } }),
+        await submit(engine, { options: { delayMs: 3_000 } }),
+      ]
+      clock.leap(5_000)
+      await engine.work.finish(lease, DONE)
+      const leases = new Map<string, Lease>()
+      await eventually(async () => {
+        for (const one of await worker.lease()) leases.set(one.job.id, one)
+        expect(leases.size).toBe(2)
+      })
+      for (const { id } of [second, delayed]) {
+        const { turnMs = 0, queuedMs } = leases.get(id)!
+        expect(turnMs).toBeGreaterThanOrEqual(2_990)
+        expect(turnMs).toBeLessThanOrEqual(queuedMs)
+        const told = facts.flatMap((fact) => (fact.type === 'job-leased' && fact.job === id ? [fact.turnMs] : []))
+        await eventually(() => expect(told).toEqual([turnMs]))
+      }
+      expect(leases.get(second.id)?.turnMs).toBeGreaterThanOrEqual(4_990)
+    },
+  },
   ...WAYS.map(
     ([way, end]): Case => ({
       name: `what a lease claimed is free again, once: ${way}`,

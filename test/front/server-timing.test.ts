@@ -108,3 +108,22 @@ it('what waits for a slot has waited in line, not at the model', async () => {
   expect(partsOf(waited).upstream).toBeLessThan(partsOf(waited).queue!)
   expect(partsOf(slow).queue).toBeLessThan(partsOf(waited).queue!)
 })
+
+it('what waits for the job before it in its lane tells so, apart from the line', async () => {
+  const submit = async (model: string): Promise<string> =>
+    JSON.parse((await ask('/v1/jobs', { request: chat(model, { stream: true }), lane: 'typed-ahead' })).body).id
+  const [, second] = [await submit('mock-n60-d10'), await submit('mock-n5-d1')]
+  const { timing } = JSON.parse((await get(`/v1/jobs/${second}?wait_ms=20000`)).body)
+  expect(timing.turn_ms).toBeGreaterThan(300)
+  expect(timing.ttft.turn_ms).toBe(timing.turn_ms)
+  expect(timing.ttft.queue_ms).toBeLessThan(timing.turn_ms)
+  expect(timing.turn_ms + timing.ttft.queue_ms).toBeCloseTo(timing.queued_ms, 1)
+  const { admission_ms: _, ...after } = timing.ttft
+  expect(sumOf(after)).toBeCloseTo(timing.ttft_ms, 0)
+  const stream = await get(`/v1/jobs/${second}/events?dialect=chat`)
+  const [, comment] = /\n\n: server-timing ([^\n]*)\n/.exec(stream.body) ?? []
+  expect(readServerTiming(comment).parts?.turn).toBeCloseTo(timing.turn_ms, 1)
+  // One that waited for nobody tells none
+  const alone = await ask('/v1/chat/completions', chat('mock-n2-d1'))
+  expect(String(alone.headers['server-timing'])).not.toContain('turn;')
+})

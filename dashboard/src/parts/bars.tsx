@@ -1,4 +1,4 @@
-import type { TtftParts } from '../../../src/core/measure.ts'
+import type { TtftPart, TtftParts } from '../../../src/core/measure.ts'
 import { duration } from '../format.ts'
 
 interface BulletProps {
@@ -43,7 +43,7 @@ export const PHASES = [
   ['connect', 'plum', 'connect'],
   ['upstream', 'blue', 'upstream'],
   ['delivery', 'slate', 'Sluice'],
-] as const satisfies readonly (readonly [keyof TtftParts, string, string])[]
+] as const satisfies readonly (readonly [TtftPart, string, string])[]
 
 /** TTFT as one bar; `ofMs` is as wide as it may get, so that rows can be compared. */
 export function PhaseBar({ parts, ofMs }: { readonly parts: Partial<TtftParts>; readonly ofMs: number }) {

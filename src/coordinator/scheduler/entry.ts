@@ -29,6 +29,7 @@ export class Entry implements Timed, Notes, Crowding<Entry> {
   deaths = 0
   crashes = 0
   ranMs = 0
+  turnMs: number | null = null
   notBeforeMono: number
   deadlineMono: number
   lease: ActiveLease | null = null

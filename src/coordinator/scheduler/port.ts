@@ -81,6 +81,8 @@ export interface Notes {
   readonly attempt: number
   /** See Tally. */
   readonly ranMs: number
+  /** Acceptance to its own turn, ms; null: it has not come. */
+  readonly turnMs: number | null
   /** Tokens that it may come to, prompt and answer; the same for as long as it waits. */
   readonly bound: number
   readonly lease: NotedLease | null

@@ -110,7 +110,8 @@ class PureScheduler implements Scheduler {
       admit?.(standing.lane === undefined) ??
       null
     if (admitted instanceof SluiceError) return { kind: 'refused', error: admitted }
-    this.#add(job, now, repeats, admitted)
+    // What it took to be accepted is no wait
+    this.#add(job, now, repeats, admitted, 0)
     return { kind: 'accepted' }
   }
 
@@ -121,7 +122,11 @@ class PureScheduler implements Scheduler {
 
   restore(job: ScheduledJob, tally: Tally, now: number, repeats = false, hold: Hold | null = null): void {
     this.#now = now
-    const entry = this.#add(job, now, repeats, hold, tally.attempts)
+    const { attempts } = tally
+    // Of one that never ran, and may run now, it is not known since when: its delay alone is
+    const turnMs = attempts > 0 ? (tally.turnMs ?? 0) : Math.max(0, job.notBeforeMono - job.acceptedMono)
+    const entry = this.#add(job, now, repeats, hold, turnMs, attempts)
+    if (attempts > 0) entry.turnMs = turnMs
     entry.fails = tally.fails
     entry.deaths = tally.deaths
     entry.crashes = tally.crashes
@@ -147,7 +152,8 @@ class PureScheduler implements Scheduler {
     }
   }
 
-  #add(job: ScheduledJob, now: number, repeats: boolean, hold: Hold | null, attempts = 0): Entry {
+  /** `turnMs`: if it is its own turn now. */
+  #add(job: ScheduledJob, now: number, repeats: boolean, hold: Hold | null, turnMs: number, attempts = 0): Entry {
     if (this.#entries.has(job.id)) throw new Error(`${job.id} is there already`)
     const tenant = this.#fairness.tenant(job.tenant)
     const flow = this.#lineUp.flowOf(job, repeats)
@@ -164,6 +170,7 @@ class PureScheduler implements Scheduler {
     if (attempts > 0) this.#extend(entry, Math.max(now, job.notBeforeMono))
     if (job.after !== undefined) this.#follow(entry, job.after, now)
     this.#wait(entry, job.notBeforeMono, false, now)
+    if (entry.turnMs !== null) entry.turnMs = turnMs
     return entry
   }
 
@@ -383,7 +390,9 @@ class PureScheduler implements Scheduler {
   #offer(entry: Entry, inFront: boolean, now: number): void {
     if (entry.line !== null || entry.lease !== null || entry.state === 'delayed' || entry.waitsFor > 0) return
     this.#lineUp.regroup(entry)
-    if (entry.lane === null || entry.lane.head === entry) this.#lineUp.stand(entry, inFront, now)
+    if (entry.lane !== null && entry.lane.head !== entry) return
+    entry.turnMs ??= Math.max(0, now - entry.job.acceptedMono)
+    this.#lineUp.stand(entry, inFront, now)
   }
 
   /** It started in time and comes back: it must not expire because of what interrupted it. */
@@ -549,8 +558,8 @@ class PureScheduler implements Scheduler {
   tally(id: JobId): Tally | null {
     const entry = this.#entries.get(id)
     if (entry === undefined) return null
-    const { attempt: attempts, fails, deaths, crashes, ranMs, ttftMs } = entry
-    return { attempts, fails, deaths, crashes, ranMs, ttftMs }
+    const { attempt: attempts, fails, deaths, crashes, ranMs, ttftMs, turnMs } = entry
+    return { attempts, fails, deaths, crashes, ranMs, ttftMs, ...(turnMs !== null && turnMs > 0 && { turnMs }) }
   }
 
   notes(id: JobId): Notes | null {

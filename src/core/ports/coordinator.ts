@@ -112,6 +112,8 @@ export interface Tally {
   readonly ranMs: number
   /** Acceptance to the answer's first text, ms; null: there was none, or nobody knows when. */
   readonly ttftMs: number | null
+  /** Acceptance to its own turn, ms: see TtftParts. Absent: none, or nobody knows. */
+  readonly turnMs?: number
 }
 
 /** Deployments where attempts of a job failed. It is tried there again only if there is no other. */
@@ -170,6 +172,8 @@ export type Change =
       readonly sinceAcceptedMs: number
       /** Of these, the time in line, over all its waits. */
       readonly queuedMs: number
+      /** Of these, the time until it was its own turn. */
+      readonly turnMs: number
       readonly ttftMs: number | null
     }
   /** A lease's claim has changed: it has a second call from now on, or one of its two is over. */

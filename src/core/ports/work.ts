@@ -82,7 +82,9 @@ export interface Lease {
   readonly sinceAcceptedMs: number
   /** Of these, the time in line, over all its waits: until this lease was decided. */
   readonly queuedMs: number
-  /** Of these, the time since: until its commit, when it was told. Absent: nobody knows. */
+  /** Of `queuedMs`, the time until it was its own turn: see TtftParts. Absent: nobody knows. */
+  readonly turnMs?: number
+  /** Of `sinceAcceptedMs`, the time since: until its commit, when it was told. Absent: nobody knows. */
   readonly leasingMs?: number
   /** Acceptance to the first text of an earlier attempt, ms; null: there was none, or nobody knows when. */
   readonly ttftMs: number | null

@@ -212,13 +212,14 @@ export class Dispatch {
     const { jobs, live: all, emit } = this.#parts
     const { job, log, admittingMs } = live
     const queuedMs = Math.max(0, change.queuedMs - admittingMs)
+    const turnMs = Math.max(0, change.turnMs - admittingMs)
     const { body, damaged } = live.body.length > 0 ? { body: live.body, damaged: undefined } : bodyOf(jobs, log.order)
     if (!log.held) all.dropBody(live)
     live.attempts = attempt
     live.leasing = 0
     const sinceMs = Math.max(queuedMs, sinceAcceptedMs - admittingMs)
     const { deployment } = claim
-    emit({ ...aboutJob(job), type: 'job-leased', attempt, deployment, queuedMs, sinceAcceptedMs: sinceMs })
+    emit({ ...aboutJob(job), type: 'job-leased', attempt, deployment, queuedMs, turnMs, sinceAcceptedMs: sinceMs })
     return {
       job,
       body,
@@ -228,6 +229,7 @@ export class Dispatch {
       claim,
       sinceAcceptedMs: sinceMs + tookMs,
       queuedMs,
+      turnMs,
       leasingMs: tookMs,
       ttftMs,
       log: { epoch: log.epoch, head: log.taken },

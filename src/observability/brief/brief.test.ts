@@ -276,7 +276,7 @@ describe('where nothing explains 60 %', () => {
     const brief = first({ now: late({ queue: 900, upstream: 1_100, connect: 600 }) })
     expect(brief.kind).toBe('late')
     expect(textOf(brief.cause)).toBe(
-      'Cause not clear: of the 2.3 s added on average, ' +
+      'Cause not clear: of the 2.3 s added to first tokens on average, ' +
         '880 ms is the queue, 840 ms is the provider and 595 ms is connecting.',
     )
   })

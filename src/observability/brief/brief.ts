@@ -4,7 +4,7 @@
  */
 import { MANY, MIN_ANSWERS } from '../../core/goals.ts'
 import type { Brief, Words } from '../../core/live.ts'
-import type { TtftParts } from '../../core/measure.ts'
+import type { TtftPart, TtftParts } from '../../core/measure.ts'
 import { causeOfDelay, causeOfSlowness, isAwaited, isItsOwn, PART_NAMES, whyHeld } from './causes.ts'
 import { tooFew } from './few.ts'
 import { areWorkersFull } from './line-causes.ts'
@@ -199,7 +199,7 @@ function late(now: Situation): Brief | null {
   if (most / total >= EXPLAINS) {
     const { why, actions } = causeOfDelay(now, part, most)
     const cause = [
-      say(`Of the ${duration(total)} added on average, `),
+      say(`Of the ${duration(total)} added to first tokens on average, `),
       strong(`${duration(most)} is ${PART_NAMES[part]}`),
       say('. '),
       ...why,
@@ -210,7 +210,7 @@ function late(now: Situation): Brief | null {
   const told = added.filter(([, ms]) => ms > 0).slice(0, 4)
   const held = whyHeld(now, total, goals.ttftMs)
   const cause = held?.why ?? [
-    say(`Cause not clear: of the ${duration(total)} added on average, `),
+    say(`Cause not clear: of the ${duration(total)} added to first tokens on average, `),
     ...listed(told.map(([name, ms]) => [strong(duration(ms)), say(` is ${PART_NAMES[name]}`)])),
     say('.'),
   ]
@@ -264,9 +264,9 @@ export function addedOf({ before, goals }: Pick<Situation, 'before' | 'goals'>, 
   const isMeasure =
     before?.parts != null && before.firstTokens >= MIN_ANSWERS && (before.ttftP95Ms ?? 0) <= goals.ttftMs
   const was = isMeasure ? before.parts : null
-  const names = Object.keys(PART_NAMES) as Array<keyof TtftParts>
+  const names = Object.keys(PART_NAMES) as TtftPart[]
   const added = names
-    .map((name): [keyof TtftParts, number] => [name, Math.max(0, parts[name] - (was?.[name] ?? 0))])
+    .map((name): [TtftPart, number] => [name, Math.max(0, parts[name] - (was?.[name] ?? 0))])
     .sort(([, a], [, b]) => b - a)
   return {
     total: Math.max(

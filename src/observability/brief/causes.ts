@@ -1,12 +1,12 @@
 /** Why a part of the time to first token has grown. */
 import type { Words } from '../../core/live.ts'
-import type { TtftParts } from '../../core/measure.ts'
+import type { TtftPart } from '../../core/measure.ts'
 import { delayedModels, whyInLine } from './line-causes.ts'
 import type { DeploymentNow, Situation } from './situation.ts'
 import { deployment, holds, OUT, openDeployment, type Why } from './why.ts'
 import { duration, link, listed, percent, plural, say, strong } from './words.ts'
 
-export const PART_NAMES: Readonly<Record<keyof TtftParts, string>> = {
+export const PART_NAMES: Readonly<Record<TtftPart, string>> = {
   admission: 'Sluice’s own admission',
   queue: 'the queue',
   retries: 'attempts that failed before',
@@ -25,7 +25,7 @@ const HELD = 0.2
 const NOTHING: Why = { why: [], actions: [] }
 
 /** `ms`: how much was added to that part. */
-export function causeOfDelay(now: Situation, part: keyof TtftParts, ms: number): Why {
+export function causeOfDelay(now: Situation, part: TtftPart, ms: number): Why {
   if (part === 'queue') return whyInLine(now)
   if (part === 'retries') return whyRetried(now)
   const held = whyHeld(now, ms, now.goals.ttftMs)

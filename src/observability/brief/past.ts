@@ -36,7 +36,7 @@ function late({ now: { firstTokens, ttftP95Ms: p95, parts }, before }: Past, goa
   const [[part, most]] = added
   const share = added.filter(([, ms]) => ms > 0).slice(0, most / total >= EXPLAINS ? 1 : 4)
   return told('late', `first tokens were late: p95 was ${duration(p95)}, the goal ${duration(goals.ttftMs)}.`, [
-    say(`Of the ${duration(total)} added on average, `),
+    say(`Of the ${duration(total)} added to first tokens on average, `),
     ...(share.length === 1
       ? [strong(`${duration(most)} was ${PART_NAMES[part]}`)]
       : listed(share.map(([name, ms]) => [strong(duration(ms)), say(` was ${PART_NAMES[name]}`)]))),

@@ -58,7 +58,7 @@ export function chartOf({ range, tier, first, last }: Span, from: number | null)
     buckets: last - first + 1,
     from: begin - first,
     ttft: Object.fromEntries(PARTS.map((part) => [part, mean(part, 'firstTokens')])) as {
-      [part in keyof TtftParts]: Array<number | null>
+      [part in keyof TtftParts]-?: Array<number | null>
     },
     firstTokens: counts('firstTokens'),
     ttftP50: quantile('ttft', 0.5),

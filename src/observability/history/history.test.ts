@@ -3,6 +3,7 @@ import type { Fact } from '../../core/facts.ts'
 import { FROM_CACHE } from '../../core/ports/work.ts'
 import { chartOf, spanOf } from './chart.ts'
 import { History } from './history.ts'
+import { COLUMNS } from './tier.ts'
 
 const about = { job: 'job_1', tenant: 't', keyId: 'k', model: 'm', attempt: 1, deployment: 'd' }
 const progressed = (atMs: number, tokens: number): Fact =>
@@ -51,6 +52,26 @@ it('counts the tokens of an answer once, though it was broken off, and another a
   tell(2, { type: 'attempt-progressed', tokens: 250 })
   tell(2, { type: 'attempt-ended', code: null, usage: usage(374) })
   expect(tokensOf(history)).toBe(500)
+})
+
+it('keeps the wait for its own turn beside a first token, in the last column: others are read by their places', () => {
+  const history = new History(0)
+  const first = (parts: object): void =>
+    history.observe({
+      ...ATTEMPT,
+      type: 'first-token-delivered',
+      dialect: 'chat',
+      ttftMs: 0,
+      parts: { ...PARTS, ...parts },
+    } as Fact)
+  first({ turn: 60_000 })
+  first({})
+  const { ttft, ttftP95 } = chartOf(spanOf(history, '15m', 10_000), null)
+  expect([ttft.turn.at(-1), ttft.upstream.at(-1)]).toEqual([30_000, 5_000])
+  expect(ttftP95.at(-1)).toBeLessThan(5_100)
+  expect(COLUMNS.indexOf('admission')).toBe(0)
+  expect(COLUMNS.indexOf('looks')).toBe(23)
+  expect(COLUMNS.at(-1)).toBe('turn')
 })
 
 it('takes the time of an answer that came in one piece for no time to a first token of its deployment', () => {

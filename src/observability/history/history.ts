@@ -24,6 +24,7 @@ const TIERS: ReadonlyArray<readonly [stepMs: number, slots: number]> = [
 ]
 export const PARTS: ReadonlyArray<keyof TtftParts> = [
   'admission',
+  'turn',
   'queue',
   'retries',
   'routing',
@@ -120,7 +121,7 @@ export class History {
   #firstToken(atMs: number, parts: TtftParts): void {
     const ms = ttftOfParts(parts)
     const cell = cellOf(ms)
-    for (const part of PARTS) this.#add(atMs, part, parts[part])
+    for (const part of PARTS) this.#add(atMs, part, parts[part] ?? 0)
     this.#add(atMs, 'firstTokens', 1)
     for (const tier of this.tiers) tier.addTtft(atMs, ms, cell)
   }

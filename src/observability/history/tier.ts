@@ -30,6 +30,8 @@ export const COLUMNS = [
   'waiting',
   'running',
   'looks',
+  // Last, as other versions know the columns before it by their places: of first tokens, a sum of ms
+  'turn',
 ] as const
 export type Column = (typeof COLUMNS)[number]
 const PLACE = Object.fromEntries(COLUMNS.map((name, i) => [name, i])) as Readonly<Record<Column, number>>

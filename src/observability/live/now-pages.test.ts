@@ -184,7 +184,7 @@ describe('the brief', () => {
     overload(given, 40)
     const { cause } = await given.brief()
     expect(textOf(cause)).toBe(
-      'Of the 9.1 s added on average, 9.0 s is the queue. All 4 slots of a are taken; 80 jobs wait.',
+      'Of the 9.1 s added to first tokens on average, 9.0 s is the queue. All 4 slots of a are taken; 80 jobs wait.',
     )
     // A worker that was killed, while the others have room, is no cause
     given.at.gone = ['node_2']
@@ -206,8 +206,32 @@ describe('the brief', () => {
     for (let i = 0; i < 8; i++)
       observe({ type: 'attempt-ended', job: `x_${i}`, model: 'two', deployment: 'b', code: 'provider_error' })
     expect(textOf((await given.brief()).cause)).toBe(
-      'Of the 9.1 s added on average, 9.0 s is the queue. It was that of one; nothing of it waits any more.',
+      'Of the 9.1 s added to first tokens on average, 9.0 s is the queue. ' +
+        'It was that of one; nothing of it waits any more.',
     )
+  })
+
+  it('finds nothing late where people typed ahead, and answers came as soon as it was their turn', async () => {
+    const { at, observe, brief, read } = setUp()
+    for (let i = 0; i < 20; i++) {
+      at.ms += 1_000
+      const parts = { ...PARTS, turn: 9_000, queue: 4 }
+      observe({ type: 'first-token-delivered', job: `job_${i}`, ttftMs: 112, parts })
+    }
+    expect((await brief()).kind).toBe('well')
+    expect(await read()).toMatchObject({
+      period: { parts: { ...PARTS, turn: 9_000, queue: 4 } },
+      ttftP95Ms: { value: 113, isWell: true },
+    })
+    // What was late in line is late, and its turn no cause
+    for (let i = 0; i < 20; i++) {
+      at.ms += 1_000
+      const parts = { ...PARTS, turn: 9_000, queue: 3_000 }
+      observe({ type: 'first-token-delivered', job: `late_${i}`, ttftMs: 3_109, parts })
+    }
+    const told = await brief()
+    expect(told.kind).toBe('late')
+    expect(textOf(told.cause)).toMatch(/^Of the \d\.\d s added to first tokens on average, \d\.\d s is the queue\./)
   })
 
   it('names the deployment of the slow answers, of this time alone', async () => {
@@ -235,7 +259,7 @@ describe('the brief', () => {
     const told = await brief(range)
     expect(told.kind).toBe('late')
     expect(textOf(told.state)).toMatch(/^In this range first tokens were late: p95 was 9\.\d s, the goal 1\.5 s\.$/)
-    expect(textOf(told.cause)).toBe('Of the 9.1 s added on average, 9.0 s was the queue.')
+    expect(textOf(told.cause)).toBe('Of the 9.1 s added to first tokens on average, 9.0 s was the queue.')
     expect(await read(range)).toMatchObject({
       period: { minutes: null, parts: { ...PARTS, queue: 9_000 } },
       ttftP95Ms: { value: 9_109 },

@@ -217,7 +217,7 @@ export function figuresOf(
 }
 
 const roundedParts = (parts: TtftParts): TtftParts =>
-  Object.fromEntries(PARTS.map((part) => [part, rounded(parts[part])])) as unknown as TtftParts
+  Object.fromEntries(PARTS.map((part) => [part, rounded(parts[part] ?? 0)])) as unknown as TtftParts
 
 /** As many answers, if they are too few to judge. */
 const few = (answers: number): number | null => (answers > 0 && answers < MIN_ANSWERS ? answers : null)

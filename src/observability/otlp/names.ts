@@ -53,7 +53,7 @@ const SERVER: Names['metrics'] = {
   ttft_ms: {
     name: 'gen_ai.server.time_to_first_token',
     unit: 's',
-    help: 'From a request’s head to the first text of its answer',
+    help: 'From a request’s head to the first text of its answer, without the wait for its own turn',
   },
   tpot_ms: {
     name: 'gen_ai.server.time_per_output_token',

@@ -51,6 +51,17 @@ it('what a provider counts in an odd way is a number, whatever it is', () => {
   expect(count()).toBe(5)
 })
 
+it('the wait for its own turn is a span of its own, before that of the queue', () => {
+  const leased = (turn: object): readonly string[] => {
+    const { w, observe, count } = open()
+    observe({ ...attempt, type: 'job-leased', queuedMs: 900, ...turn })
+    const text = Buffer.from(w.bytes()).toString('latin1')
+    return [String(count()), ...['turn', 'queue'].filter((name) => text.includes(name))]
+  }
+  expect(leased({})).toEqual(['1', 'queue'])
+  expect(leased({ turnMs: 700 })).toEqual(['2', 'turn', 'queue'])
+})
+
 it('jobs that are given up don’t fill memory', () => {
   const { w, observe, count } = open()
   for (let i = 0; i < 120_000; i++)

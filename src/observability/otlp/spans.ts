@@ -165,13 +165,18 @@ export class Spans {
   }
 
   #leased(fact: Of<'job-leased'>, trace: Traceparent): void {
-    const { job, attempt, deployment, queuedMs } = fact
+    const { job, attempt, deployment, queuedMs, turnMs = 0 } = fact
     const returnedAtMs = this.#returned.get(job)
     this.#returned.delete(job)
     // Nobody here knows when it came back: another process coordinated then
     if (attempt > 1 && returnedAtMs === undefined) return
     const atMs = this.#nowMs()
-    const startMs = attempt > 1 ? returnedAtMs! : atMs - queuedMs
+    const startMs = attempt > 1 ? returnedAtMs! : atMs - queuedMs + turnMs
+    if (attempt === 1 && turnMs > 0) {
+      const turn = this.#child(trace, `${job}.turn`, 'turn', INTERNAL, startMs - turnMs, startMs)
+      this.#text('sluice.job.id', job)
+      this.#end(turn, null, false)
+    }
     const from = this.#child(trace, `${job}.${attempt}.queue`, 'queue', INTERNAL, startMs, atMs)
     this.#text('sluice.job.id', job)
     this.#count('sluice.attempt', attempt)

@@ -69,6 +69,7 @@ const LISTS: Readonly<Record<string, readonly number[]>> = {
   client_ttft_ms: TTFT,
   ttft_part_ms: [0.0001, 0.0005, ...TTFT],
   tpot_ms: TPOT,
+  turn_ms: QUEUE,
   queue_ms: QUEUE,
   overhead_ms: OWN,
   commit_ms: OWN,

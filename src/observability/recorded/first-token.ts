@@ -5,7 +5,12 @@ import type { By, Recorded } from './recorded.ts'
 /** Of means, parts add up to the whole; of percentiles they do not. */
 export function firstToken(by: By): Recorded {
   const shown = histogram('first_token_shown_ms', 'From submit to the first text, as clients report it')
-  const ttft = histograms('ttft_ms', 'From a request’s head to the first text of its answer', 'model', 'deployment')
+  const ttft = histograms(
+    'ttft_ms',
+    'From a request’s head to the first text of its answer, without the wait for its own turn',
+    'model',
+    'deployment',
+  )
   const parts = histograms('ttft_part_ms', 'Where the time to the first text went', 'model', 'part')
   const client = histograms('client_ttft_ms', 'From submit to the first text, as clients report it', 'model')
   return {

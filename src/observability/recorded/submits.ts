@@ -12,10 +12,11 @@ export function submits(by: By): Recorded {
     'model',
     'how',
   )
-  const queue = histograms('queue_ms', 'In line before the first attempt', 'model')
+  const turn = histograms('turn_ms', 'Until its own turn, of jobs that waited for it', 'model')
+  const queue = histograms('queue_ms', 'In line before the first attempt, from its own turn on', 'model')
   return {
     metrics: [submitted, joined, refused],
-    families: [all, shared, queue],
+    families: [all, shared, turn, queue],
     observe(fact) {
       switch (fact.type) {
         case 'job-submitted': {
@@ -28,9 +29,13 @@ export function submits(by: By): Recorded {
         case 'job-refused':
           refused.add()
           return all.of(by.model(fact.model), 'refused', fact.code, by.who(fact)).add()
-        case 'job-leased':
-          if (fact.attempt === 1) queue.of(by.model(fact.model)).record(fact.queuedMs)
-          return
+        case 'job-leased': {
+          if (fact.attempt !== 1) return
+          const model = by.model(fact.model)
+          const { queuedMs, turnMs = 0 } = fact
+          if (turnMs > 0) turn.of(model).record(turnMs)
+          return queue.of(model).record(queuedMs - turnMs)
+        }
         default:
       }
     },

@@ -69,6 +69,8 @@ export function mergeTraces(parts: readonly PackedTrace[]): Trace | null {
     tpotMs: first((part) => part.tpotMs),
     totalMs: first((part) => part.totalMs),
     queuedMs: first((part) => part.queuedMs),
+    // An older version tells none
+    turnMs: first((part) => part.turnMs ?? null),
     endedAtMs: first((part) => part.endedAtMs),
     // What its provider has counted stands
     tokens: decided.promptTokens === null ? Math.max(tokens, ...parts.map((part) => part.tokens)) : decided.tokens,

@@ -79,6 +79,8 @@ export class Trace {
   tpotMs: number | null = null
   totalMs: number | null = null
   queuedMs: number | null = null
+  /** Of that, until it was its own turn. */
+  turnMs: number | null = null
   endedAtMs: number | null = null
   tokens = 0
   promptTokens: number | null = null
@@ -211,8 +213,9 @@ export class Traces implements TraceBook {
   }
 
   /** Does its first token come later than its goal, or has it? */
-  isLate({ parts, ttftMs, model, state, acceptedAtMs }: Trace, nowMs: number): boolean {
-    const took = parts !== null ? ttftOfParts(parts) : (ttftMs ?? (isTerminal(state) ? 0 : nowMs - acceptedAtMs))
+  isLate({ parts, ttftMs, turnMs, model, state, acceptedAtMs }: Trace, nowMs: number): boolean {
+    const sinceMs = ttftMs ?? (isTerminal(state) ? 0 : nowMs - acceptedAtMs)
+    const took = parts !== null ? ttftOfParts(parts) : sinceMs - (turnMs ?? 0)
     return took > this.#goals(model).ttftMs
   }
 
@@ -298,6 +301,7 @@ function mark(trace: Trace, fact: OfJob): void {
       trace.stateAtMs = atMs
       trace.isCore = true
       trace.queuedMs = fact.queuedMs
+      trace.turnMs = fact.turnMs ?? null
       return begin(trace, fact)
     case 'job-returned':
       trace.state = fact.delayMs > 0 ? 'delayed' : 'queued'
@@ -442,6 +446,7 @@ function end(trace: Trace, fact: Extract<Fact, { type: 'job-ended' }>): void {
   }
   if (timing !== undefined) {
     trace.queuedMs = timing.queuedMs
+    trace.turnMs = timing.turnMs ?? null
     trace.totalMs = timing.totalMs
     trace.tpotMs = timing.tpotMs ?? null
     trace.ttftMs ??= timing.ttftMs ?? null

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { Fact, Happened } from '../../core/facts.ts'
 import { Traces } from './traces.ts'
-import { rowOfStored, traceOf } from './view.ts'
+import { rowOfStored, traceOf, traceOfStored } from './view.ts'
 
 const ABOUT = { job: 'job_1', tenant: 't', keyId: 'k', model: 'm', requestId: null, trace: null }
 const ATTEMPT = { attempt: 1, deployment: 'd' }
@@ -60,6 +60,49 @@ it('a stored job’s first token is counted from the request’s head; a documen
     rowOfStored({ options: {}, timing: { ...timing, ...more } } as never, { place: null, words: null, error: null })
   expect(row({ ttftMs: 200 })).toMatchObject({ ttftMs: 208, ttft: parts })
   expect(row({})).toMatchObject({ ttftMs: null, ttft: null })
+})
+
+it('the wait for its own turn is drawn and told apart from the queue, and is no part of its first token', () => {
+  const traces = new Traces(() => ({ ttftMs: 1_500 }))
+  traces.looked(0)
+  const tell = (atMs: number, fact: object): void => traces.observe({ ...ABOUT, ...fact, atMs } as Happened & Fact)
+  const parts = {
+    admission: 8,
+    turn: 4_000,
+    queue: 100,
+    retries: 0,
+    routing: 1,
+    connect: 0,
+    upstream: 199,
+    delivery: 0,
+  }
+  tell(0, { type: 'job-submitted', kind: 'chat', joined: false })
+  tell(4_100, { type: 'job-leased', ...ATTEMPT, queuedMs: 4_100, turnMs: 4_000 })
+  const trace = traces.get('job_1')!
+  expect(traceOf(trace, { ...BESIDE, nowMs: 4_150 }).row.ttft).toEqual({ queue: 100, routing: 50 })
+  expect([4_150, 6_000].map((nowMs) => traces.isLate(trace, nowMs))).toEqual([false, true])
+  tell(4_300, { type: 'first-token-received', ...ATTEMPT, ttftMs: 4_300, parts })
+  const { spans, facts, row } = traceOf(trace, { ...BESIDE, nowMs: 4_300 })
+  expect(spans).toEqual([
+    { part: 'admission', fromMs: -8, toMs: 0 },
+    { part: 'turn', fromMs: 0, toMs: 4_000 },
+    { part: 'queue', fromMs: 4_000, toMs: 4_100 },
+  ])
+  expect(row.ttftMs).toBe(308)
+  expect(facts).toEqual(
+    expect.arrayContaining([
+      { name: 'Own turn after', value: '4.00 s' },
+      { name: 'In line', value: '100 ms' },
+    ]),
+  )
+  expect(traces.isLate(trace, 9_000)).toBe(false)
+  // As it is stored, with its parts or without
+  const timing = { queuedMs: 4_100, turnMs: 4_000, ttftMs: 4_300, totalMs: 5_000, attempts: 1 }
+  const stored = (more: object) =>
+    traceOfStored({ options: {}, timing: { ...timing, ...more } } as never, { place: null, error: null })
+  expect(stored({}).row.ttftMs).toBe(300)
+  expect(stored({ parts }).row.ttftMs).toBe(308)
+  expect(stored({ parts }).spans?.slice(0, 3)).toEqual(spans)
 })
 
 it('a pause is drawn while it lasts, and to the end where nothing came after it', () => {

@@ -1,6 +1,6 @@
 /** A job as the dashboard shows it: a row of a list, and its waterfall. Pure. */
 import { ttftOfParts } from '../../core/goals.ts'
-import { isTerminal, type Job, type Place } from '../../core/job.ts'
+import { isTerminal, type Job, type Place, type Timing } from '../../core/job.ts'
 import type { AttemptSpan, JobRow, JobTrace, ReaderSpan, Span } from '../../core/live.ts'
 import { STALL_MS, type TtftParts } from '../../core/measure.ts'
 import { moneyText } from '../../core/money.ts'
@@ -28,7 +28,7 @@ export function rowOf(trace: Trace, { nowMs, place, words, error }: Beside): Job
     model: trace.model,
     acceptedAtMs,
     ttft: parts ?? soFar(trace, nowMs),
-    ttftMs: firstTokenMs(parts, trace.ttftMs),
+    ttftMs: firstTokenMs(trace),
     totalMs: trace.totalMs ?? (trace.endedAtMs === null ? null : trace.endedAtMs - acceptedAtMs),
     attempts: trace.attempts.at(-1)?.attempt ?? 0,
     tokens: trace.tokens,
@@ -45,11 +45,11 @@ export function rowOf(trace: Trace, { nowMs, place, words, error }: Beside): Job
 const known = (...ids: ReadonlyArray<string | null | undefined>): string[] => ids.filter((id) => id != null)
 
 /** Where its time went until now, while it has no first token. */
-function soFar({ state, acceptedAtMs, attempts }: Trace, nowMs: number): Partial<TtftParts> | null {
+function soFar({ state, acceptedAtMs, attempts, turnMs }: Trace, nowMs: number): Partial<TtftParts> | null {
   if (isTerminal(state)) return null
   const attempt = attempts.at(-1)
   if (attempt === undefined || state !== 'leased') return { queue: Math.max(0, nowMs - acceptedAtMs) }
-  const queue = Math.max(0, attempt.leasedAtMs - acceptedAtMs)
+  const queue = Math.max(0, attempt.leasedAtMs - acceptedAtMs - (turnMs ?? 0))
   if (attempt.calledAtMs === null) return { queue, routing: Math.max(0, nowMs - attempt.leasedAtMs) }
   return { queue, upstream: Math.max(0, nowMs - attempt.calledAtMs) }
 }
@@ -84,7 +84,7 @@ export const rowOfStored = (job: Job, { place, words, error }: Pick<Beside, 'pla
   model: job.model,
   acceptedAtMs: job.acceptedAtMs,
   ttft: job.timing?.ttftMs === undefined ? null : (job.timing.parts ?? null),
-  ttftMs: firstTokenMs(job.timing?.parts, job.timing?.ttftMs ?? null),
+  ttftMs: firstTokenMs(job.timing),
   totalMs: job.timing?.totalMs ?? null,
   attempts: job.attempts,
   tokens: job.usage?.completionTokens ?? 0,
@@ -129,7 +129,8 @@ export function traceOfStored(job: Job, { place, error }: Pick<Beside, 'place' |
     place: placeOf(place),
     facts: [
       ...storedFacts(job),
-      ...timingFacts(firstTokenMs(job.timing?.parts, job.timing?.ttftMs ?? null), job.timing?.tpotMs ?? null),
+      ...timingFacts(firstTokenMs(job.timing), job.timing?.tpotMs ?? null),
+      ...turnFacts(job.timing?.turnMs ?? null),
     ],
   }
 }
@@ -144,9 +145,9 @@ function storedSpans(parts: TtftParts | null): Span[] | null {
   if (parts === null) return null
   const spans: Span[] = [{ part: 'admission', fromMs: -parts.admission, toMs: 0 }]
   let fromMs = 0
-  for (const part of ['queue', 'routing', 'connect', 'upstream'] as const) {
+  for (const part of ['turn', 'queue', 'routing', 'connect', 'upstream'] as const) {
     // Earlier attempts are a part of the wait here
-    const toMs = fromMs + parts[part] + (part === 'queue' ? parts.retries : 0)
+    const toMs = fromMs + (parts[part] ?? 0) + (part === 'queue' ? parts.retries : 0)
     if (toMs > fromMs) spans.push({ part, fromMs, toMs })
     fromMs = toMs
   }
@@ -154,10 +155,15 @@ function storedSpans(parts: TtftParts | null): Span[] | null {
 }
 
 /** What is no attempt's: its admission, and its waits. */
-function spansOf({ parts, attempts, state, endedAtMs }: Trace, at: (ms: number) => number): Span[] {
+function spansOf({ parts, attempts, state, endedAtMs, turnMs }: Trace, at: (ms: number) => number): Span[] {
   const spans: Span[] = []
   if (parts !== null && parts.admission > 0) spans.push({ part: 'admission', fromMs: -parts.admission, toMs: 0 })
   let fromMs: number | null = 0
+  const [begun] = attempts
+  if (begun !== undefined && turnMs !== null && turnMs >= 1) {
+    fromMs = Math.min(Math.round(turnMs), at(begun.leasedAtMs))
+    spans.push({ part: 'turn', fromMs: 0, toMs: fromMs })
+  }
   for (const { leasedAtMs, endedAtMs } of attempts) {
     if (fromMs !== null && at(leasedAtMs) > fromMs) spans.push({ part: 'queue', fromMs, toMs: at(leasedAtMs) })
     fromMs = endedAtMs === null ? null : at(endedAtMs)
@@ -295,10 +301,11 @@ function countsOf(trace: Trace): JobTrace['counts'] {
 type JobFact = JobTrace['facts'][number]
 
 function factsOf(trace: Trace, { stored, nowMs }: Pick<Beside, 'nowMs'> & { readonly stored: Job | null }): JobFact[] {
-  const { parts, queuedMs, tokens, promptTokens, cachedTokens, nanoUsd, isEstimated, attempts, traceId } = trace
-  const facts: JobFact[] = [...timingFacts(firstTokenMs(parts, trace.ttftMs), trace.tpotMs)]
+  const { parts, queuedMs, turnMs, tokens, promptTokens, cachedTokens, nanoUsd, isEstimated, attempts, traceId } = trace
+  const facts: JobFact[] = [...timingFacts(firstTokenMs(trace), trace.tpotMs)]
   if (parts !== null) facts.push({ name: 'Upstream', value: msText(parts.upstream), of: 'First token' })
-  if (queuedMs !== null) facts.push({ name: 'In line', value: msText(queuedMs) })
+  facts.push(...turnFacts(turnMs))
+  if (queuedMs !== null) facts.push({ name: 'In line', value: msText(queuedMs - (turnMs ?? 0)) })
   const pauses = attempts.flatMap(({ stalls }) => stalls.map(({ atMs, ms }) => ms ?? nowMs - atMs))
   if (pauses.length > 0) facts.push({ name: 'Longest pause', value: msText(Math.max(...pauses)) })
   if (promptTokens !== null) {
@@ -315,8 +322,14 @@ function factsOf(trace: Trace, { stored, nowMs }: Pick<Beside, 'nowMs'> & { read
 }
 
 /** From the request's head, as everywhere but in a job's own timing; null: there was none, as of a document. */
-const firstTokenMs = (parts: TtftParts | null | undefined, ttftMs: number | null): number | null =>
-  ttftMs === null || parts == null ? ttftMs : ttftOfParts(parts)
+function firstTokenMs(of: Partial<Pick<Trace, 'parts' | 'ttftMs' | 'turnMs'>> | Timing | undefined): number | null {
+  const { parts = null, ttftMs = null, turnMs = null } = of ?? {}
+  if (ttftMs === null) return null
+  return parts === null ? ttftMs - (turnMs ?? 0) : ttftOfParts(parts)
+}
+
+const turnFacts = (turnMs: number | null): JobFact[] =>
+  turnMs === null || turnMs < 1 ? [] : [{ name: 'Own turn after', value: msText(turnMs) }]
 
 function timingFacts(ttftMs: number | null, tpotMs: number | null): JobFact[] {
   const facts: JobFact[] = []

@@ -8,6 +8,7 @@ import { type Axis, axisOf, type Cut, cutsOf, pathOf, percentOf, shareOf, steppe
 const TONES: Readonly<Record<Span['part'], string>> = {
   admission: 'slate',
   routing: 'slate',
+  turn: 'unknown',
   queue: 'sand',
   connect: 'plum',
   upstream: 'blue',
@@ -18,6 +19,7 @@ const TONES: Readonly<Record<Span['part'], string>> = {
 const WORDS: Readonly<Record<Span['part'], string>> = {
   admission: 'admission',
   routing: 'routing',
+  turn: 'until its own turn',
   queue: 'queue',
   connect: 'connect',
   upstream: 'upstream wait',
@@ -34,6 +36,7 @@ export function Waterfall({ trace, nowMs }: { readonly trace: JobTrace; readonly
   const cuts = cutsOf(trace, axis.endMs)
   const of = (...parts: readonly Span['part'][]) => (spans ?? []).filter(({ part }) => parts.includes(part))
   const own = of('admission', 'routing')
+  const turn = of('turn')
   const queue = of('queue')
   const isKnown = spans !== null || attempts.length > 0
   return (
@@ -64,6 +67,11 @@ export function Waterfall({ trace, nowMs }: { readonly trace: JobTrace; readonly
               value={sum(own, axis)}
             >
               <Bars spans={own} axis={axis} />
+            </Row>
+          )}
+          {turn.length > 0 && (
+            <Row name="Own turn" note="its delay, or jobs before it" value={sum(turn, axis)}>
+              <Bars spans={turn} axis={axis} />
             </Row>
           )}
           {queue.length > 0 && (

@@ -7,7 +7,18 @@ import { Heatmap } from '../../parts/heatmap.tsx'
 import { Mark } from '../../parts/mark.tsx'
 import { Panel, Swatch, Term } from '../../parts/panel.tsx'
 import { axisOf, groupsOf, marksOf, spread, sumOf } from '../../parts/time.ts'
-import { burnOf, partOf, periodWords, perMinute, perSecond, STACK, shareGood, ttftLabels, ttftWords } from './series.ts'
+import {
+  burnOf,
+  partOf,
+  periodWords,
+  perMinute,
+  perSecond,
+  STACK,
+  shareGood,
+  ttftLabels,
+  ttftWords,
+  turnOf,
+} from './series.ts'
 
 interface ChartProps {
   readonly chart: Chart
@@ -25,6 +36,11 @@ const BARS = 45
 const HEIGHT = 216
 const LOW = 150
 const LABEL_GAP = 17
+
+function ownTurn(chart: Chart, bucket: number): ReadonlyArray<{ readonly name: string; readonly value: string }> {
+  const ms = turnOf(chart, { startMs: 0, from: bucket, to: bucket + 1 })
+  return ms === null ? [] : [{ name: 'own turn, beside it', value: duration(ms) }]
+}
 
 export function TtftChart({ chart, changes, now, goals, meaning }: TimesProps) {
   const axis = axisOf(chart)
@@ -77,6 +93,7 @@ export function TtftChart({ chart, changes, now, goals, meaning }: TimesProps) {
             }
           }}
           read={(bucket) => [
+            ...ownTurn(chart, bucket),
             { name: 'p95', value: duration(chart.ttftP95[bucket]) },
             { name: 'p50', value: duration(chart.ttftP50[bucket]) },
             ...[...STACK].reverse().map((part) => ({

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { chartOf, nowOf } from '../../../dev/frames.ts'
-import { partOf, periodWords, STACK, ttftLabels } from './series.ts'
+import { partOf, periodWords, STACK, ttftLabels, turnOf } from './series.ts'
 
 const NOW = 1_800_000_000_000
 const upstream = STACK.find(({ id }) => id === 'upstream')!
@@ -34,4 +34,12 @@ it('what stands at the chart of first tokens is of one time: that of the figure 
   ])
   expect(periodWords(told)).toBe('last 5 min')
   expect(periodWords({ ...told, period: { ...told.period, minutes: null } })).toBe('in this range')
+})
+
+it('the wait for its own turn is told where there was one, and is no part of the stack', () => {
+  const chart = chartOf('well', '15m', NOW)
+  const waited = { ...chart, ttft: { ...chart.ttft, turn: [4_000, 0, null] }, firstTokens: [10, 10, 0] }
+  const at = (from: number, to = from + 1) => turnOf(waited, { startMs: 0, from, to })
+  expect([at(0), at(1), at(2), at(0, 3)]).toEqual([4_000, null, null, 2_000])
+  expect(STACK.flatMap(({ parts }) => parts)).not.toContain('turn')
 })

@@ -1,6 +1,6 @@
 /** What the charts of Now draw, made from the columns of a chart. Pure. */
 import type { Chart, Now } from '../../../../src/core/live.ts'
-import type { TtftParts } from '../../../../src/core/measure.ts'
+import type { TtftPart } from '../../../../src/core/measure.ts'
 import type { Tone } from '../../parts/chart.tsx'
 import type { Group } from '../../parts/time.ts'
 import { meanOf, sumOf } from '../../parts/time.ts'
@@ -20,7 +20,7 @@ export const STACK = [
   readonly tone: Tone
   readonly swatch: string
   readonly word: string
-  readonly parts: readonly (keyof TtftParts)[]
+  readonly parts: readonly TtftPart[]
 }[]
 
 export type StackPart = (typeof STACK)[number]
@@ -28,6 +28,12 @@ export type StackPart = (typeof STACK)[number]
 export function partOf({ ttft, firstTokens }: Chart, { parts }: StackPart, group: Group): number | null {
   const means = parts.map((part) => meanOf(ttft[part], firstTokens, group)).filter((mean) => mean !== null)
   return means.length === 0 ? null : means.reduce((sum, mean) => sum + mean, 0)
+}
+
+/** What is no part of TTFT; null: nothing waited for its own turn. */
+export function turnOf({ ttft, firstTokens }: Chart, group: Group): number | null {
+  const mean = meanOf(ttft.turn, firstTokens, group)
+  return mean === null || mean < 1 ? null : mean
 }
 
 /** What a chart's labels are of, as are the figures above it. */

@@ -123,7 +123,7 @@ export class HeldJobs {
 
   lease(
     job: HeldJob,
-    { worker, attempt, claim }: Pick<Leased, 'worker' | 'attempt' | 'claim'>,
+    { worker, attempt, claim, turnMs }: Pick<Leased, 'worker' | 'attempt' | 'claim' | 'turnMs'>,
     mono: number,
     atMs: number,
   ): void {
@@ -133,7 +133,8 @@ export class HeldJobs {
     job.leasedMono = mono
     job.streamed = 0
     job.leasedAtMs = Math.floor(atMs)
-    job.tally = { ...job.tally, attempts: attempt }
+    // Stored once it is worth its bytes: most jobs never wait for their turn
+    job.tally = { ...job.tally, attempts: attempt, ...(turnMs > 0 && { turnMs: Math.round(turnMs) }) }
     this.#give(job, worker)
   }
 

@@ -70,19 +70,20 @@ function tell({ emit, journal }: Term, notice: Notice): void {
 }
 
 function leased(term: Term, job: HeldJob, change: Of<'leased'>): void {
-  const { id, worker, attempt, crashes, claim, sinceAcceptedMs, queuedMs, ttftMs } = change
+  const { id, worker, attempt, crashes, claim, sinceAcceptedMs, queuedMs, turnMs, ttftMs } = change
   const { journal, emit, clock, held, time } = term
   const now = clock.monoMs()
   held.lease(job, change, now, time.atMs(now))
   const { draft } = journal
   draft.run(id, job.run())
-  const note = noteOf(term, job, { crashes, sinceAcceptedMs, queuedMs, ttftMs })
+  const note = noteOf(term, job, { crashes, sinceAcceptedMs, queuedMs, turnMs, ttftMs })
   const { deployment } = claim
-  const fact = { ...job.about(), type: 'job-leased', attempt, deployment, queuedMs, sinceAcceptedMs } as const
+  const times = { queuedMs, turnMs, sinceAcceptedMs }
+  const fact = { ...job.about(), type: 'job-leased', attempt, deployment, ...times } as const
   draft.lease(processOf(worker), note, () => emit(fact))
 }
 
-type Times = Pick<Of<'leased'>, 'crashes' | 'sinceAcceptedMs' | 'queuedMs' | 'ttftMs'>
+type Times = Pick<LeaseNote, 'crashes' | 'sinceAcceptedMs' | 'queuedMs' | 'turnMs' | 'ttftMs'>
 
 /** A lease, as its worker is told. */
 const noteOf = ({ won }: Term, { id, row, worker, attempt, claim }: HeldJob, times: Times): LeaseNote => ({
@@ -98,10 +99,16 @@ const noteOf = ({ won }: Term, { id, row, worker, attempt, claim }: HeldJob, tim
 
 /** Its worker does not seem to know of it. */
 export function tellAgain(term: Term, job: HeldJob, now: number): void {
-  const { crashes, ranMs, ttftMs } = job.tally
+  const { crashes, ranMs, turnMs, ttftMs } = job.tally
   const sinceAcceptedMs = Math.max(0, term.time.atMs(now) - job.row.acceptedAtMs)
   const queuedMs = Math.max(0, sinceAcceptedMs - ranMs - (now - job.leasedMono))
-  const note = noteOf(term, job, { crashes, sinceAcceptedMs, queuedMs, ttftMs })
+  const note = noteOf(term, job, {
+    crashes,
+    sinceAcceptedMs,
+    queuedMs,
+    ...(turnMs !== undefined && { turnMs }),
+    ttftMs,
+  })
   term.journal.draft.lease(processOf(job.worker!), { ...note, again: true })
 }
 

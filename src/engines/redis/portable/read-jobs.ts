@@ -86,7 +86,9 @@ export async function* waitingOf(shard: Shard, damaged: Damaged): AsyncGenerator
 
 /** An attempt that runs has begun: what follows is the next one, and nobody's crash. */
 function standing(job: HeldJob, ttft: string | null, nowMs: number) {
-  const { tally, attempts, attempt, claim, leasedAtMs, failedAt, notBeforeAtMs, canceling } = job
+  const { attempts, attempt, claim, leasedAtMs, failedAt, notBeforeAtMs, canceling } = job
+  // A folder keeps none: a file is the same whatever it comes from
+  const { turnMs: _, ...tally } = job.tally
   const isOpen = attempt > 0
   return {
     tally: {

@@ -52,6 +52,8 @@ export interface LeaseNote {
   readonly claim: Claim
   readonly sinceAcceptedMs: number
   readonly queuedMs: number
+  /** Absent: of an earlier version, or nobody knows. */
+  readonly turnMs?: number
   readonly ttftMs: number | null
   /** Of its log from now on. */
   readonly epoch: number

@@ -31,7 +31,7 @@ export async function fetchBodies(
 }
 
 export function leaseOf(note: LeaseNote, row: LiveRow, { body, head, ttftMs }: Enclosed): Lease {
-  const { attempt, crashes, claim, sinceAcceptedMs, queuedMs, epoch } = note
+  const { attempt, crashes, claim, sinceAcceptedMs, queuedMs, turnMs, epoch } = note
   return {
     job: liveJob(row, 'leased', attempt),
     body: body ?? NO_BODY,
@@ -40,6 +40,7 @@ export function leaseOf(note: LeaseNote, row: LiveRow, { body, head, ttftMs }: E
     claim,
     sinceAcceptedMs,
     queuedMs,
+    ...(turnMs !== undefined && { turnMs }),
     ttftMs: note.ttftMs ?? ttftMs,
     log: { epoch, head },
     ...(body === null && { damaged: new SluiceError('job_damaged') }),

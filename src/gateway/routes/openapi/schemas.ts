@@ -270,12 +270,14 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
   }),
   Timing: object({
     queued_ms: nullable('number'),
+    'turn_ms?': ms,
     ttft_ms: nullable('number'),
     tpot_ms: nullable('number'),
     total_ms: nullable('number'),
     attempts: count,
     'ttft?': object({
       admission_ms: ms,
+      'turn_ms?': ms,
       queue_ms: ms,
       retries_ms: ms,
       routing_ms: ms,
