@@ -66,9 +66,12 @@ it('is known of what a restart finds as far as it was stored, or can be told', (
   scheduler.restore(job('at once', { ...before, notBeforeMono: -9_000 }), NEVER_RAN, 0)
   scheduler.restore(job('head', { ...before, lane: 'chat', notBeforeMono: -9_000 }), NEVER_RAN, 0)
   scheduler.restore(job('next', { ...before, lane: 'chat', notBeforeMono: -9_000 }), NEVER_RAN, 0)
+  scheduler.restore(job('retried', { ...before, notBeforeMono: 500 }), { ...NEVER_RAN, attempts: 1, turnMs: 2_000 }, 0)
   const turnOf = (id: string) => scheduler.notes(id)?.turnMs
   expect(['ran', 'unknown', 'delayed', 'at once', 'head', 'next'].map(turnOf)).toEqual([4_000, 0, 6_000, 0, 0, null])
   lease(0, 10)
+  expect(lease(800)).toEqual(['retried'])
+  expect(turnOf('retried')).toBe(2_000)
   scheduler.finish('head', 1, done(), 1_000)
   expect(turnOf('next')).toBe(10_000)
 })
