@@ -1,5 +1,6 @@
+import { getEventListeners } from 'node:events'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { systemClock as clock } from './clock.ts'
+import { systemClock as clock, sleep } from './clock.ts'
 
 // Node's own timers, on a clock that the test moves: 30 days can't be waited for
 beforeEach(() => vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
@@ -54,4 +55,23 @@ it('takes what is no duration (negative, NaN) for 0', () => {
   for (const ms of [-1, -Infinity, Number.NaN, 0]) clock.after(ms, () => fired++)
   vi.advanceTimersByTime(1)
   expect(fired).toBe(4)
+})
+
+it('sleeps as long as it is told, and leaves no listener behind', async () => {
+  const { signal } = new AbortController()
+  const slept = sleep(clock, 10, signal)
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+  vi.advanceTimersByTime(10)
+  await slept
+  expect(getEventListeners(signal, 'abort')).toEqual([])
+})
+
+it('is woken with the reason of what stops it, also of what has done so before', async () => {
+  const stopping = new AbortController()
+  const slept = sleep(clock, DAY_MS, stopping.signal)
+  const reason = new Error('stopped')
+  stopping.abort(reason)
+  await expect(slept).rejects.toBe(reason)
+  await expect(sleep(clock, DAY_MS, stopping.signal)).rejects.toBe(reason)
+  expect(vi.getTimerCount()).toBe(0)
 })

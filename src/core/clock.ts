@@ -64,7 +64,21 @@ function everyLong(ms: number, fn: () => void): () => void {
   return () => cancel()
 }
 
-export const sleep = (clock: Clock, ms: number): Promise<void> => new Promise((done) => clock.after(ms, done))
+/** Rejects with the reason of `stopped` as soon as that is aborted. */
+export function sleep(clock: Clock, ms: number, stopped?: AbortSignal): Promise<void> {
+  return new Promise((done, fail) => {
+    stopped?.throwIfAborted()
+    const stop = (): void => {
+      cancel()
+      fail(stopped?.reason)
+    }
+    const cancel = clock.after(ms, () => {
+      stopped?.removeEventListener('abort', stop)
+      done()
+    })
+    stopped?.addEventListener('abort', stop, { once: true })
+  })
+}
 
 /**
  * The wheel of the stream path: one 5 ms beat for all streams. On each beat the upstream sockets whose gathering is

@@ -19,6 +19,9 @@ import type { RunDeps } from './run-deps.ts'
 /** Canceled, no longer ours, or handed back. */
 export type Stop = 'canceled' | 'lost' | 'released'
 
+/** Thrown where it waits for nothing any more. */
+export const STOPPED = new Error('the attempt was stopped')
+
 /** Why a call was aborted, where nobody asked for it. */
 export interface Fault {
   readonly error: SluiceError
@@ -52,6 +55,8 @@ export class Attempt {
   /** For this the answer ends where it is. */
   cut: Shortfall | null = null
   isSettled = false
+  /** Made when it is first asked for: most attempts wait for nothing but their call. */
+  #stopping: AbortController | null = null
   /** Made when it is first read: most attempts never do. */
   #log: AttemptLog | null = null
 
@@ -94,7 +99,7 @@ export class Attempt {
 
   /** The log so far, all committed. Throws STOPPED. */
   read(): Promise<readonly Bytes[]> {
-    this.#log ??= new AttemptLog(this.deps, this.lease.job.id, this.writer!, () => this.stop !== null)
+    this.#log ??= new AttemptLog(this.deps, this.lease.job.id, this.writer!, this.stopped)
     return this.#log.read()
   }
 
@@ -103,8 +108,16 @@ export class Attempt {
     return this.#log?.isWaiting === true
   }
 
-  stopReading(): void {
-    this.#log?.stop()
+  stopFor(reason: Stop): void {
+    this.stop = reason
+    this.#stopping?.abort(STOPPED)
+  }
+
+  /** Aborts with STOPPED. */
+  get stopped(): AbortSignal {
+    this.#stopping ??= new AbortController()
+    if (this.stop !== null) this.#stopping.abort(STOPPED)
+    return this.#stopping.signal
   }
 
   /** Of the job so far, and of this attempt. */

@@ -7,8 +7,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Shortfall } from '../core/limits.ts'
 import type { ProviderEnd } from '../core/ports/provider.ts'
 import type { Outcome } from '../core/ports/work.ts'
-import type { Attempt, Stop } from './attempt.ts'
-import { STOPPED } from './attempt-log.ts'
+import { type Attempt, STOPPED, type Stop } from './attempt.ts'
 import { finishing } from './cut.ts'
 import { FREE } from './outcomes.ts'
 import { beginAttempt, shownBy } from './plan.ts'
@@ -42,7 +41,7 @@ export function outcomeOfStop(attempt: Attempt, reason: Stop): Outcome | typeof 
 }
 
 export function outcomeOfThrown(attempt: Attempt, thrown: unknown): Outcome | typeof LOST {
-  // A read of the log was given up for this
+  // A wait was given up for this
   if (attempt.stop !== null && thrown === STOPPED) return outcomeOfStop(attempt, attempt.stop)
   const error = attempt.foreseen(thrown)
   return { kind: 'failed', error, retry: mayRetry(error), ...attempt.spent() }

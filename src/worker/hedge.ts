@@ -66,7 +66,7 @@ export class Hedge {
     const { job, attempt } = lease
     const deployment = deps.deployment(claim.deployment, job.tenant)
     if (deployment === null || !asksForStream(deployment, job)) return null
-    const body = forModel(await deps.prompt(lease, deployment), job, deployment, claim)
+    const body = forModel(await deps.prompt(lease, deployment, () => this.#attempt.stopped), job, deployment, claim)
     return (sink) => {
       const price = priceAt(deps, lease, deployment, claim)
       const calledMono = deps.clock.monoMs()

@@ -18,18 +18,23 @@ export interface OutputDeps {
 }
 
 const PAGE_BYTES = 256 << 10
-/** A sync takes some milliseconds. Its worker's slot is held meanwhile, canceled or not: not for long. */
+/** A sync takes some milliseconds. Its worker's slot is held meanwhile: not for long. */
 const FIRST_WAIT_MS = 2
 const MAX_WAIT_MS = 250
 const END_WITHIN_MS = 5_000
 
 /**
  * The messages, as JSON texts; null: none of them names an output. Rejects with dependency_failed where one of those
- * that it comes after is not done, or its answer is not kept any more.
+ * that it comes after is not done, or its answer is not kept any more; with the reason of `stopped` once it is aborted.
  */
-export async function withOutputs(deps: OutputDeps, job: Job, body: Uint8Array): Promise<readonly string[] | null> {
+export async function withOutputs(
+  deps: OutputDeps,
+  job: Job,
+  body: Uint8Array,
+  stopped: AbortSignal,
+): Promise<readonly string[] | null> {
   for (const id of job.after ?? []) {
-    const { state = null } = (await ended(deps, id)) ?? {}
+    const { state = null } = (await ended(deps, id, stopped)) ?? {}
     if (state !== 'done') throw failed(id, state === null ? 'is no longer kept' : `has ended as ${state}`)
   }
   const { messages } = JSON.parse(Buffer.from(body).toString('utf8')) as { messages: unknown }
@@ -37,7 +42,7 @@ export async function withOutputs(deps: OutputDeps, job: Job, body: Uint8Array):
   const texts = new Map<JobId, string>()
   let left = deps.maxPromptBytes
   for (const id of outputsIn(messages)) {
-    const text = await textOf(deps, id, left)
+    const text = await textOf(deps, id, left, stopped)
     left -= text.length
     texts.set(id, text)
   }
@@ -48,13 +53,13 @@ export async function withOutputs(deps: OutputDeps, job: Job, body: Uint8Array):
  * It has ended, or this job would not have been leased; but what the coordinator has decided may be told a moment
  * before it is stored. Rejects with storage_unavailable where it is not for long.
  */
-async function ended({ jobs, clock }: OutputDeps, id: JobId): Promise<Job | null> {
+async function ended({ jobs, clock }: OutputDeps, id: JobId, stopped: AbortSignal): Promise<Job | null> {
   for (let waitMs = FIRST_WAIT_MS, leftMs = END_WITHIN_MS; ; waitMs = Math.min(2 * waitMs, MAX_WAIT_MS)) {
     const job = await jobs.get(id)
     if (job === null || isTerminal(job.state)) return job
     if (leftMs <= 0) throw new SluiceError('storage_unavailable', { message: `The end of ${id} is not stored yet.` })
     leftMs -= waitMs
-    await sleep(clock, waitMs)
+    await sleep(clock, waitMs, stopped)
   }
 }
 
@@ -82,7 +87,7 @@ function replaced(message: unknown, texts: ReadonlyMap<JobId, string>): unknown 
 }
 
 /** The text of an answer; of one that only calls tools, its calls as JSON. */
-async function textOf({ log, clock }: OutputDeps, id: JobId, maxBytes: number): Promise<string> {
+async function textOf({ log, clock }: OutputDeps, id: JobId, maxBytes: number, stopped: AbortSignal): Promise<string> {
   const fold = new LogFold()
   let [read, bytes] = [0, 0]
   for (;;) {
@@ -100,6 +105,7 @@ async function textOf({ log, clock }: OutputDeps, id: JobId, maxBytes: number): 
       })
     if (read >= page.head || page.records.length === 0) break
     await new Promise<void>((next) => clock.soon(next))
+    stopped.throwIfAborted()
   }
   const { content, tool_calls: calls } = fold.answer().choices[0]?.message ?? {}
   if (typeof content === 'string' && content !== '') return content

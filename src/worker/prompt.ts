@@ -190,8 +190,12 @@ export function createPrompts(deps: PromptOptions) {
     return withMessages(body, prompt.messages(), clock)
   }
 
-  async function afterOthers({ job, body }: JobRequest, deployment: Deployment): Promise<Uint8Array> {
-    const messages = await withOutputs(deps, job, body)
+  async function afterOthers(
+    { job, body }: JobRequest,
+    deployment: Deployment,
+    stopped: AbortSignal,
+  ): Promise<Uint8Array> {
+    const messages = await withOutputs(deps, job, body, stopped)
     return inConversation(
       { job, body: messages === null ? body : await withMessages(body, messages, clock) },
       deployment,
@@ -204,8 +208,8 @@ export function createPrompts(deps: PromptOptions) {
     return conversation === undefined || kind !== 'chat' ? request.body : within(conversation, request, deployment)
   }
 
-  return (request: JobRequest, deployment: Deployment): Uint8Array | Promise<Uint8Array> =>
-    request.job.after === undefined ? inConversation(request, deployment) : afterOthers(request, deployment)
+  return (request: JobRequest, deployment: Deployment, stopped: () => AbortSignal): Uint8Array | Promise<Uint8Array> =>
+    request.job.after === undefined ? inConversation(request, deployment) : afterOthers(request, deployment, stopped())
 }
 
 /**

@@ -24,8 +24,15 @@ export interface RunDeps {
   /** Opens the log for the lease's attempt. Throws what fences it. */
   readonly open: (lease: Lease) => LogWriter
   readonly read: (job: string, afterSeq: number, maxBytes: number) => Promise<LogPage | null>
-  /** The request as the upstream gets it: a conversation's with all that was said before. */
-  readonly prompt: (request: JobRequest, deployment: Deployment) => Uint8Array | Promise<Uint8Array>
+  /**
+   * The request as the upstream gets it: a conversation's with all that was said before. `stopped`: asked for where
+   * others are waited for; rejects with its reason once it is aborted.
+   */
+  readonly prompt: (
+    request: JobRequest,
+    deployment: Deployment,
+    stopped: () => AbortSignal,
+  ) => Uint8Array | Promise<Uint8Array>
   /** What a tenant's guards have to look at in answers. */
   readonly guards: AnswerGuards
   readonly hedge: (lease: Lease) => Promise<Claim | null>

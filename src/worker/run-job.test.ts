@@ -4,6 +4,7 @@ import { createAnswerGuards } from '../admission/answers.ts'
 import { guardSettings } from '../admission/settings.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { ProviderCall, ProviderSink } from '../core/ports/provider.ts'
+import { createPrompts, type PromptOptions } from './prompt.ts'
 import { CHUNK, DOCUMENT, OPENING, over, setUp, turn } from './testing/attempts.ts'
 
 it('asks for a document where the job wants one, stores it as it is, and counts it', async () => {
@@ -79,6 +80,28 @@ it.each([
   await beginning
   expect(calls).toEqual([])
   expect(outcomes).toMatchObject(ended)
+})
+
+it.each([
+  ['lost', []],
+  ['canceled', ['canceled']],
+  ['released', ['released']],
+] as const)('an attempt that is %s waits no longer for an end that is not stored yet', async (reason, ended) => {
+  const waits = new Set<() => void>()
+  const after = (_ms: number, next: () => void) => {
+    waits.add(next)
+    return () => void waits.delete(next)
+  }
+  const prompt = createPrompts({
+    jobs: { get: async () => ({ state: 'running' }) },
+    clock: { after },
+  } as unknown as PromptOptions)
+  const { outcomes, calls, faults, attempt } = setUp([{}], {}, { prompt })
+  const { run } = await attempt({ after: ['job_0'] })
+  expect(waits.size).toBe(1)
+  run.stop(reason)
+  await turn()
+  expect([outcomes.map(({ kind }) => kind), calls, faults, waits.size]).toEqual([ended, [], [], 0])
 })
 
 it('a deployment that was taken out of the configuration hands the job back, and nothing is stored', async () => {

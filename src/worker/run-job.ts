@@ -127,7 +127,7 @@ export class Run {
       return this.#after(uploadsOf(deps.media.files, job, lease.body), (uploads) =>
         this.#ask(deployment, lease.body, undefined, uploads),
       )
-    const body = deps.prompt(lease, deployment)
+    const body = deps.prompt(lease, deployment, () => this.#attempt.stopped)
     if (body instanceof Promise) this.#after(body, (made) => this.#ask(deployment, made, prefix))
     else this.#ask(deployment, body, prefix)
   }
@@ -198,8 +198,7 @@ export class Run {
   stop(reason: Stop): void {
     const { stop, isSettled, isReading } = this.#attempt
     if (stop !== null || (isSettled && !isReading)) return
-    this.#attempt.stop = reason
-    this.#attempt.stopReading()
+    this.#attempt.stopFor(reason)
     if (!isSettled) this.#abort() // while it is opening, `#ask` sees it
   }
 

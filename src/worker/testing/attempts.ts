@@ -12,6 +12,7 @@ import type { Claim, Finished, Lease, Outcome } from '../../core/ports/work.ts'
 import type { Bytes } from '../../core/record.ts'
 import type { UsageRecord } from '../../core/usage-record.ts'
 import { Catalogue } from '../../routing/catalogue.ts'
+import type { RunDeps } from '../run-deps.ts'
 import { Run } from '../run-job.ts'
 import { memoryFiles } from './memory-files.ts'
 
@@ -66,7 +67,11 @@ export function setUp(
     emit?: boolean
     pageRecords?: number
   } = {},
-  { guards = { stand: () => null } as AnswerGuards, body = '{"messages":[]}' } = {},
+  {
+    guards = { stand: () => null } as AnswerGuards,
+    body = '{"messages":[]}',
+    prompt,
+  }: { readonly guards?: AnswerGuards; readonly body?: string; readonly prompt?: RunDeps['prompt'] } = {},
 ): Stage {
   const clock = manualClock()
   const [stored, outcomes, calls]: [Bytes[], Outcome[], ProviderCall[]] = [[], [], []]
@@ -242,10 +247,12 @@ export function setUp(
             nanoDollars: 100 * usage.promptTokens + usage.completionTokens,
             priceVersion: 'p1',
           }),
-          async prompt({ body }) {
-            await promptAfter
-            return body
-          },
+          prompt:
+            prompt ??
+            (async ({ body }) => {
+              await promptAfter
+              return body
+            }),
           maxAnswerBytes: 1_000,
           maxPendingBytes: 1_000_000,
         },
