@@ -45,7 +45,7 @@ export const FORMS: readonly FormCase[] = [
   {
     name: 'responses with all that may be included',
     form: sealing.stream!,
-    job: { ...JOB, dialect: 'responses', shownAs: { store: false, thought: true } },
+    job: { ...JOB, dialect: 'responses', shownAs: { store: false, thought: true, logprobs: true } },
     read: readSse,
   },
   { name: 'completions', form: completions.stream!, job: { ...JOB, dialect: 'completions' }, read: readSse },
@@ -68,6 +68,10 @@ export const FORMS: readonly FormCase[] = [
 
 const CHUNK = '{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}'
 const delta = (said: object): Bytes => toBytes(JSON.stringify({ choices: [{ index: 0, delta: said }] }))
+const likely = (said: object, tokens: readonly string[]): Bytes => {
+  const content = tokens.map((token) => ({ token, logprob: -1, bytes: null, top_logprobs: [{ token, logprob: -1 }] }))
+  return toBytes(JSON.stringify({ choices: [{ index: 0, delta: said, logprobs: { content } }] }))
+}
 const failed = endRecord({
   state: 'failed',
   error: { message: 'No.', type: 'server_error', param: null, code: 'provider_error' },
@@ -99,6 +103,21 @@ export const LOGS: ReadonlyArray<readonly [string, readonly Bytes[]]> = [
       delta({ reasoning_details: [{ type: 'reasoning.text', signature: 'S' }] }),
       delta({ reasoning_details: [{ type: 'reasoning.encrypted', data: 'D' }] }),
       delta({ tool_calls: [{ index: 0, id: 'c', function: { name: 'f', arguments: '{}' }, extra_content: { s: 1 } }] }),
+      done,
+    ],
+  ],
+  [
+    'tokens and how likely they were',
+    [
+      plain[0],
+      likely({ content: 'a' }, ['a']),
+      delta({ tool_calls: [{ index: 0, id: 'c', function: { name: 'f', arguments: '{' } }] }),
+      likely({ content: 'b' }, ['b']),
+      delta({ tool_calls: [{ index: 0, function: { arguments: '}' } }] }),
+      likely({ content: 'c' }, ['c', 'd']),
+      resetRecord('worker_lost'),
+      likely({ content: 'e' }, ['e']),
+      likely({}, ['f']),
       done,
     ],
   ],

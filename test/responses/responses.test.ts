@@ -335,6 +335,41 @@ describe('requests', () => {
       })
   })
 
+  it('tell each text how likely its tokens were, piece by piece, whatever waits', () => {
+    const { shownAs } = read({ input: 'Q', include: ['message.output_text.logprobs'] })
+    const likely = (content: string | null, tokens: readonly unknown[]) =>
+      toBytes(JSON.stringify({ choices: [{ index: 0, delta: { content }, logprobs: { content: tokens } }] }))
+    const token = (text: string) => ({ token: text, logprob: -0.5, top_logprobs: null })
+    const told = (text: string) => ({ token: text, logprob: -0.5, bytes: [...Buffer.from(text)], top_logprobs: [] })
+    const records = [
+      attempt,
+      likely('a', [token('a'), { token: 1 }, null]),
+      likely('bc', [token('b'), token('c')]),
+      likely(null, [token('')]),
+      chunk(call('{')),
+      // Waits until the call is whole
+      likely('d', [token('d')]),
+      chunk(call('}')),
+      chunk({}, 'tool_calls'),
+      end(),
+    ]
+    const events = eventsOf(records, { ...JOB, shownAs })
+    const of = (type: string) => events.filter((event) => event.type === `response.${type}`)
+    expect(of('output_text.delta').map(({ logprobs }) => logprobs)).toEqual([
+      [told('a')],
+      [told('b'), told('c')],
+      [told('d')],
+    ])
+    const whole = [[told('a'), told('b'), told('c'), told('')], [told('d')]]
+    expect(of('output_text.done').map(({ logprobs }) => logprobs)).toEqual(whole)
+    expect(of('content_part.done').map(({ part }) => part.logprobs)).toEqual(whole)
+    const texts = (items: ReadonlyArray<Record<string, any>>) =>
+      items.flatMap(({ content }) => (content === undefined ? [] : [content[0].logprobs]))
+    expect(texts(of('output_item.done').map(({ item }) => item))).toEqual(whole)
+    expect(texts(events.at(-1)!['response'].output)).toEqual(whole)
+    expect(events.at(-1)!['response']).not.toHaveProperty('logprobs')
+  })
+
   describe('with encrypted reasoning', () => {
     const asked = read({ input: 'Q', store: false, include: ['reasoning.encrypted_content'] }).shownAs!
     const records = [

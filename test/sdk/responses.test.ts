@@ -15,7 +15,10 @@ let openai: OpenAI
 const baseURL = (): string => `http://127.0.0.1:${app.port}/v1`
 
 beforeAll(async () => {
-  const models = [{ name: 'up', provider: 'openai-compatible', base_url: await upstream.listen() }]
+  const models = [
+    { name: 'up', provider: 'openai-compatible', base_url: await upstream.listen() },
+    { name: 'demo', provider: 'demo' },
+  ]
   app = await startTestApp({}, { models, queue: { max_attempts: 1 } })
   openai = new OpenAI({ baseURL: baseURL(), apiKey: app.key, maxRetries: 0 })
 })
@@ -32,6 +35,14 @@ const answer = (stream: boolean, request: object): Promise<Response> =>
   stream
     ? openai.responses.stream({ model: 'up', ...request } as never).finalResponse()
     : openai.responses.create({ model: 'up', ...request } as ResponseCreateParams & { stream: false })
+
+it('refuses more alternatives than there may be', async () => {
+  const ask = { input: 'Hello', include: ['message.output_text.logprobs'] as const }
+  await expect(answer(false, { ...ask, top_logprobs: 21 })).rejects.toMatchObject({
+    status: 400,
+    param: 'top_logprobs',
+  })
+})
 
 it('a request and its idempotency key join their job, though what it referred to is gone', async () => {
   answers(false, { content: 'One.' })
@@ -50,6 +61,50 @@ it('a request and its idempotency key join their job, though what it referred to
   await expect(ask({ safety_identifier: 'jane' })).rejects.toMatchObject({ code: 'idempotency_conflict' })
   for (const headers of [{}, { 'idempotency-key': 'another' }] as Array<Record<string, string>>)
     await expect(ask({}, headers)).rejects.toMatchObject({ status: 400, param: 'previous_response_id' })
+})
+
+describe.each([
+  ['whole', false],
+  ['streamed', true],
+])('%s', (_how, stream) => {
+  const text = 'demo: tokens=5 delay=0 ttft=0'
+
+  it('tells how likely tokens were, as chat completions do', async () => {
+    const include = ['message.output_text.logprobs']
+    const { output, output_text, top_logprobs } = await answer(stream, {
+      model: 'demo',
+      input: text,
+      include,
+      top_logprobs: 2,
+    })
+    const [part] = (output[0] as unknown as { content: Array<{ logprobs: Array<Record<string, any>> }> }).content
+    expect(part!.logprobs.map(({ token }) => token).join('')).toBe(output_text)
+    expect(part!.logprobs[0]).toEqual({
+      ...{ token: expect.any(String), logprob: expect.any(Number), bytes: expect.any(Array) },
+      top_logprobs: [
+        { token: part!.logprobs[0]!['token'], logprob: part!.logprobs[0]!['logprob'], bytes: expect.any(Array) },
+        expect.anything(),
+      ],
+    })
+    expect(top_logprobs).toBe(2)
+    const asked = {
+      model: 'demo',
+      messages: [{ role: 'user' as const, content: text }],
+      logprobs: true,
+      top_logprobs: 2,
+    }
+    const chat = stream
+      ? await openai.chat.completions.stream(asked).finalChatCompletion()
+      : await openai.chat.completions.create(asked)
+    const [{ logprobs, message }] = chat.choices as [OpenAI.ChatCompletion.Choice]
+    expect(logprobs!.content!.map(({ token }) => token).join('')).toBe(message.content)
+    expect(logprobs!.content![0]!.top_logprobs).toHaveLength(2)
+  })
+
+  it('tells none where they are not asked for', async () => {
+    const { output } = await answer(stream, { model: 'demo', input: text, top_logprobs: 2 })
+    expect(output).toMatchObject([{ content: [{ logprobs: [] }] }])
+  })
 })
 
 describe.each([

@@ -19,7 +19,12 @@ export const idOf = (job: JobId, { kind, index, isCustom }: Block): string =>
   itemId(kind === 'call' ? (isCustom ? 'ctc' : 'fc') : PREFIX[kind], job, index)
 
 /** Without a part yet where it is in progress, as the events have it. */
-export function itemOf(shown: Shown, block: Block, status: ItemStatus): JsonObject {
+export function itemOf(
+  shown: Shown,
+  block: Block,
+  status: ItemStatus,
+  logprobs: readonly JsonObject[] = [],
+): JsonObject {
   const { id: job, shownAs } = shown
   const id = idOf(job, block)
   const { kind, text, isCustom } = block
@@ -37,7 +42,7 @@ export function itemOf(shown: Shown, block: Block, status: ItemStatus): JsonObje
         : { type: 'function_call', ...call, arguments: begins ? '' : text }
     }
     default:
-      return { id, type: 'message', status, role: 'assistant', content: begins ? [] : [partOf(kind, text)] }
+      return { id, type: 'message', status, role: 'assistant', content: begins ? [] : [partOf(kind, text, logprobs)] }
   }
 }
 
@@ -51,8 +56,10 @@ export function namedIn(shownAs: Rendering['shownAs'], name: string): { name: st
 
 export const summaryOf = (text: string): JsonObject => ({ type: 'summary_text', text })
 
-export const partOf = (kind: 'text' | 'refusal', text: string): JsonObject =>
-  kind === 'text' ? { type: 'output_text', annotations: [], logprobs: [], text } : { type: 'refusal', refusal: text }
+export const partOf = (kind: 'text' | 'refusal', text: string, logprobs: readonly JsonObject[] = []): JsonObject =>
+  kind === 'text'
+    ? { type: 'output_text', annotations: [], logprobs: [...logprobs], text }
+    : { type: 'refusal', refusal: text }
 
 /** Some upstreams name no call; a tool's output needs a name to refer to. */
 const callIdOf = (job: JobId, block: Block): string => block.id || `call_${idOf(job, block).slice('fc_'.length)}`

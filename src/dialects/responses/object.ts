@@ -41,7 +41,13 @@ export interface Outcome {
 }
 
 export function responseOf(job: Rendering, { status, output, end, finish }: Outcome): JsonObject {
-  const { lead: _lead, namespaces: _namespaces, thought: _thought, ...echo } = (job.shownAs ?? {}) as JsonObject
+  const {
+    lead: _lead,
+    namespaces: _namespaces,
+    thought: _thought,
+    logprobs: _logprobs,
+    ...echo
+  } = (job.shownAs ?? {}) as JsonObject
   const usage = end?.usage
   return {
     id: responseId(job.id),

@@ -1,15 +1,20 @@
 /** How far an answer has come: its blocks, and the items that are whole. Pure; events and whole answers share it. */
 import type { JsonObject } from '../../core/fold.ts'
 import { type Bytes, kindOf } from '../../core/record.ts'
-import { type Block, type BlockEvent, type Blocks, endBlocks, NO_BLOCKS, withdrawn } from '../blocks.ts'
-import { addRecord } from '../record-blocks.ts'
+import { addChunk, type Block, type BlockEvent, type Blocks, endBlocks, NO_BLOCKS, withdrawn } from '../blocks.ts'
+import { chunkIn } from '../record-blocks.ts'
 import { itemOf } from './items.ts'
+import { addLogprobs, joined, type Logprobs, listOf, showsLogprobs } from './logprobs.ts'
 import type { Status } from './object.ts'
 import { type Shown, signedCalls } from './thought.ts'
 
 export interface Progress {
   readonly blocks: Blocks
   readonly items: Items | null
+  /** That belong to a text which is still to be told. */
+  readonly waiting: Logprobs | null
+  /** Of the open text. */
+  readonly ofText: Logprobs | null
 }
 
 /** Linked: a list that grows by copying is not linear. */
@@ -19,24 +24,32 @@ interface Items {
 }
 
 /** `cut`: the block ends unfinished. */
-export type Step = Omit<BlockEvent, 'type'> & { readonly type: BlockEvent['type'] | 'cut' }
+export type Step = Omit<BlockEvent, 'type'> & {
+  readonly type: BlockEvent['type'] | 'cut'
+  /** Of what it adds, or of the whole text. Absent: there are none. */
+  readonly logprobs?: readonly JsonObject[]
+}
 
 export interface Advanced {
   readonly progress: Progress
   readonly steps: readonly Step[]
 }
 
-export const NO_PROGRESS: Progress = { blocks: NO_BLOCKS, items: null }
+export const NO_PROGRESS: Progress = { blocks: NO_BLOCKS, items: null, waiting: null, ofText: null }
 
 /** A chunk or a document; or a reset, which withdraws what there was. */
 export function advance(job: Shown, progress: Progress, record: Bytes): Advanced {
   const { blocks } = progress
   if (kindOf(record) === 'reset') {
-    const steps: Step[] = blocks.open === null ? [] : [cut(blocks.open)]
-    return { progress: { blocks: withdrawn(blocks), items: null }, steps }
+    const logprobs = listOf(progress.ofText)
+    const steps: Step[] =
+      blocks.open === null ? [] : [{ ...cut(blocks.open), ...(logprobs.length > 0 && { logprobs }) }]
+    return { progress: { ...NO_PROGRESS, blocks: withdrawn(blocks) }, steps }
   }
   const steps: BlockEvent[] = []
-  return taken(job, progress, addRecord(blocks, record, steps), steps)
+  const chunk = chunkIn(record)
+  const waiting = showsLogprobs(job) ? addLogprobs(progress.waiting, chunk) : null
+  return taken(job, { ...progress, waiting }, addChunk(blocks, chunk, steps), steps)
 }
 
 /** No more records come. What a limit, a failure or a cancel has cut is not told as whole. */
@@ -60,10 +73,28 @@ export function outputOf({ items }: Progress): readonly JsonObject[] {
 
 const cut = (block: Block): Step => ({ type: 'cut', block, text: '' })
 
-function taken(job: Shown, { items: before }: Progress, blocks: Blocks, steps: readonly Step[]): Advanced {
-  let items = before
-  for (const { type, block } of steps)
+function taken(job: Shown, before: Progress, blocks: Blocks, told: readonly Step[]): Advanced {
+  const { steps, waiting, ofText } = showsLogprobs(job) ? withLogprobs(before, told) : { ...before, steps: told }
+  let { items } = before
+  for (const { type, block, logprobs } of steps)
     if (type === 'end' || type === 'cut')
-      items = { item: itemOf(job, block, type === 'cut' ? 'incomplete' : 'completed'), before: items }
-  return { progress: { blocks, items }, steps }
+      items = { item: itemOf(job, block, type === 'cut' ? 'incomplete' : 'completed', logprobs), before: items }
+  return { progress: { blocks, items, waiting, ofText }, steps }
+}
+
+/** A piece of text has those that came since the one before; at its end, a text has all of its own. */
+function withLogprobs({ waiting, ofText }: Progress, told: readonly Step[]) {
+  let [rest, all] = [waiting, ofText]
+  const steps = told.map((step): Step => {
+    if (step.block.kind !== 'text') return step
+    if (step.type === 'begin') {
+      all = null
+      return step
+    }
+    const own = rest
+    all = joined(all, own)
+    rest = null
+    return { ...step, logprobs: listOf(step.type === 'add' ? own : all) }
+  })
+  return { steps, waiting: rest, ofText: all }
 }

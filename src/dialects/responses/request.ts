@@ -13,6 +13,7 @@ import { hasReferenceLoop } from '../references.ts'
 import { jobOfItem, jobOfResponse } from './ids.ts'
 import { messagesOf, type Recall } from './input.ts'
 import { blocksIn, messageOf } from './items.ts'
+import { wantsLogprobs } from './logprobs.ts'
 import { checkKnown } from './members.ts'
 import { wantsThought } from './thought.ts'
 import { choiceOf, type Tools, toolsOf } from './tools.ts'
@@ -36,6 +37,7 @@ const CHECKS: ReadonlyMap<string, Check> = new Map([
   ['text', object],
   ['metadata', labels(16)],
   ['max_output_tokens', whole(1, Number.MAX_SAFE_INTEGER)],
+  ['top_logprobs', whole(0, 20)],
 ])
 
 /** Sent on as they are. */
@@ -51,7 +53,7 @@ const ALSO_SAME = [
 /** Shown in the response as they were sent. */
 const ECHOED = ['max_output_tokens', 'max_tool_calls', 'metadata', 'parallel_tool_calls', 'previous_response_id']
 const ALSO_ECHOED = ['prompt_cache_key', 'safety_identifier', 'service_tier', 'store', 'temperature', 'top_p']
-const ECHOED_TOO = ['truncation', 'user', 'background', 'reasoning']
+const ECHOED_TOO = ['truncation', 'user', 'background', 'reasoning', 'top_logprobs']
 /** Shown as they were sent while they are short: a job in line keeps them in memory. */
 const LONG = ['instructions', 'tools', 'tool_choice', 'text']
 const MAX_LONG_CHARS = 4_096
@@ -111,6 +113,10 @@ function readRequest(sent: JsonRecord, context: ReadContext | undefined, sealing
   const choice = choiceOf(sent['tool_choice'], tools)
   if (choice !== undefined) value['tool_choice'] = choice
   addText(value, sent['text'])
+  if (wantsLogprobs(sent)) {
+    value['logprobs'] = true
+    if (typeof sent['top_logprobs'] === 'number') value['top_logprobs'] = sent['top_logprobs']
+  }
   const { effort = null } = isRecord(sent['reasoning']) ? sent['reasoning'] : {}
   if (effort !== null) value['reasoning_effort'] = effort as string
   if ((tools.length > 0 || value['response_format']) && hasReferenceLoop(value))
@@ -222,6 +228,7 @@ function echoOf(sent: JsonRecord, { sent: tools, namespaces }: Tools, lead: numb
   }
   if (lead > 0) echo['lead'] = lead
   if (wantsThought(sent)) echo['thought'] = true
+  if (wantsLogprobs(sent)) echo['logprobs'] = true
   if (Object.keys(namespaces).length > 0) echo['namespaces'] = namespaces
   for (const name of LONG) {
     const value = name === 'tools' ? tools : sent[name]

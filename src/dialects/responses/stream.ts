@@ -149,10 +149,10 @@ function shown(before: State, record: Bytes, tell: Telling): State {
 }
 
 function told(state: State, { progress, steps }: Advanced, tell: Telling): State {
-  for (const { type, block, text } of steps)
+  for (const { type, block, text, logprobs = [] } of steps)
     if (type === 'begin') tellBegin(state, block, tell)
-    else if (type === 'add') tellPiece(state, block, text, tell)
-    else tellEnd(state, block, type === 'cut' ? 'incomplete' : 'completed', tell)
+    else if (type === 'add') tellPiece(state, block, text, logprobs, tell)
+    else tellEnd(state, block, type === 'cut' ? 'incomplete' : 'completed', logprobs, tell)
   return { ...state, progress }
 }
 
@@ -199,13 +199,13 @@ function tellBegin(state: State, block: Block, tell: Telling): void {
     tell.event('response.content_part.added', () => ({ ...place, content_index: 0, part: partOf(kind, '') }))
 }
 
-function tellPiece(state: State, block: Block, text: string, tell: Telling): void {
+function tellPiece(state: State, block: Block, text: string, logprobs: readonly JsonObject[], tell: Telling): void {
   const place = placeOf(state, block)
   switch (block.kind) {
     case 'reasoning':
       return tell.event('response.reasoning_summary_text.delta', () => ({ ...place, summary_index: 0, delta: text }))
     case 'text':
-      return tell.event('response.output_text.delta', () => ({ ...place, content_index: 0, delta: text, logprobs: [] }))
+      return tell.event('response.output_text.delta', () => ({ ...place, content_index: 0, delta: text, logprobs }))
     case 'refusal':
       return tell.event('response.refusal.delta', () => ({ ...place, content_index: 0, delta: text }))
     default:
@@ -216,7 +216,13 @@ function tellPiece(state: State, block: Block, text: string, tell: Telling): voi
   }
 }
 
-function tellEnd(state: State, block: Block, status: 'completed' | 'incomplete', tell: Telling): void {
+function tellEnd(
+  state: State,
+  block: Block,
+  status: 'completed' | 'incomplete',
+  logprobs: readonly JsonObject[],
+  tell: Telling,
+): void {
   const place = placeOf(state, block)
   const { kind, text, isCustom } = block
   switch (kind) {
@@ -226,8 +232,12 @@ function tellEnd(state: State, block: Block, status: 'completed' | 'incomplete',
       tell.event('response.reasoning_summary_part.done', () => ({ ...place, summary_index: 0, part: summaryOf(text) }))
       break
     case 'text':
-      tell.event('response.output_text.done', () => ({ ...place, content_index: 0, text, logprobs: [] }))
-      tell.event('response.content_part.done', () => ({ ...place, content_index: 0, part: partOf(kind, text) }))
+      tell.event('response.output_text.done', () => ({ ...place, content_index: 0, text, logprobs }))
+      tell.event('response.content_part.done', () => ({
+        ...place,
+        content_index: 0,
+        part: partOf(kind, text, logprobs),
+      }))
       break
     case 'refusal':
       tell.event('response.refusal.done', () => ({ ...place, content_index: 0, refusal: text }))
@@ -243,6 +253,6 @@ function tellEnd(state: State, block: Block, status: 'completed' | 'incomplete',
           arguments: text,
         }))
   }
-  const item = (): object => ({ output_index: block.index, item: itemOf(tell.shown, block, status) })
+  const item = (): object => ({ output_index: block.index, item: itemOf(tell.shown, block, status, logprobs) })
   tell.event('response.output_item.done', item)
 }
