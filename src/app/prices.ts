@@ -2,7 +2,7 @@
 import type { ModelConfig } from '../config/schema.ts'
 import type { Prices } from '../core/ports/prices.ts'
 import { createPrices, type Sold } from '../pricing/prices.ts'
-import { perMillion, type Rates } from '../pricing/rates.ts'
+import { perMillion, type RateName, type Rates } from '../pricing/rates.ts'
 import type { Catalogue } from '../routing/catalogue.ts'
 import { book } from './data.ts'
 import type { Settings } from './in-force.ts'
@@ -33,9 +33,20 @@ export function pricesOf(settings: Settings, catalogue: Catalogue): Prices {
   })
 }
 
+/** What is paid one by one, by how many of its unit: tokens are by the million. */
+const SINGLE: Readonly<Record<string, readonly [rate: RateName, units: number]>> = {
+  request: ['request', 1],
+  image: ['images', 1],
+  second: ['audioMs', 1_000],
+  character: ['characters', 1],
+}
+
+function rateOf([name, dollars]: readonly [string, number]): readonly [string, number] {
+  const single = SINGLE[name]
+  return single === undefined ? [name, perMillion(dollars)] : [single[0], perMillion((dollars * 1e6) / single[1])]
+}
+
 function ratesOf({ price }: ModelConfig): Rates | null {
   const given = Object.entries(price).filter((each): each is [string, number] => each[1] !== null)
-  // A request is paid one by one, tokens by the million
-  const rate = (name: string, dollars: number): number => perMillion(name === 'request' ? dollars * 1e6 : dollars)
-  return given.length === 0 ? null : Object.fromEntries(given.map(([name, dollars]) => [name, rate(name, dollars)]))
+  return given.length === 0 ? null : Object.fromEntries(given.map(rateOf))
 }

@@ -108,6 +108,9 @@ const common = {
       input_audio: dollars('The same for sound in the input. Null: as `input`.'),
       output_audio: dollars('The same for sound in the output. Null: as `output`.'),
       request: dollars('US dollars for each request, beside its tokens.'),
+      image: dollars('US dollars for each image that is made.'),
+      second: dollars('US dollars for each second of a sound that is transcribed.'),
+      character: dollars('US dollars for each character of a text that is spoken.'),
     })
     .prefault({})
     .describe('What calls cost.'),

@@ -36,6 +36,13 @@ describe('the cost of a call', () => {
       4 + 20 + 400,
     ],
     ['more cached than there was', { input: 5, cachedInput: 9, output: 0 }, rates, 11_250],
+    [
+      'images, seconds and characters, beside a token',
+      { input: 1, output: 0, images: 3, audioMs: 2_501, characters: 7 },
+      { input: 1_000, images: 40_000_000_000, audioMs: 100_000, characters: 15_000_000 },
+      1 + 120_000_000 + 250_100 + 105_000,
+    ],
+    ['units that have no rate', { input: 0, output: 0, images: 3 }, { input: 1_000 }, 0],
     ['a request', { input: 1, output: 0 }, { input: 1_000, request: 5_000_000_000 }, 5_000_001],
     ['rounded once, from half up', { input: 1, output: 1 }, { input: 250, output: 250 }, 1],
     ['… and not for each kind', { input: 1, output: 1 }, { input: 249, output: 250 }, 0],

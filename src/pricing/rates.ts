@@ -1,10 +1,14 @@
 /** A model's rates, and what a call costs by them: integers only, so that sums over a month are exact. */
+import type { MediaUnits } from '../core/media-units.ts'
 import type { Tokens } from '../core/ports/prices.ts'
 
-type Kind = keyof Tokens
-export type RateName = Kind | 'request'
+type Unit = keyof MediaUnits
+type Kind = Exclude<keyof Tokens, Unit>
+export type RateName = Kind | Unit | 'request'
 
-/** In nano-dollars for 1,000 tokens (which is micro-dollars for a million), or for 1,000 requests. */
+const UNITS: readonly Unit[] = ['images', 'audioMs', 'characters']
+
+/** In nano-dollars for 1,000 tokens (which is micro-dollars for a million), or for 1,000 requests or other units. */
 export type Rate = number | Tiered
 
 /** A larger prompt may have another rate, for all of its tokens. */
@@ -37,6 +41,10 @@ export function costOf(tokens: Tokens, rates: Rates): number {
   const own: { [kind in Kind]?: number } = {}
   const sum = new Sum()
   if (rates.request !== undefined) sum.add(1, rateFor(rates.request, tokens.input))
+  for (const unit of UNITS) {
+    const rate = rates[unit]
+    if (rate !== undefined) sum.add(tokens[unit] ?? 0, rateFor(rate, tokens.input))
+  }
   for (const { kind, parts, rate } of chargedBy(rates)) {
     let n = tokens[kind] ?? 0
     for (const part of parts) n -= own[part] ?? 0

@@ -1,9 +1,12 @@
 /** What a provider sends for an attempt, on its way to the log, until its end. */
 import { crashpoint } from '../core/crashpoint.ts'
+import { parseDocument } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
+import type { JsonRecord } from '../core/json.ts'
 import { type MediaRef, mediaRecord } from '../core/media.ts'
+import { unitsAsked, unitsMade } from '../core/media-units.ts'
 import type { LogWriter } from '../core/ports/log.ts'
-import type { MinSpeed, ProviderEnd, ProviderSink } from '../core/ports/provider.ts'
+import type { MinSpeed, ProviderEnd, ProviderSink, Upload } from '../core/ports/provider.ts'
 import type { Outcome } from '../core/ports/work.ts'
 import type { Bytes } from '../core/record.ts'
 import type { Attempt } from './attempt.ts'
@@ -27,6 +30,8 @@ export class Answering implements ProviderSink {
   readonly #progress: Progress
   /** Takes the bytes of its answer; null: it has none. */
   #media: MediaAnswer | null = null
+  /** Of what goes with a request for media. */
+  #soundBytes = 0
   /** Holds the beginning back; null: it goes to the log as it comes. */
   #trial: Trial | null = null
   /** The upstream is left unread until the store has caught up. */
@@ -54,8 +59,12 @@ export class Answering implements ProviderSink {
     })
   }
 
-  toFiles(): void {
+  /** `body`: of its request. */
+  toFiles(body: Uint8Array, uploads: readonly Upload[] = []): void {
     const { deps, lease } = this.#attempt
+    this.#soundBytes = uploads.reduce((sum, { bytes }) => sum + bytes, 0)
+    const request = JSON.parse(Buffer.from(body).toString('utf8')) as JsonRecord
+    this.#attempt.units = unitsAsked(lease.job.kind, request, this.#soundBytes)
     this.#media = new MediaAnswer(deps.media, lease.job, {
       pause: () => this.#attempt.calling?.call.pause(),
       resume: () => this.#attempt.calling?.call.resume(),
@@ -103,8 +112,15 @@ export class Answering implements ProviderSink {
 
   document(document: Bytes, usage: unknown): void {
     if (this.#attempt.isOver) return
+    this.#count(document)
     if (this.#attempt.lease.job.kind === 'image') this.#media?.hold(document, usage)
     else this.#takeDocument(document, usage)
+  }
+
+  #count(document: Bytes): void {
+    if (this.#media === null) return
+    const { lease, units } = this.#attempt
+    this.#attempt.units = unitsMade(lease.job.kind, parseDocument(document), units, this.#soundBytes)
   }
 
   #takeDocument(document: Bytes, usage: unknown): void {

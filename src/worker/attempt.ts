@@ -3,6 +3,7 @@ import { SluiceError } from '../core/errors.ts'
 import { aboutJob } from '../core/facts.ts'
 import type { Timing, Usage } from '../core/job.ts'
 import type { Shortfall } from '../core/limits.ts'
+import type { MediaUnits } from '../core/media-units.ts'
 import type { LogWriter } from '../core/ports/log.ts'
 import type { Deployment } from '../core/ports/provider.ts'
 import type { Claim, Lease, Race } from '../core/ports/work.ts'
@@ -46,6 +47,8 @@ export class Attempt {
   calling: Calling | null = null
   /** How the call ended that did not go on. */
   race: Race | null = null
+  /** Of images and sounds: as asked for, then as told. */
+  units: MediaUnits = {}
   /** What the upstream told of our limits there. */
   quota: UpstreamLimits | undefined
   /** Null: it is opening. */
@@ -130,7 +133,7 @@ export class Attempt {
   attemptSpent(): Spent {
     if (this.calling === null) return {}
     const attemptUsage = this.meter.attemptUsage()
-    return { attemptUsage, cost: this.calling.price(attemptUsage) }
+    return { attemptUsage, cost: this.calling.price(attemptUsage, this.units) }
   }
 
   timing(): Timing {

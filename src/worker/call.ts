@@ -1,18 +1,17 @@
 /** A call to a provider, as an attempt makes it. */
-import type { Job, Usage } from '../core/job.ts'
+import type { Job } from '../core/job.ts'
 import { editObject } from '../core/json.ts'
 import type { Deployment, ProviderCall, ProviderRun, Upload } from '../core/ports/provider.ts'
 import type { Claim, Lease } from '../core/ports/work.ts'
 import { childOf, spanIdOf } from '../core/trace.ts'
-import type { Cost } from '../core/usage-record.ts'
 import { withOwnKey } from './outcomes.ts'
-import type { RunDeps } from './run-deps.ts'
+import type { PriceOf, RunDeps } from './run-deps.ts'
 
 /** One that was made. */
 export interface Calling {
   readonly claim: Claim
   readonly deployment: Deployment
-  readonly price: (usage: Usage) => Cost
+  readonly price: PriceOf
   readonly calledMono: number
   readonly call: ProviderRun
 }
@@ -52,6 +51,6 @@ export function priceAt(
   { job }: Pick<Lease, 'job'>,
   { isOwnKey, name }: Deployment,
   { model = job.model }: Claim,
-): (usage: Usage) => Cost {
+): PriceOf {
   return isOwnKey ? withOwnKey : deps.price(name, model, job.kind)
 }

@@ -2,6 +2,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Emit } from '../core/facts.ts'
 import type { Job, JobId, JobKind, TenantId, Usage } from '../core/job.ts'
+import type { MediaUnits } from '../core/media-units.ts'
 import type { AnswerGuards } from '../core/ports/admission.ts'
 import type { LogPage, LogWriter } from '../core/ports/log.ts'
 import type { Deployment } from '../core/ports/provider.ts'
@@ -11,6 +12,9 @@ import type { MediaDeps } from './media.ts'
 
 /** A job and what it asks for. */
 export type JobRequest = Pick<Lease, 'job' | 'body'>
+
+/** What an attempt comes to, by its tokens, and what it has of media. */
+export type PriceOf = (usage: Usage, units?: MediaUnits) => Cost
 
 export interface RunDeps {
   /** Where a claim leads, for a job of this tenant; null: taken out of the configuration. */
@@ -39,7 +43,7 @@ export interface RunDeps {
   readonly raced: (lease: Lease, race: Race) => void
   readonly finish: (lease: Lease, outcome: Outcome) => Promise<Finished>
   /** The price of a call to this deployment now, for the model that the client asked for. */
-  readonly price: (deployment: string, model: string, kind: JobKind) => (usage: Usage) => Cost
+  readonly price: (deployment: string, model: string, kind: JobKind) => PriceOf
   /** Where bytes of answers go, and sounds of requests are. */
   readonly media: MediaDeps
   readonly emit: Emit

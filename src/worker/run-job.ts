@@ -149,7 +149,7 @@ export class Run {
     this.#stage = stage
     if (isMedia(job.kind)) {
       if (stage !== null) throw unguarded()
-      this.#answering.toFiles()
+      this.#answering.toFiles(body, uploads)
     } else {
       const { minSpeed, name } = deployment
       if (minSpeed !== null && this.#before === null && deps.hasOther(job, name)) this.#answering.onTrial(minSpeed)

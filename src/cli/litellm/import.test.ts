@@ -89,8 +89,8 @@ model_list:
   - model_name: anthropic/*
     litellm_params: { model: "anthropic/*" }
   - model_name: pictures
-    litellm_params: { model: openai/dall-e-3 }
-    model_info: { mode: image_generation }
+    litellm_params: { model: openai/dall-e-3, output_cost_per_image: 0.04 }
+    model_info: { mode: rerank }
   - model_name: unheard
     litellm_params: { model: strange_cloud/x }
   - model_name: embed
@@ -179,7 +179,7 @@ describe('a whole configuration', () => {
     ['made_up', 'has no counterpart'],
     ['model_list[4].litellm_params.max_retries', 'queue.max_attempts'],
     ['model_list[8]', 'are passed on as they are'],
-    ['model_list[9]', 'models of the mode "image_generation" are not served'],
+    ['model_list[9]', 'models of the mode "rerank" are not served'],
     ['model_list[10]', 'nothing here speaks to "strange_cloud"'],
     ['fallbacks: chat', 'there is no model "gone"'],
     ['router_settings.cooldown_time', 'a breaker for each deployment'],
@@ -355,6 +355,16 @@ describe('what would be wrong, and not be noticed', () => {
     expect(err).toContain('model_info.base_model')
     expect(err).toContain('model_info.odd: has no counterpart')
     expect(err).not.toContain('model_info.id')
+  })
+
+  it.each([
+    ['image_generation', 'output_cost_per_image: 0.04', 'image', { image: 0.04 }],
+    ['audio_transcription', 'input_cost_per_second: 0.0001', 'transcription', { second: 0.0001 }],
+    ['audio_speech', 'input_cost_per_character: 0.000015', 'speech', { character: 0.000015 }],
+  ])('%s has its kind, and its price', async (mode, price, kind, wanted) => {
+    const { out, err } = await imported(one(`model: openai/m, api_key: os.environ/K, ${price}`, `{ mode: ${mode} }`))
+    expect(load(out).config.models[0]).toMatchObject({ kinds: [kind], price: wanted })
+    expect(err).not.toContain('no counterpart')
   })
 
   it('all of a vendor is all of it here, where its provider takes the name off', async () => {

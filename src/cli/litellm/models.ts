@@ -62,6 +62,9 @@ const READ = new Set([
     'output_cost_per_reasoning_token',
     'input_cost_per_audio_token',
     'organization',
+    'output_cost_per_image',
+    'input_cost_per_second',
+    'input_cost_per_character',
   ],
 ])
 
@@ -279,13 +282,21 @@ function headersOf(params: JsonRecord, at: string, secrets: Secrets): Record<str
   return headers.length === 0 ? {} : { headers: Object.fromEntries(headers) }
 }
 
+const KINDS: Readonly<Record<string, string>> = {
+  embedding: 'embedding',
+  image_generation: 'image',
+  image_edit: 'image',
+  audio_speech: 'speech',
+  audio_transcription: 'transcription',
+}
 const CHAT = ['chat', 'completion', 'responses']
 
 function kindsOf(info: JsonRecord, at: string, notes: Notes): readonly string[] | null | undefined {
   const mode = textOf(info['mode'])
   if (mode === null) return undefined
   if (CHAT.includes(mode)) return ['chat']
-  if (mode === 'embedding') return ['embedding']
+  const kind = KINDS[mode]
+  if (kind !== undefined) return [kind]
   return none(notes, at, `models of the mode "${shown(mode)}" are not served`, 'Call that provider directly.')
 }
 
@@ -337,6 +348,9 @@ function rest(params: JsonRecord, info: JsonRecord, at: string, { notes }: Readi
       output: perMillion('output_cost_per_token'),
       reasoning: perMillion('output_cost_per_reasoning_token'),
       input_audio: perMillion('input_cost_per_audio_token'),
+      image: numberOf(priced['output_cost_per_image']),
+      second: numberOf(priced['input_cost_per_second']),
+      character: numberOf(priced['input_cost_per_character']),
     },
     context_tokens: countOf(info['max_input_tokens']),
     timeouts: { total_ms: millisecondsOf(params['timeout']), ttft_ms: streamMs, inter_token_ms: streamMs },

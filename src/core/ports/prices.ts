@@ -1,7 +1,8 @@
 /** What calls cost. Money is in integer nano-dollars: 2^53 of them are nine million dollars. */
+import type { MediaUnits } from '../media-units.ts'
 
-/** Tokens of one call. The narrower kinds are parts of the wider: `cachedInput` is part of `input`. */
-export interface Tokens {
+/** Of one call: tokens, and what media count. The narrower kinds are parts of the wider: `cachedInput` of `input`. */
+export interface Tokens extends MediaUnits {
   readonly input: number
   readonly cachedInput?: number
   readonly cacheWrite?: number

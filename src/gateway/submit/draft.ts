@@ -5,6 +5,7 @@ import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
 import type { JobDraft, JobOptions } from '../../core/job.ts'
 import { editObject, isRecord, type JsonRecord } from '../../core/json.ts'
+import { unitsAsked } from '../../core/media-units.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { Dialect, References, RequestForm, StreamForm } from '../../core/ports/dialect.ts'
 import type { Weight } from '../../core/ports/weights.ts'
@@ -42,10 +43,11 @@ export interface Spoken {
   readonly isFollowed?: boolean
 }
 
-/** What came. `identity`, `hasFile`: of an upload, whose file has another id each time it is sent. */
+/** What came. `identity` and below: of an upload, whose file has another id each time it is sent. */
 export type SentBody = Pick<JsonBody, 'bytes' | 'value' | 'members'> & {
   readonly identity?: Uint8Array
   readonly hasFile?: boolean
+  readonly fileBytes?: number
 }
 
 /** What was read of a request. */
@@ -59,6 +61,8 @@ interface Request extends Spoken {
   readonly identity?: Uint8Array
   /** Its file came with it. */
   readonly hasFile?: boolean
+  /** Of all files that came with it. */
+  readonly fileBytes?: number
   readonly options: JsonRecord
   /** Where they stand: "sluice." or nothing. */
   readonly at: string
@@ -123,6 +127,7 @@ export function dialectDraft(
     sent: body.identity ?? body.bytes,
     ...(body.identity !== undefined && { identity: body.identity }),
     ...(body.hasFile === true && { hasFile: true }),
+    ...(body.fileBytes !== undefined && { fileBytes: body.fileBytes }),
     options: sluice ?? NO_OPTIONS,
     at: 'sluice.',
     headers: headerOptions(headers),
@@ -291,10 +296,11 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
     const affinity = beginningOf(tenant, value)
     if (affinity !== undefined) job.affinity = affinity
   }
-  const price = priceNow(deps, job, weight.tokens, deps.clock.wallMs())
+  const units = unitsAsked(kind, value, asked.fileBytes ?? null)
+  const price = priceNow(deps, job, weight.tokens, deps.clock.wallMs(), units)
   if (price !== null) job.price = price
   // Another model may take nothing but messages
-  const instead = isAsIs ? undefined : insteadOf(deps, served.fallbacks, job)
+  const instead = isAsIs ? undefined : insteadOf(deps, served.fallbacks, job, units)
   if (instead !== undefined) job.instead = instead
   const { trace, parentSpan } = origin
   if (trace !== null) job.trace = trace

@@ -1,5 +1,6 @@
 /** Which other models may answer a request, and what they cost: those that its caller may use. */
 import type { Instead, JobDraft } from '../../core/job.ts'
+import type { MediaUnits } from '../../core/media-units.ts'
 import { refusalOf } from '../caller/access.ts'
 import type { GatewayDeps, PublicRoute } from '../deps.ts'
 import { modelRefusal } from './model.ts'
@@ -19,6 +20,7 @@ export function insteadOf(
   deps: InsteadDeps,
   fallbacks: PublicRoute['fallbacks'],
   job: Asked,
+  units?: MediaUnits,
 ): readonly Instead[] | undefined {
   if (fallbacks === undefined) return undefined
   const { general, contextWindow, contentPolicy } = fallbacks
@@ -30,7 +32,7 @@ export function insteadOf(
     const isRefused =
       refusalOf(deps, asked) ?? modelRefusal(deps, { id: keyId, tenant }, model) ?? deps.ownKeys.refusal(tenant, model)
     if (isRefused !== null) continue
-    const price = priceNow(deps, asked, promptTokens, deps.clock.wallMs())
+    const price = priceNow(deps, asked, promptTokens, deps.clock.wallMs(), units)
     const one = price === null ? { model } : { model, price }
     if (refusedUnpriced(deps.limits(), { ...job, ...one }) === null) found.push(one)
   }

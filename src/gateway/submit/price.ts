@@ -2,18 +2,22 @@
 import { SluiceError } from '../../core/errors.ts'
 import type { JobDraft } from '../../core/job.ts'
 import { type LevelLimits, type LimitSettings, levelsOf, type TokenPrice } from '../../core/limits.ts'
+import type { MediaUnits } from '../../core/media-units.ts'
 import type { Price, Prices } from '../../core/ports/prices.ts'
 import type { GatewayDeps } from '../deps.ts'
 
 /** Of an answer: long enough for a price a token to come out exact. */
 const MANY_TOKENS = 1_000_000
 
-/** As a token of this prompt costs, whose size may choose the rate; what is paid for each request is part of it. */
-export function tokenPrice(price: Price, promptTokens: number): TokenPrice {
-  const input = price.cost({ input: promptTokens, output: 0 })
+/**
+ * As a token of this prompt costs, whose size may choose the rate; what is paid for each request, and for `units` of
+ * media, is part of it.
+ */
+export function tokenPrice(price: Price, promptTokens: number, units: MediaUnits = {}): TokenPrice {
+  const input = price.cost({ input: promptTokens, output: 0, ...units })
   return {
     input: input / Math.max(1, promptTokens),
-    output: (price.cost({ input: promptTokens, output: MANY_TOKENS }) - input) / MANY_TOKENS,
+    output: (price.cost({ input: promptTokens, output: MANY_TOKENS, ...units }) - input) / MANY_TOKENS,
   }
 }
 
@@ -29,10 +33,11 @@ export function priceNow(
   { tenant, model }: Pick<JobDraft, 'tenant' | 'model'>,
   promptTokens: number,
   atMs: number,
+  units?: MediaUnits,
 ): TokenPrice | null {
   if (ownKeys.covers(tenant, model)) return NOTHING
   const price = prices.dearest(model, atMs)
-  return price !== null && 'cost' in price ? tokenPrice(price, promptTokens) : null
+  return price !== null && 'cost' in price ? tokenPrice(price, promptTokens, units) : null
 }
 
 type Asked = Pick<JobDraft, 'tenant' | 'keyId' | 'user' | 'run' | 'budget' | 'model' | 'price'>

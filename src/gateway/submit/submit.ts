@@ -8,6 +8,7 @@ import { aboutDraft, aboutJob } from '../../core/facts.ts'
 import type { Cached, Job, JobDraft, JobId, Place } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { Standing } from '../../core/limits.ts'
+import { unitsAsked } from '../../core/media-units.ts'
 import type { Decision } from '../../core/ports/admission.ts'
 import type { Begun, Redriver, Submitted } from '../../core/ports/submissions.ts'
 import type { Ruling } from '../../core/ruling.ts'
@@ -261,8 +262,9 @@ export function createSubmits(deps: SubmitDeps, auth: Auth, runs: Pick<Runs, 'ad
       const by = caller === null ? null : redriverOf(caller)
       const { price: _then, instead: _these, ...rest } = job
       const whose = { ...rest, ...(by !== null && { keyId: by.keyId }) }
-      const price = priceNow(deps, whose, whose.promptTokens, deps.clock.wallMs())
-      const instead = insteadOf(deps, deps.models.resolve(whose.model)?.fallbacks, whose)
+      const units = unitsAsked(whose.kind, parsed(request), null)
+      const price = priceNow(deps, whose, whose.promptTokens, deps.clock.wallMs(), units)
+      const instead = insteadOf(deps, deps.models.resolve(whose.model)?.fallbacks, whose, units)
       const terms = { ...(price !== null && { price }), ...(instead !== undefined && { instead }) }
       const asked: Job = { ...whose, ...terms }
       const { error, edit, rulings } = decide(deps, asked, () => parsed(request))

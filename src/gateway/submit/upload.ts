@@ -23,6 +23,8 @@ export interface UploadBody extends Pick<JsonBody, 'bytes' | 'value' | 'members'
   readonly identity: Uint8Array
   /** It came with files, and names none that was there. */
   readonly hasFile: boolean
+  /** Of all files that came; absent: none did. */
+  readonly fileBytes?: number
   /** The files are needed no more: its request was refused. Never rejects. */
   discard(): Promise<void>
 }
@@ -86,7 +88,7 @@ export async function readUpload(
     const byContent = (_name: string, each: unknown): unknown => digests.get(each as string) ?? each
     const identity = Buffer.from(JSON.stringify(fields, byContent))
     call.exchange.uploadMs = call.exchange.tookMs - askedMs
-    return { bytes, value, members, identity, hasFile: stored.length > 0 && !names, discard }
+    return { bytes, value, members, identity, hasFile: stored.length > 0 && !names, ...sizeOf(stored), discard }
   } catch (error) {
     await discard()
     // The request itself broke off
@@ -115,6 +117,9 @@ async function addField(fields: Fields, part: FormPart, most: number): Promise<n
   add(fields, part.name, value, Infinity)
   return value.length
 }
+
+const sizeOf = (stored: readonly StoredFile[]): Pick<UploadBody, 'fileBytes'> =>
+  stored.length === 0 ? {} : { fileBytes: stored.reduce((sum, { bytes }) => sum + bytes, 0) }
 
 const isList = (name: string): boolean => name.endsWith('[]')
 const keyOf = (name: string): string => (isList(name) ? name.slice(0, -2) : name)
