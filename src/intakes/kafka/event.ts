@@ -70,8 +70,9 @@ const usageOf = ({ promptTokens, completionTokens, cachedTokens, reasoningTokens
   estimated,
 })
 
-const timingOf = ({ queuedMs, ttftMs, tpotMs, totalMs, attempts }: Timing) => ({
+const timingOf = ({ queuedMs, turnMs, ttftMs, tpotMs, totalMs, attempts }: Timing) => ({
   queued_ms: queuedMs,
+  ...(turnMs !== undefined && { turn_ms: turnMs }),
   ...(ttftMs !== undefined && { ttft_ms: ttftMs }),
   ...(tpotMs !== undefined && { tpot_ms: tpotMs }),
   total_ms: totalMs,

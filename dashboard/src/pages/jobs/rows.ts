@@ -93,6 +93,7 @@ export interface JobView {
   readonly usage: { readonly completion_tokens: number; readonly estimated: boolean } | null
   readonly timing: {
     readonly queued_ms: number | null
+    readonly turn_ms?: number
     readonly ttft_ms: number | null
     readonly total_ms: number | null
   } | null
@@ -107,7 +108,7 @@ export const rowOf = (view: JobView): JobRow => ({
   model: view.model,
   acceptedAtMs: view.created_at * 1_000,
   ttft: partsOf(view),
-  ttftMs: view.timing?.ttft_ms ?? null,
+  ttftMs: ttftOf(view),
   totalMs: view.timing?.total_ms ?? null,
   attempts: view.attempts,
   tokens: view.usage?.completion_tokens ?? 0,
@@ -119,10 +120,16 @@ export const rowOf = (view: JobView): JobRow => ({
   isCut: false,
 })
 
-function partsOf({ timing }: JobView): JobRow['ttft'] {
-  if (timing === null || timing.ttft_ms === null || timing.queued_ms === null) return null
-  const queue = Math.min(timing.queued_ms, timing.ttft_ms)
-  return { queue, upstream: timing.ttft_ms - queue }
+/** From its own turn on, as in the live rows. */
+const ttftOf = ({ timing }: JobView): number | null =>
+  timing === null || timing.ttft_ms === null ? null : timing.ttft_ms - (timing.turn_ms ?? 0)
+
+function partsOf(view: JobView): JobRow['ttft'] {
+  const { queued_ms: queuedMs = null, turn_ms: turnMs = 0 } = view.timing ?? {}
+  const ttftMs = ttftOf(view)
+  if (ttftMs === null || queuedMs === null) return null
+  const queue = Math.min(queuedMs - turnMs, ttftMs)
+  return { queue, upstream: ttftMs - queue }
 }
 
 /** 1st, 2nd, 3rd, 4th, 11th, 21st */
