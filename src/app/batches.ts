@@ -24,7 +24,7 @@ export function batchesOf(
       const type: string = `batch.${status}`
       if (isWebhookEvent(type)) await announce({ tenant, key: `${id}-${status}`, type, data: { id } })
     },
-    settings: { window, maxLines, maxBytes: config.http.maxBodyBytes },
+    settings: { window, maxLines, maxBytes: config.http.maxBodyBytes, limits: config.http },
     owner: ids.name('batches', 8),
     isAlone: !isOneOfMany(config),
     onFault: (err, batch) => log.error({ err, batch }, 'a batch stopped; it is tried again'),

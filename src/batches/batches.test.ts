@@ -1,7 +1,7 @@
 /** Whose batches a process works on: the long ones of one tenant are no wait for another. */
 import { expect, it } from 'vitest'
 import { manualClock } from '../../test/manual-clock.ts'
-import { type Batch, batchDocument } from '../core/batch.ts'
+import { type Batch, batchDocument, batchOf, become } from '../core/batch.ts'
 import type { Document, Documents } from '../core/ports/documents.ts'
 import type { Files } from '../core/ports/files.ts'
 import { Batches } from './batches.ts'
@@ -27,7 +27,18 @@ it('begins none beyond a share of its tenant, or where there is no place', () =>
   expect(nextTurn([], [])).toBeNull()
 })
 
-it('works on the batch of a tenant behind a hundred endless ones of another', async () => {
+interface World {
+  readonly stored: Map<string, Document>
+  readonly batches: Batches
+  add(tenant: string, n: number): Promise<void>
+  /** Looks, one after the other. */
+  look(times: number): Promise<void>
+  of(id: string): Batch
+  nowMs(): number
+}
+
+/** Batches are validated for ever: another empty line comes each turn. */
+function world(): World {
   const clock = manualClock()
   const stored = new Map<string, Document>()
   const documents: Documents = {
@@ -46,32 +57,73 @@ it('works on the batch of a tenant behind a hundred endless ones of another', as
       return next
     },
   }
-  const add = async (tenant: string, n: number): Promise<void> => {
-    const batch: Batch = {
-      ...{ id: `batch_${tenant}${n}`, tenant, keyId: 'k', endpoint: '/', inputFileId: 'f', window: '24h' },
-      ...{ metadata: null, pool: null, outputMs: 1, status: 'validating', createdAtMs: 0 },
-      ...{ expiresAtMs: clock.wallMs() + 86_400_000, at: {}, outputFileId: null, errorFileId: null },
-      ...{ counts: { total: 0, completed: 0, failed: 0 }, errors: [], owner: null },
-    }
-    await documents.put(batchDocument(batch, clock.wallMs()), 0)
-    clock.advance(1)
+  const turn = (): Promise<void> => new Promise((next) => setImmediate(next))
+  async function* read(): AsyncGenerator<Buffer> {
+    for (let n = 0; n < 100; n++, await turn()) yield Buffer.from('\n')
+    await new Promise(() => {})
   }
+  const never = (): never => expect.unreachable()
+  const settings = { window: 16, maxLines: 10, maxBytes: 10, limits: { maxDepth: 8, maxKeys: 100 } }
+  const batches = new Batches({
+    ...{ documents, files: { read } as unknown as Files, jobs: { cancel: never, byKey: never }, clock },
+    ...{ submit: never, result: never, announce: async () => {}, onFault: never, wallMs: clock.wallMs },
+    ...{ owner: 'o', isAlone: false, settings },
+  })
+  return {
+    stored,
+    batches,
+    async add(tenant, n) {
+      const batch: Batch = {
+        ...{ id: `batch_${tenant}${n}`, tenant, keyId: 'k', endpoint: '/', inputFileId: 'f', window: '24h' },
+        ...{ metadata: null, pool: null, outputMs: 1, status: 'validating', createdAtMs: 0 },
+        ...{ expiresAtMs: clock.wallMs() + 86_400_000, at: {}, outputFileId: null, errorFileId: null },
+        ...{ counts: { total: 0, completed: 0, failed: 0 }, errors: [], owner: null },
+      }
+      await documents.put(batchDocument(batch, clock.wallMs()), 0)
+      clock.advance(1)
+    },
+    async look(times) {
+      for (let n = 0; n < times; n++) {
+        await turn()
+        clock.advance(500)
+        await turn()
+      }
+    },
+    of: (id) => batchOf(stored.get(id)!),
+    nowMs: clock.wallMs,
+  }
+}
+
+it('works on the batch of a tenant behind a hundred endless ones of another', async () => {
+  const { add, batches, look, stored } = world()
   for (let n = 0; n < 100; n++) await add('a', n)
   await add('b', 0)
-  // None is ever validated
-  const files = { read: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) }) }
-  const never = (): never => expect.unreachable()
-  const batches = new Batches({
-    ...{ documents, files: files as unknown as Files, jobs: { cancel: never, byKey: never }, clock },
-    ...{ submit: never, result: never, announce: never, onFault: never, wallMs: clock.wallMs },
-    ...{ owner: 'o', isAlone: false, settings: { window: 16, maxLines: 10, maxBytes: 10 } },
-  })
   batches.begin()
-  for (let look = 0; look < 4; look++) {
-    await new Promise((next) => setImmediate(next))
-    clock.advance(500)
-    await new Promise((next) => setImmediate(next))
-  }
+  await look(4)
   const owned = [...stored.values()].filter(({ body }) => body['owner'] === 'o').map(({ tenant }) => tenant)
   expect(owned).toEqual([...Array.from({ length: MOST_OF_TENANT }, () => 'a'), 'b'])
+})
+
+it('one that is cancelled ends at once, though those before it are endless', async () => {
+  const { add, batches, look, of, stored } = world()
+  for (let tenant = 0; tenant < MOST; tenant++) for (let n = 0; n < 8; n++) await add(`t${tenant}`, n)
+  batches.begin()
+  await look(4)
+  const document = stored.get('batch_t77')!
+  const cancelling = become(batchOf(document), 'cancelling', 1)!
+  stored.set(document.id, { ...document, ...batchDocument(cancelling, document.dueAtMs!), version: 2 })
+  await look(12)
+  expect(of('batch_t77').status).toBe('cancelled')
+  expect(of('batch_t76')).toMatchObject({ status: 'validating', owner: null })
+})
+
+it('a stop leaves what it worked on to others, at once', async () => {
+  const { add, batches, look, nowMs, of, stored } = world()
+  await add('a', 0)
+  batches.begin()
+  await look(2)
+  expect(of('batch_a0').owner).toBe('o')
+  await batches.stop()
+  expect(of('batch_a0').owner).toBeNull()
+  expect(stored.get('batch_a0')!.dueAtMs).toBeLessThanOrEqual(nowMs())
 })

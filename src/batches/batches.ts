@@ -7,7 +7,7 @@ import type { TenantId } from '../core/job.ts'
 import { gauge, type Metric } from '../core/numbers.ts'
 import type { Document, Documents } from '../core/ports/documents.ts'
 import { type Claim, Run, type RunDeps } from './run.ts'
-import { MOST, nextTurn } from './turns.ts'
+import { MOST_ENDING, nextTurn } from './turns.ts'
 
 export interface BatchesDeps extends RunDeps {
   readonly documents: Documents
@@ -33,6 +33,8 @@ interface Running {
   readonly tenant: TenantId
   readonly run: Run
   readonly over: Promise<void>
+  /** It was to end when it was begun: it has no place of its tenant's. */
+  readonly isEnding: boolean
 }
 
 export class Batches {
@@ -81,7 +83,7 @@ export class Batches {
   }
 
   async #look(): Promise<void> {
-    if (this.#isLooking || this.#running.size >= MOST) return
+    if (this.#isLooking) return
     this.#isLooking = true
     try {
       const due = [...(await this.#due())]
@@ -97,9 +99,17 @@ export class Batches {
     }
   }
 
+  /** One that only ends waits for nobody's turn. */
   #next(due: readonly Document[]): Document | null {
-    const tenants = [...this.#running.values()].map(({ tenant }) => tenant)
-    return nextTurn(due, tenants)
+    const running = [...this.#running.values()]
+    const ending = running.filter(({ isEnding }) => isEnding).length
+    const over = ending < MOST_ENDING ? due.find((document) => this.#isEnding(batchOf(document))) : undefined
+    const tenants = running.filter(({ isEnding }) => !isEnding).map(({ tenant }) => tenant)
+    return over ?? nextTurn(due, tenants)
+  }
+
+  #isEnding({ status, expiresAtMs }: Batch): boolean {
+    return status === 'cancelling' || expiresAtMs <= this.#deps.wallMs()
   }
 
   /** Those of one tenant may stand before all others'. */
@@ -126,7 +136,7 @@ export class Batches {
       .then(() => claim.release(this.#isStopping))
       .catch(() => {}) // it ends by itself
       .finally(() => this.#running.delete(id))
-    this.#running.set(id, { tenant, run, over })
+    this.#running.set(id, { tenant, run, over, isEnding: this.#isEnding(claim.batch) })
     if (this.#isStopping) run.stop()
   }
 }

@@ -13,6 +13,31 @@ const HEAD_CHARS = 256
 
 export const resultId = (batch: string, line: number): string => `batch_req_${batch.replace(/^batch_/, '')}_${line}`
 
+export interface ResultLine {
+  readonly id: string
+  readonly custom_id: string
+  readonly response: {
+    readonly status_code: number
+    readonly request_id: string | null
+    readonly body: unknown
+  } | null
+  readonly error: { readonly code: string; readonly message: string } | null
+}
+
+/** `isWell`: it belongs to the answers. `job`: which has the answer, too. */
+export function resultOf(
+  id: string,
+  customId: string,
+  response: NonNullable<ResultLine['response']>,
+  job: string | null,
+): ResultLine & { readonly isWell: boolean } {
+  const line: ResultLine = { id, custom_id: customId, response, error: null }
+  if (Buffer.byteLength(JSON.stringify(line)) < MAX_FILE_CHUNK_BYTES)
+    return { ...line, isWell: response.status_code < 400 }
+  const message = `The answer is too large for a line: GET /v1/jobs/${job}/result has it while the job is kept.`
+  return { ...line, response: null, error: { code: 'result_too_large', message }, isWell: false }
+}
+
 export class Results {
   readonly #files: Files
   readonly #id: string

@@ -42,13 +42,13 @@ class MemoryFiles {
 
 const [CREATED, WINDOW_MS] = [1_000_000, 86_400_000]
 
-/** `lines`: the numbers (from 0) of its requests are in their bodies. */
-async function batchOf4(more: Partial<RunDeps> = {}, count = 4) {
+/** The numbers (from 0) of its requests are in their bodies. `between`: of two lines. */
+async function batchOf4(more: Partial<RunDeps> = {}, count = 4, between = '\n') {
   const files = new MemoryFiles()
   const input = await files.create({})
   const line = (_: unknown, n: number): string =>
     JSON.stringify({ custom_id: `r-${n}`, method: 'POST', url: '/v1/embeddings', body: { n } })
-  await files.append(input.id, 0, Buffer.from(Array.from({ length: count }, line).join('\n')))
+  await files.append(input.id, 0, Buffer.from(Array.from({ length: count }, line).join(between)))
   let stored: Batch = {
     ...{ id: 'batch_1', tenant: 't', keyId: 'k', endpoint: '/v1/embeddings', inputFileId: input.id, window: '24h' },
     ...{ metadata: null, pool: null, outputMs: 3_600_000, status: 'validating', createdAtMs: CREATED, at: {} },
@@ -62,7 +62,7 @@ async function batchOf4(more: Partial<RunDeps> = {}, count = 4) {
   const deps: RunDeps = {
     files: files as unknown as Files,
     jobs: {
-      byKey: async (_tenant, key) => (Number(key.split('/')[1]) <= count ? `job of ${key}` : null),
+      byKey: async (_tenant, key) => (submitted.includes(key) ? `job of ${key}` : null),
       cancel: async (job) => {
         canceled.push(job)
         return { kind: 'canceled' }
@@ -76,7 +76,7 @@ async function batchOf4(more: Partial<RunDeps> = {}, count = 4) {
     announce: async (_batch, status) => void told.push(status),
     wallMs: () => wall,
     clock: systemClock,
-    settings: { window: 4, maxLines: 100, maxBytes: 1_000 },
+    settings: { window: 4, maxLines: 100, maxBytes: 1_000, limits: { maxDepth: 8, maxKeys: 100 } },
     ...more,
   }
   const saves: { fail: string | null } = { fail: null }
@@ -183,6 +183,31 @@ describe('a batch', () => {
     expect([names(one.done()), one.failed()]).toEqual([['r-0'], []])
   })
 
+  it.each([true, false])(
+    'that is cancelled cancels what runs, though its lines are far apart (its own: %s)',
+    async (isOwn) => {
+      const ended: Array<() => void> = []
+      const result = (): Promise<{ status: number; body: object }> =>
+        new Promise((answer) => ended.push(() => answer({ status: 499, body: {} })))
+      const one = await batchOf4({ result }, 4, '\n\n\n\n\n')
+      const first = one.run()
+      let over = first.run()
+      await expect.poll(() => ended.length).toBe(4)
+      if (!isOwn) {
+        first.stop()
+        await over
+      }
+      one.cancel()
+      if (!isOwn) over = one.run().run()
+      await expect
+        .poll(() => one.canceled.toSorted())
+        .toEqual(['1', '6', '11', '16'].map((n) => `job of batch_1/${n}`).toSorted())
+      for (const end of ended) end()
+      await over
+      expect([one.batch().status, one.batch().counts.completed]).toEqual(['cancelled', 0])
+    },
+  )
+
   it('that a store fails cancels nothing: its jobs are joined by whoever tries again', async () => {
     let isFailing = true
     const one = await batchOf4({
@@ -252,6 +277,26 @@ describe('a batch', () => {
     expect([one.batch().status, said]).toEqual(['completed', told])
     expect([one.submitted.length, one.batch().counts]).toEqual([4, { total: 4, completed: 4, failed: 0 }])
     expect(names(one.done())).toEqual(['r-0', 'r-1', 'r-2', 'r-3'])
+  })
+
+  it('asks again for what a budget has room for while it lives, and not for what none has', async () => {
+    const limit = { level: 'key', name: 'k', unit: 'tokens', limit: 1, weight: 1, left: 0 } as const
+    const asked = [0, 0, 0, 0]
+    const waits = [WINDOW_MS / 2, WINDOW_MS * 2, null]
+    const one = await batchOf4({
+      submit: async ({ body }) => {
+        const { n } = JSON.parse(Buffer.from(body).toString()) as { n: number }
+        if (asked[n]++ === 0 && n < 3)
+          throw new SluiceError('insufficient_quota', { limit: { ...limit, waitMs: waits[n] }, retryAfterMs: 1 })
+        return { id: `job ${n}`, n } as unknown as Job
+      },
+    })
+    await one.run().run()
+    expect([names(one.done()), asked]).toEqual([
+      ['r-0', 'r-3'],
+      [2, 1, 1, 1],
+    ])
+    expect(names(one.failed())).toEqual(['r-1', 'r-2'])
   })
 
   it('asks again for what is refused for now, and tells what is refused for good', async () => {

@@ -7,11 +7,12 @@ import { type Clock, sleep } from '../core/clock.ts'
 import { crashpoint } from '../core/crashpoint.ts'
 import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
+import type { JsonLimits } from '../core/json.ts'
 import { PASSING_FOR_ALL, PASSING_FOR_ONE } from '../core/passing.ts'
-import { type Files, MAX_FILE_CHUNK_BYTES } from '../core/ports/files.ts'
+import type { Files } from '../core/ports/files.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
 import { isBad, linesOf, readLine } from './lines.ts'
-import { Lost, Results, resultId } from './results.ts'
+import { Lost, type ResultLine, Results, resultId, resultOf } from './results.ts'
 import { validated } from './validate.ts'
 
 export interface BatchSettings {
@@ -20,6 +21,8 @@ export interface BatchSettings {
   readonly maxLines: number
   /** Of a line. */
   readonly maxBytes: number
+  /** Of its request. */
+  readonly limits: JsonLimits
 }
 
 export interface LineRequest {
@@ -260,14 +263,14 @@ export class Run {
     for await (const { line, bytes } of linesOf(files.read(inputFileId, 0, Infinity), settings.maxBytes)) {
       if (!(await this.#turn(line)) || this.#isClosing) return
       if (bytes?.length === 0 || this.#done.has(line)) continue
-      const read = readLine(bytes, endpoint, settings.maxBytes)
+      const read = readLine(bytes, { ...settings, endpoint })
       // It was well-formed when it was validated
       if (isBad(read)) continue
       while (!this.#isClosing && (this.#flying.size >= settings.window || this.#isFull)) await this.#woken(SAVE_MS)
       if (this.#isClosing) return
       this.#flying.set(line, null)
-      const request = Buffer.from(JSON.stringify(read.body))
-      this.#ask(line, read.customId, request).then(
+      // Its own bytes: else the lines beside it stay in memory
+      this.#ask(line, read.customId, Buffer.from(read.body)).then(
         () => this.#landed(line),
         (error: unknown) => {
           this.#failure ??= error
@@ -305,8 +308,7 @@ export class Run {
       } catch (thrown) {
         const error = SluiceError.from(thrown)
         if (error.code === 'internal') throw thrown
-        // A job that is no longer there may be asked for again
-        if (!FOR_NOW.has(error.code) && error.code !== 'job_not_found' && error.code !== 'job_gone') {
+        if (!this.#passes(error)) {
           const response = { status_code: error.status, request_id: null, body: { error: error.wire } }
           return this.#tell(line, customId, response, null)
         }
@@ -315,33 +317,24 @@ export class Run {
     }
   }
 
+  /** It may be asked again, and have its answer while there is time. */
+  #passes({ code, limit }: SluiceError): boolean {
+    // A budget that has room again with the next hour, or day
+    if (code === 'insufficient_quota')
+      return limit?.waitMs != null && this.#deps.wallMs() + limit.waitMs < this.#batch.expiresAtMs
+    // A job that is no longer there may be asked for again
+    return FOR_NOW.has(code) || code === 'job_not_found' || code === 'job_gone'
+  }
+
   /** Its job was canceled, or had no more time, because its batch was. */
   #isUnwanted(status: number): boolean {
     return (status === 499 || status === 504) && this.#isClosing
   }
 
-  #tell(
-    line: number,
-    customId: string,
-    response: { status_code: number; request_id: string | null; body: unknown },
-    job: string | null,
-  ): void {
-    const result = { id: resultId(this.#batch.id, line), custom_id: customId, response, error: null }
-    const isWell = response.status_code < 400
-    const isLarge = Buffer.byteLength(JSON.stringify(result)) >= MAX_FILE_CHUNK_BYTES
-    const file = (isWell && !isLarge ? this.#out : this.#err)!
-    file.add(
-      isLarge
-        ? {
-            ...result,
-            response: null,
-            error: {
-              code: 'result_too_large',
-              message: `The answer is too large for a line: GET /v1/jobs/${job}/result has it while the job is kept.`,
-            },
-          }
-        : result,
-    )
+  #tell(line: number, customId: string, response: NonNullable<ResultLine['response']>, job: string | null): void {
+    const { isWell, ...result } = resultOf(resultId(this.#batch.id, line), customId, response, job)
+    const file = (isWell ? this.#out : this.#err)!
+    file.add(result)
     this.#done.add(line)
     // The beat writes the rest
     if (file.pendingBytes > FLUSH_BYTES) file.flush().catch(() => {})
@@ -351,16 +344,17 @@ export class Run {
 
   /** Also those of a process before this one: they are among the first lines that are not done. */
   async #cancelAll(): Promise<void> {
-    const { jobs, settings } = this.#deps
-    const { id, tenant } = this.#batch
+    const { jobs, files, settings } = this.#deps
+    const { id, tenant, inputFileId } = this.#batch
+    const cancel = async (job: string | null): Promise<unknown> => job !== null && jobs.cancel(job)
+    await Promise.all([...this.#flying.values()].map((job) => cancel(job?.id ?? null)))
     const open: number[] = []
-    for (let line = 1; line <= settings.maxLines && open.length < settings.window; line++)
-      if (!this.#done.has(line)) open.push(line)
+    for await (const { line, bytes } of linesOf(files.read(inputFileId, 0, Infinity), settings.maxBytes)) {
+      if (bytes?.length !== 0 && !this.#done.has(line)) open.push(line)
+      if (open.length === settings.window) break
+    }
     await Promise.all(
-      open.map(async (line) => {
-        const job = this.#flying.get(line)?.id ?? (await jobs.byKey(tenant, lineKey(id, line)))
-        if (job !== null) await jobs.cancel(job)
-      }),
+      open.map(async (line) => this.#flying.has(line) || cancel(await jobs.byKey(tenant, lineKey(id, line)))),
     )
   }
 
@@ -370,7 +364,7 @@ export class Run {
     const error = { code: 'batch_expired', message: 'This request could not be executed before the batch expired.' }
     for await (const { line, bytes } of linesOf(files.read(inputFileId, 0, Infinity), settings.maxBytes)) {
       if (this.#done.has(line) || bytes?.length === 0) continue
-      const read = readLine(bytes, endpoint, settings.maxBytes)
+      const read = readLine(bytes, { ...settings, endpoint })
       if (isBad(read)) continue
       this.#err!.add({ id: resultId(id, line), custom_id: read.customId, response: null, error })
       this.#done.add(line)

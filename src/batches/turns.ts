@@ -5,6 +5,9 @@ import type { TenantId } from '../core/job.ts'
 export const MOST = 8
 export const MOST_OF_TENANT = 2
 
+/** Beside them, those that only end: they were cancelled, or their time is over. */
+export const MOST_ENDING = 4
+
 /**
  * That of the tenant with the fewest running, of several the first; null: there is no place for any. `due`: the longest
  * due first. `running`: the tenant of each batch that runs.

@@ -1,12 +1,9 @@
 /** Whether a file is one of requests, before the first of them runs. */
 import type { BatchError } from '../core/batch.ts'
-import { isBad, linesOf, readLine } from './lines.ts'
+import { isBad, type LineRules, linesOf, readLine } from './lines.ts'
 
-export interface FileRules {
-  readonly endpoint: string
+export interface FileRules extends LineRules {
   readonly maxLines: number
-  /** Of a line. */
-  readonly maxBytes: number
 }
 
 const MAX_ERRORS = 100
@@ -14,9 +11,10 @@ const MAX_ERRORS = 100
 /** Its lines, or what is wrong with them; `turn` is awaited at each, and stops it by false: null. */
 export async function validated(
   chunks: AsyncIterable<Uint8Array>,
-  { endpoint, maxLines, maxBytes }: FileRules,
+  rules: FileRules,
   turn: (line: number) => Promise<boolean> | boolean,
 ): Promise<{ readonly total: number; readonly errors: readonly BatchError[] } | null> {
+  const { maxLines, maxBytes } = rules
   const errors: BatchError[] = []
   const names = new Set<string>()
   let isEmpty = true
@@ -29,7 +27,7 @@ export async function validated(
       errors.push({ code: 'too_many_lines', message, line, param: null })
       break
     }
-    const read = readLine(bytes, endpoint, maxBytes)
+    const read = readLine(bytes, rules)
     if (isBad(read)) errors.push({ ...read, line })
     else if (names.has(read.customId)) {
       const message = 'Another line has the same "custom_id".'

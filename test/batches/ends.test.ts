@@ -19,12 +19,12 @@ afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step()
 })
 
-/** A server, and a receiver of the ends of its batches, which may be away. */
+/** A server, and a receiver of all events, of which lines of batches are none. */
 async function started(env: Record<string, string> = {}) {
   const server = await startServer(CONFIG, env)
   undo.push(() => server.stop())
   const hooks = await received()
-  const made = await call(server.url, '/v1/webhooks', { body: { url: `${hooks.url}/b`, events: ['batch.completed'] } })
+  const made = await call(server.url, '/v1/webhooks', { body: { url: `${hooks.url}/b` } })
   const { secret } = (await made.json()) as Body
   const openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: server.key, webhookSecret: secret, maxRetries: 20 })
   return { server, hooks, openai }

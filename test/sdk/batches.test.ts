@@ -85,6 +85,38 @@ describe("OpenAI's SDK", () => {
     expect(Object.keys(only.response!.body).sort()).toEqual(Object.keys(direct).sort())
   })
 
+  it('has lines with options of their own, sent on as they were written; its jobs are found by it', async () => {
+    const request = '{"model":"demo","seed":9007199254740993,"messages":[{"role":"user","content":"demo: tokens=1"}]'
+    const written = (id: string, sluice: string): string =>
+      `{"custom_id":"${id}","method":"POST","url":"${CHAT}","body":${request},"sluice":${sluice}}}`
+    const lines = [
+      `${request}}`,
+      ...[{ run: 'nightly', cache: 'no-store', metadata: { row: '7' } }, { priority: 'high' }, { runn: 'x' }],
+    ]
+    const text = lines.map((one, n) => (n === 0 ? '' : written(`r-${n}`, JSON.stringify(one))))
+    text[0] = `{"custom_id":"r-0","method":"POST","url":"${CHAT}","body":${lines[0]}}`
+    const ended = await over((await batch(text)).id)
+    expect(ended.request_counts).toEqual({ total: 4, completed: 2, failed: 2 })
+    const failed = (await results(ended.error_file_id)).map(({ custom_id, response }) => [
+      custom_id,
+      (response!.body as { error: { message: string } }).error.message,
+    ])
+    expect(Object.fromEntries(failed)).toEqual({
+      'r-2': expect.stringContaining('"priority" is not an option of a batch\'s line'),
+      'r-3': expect.stringContaining('Did you mean "run"'),
+    })
+    const headers = { authorization: `Bearer ${app.key}` }
+    const get = (path: string) => fetch(`http://127.0.0.1:${app.port}/v1/jobs/${path}`, { headers })
+    const jobs = Object.fromEntries(
+      (await results(ended.output_file_id)).map(({ custom_id, response }) => [custom_id, response!.request_id]),
+    )
+    for (const [name, more] of Object.entries({ 'r-0': {}, 'r-1': { run: 'nightly', metadata: { row: '7' } } })) {
+      const job = (await (await get(jobs[name])).json()) as { metadata: object }
+      expect(job).toMatchObject({ ...more, metadata: { ...('metadata' in more && more.metadata), batch: ended.id } })
+      expect(await (await get(`${jobs[name]}/request`)).text()).toContain(`${request}}`)
+    }
+  })
+
   it('says which lines are wrong, and runs none', async () => {
     const good = line('a', chat('demo: tokens=1'))
     const wrong = [

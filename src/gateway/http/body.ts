@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import { SluiceError } from '../../core/errors.ts'
 import {
+  bodyLimits,
   checkUnique,
   isRecord,
   type JsonLimits,
@@ -36,11 +37,6 @@ export class JsonBody {
     return this.#members
   }
 }
-
-/** What a body may hold besides its keys: parsing 4 MiB of empty lists takes half a second. */
-const VALUES_A_KEY = 4
-const MAX_VALUES = 400_000
-const MAX_ITEMS = 1_000_000
 
 /** A body of more chunks than this must average so many bytes each: every chunk costs a call. */
 const MAX_SMALL_CHUNKS = 16_384
@@ -162,8 +158,7 @@ export function parseBody(raw: Buffer, limits: JsonLimits): JsonBody {
     throw new SluiceError('invalid_json', { message: 'The body is empty; a JSON object is expected.' })
   if (!isUtf8(raw)) throw new SluiceError('invalid_json', { message: 'The body is not valid UTF-8.' })
   const bytes = raw[0] === 0xef && raw[1] === 0xbb && raw[2] === 0xbf ? raw.subarray(3) : raw
-  const maxValues = Math.min(MAX_VALUES, limits.maxKeys * VALUES_A_KEY)
-  const keys = scan(bytes, { ...limits, maxValues, maxItems: MAX_ITEMS })
+  const keys = scan(bytes, bodyLimits(limits))
   const text = bytes.toString('utf8')
   let value: unknown
   try {

@@ -1,10 +1,13 @@
 /** Lines of batches, through the door that every request passes: as jobs of the key that made the batch. */
 import type { Batch } from '../../core/batch.ts'
 import { SluiceError } from '../../core/errors.ts'
+import { bad } from '../../core/fields.ts'
+import { editObject, isRecord, type JsonRecord } from '../../core/json.ts'
+import { didYouMean } from '../../core/nearest.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { BatchDoor, GatewayDeps } from '../deps.ts'
 import { parseBody } from '../http/body.ts'
-import { jobDraft } from './draft.ts'
+import { type Draft, jobDraft } from './draft.ts'
 import type { Submits } from './submit.ts'
 
 export function createBatchDoor(deps: GatewayDeps, submits: Submits): BatchDoor {
@@ -21,13 +24,15 @@ export function createBatchDoor(deps: GatewayDeps, submits: Submits): BatchDoor 
       const caller = callerOf(batch)
       const origin = { requestId: ids.name('line', 8), startedMono: clock.monoMs(), uploadMs: 0, trace: null }
       const draft = submits.drafted(caller, origin, () => {
-        const { value, bytes } = parseBody(Buffer.from(body), options)
+        const { value, bytes, members } = parseBody(Buffer.from(body), options)
+        const { sluice, ...request } = value
         const job = {
-          ...{ request: value, endpoint: batch.endpoint, priority: 'low', policy: 'wait' },
+          ...optionsOf(sluice, batch),
+          ...{ request, endpoint: batch.endpoint, priority: 'low', policy: 'wait' },
           ...{ idempotency_key: key, deadline_ms: deadlineMs },
-          ...(batch.pool !== null && { pool: batch.pool }),
         }
-        return jobDraft(deps, caller, job, bytes, null, origin)
+        const sent = sluice === undefined ? bytes : editObject(bytes, { sluice: null }, members)
+        return untold(jobDraft(deps, caller, job, sent, null, origin))
       })
       const taken = await submits.one(caller, draft)
       if (taken.owned === undefined) return taken.job
@@ -50,6 +55,32 @@ export function createBatchDoor(deps: GatewayDeps, submits: Submits): BatchDoor 
       }
     },
   }
+}
+
+/** What a line may say of its job; the rest is its batch's. */
+const OPTIONS = ['run', 'parent', 'after', 'tags', 'cache', 'metadata', 'webhook', 'pool', 'conversation', 'lane']
+/** Where there is room: by it a batch's jobs, and what they cost, are found. */
+const LABEL = 'batch'
+const MAX_LABELS = 16
+
+/** Throws invalid_request. */
+function optionsOf(sluice: unknown, { id, pool }: Batch): JsonRecord {
+  if (sluice !== undefined && !isRecord(sluice)) throw bad('sluice', '"sluice" must be an object of job options.')
+  const { metadata, ...given } = sluice ?? {}
+  for (const name of Object.keys(given)) if (!OPTIONS.includes(name)) throw bad(`sluice.${name}`, notOfLine(name))
+  // What is no object is refused as such
+  const labels = metadata ?? {}
+  const isRoom = isRecord(labels) && !Object.hasOwn(labels, LABEL) && Object.keys(labels).length < MAX_LABELS
+  return { ...(pool !== null && { pool }), ...given, metadata: isRoom ? { ...labels, [LABEL]: id } : labels }
+}
+
+const notOfLine = (name: string): string =>
+  `"${name}" is not an option of a batch's line: it may have ${OPTIONS.map((each) => `"${each}"`).join(', ')}.` +
+  didYouMean(name, OPTIONS)
+
+/** Its batch's end is told. Of a line's, who is named in it. */
+function untold({ job: { tells: _, ...job }, ...draft }: Draft): Draft {
+  return { ...draft, job }
 }
 
 /** Whoever comes again joins it. */
