@@ -182,3 +182,36 @@ it('a job is one step, however often it is tried; one that is refused before it 
   of.take(200_000)
   expect(of.levels.get('r')).toMatchObject({ used: { totals: { requests: 1 } } })
 })
+
+it('counts what a run without a budget uses, for a day after its last job', () => {
+  const of = new Stage({})
+  of.submit('1', { budget: undefined as never })
+  of.lease()
+  expect(of.it.runUse('a', 'r')).toEqual(use(0, 110, 0, 1, 0, 140_000))
+  of.finish('1')
+  expect(of.it.runUse('a', 'r')).toEqual(use(110, 0, 1, 0, 140_000, 0))
+  const other = (at: number) => {
+    for (let i = 0; i < 9; i++) of.submit(`${at}-${i}`, { run: null, user: 'u' }, at)
+  }
+  other(DAY_MS)
+  expect(of.it.runUse('a', 'r')).toEqual(use(110, 0, 1, 0, 140_000, 0))
+  other(DAY_MS + 1)
+  expect(of.it.runUse('a', 'r')).toBeNull()
+})
+
+it('learns how long answers are though nothing limits them', () => {
+  const of = new Stage({ tokens: 1_000 })
+  for (let i = 0; i < 8; i++) {
+    of.submit(`${i}`, { run: null, maxOutputTokens: null })
+    of.lease()
+    of.finish(`${i}`)
+  }
+  of.submit('9', { maxOutputTokens: null })
+  expect(of.it.runUse('a', 'r')?.tokens.held).toBeLessThan(115)
+})
+
+const use = (tokens: number, t: number, requests: number, r: number, nano: number, n: number) => ({
+  tokens: { used: tokens, held: t },
+  requests: { used: requests, held: r },
+  nano_dollars: { used: nano, held: n },
+})

@@ -261,10 +261,10 @@ export class Spending {
       this.#limits.settle(hold, used, now, notes.isStep)
       notes.isStep ||= used !== null
       this.#tellTrips()
-      if (end === 'done' && usage !== undefined && !isRepeat) this.#limits.answered(hold, usage.completionTokens)
       this.#free(hold)
     }
     if (usage === undefined) return
+    if (end === 'done' && !isRepeat) this.#limits.answered(job, usage.completionTokens)
     const where = isRepeat ? { deployment: null, source } : { deployment, ...(isHedge && { hedge: isHedge }) }
     this.#record(notes.job, attempt, where, end, usage, cost, isBeside)
   }

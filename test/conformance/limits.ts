@@ -353,6 +353,15 @@ export const limitCases: readonly Case[] = [
       expect(await operations.runUse('acme', 'r')).toBeNull()
       const of = { run: 'r', budget: { tokens: 1_000, steps: 9, nanoDollars: 10_000 } }
       const worker = new TestWorker(opened.engine)
+      // One without a budget is counted
+      const plain = accepted(await submitOne(opened.engine, post({ run: 'other' })))
+      await opened.engine.work.finish(await worker.one(plain), used(10, 3, 40))
+      const counted = {
+        tokens: { used: 13, held: 0 },
+        requests: { used: 1, held: 0 },
+        nano_dollars: { used: 40, held: 0 },
+      }
+      expect(await operations.runUse('acme', 'other')).toEqual(counted)
       const [first, second] = [
         await submitOne(opened.engine, post(of)),
         await submitOne(opened.engine, post({ ...of, promptTokens: 50 })),
@@ -366,7 +375,6 @@ export const limitCases: readonly Case[] = [
       expect(await operations.runUse('acme', 'r')).toEqual(spent)
       await opened.engine.jobs.erase(first.id)
       expect(await operations.runUse('acme', 'r')).toEqual(spent)
-      expect(await operations.runUse('acme', 'other')).toBeNull()
       expect(await operations.runUse('other', 'r')).toBeNull()
       opened = await opened.reopen('kill')
       expect(await opened.engine.operations.runUse('acme', 'r')).toEqual(spent)

@@ -59,5 +59,5 @@ measure('reserve and settle', nothing, nothing)
 measure(
   'reserve, stream, settle and learn',
   (hold) => void limits.streamed(hold, 300, now),
-  (hold) => limits.answered(hold, 300),
+  (hold) => limits.answered(hold.job, 300),
 )

@@ -122,7 +122,7 @@ function sluice(tokensPerMinute: number): Rule<{ readonly hold: Hold; shown: num
       // A crash brings no usage: what was streamed is counted
       const counted = used ?? (shown > 0 ? { inputTokens: request.estimate, outputTokens: shown } : null)
       limits.settle(hold, counted && { ...counted, requests: 1, nanoDollars: 0 }, now)
-      if (request.end === 'done' && used !== null) limits.answered(hold, used.outputTokens)
+      if (request.end === 'done' && used !== null) limits.answered(hold.job, used.outputTokens)
     },
   }
 }

@@ -47,12 +47,16 @@ export class Levels {
     return this.#all.size
   }
 
-  /** From the narrowest to the widest. */
+  /** From the narrowest to the widest. What a run uses is counted, even if nothing limits it. */
   of(whose: Whose, now: number): readonly Accounts[] {
     this.#sweep(now)
-    return levelsOf(this.#settings(), whose).map(({ kind, owner, name, limits }) =>
-      this.#find(kind, owner, name, limits, now),
+    const { tenant, run } = whose
+    const limited = levelsOf(this.#settings(), whose)
+    const all = limited.map(({ kind, owner, name, limits }) =>
+      this.#find(kind, owner, name, kind === 'run' ? counted(limits) : limits, now),
     )
+    if (run === null || limited[0]?.kind === 'run') return all
+    return [this.#find('run', tenant, run, counted(NOTHING_LIMITED), now), ...all]
   }
 
   /** Null: nothing is known of it. */
@@ -190,6 +194,19 @@ export class Levels {
 
 const isLeft = ({ kind, owner, name, holders }: Level, tenant: string): boolean =>
   holders === 0 && (kind === 'tenant' ? name === tenant : owner === tenant)
+
+const isCounted = new WeakMap<LevelLimits, LevelLimits>()
+
+/** With a total of each unit. The same object for the same limits. */
+function counted(limits: LevelLimits): LevelLimits {
+  const known = isCounted.get(limits)
+  if (known !== undefined) return known
+  const totals = TOTALS.map((unit) => limits.totals?.find((one) => one.unit === unit) ?? { unit, most: Infinity })
+  const made = { ...limits, totals }
+  isCounted.set(limits, made)
+  return made
+}
+const TOTALS = ['tokens', 'requests', 'nano_dollars'] as const
 
 const NONE: readonly LevelState[] = []
 const NOTHING_LIMITED: LevelLimits = { rates: [], budgets: [], concurrent: null }

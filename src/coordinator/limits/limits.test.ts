@@ -323,7 +323,7 @@ describe('how long an answer will be', () => {
   const unknown = job({ maxOutputTokens: null })
   const learn = (limits: Limits, lengths: readonly number[]): void => {
     const hold = held(limits.reserve(unknown, true, 0))
-    for (const tokens of lengths) limits.answered(hold, tokens)
+    for (const tokens of lengths) limits.answered(hold.job, tokens)
     limits.settle(hold, null, 0)
   }
   const heldFor = (limits: Limits, who: LimitedJob): number => {
@@ -402,7 +402,7 @@ describe('how long an answer will be', () => {
   ])('makes no request too heavy for ever: only a prompt, or what is left, does: %s', (_unit, user) => {
     const of = machine({ user: limits(user), model: limits({ rates: [rate('tokens', 1e7, 1)] }) })
     const long = held(of.reserve(job({ user: null }), true, 0))
-    for (let i = 0; i < 20; i++) of.answered(long, 5_000)
+    for (let i = 0; i < 20; i++) of.answered(long.job, 5_000)
     const hold = held(of.reserve(unknown, true, 0))
     expect(hold.amounts!.outputTokens).toBeGreaterThanOrEqual(100)
     of.settle(hold, hold.amounts, 0)

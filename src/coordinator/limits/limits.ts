@@ -268,7 +268,7 @@ export class Limits {
   }
 
   /** Its answer ended by itself: its length tells of the next ones'. */
-  answered({ job }: Hold, outputTokens: number): void {
+  answered(job: LimitedJob, outputTokens: number): void {
     this.#lengths.learn(job, outputTokens)
   }
 

@@ -1,9 +1,14 @@
-/** So much in all, which time gives nothing back of: the budget of a run. What is held counts as if it were used. */
+/**
+ * So much in all, which time gives nothing back of: the budget of a run. What is held counts as if it were used. Of a
+ * run without a budget it only counts: `most` is Infinity.
+ */
 import type { TotalLimit } from '../../core/limits.ts'
 import type { Account } from './account.ts'
 
-/** After so long without use nothing is known of it any more. */
+/** After so long without use nothing is known of a budget any more … */
 const KEPT_MS = 30 * 86_400_000
+/** … or of what was only counted: there may be many such runs. */
+const COUNTED_MS = 86_400_000
 
 export class Total implements Account {
   #limit: TotalLimit
@@ -79,6 +84,7 @@ export class Total implements Account {
   }
 
   isUnused(now: number): boolean {
-    return this.#held === 0 && (this.#used === 0 || now - this.#usedMono > KEPT_MS)
+    const keptMs = this.#limit.most === Infinity ? COUNTED_MS : KEPT_MS
+    return this.#held === 0 && (this.#used === 0 || now - this.#usedMono > keptMs)
   }
 }
