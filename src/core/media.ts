@@ -81,6 +81,9 @@ export function refOf(value: unknown): MediaRef | null {
     : null
 }
 
+/** Member of a chunk's choice: what an event of a transcription has beside its text. */
+export const TRANSCRIPT_EVENT = 'transcript'
+
 /** That an answer may have: no pages, whatever its upstream says. */
 export const TEXT_TYPES = /^(?:text\/(?:plain|vtt)|application\/(?:x-)?subrip)(?:; ?charset=[\w-]{1,16})?$/i
 

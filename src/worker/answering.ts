@@ -15,6 +15,9 @@ import { MediaAnswer } from './media-answer.ts'
 import { Progress } from './progress.ts'
 import { Trial } from './trial.ts'
 
+/** In what tells how long a sound was. */
+const SECONDS = '"seconds"'
+
 export interface AnsweringEnds {
   /** Nothing more of this answer can be taken. `retry`: it may be asked for again, where the error may. */
   readonly giveUp: (thrown: unknown, retry?: boolean) => void
@@ -100,6 +103,7 @@ export class Answering implements ProviderSink {
     if (isOver) return
     try {
       const before = meter.tokens
+      if (this.#media !== null) for (const each of payloads) if (each.includes(SECONDS)) this.#count(each)
       const records = answer.take(payloads)
       if (records === null) return
       const tokens = meter.tokens - before

@@ -66,13 +66,15 @@ export type Beginning =
   | { readonly mode: 'fail' }
 
 export function beginAttempt(
-  job: Pick<Job, 'options' | 'takesBack' | 'hidesThought'>,
+  job: Pick<Job, 'options' | 'takesBack' | 'hidesThought'> & Partial<Pick<Job, 'kind'>>,
   shown: Shown,
   continues: boolean,
 ): Beginning {
   if (!shown.text) return { mode: 'first' }
   const policy = job.options.onWorkerLoss
-  if (policy === 'continue' && continues && shown.prefix !== null) return { mode: 'continue', prefix: shown.prefix }
+  // What is heard in a sound is no beginning of an answer to it
+  const mayContinue = policy === 'continue' && continues && job.kind !== 'transcription'
+  if (mayContinue && shown.prefix !== null) return { mode: 'continue', prefix: shown.prefix }
   // What nobody is shown can be taken back, whatever the dialect and the policy
   if (shown.onlyThought && job.hidesThought === true) return { mode: 'restart' }
   // S4

@@ -622,7 +622,14 @@ describe('transcriptions', () => {
     ['larger than http.max_upload_bytes', formOf(Buffer.alloc(3 << 20)), 413],
     ['larger by a little, which its length does not tell', formOf(Buffer.alloc((2 << 20) + 1_000)), 413],
     ['empty', formOf(Buffer.alloc(0)), 400],
-    ['streamed', formOf(sound, [['stream', 'true']]), 400],
+    [
+      'streamed as subtitles',
+      formOf(sound, [
+        ['stream', 'true'],
+        ['response_format', 'srt'],
+      ]),
+      400,
+    ],
   ])('%s is refused', async (_what, form, status) => {
     expect((await hear(form)).status).toBe(status)
     expect(calls).toHaveLength(0)

@@ -16,6 +16,8 @@ import { type Failed, failed, failedInBand, failedStatus, failedTransport } from
 import { objectIn, parseJson } from './json.ts'
 import { limitsOf } from './limits.ts'
 import { PartCutter } from './parts.ts'
+import { SseReader } from './sse.ts'
+import { inTokens, transcriptChunks } from './transcript.ts'
 
 const MAX_ERROR_BYTES = 64 * 1024
 /** Answers that are texts and no JSON. */
@@ -30,7 +32,12 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
   readonly #startedMono: number
   #exchange: Exchange | null = null
   #head: ResponseHead | null = null
-  #mode: 'error' | 'sound' | 'image' | 'text' = 'error'
+  #mode: 'error' | 'sound' | 'image' | 'text' | 'events' = 'error'
+  /** Of a transcription's events: those that one read brought, and whether text, and the end, was among them. */
+  #sse: SseReader | null = null
+  #batch: Bytes[] = []
+  #isShown = false
+  #isDone = false
   #text = ''
   #bytes = 0
   #cutter: PartCutter | null = null
@@ -85,7 +92,7 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
     if (nowMono - this.#startedMono >= totalMs)
       return this.#timeOut(`the answer took more than ${totalMs} ms`, 'elsewhere')
     // Nothing is heard of a document before it is made
-    if (this.#paused || this.#call.kind !== 'speech') return
+    if (this.#paused || (this.#call.kind !== 'speech' && this.#mode !== 'events')) return
     if (this.#bytes === 0) {
       if (nowMono - this.#startedMono >= ttftMs) this.#timeOut(`nothing came for ${ttftMs} ms`, 'elsewhere')
     } else if (nowMono - this.#lastMono >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`, true)
@@ -121,7 +128,9 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
         return
       }
       default:
-        this.#mode = 'text'
+        this.#mode = this.#call.stream && /^text\/event-stream/i.test(type ?? '') ? 'events' : 'text'
+        if (this.#mode === 'events')
+          this.#sse = new SseReader(MAX_CHAT_RECORD_BYTES, (payload, isError) => this.#event(payload, isError))
     }
   }
 
@@ -143,6 +152,10 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
         this.#text += text
         if (this.#text.length > MAX_CHAT_RECORD_BYTES) this.#finish(failed('result_too_large', false))
         return
+      case 'events':
+        this.#sse!.feed(text)
+        if (this.#sse!.overflow) this.#finish(failed('result_too_large', false))
+        return
       default:
         this.#text += text
         // Enough to tell what is wrong
@@ -150,7 +163,33 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
     }
   }
 
-  readDone(): void {}
+  readDone(): void {
+    if (this.#over || this.#batch.length === 0) return
+    const batch = this.#batch
+    this.#batch = []
+    this.#sink.events(batch)
+  }
+
+  #event(payload: Bytes, isError: boolean): void {
+    if (this.#over || this.#isDone || payload === '[DONE]') return
+    const event = objectIn(parseJson(toText(payload)))
+    const error = event === null ? null : this.#errorIn(event)
+    if (isError || error !== null) {
+      this.readDone()
+      return this.#finish(failedInBand(error ?? event ?? toText(payload), this.#options.secret))
+    }
+    const chunks = event === null ? null : transcriptChunks(event, this.#isShown)
+    if (chunks === null) return this.#garbage('an event that is no part of a transcription')
+    this.#batch.push(...chunks)
+    this.#isShown = true
+    this.#isDone = event!['type'] === 'transcript.text.done'
+  }
+
+  #endEvents(otherwise: Failed): void {
+    this.#sse!.end()
+    this.readDone()
+    this.#finish(this.#isDone ? { kind: 'done' } : otherwise)
+  }
 
   end(): void {
     if (this.#over) return
@@ -161,6 +200,8 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
         return this.#endJson(this.#cutter!.rest, (answer) => Array.isArray(answer['data']) && answer['data'].length > 0)
       case 'text':
         return this.#endText()
+      case 'events':
+        return this.#endEvents(failed('provider_cut', true))
       default:
         return this.#endError()
     }
@@ -169,6 +210,7 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
   fail(failure: HttpFailure): void {
     if (this.#over) return
     if (this.#mode === 'error' && this.#head !== null) return this.#endError()
+    if (this.#mode === 'events') return this.#endEvents(failedTransport(failure))
     this.#finish(failedTransport(failure))
   }
 
@@ -239,15 +281,4 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
   }
 }
 
-/** In the words of chats: images and transcriptions have others. */
-export function usageOf({ usage }: JsonObject): unknown {
-  if (!isObject(usage)) return null
-  const { input_tokens: input, output_tokens: output, input_token_details: details } = usage
-  if (input === undefined && output === undefined) return usage
-  return {
-    ...usage,
-    prompt_tokens: input ?? 0,
-    completion_tokens: output ?? 0,
-    ...(isObject(details) && { prompt_tokens_details: details }),
-  }
-}
+export const usageOf = ({ usage }: JsonObject): unknown => (isObject(usage) ? inTokens(usage) : null)

@@ -177,7 +177,12 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     if (asked.kind === 'image' && uploads.length === 0) return post(asked, '/images/generations', json, sent)
     const fields: unknown = JSON.parse(Buffer.from(sent).toString('utf8'))
     if (uploads.length === 0 || !isRecord(fields)) throw new SluiceError('invalid_request')
-    const form = formOf(fields, uploads, Buffer.from(ids.random(18)).toString('hex'))
+    const { stream, ...others } = fields
+    const form = formOf(
+      asked.stream && isAsked(stream) ? fields : others,
+      uploads,
+      Buffer.from(ids.random(18)).toString('hex'),
+    )
     const { headers: lines, ...request } = post(
       asked,
       formRoute(fields),
@@ -226,6 +231,9 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     },
   }
 }
+
+/** A form's texts, too. */
+const isAsked = (stream: unknown): boolean => stream === true || stream === 'true'
 
 const NO_BODY = new Uint8Array()
 

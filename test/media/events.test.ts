@@ -1,0 +1,171 @@
+/** Answers of media as events: as an unmodified OpenAI SDK reads them, however they come, and wherever one reads on. */
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import OpenAI, { toFile } from 'openai'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { ADMIN_KEY, startTestApp, type TestApp } from '../front/app.ts'
+
+interface Asked {
+  readonly path: string
+  readonly type: string
+  readonly body: Buffer
+}
+type Answer = (response: ServerResponse, asked: Asked) => void
+
+let app: TestApp
+let openai: OpenAI
+let upstream: Server
+let answers: Answer[] = []
+let asked: Asked[] = []
+
+beforeAll(async () => {
+  upstream = createServer((request, response) => {
+    const parts: Buffer[] = []
+    request.on('data', (part: Buffer) => parts.push(part))
+    request.on('end', () => {
+      const one = { path: request.url!, type: request.headers['content-type'] ?? '', body: Buffer.concat(parts) }
+      asked.push(one)
+      ;(answers.length > 1 ? answers.shift()! : answers[0])(response, one)
+    })
+  })
+  await new Promise<void>((done) => upstream.listen(0, '127.0.0.1', done))
+  const base = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}/v1`
+  const model = (name: string, kinds: readonly string[], more = {}) => ({
+    ...{ name, provider: 'openai-compatible', base_url: base, kinds },
+    ...more,
+  })
+  app = await startTestApp(
+    {},
+    {
+      models: [
+        model('hears', ['transcription'], { price: { second: 0.001 } }),
+        model('speaks', ['speech']),
+        model('paints', ['image']),
+      ],
+      queue: { retry_base_ms: 5, retry_cap_ms: 10 },
+    },
+  )
+  openai = new OpenAI({ baseURL: `http://127.0.0.1:${app.port}/v1`, apiKey: app.key, maxRetries: 0 })
+})
+afterAll(async () => {
+  await app?.stop()
+  upstream?.closeAllConnections()
+  upstream?.close()
+})
+beforeEach(() => {
+  asked = []
+})
+
+const events = (all: readonly object[], end: (response: ServerResponse) => void = (r) => r.end('data: [DONE]\n\n')) =>
+  ((response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    const text = all.map((event) => `event: ${(event as { type: string }).type}\ndata: ${JSON.stringify(event)}\n\n`)
+    response.write(text.join(''), () => end(response))
+  }) satisfies Answer
+const json =
+  (value: object, status = 200): Answer =>
+  (response) => {
+    response.writeHead(status, { 'content-type': 'application/json' })
+    response.end(JSON.stringify(value))
+  }
+const get = (path: string, headers: Record<string, string> = {}) =>
+  fetch(`http://127.0.0.1:${app.port}${path}`, { headers: { authorization: `Bearer ${app.key}`, ...headers } })
+
+/** What a reader gets that goes on after each of its events: the same as at once. */
+async function expectResumable(job: string, form: string): Promise<void> {
+  const read = async (headers = {}) => (await get(`/v1/jobs/${job}/events?dialect=${form}`, headers)).text()
+  const all = await read()
+  const ids = [...all.matchAll(/^id: (.*)$/gm)].map(([, id]) => id)
+  expect(ids.length).toBeGreaterThan(1)
+  for (const id of ids.slice(0, -1))
+    expect(await read({ 'last-event-id': id })).toBe(all.slice(all.indexOf('\n\n', all.indexOf(`id: ${id}\n`)) + 2))
+}
+
+describe('transcriptions', () => {
+  const delta = (text: string, more = {}) => ({ type: 'transcript.text.delta', delta: text, ...more })
+  const done = (text: string, more = {}) => ({ type: 'transcript.text.done', text, ...more })
+  const usage = { type: 'tokens', input_tokens: 14, output_tokens: 45, total_tokens: 59 }
+  const logprobs = [{ token: 'Grü', logprob: -0.1 }]
+  const file = () => toFile(Buffer.alloc(20_000, 7), 'a.wav', { type: 'audio/wav' })
+  const hear = async () => {
+    const made = openai.audio.transcriptions.create({
+      model: 'hears',
+      file: await file(),
+      stream: true,
+      language: 'de',
+    })
+    const { data, response } = await made.withResponse()
+    const got: object[] = []
+    for await (const event of data) got.push(event)
+    return { got, job: response.headers.get('sluice-job')! }
+  }
+
+  it('as its upstream tells them', async () => {
+    const sent = [
+      delta('Grüße', { logprobs }),
+      { type: 'transcript.text.segment', id: 's1', start: 0, end: 1, speaker: 'A', text: 'Grüße' },
+      delta(' aus\n', { segment_id: 's1' }),
+      delta('Köln'),
+      done('Grüße aus\nKöln', { usage, languages: ['de'] }),
+    ]
+    answers = [events(sent)]
+    const { got, job } = await hear()
+    expect(got).toEqual(sent)
+    const [{ path, type, body }] = asked
+    const form = await new Response(new Uint8Array(body), { headers: { 'content-type': type } }).formData()
+    expect([path, form.get('stream'), form.get('language')]).toEqual(['/v1/audio/transcriptions', 'true', 'de'])
+    await expectResumable(job, 'transcriptions')
+    const told = (await (await get(`/v1/jobs/${job}`)).json()) as { usage: object }
+    expect(told.usage).toMatchObject({ prompt_tokens: 14, completion_tokens: 45 })
+    expect(await (await get(`/v1/jobs/${job}/result`)).json()).toEqual({ text: 'Grüße aus\nKöln', usage })
+  })
+  it('whose upstream answers at once', async () => {
+    answers = [json({ text: 'hello', usage: { type: 'duration', seconds: 3 } })]
+    const { got, job } = await hear()
+    expect(got).toEqual([delta('hello'), done('hello', { usage: { type: 'duration', seconds: 3 } })])
+    await expectResumable(job, 'transcriptions')
+  })
+  it('or only at its end, and tells seconds, which are paid', async () => {
+    answers = [events([done('hello', { usage: { type: 'duration', seconds: 2 } })], (response) => response.end())]
+    const { got, job } = await hear()
+    expect(got).toEqual([delta('hello'), done('hello', { usage: { type: 'duration', seconds: 2 } })])
+    const records = await fetch(`http://127.0.0.1:${app.adminPort}/admin/usage/records?limit=1000`, {
+      headers: { authorization: `Bearer ${ADMIN_KEY}` },
+    })
+    const { data } = (await records.json()) as { data: Array<{ job: string; nano_dollars: number }> }
+    expect(data.find((record) => record.job === job)?.nano_dollars).toBe(2_000_000)
+  })
+  it('that break off are tried again before the first text, and never after it', async () => {
+    const cut = (response: ServerResponse): void => void response.destroy()
+    answers = [events([], cut), events([delta('hello'), done('hello')])]
+    expect((await hear()).got).toEqual([delta('hello'), done('hello')])
+    expect(asked).toHaveLength(2)
+    answers = [events([delta('hel')], (response) => setTimeout(cut, 50, response)), events([done('hello')])]
+    await expect(hear()).rejects.toMatchObject({ code: 'provider_cut' })
+    expect(asked).toHaveLength(3)
+  })
+  it.each<[string, Answer, string]>([
+    [
+      'a failure among events',
+      events([{ type: 'error', error: { message: 'x', type: 'server_error' } }]),
+      'provider_error',
+    ],
+    ['something else', events([{ type: 'response.created' }]), 'provider_garbage'],
+    ['no end', events([delta('')], (response) => response.end()), 'provider_cut'],
+    ['a refusal', json({ error: { message: 'no' } }, 400), 'provider_rejected'],
+  ])('%s', async (_what, answer, code) => {
+    answers = [answer]
+    await expect(hear()).rejects.toMatchObject({ code })
+  })
+  it('have no subtitles; a job has none unless it says so', async () => {
+    const form = { model: 'hears', file: await file(), stream: true, response_format: 'srt' } as const
+    await expect(openai.audio.transcriptions.create(form)).rejects.toMatchObject({
+      status: 400,
+      param: 'response_format',
+    })
+    answers = [json({ text: 'hello' })]
+    const { text } = await openai.audio.transcriptions.create({ model: 'hears', file: await file() })
+    expect(text).toBe('hello')
+    expect(asked[0].body.includes('name="stream"')).toBe(false)
+  })
+})
