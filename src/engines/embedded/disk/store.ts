@@ -8,11 +8,13 @@ import type { Clock, Wheel } from '../../../core/clock.ts'
 import { crashpoint } from '../../../core/crashpoint.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import type { Emit, Happened } from '../../../core/facts.ts'
-import { gauge, histogram, type Metric } from '../../../core/numbers.ts'
+import { histogram, type Metric } from '../../../core/numbers.ts'
 import { Slots } from '../../../core/table.ts'
 import type { Durability } from '../../shared/durability.ts'
 import type { Disk, DiskEvents } from './disk.ts'
 import { kindOf } from './faults.ts'
+import { type Synced, Syncs } from './syncs.ts'
+import { Wal } from './wal.ts'
 
 export interface Write {
   /** Inside the transaction. May run again, should the transaction fail. */
@@ -24,9 +26,6 @@ export interface Write {
   /** Asked when the commit begins: has it nothing to store, and only waits for what was queued before it? */
   readonly isEmpty?: () => boolean
 }
-
-/** Power-safe (null), or the store failed. */
-export type Synced = (error: SluiceError | null) => void
 
 /** The token log's share of each commit. */
 export interface LogShare {
@@ -58,15 +57,8 @@ const RETRY_MS = 250
 const LOCK_PATIENCE_MS = 1_000
 /** An orderly end waits at most this long for the last commit and its sync, and then for the disk thread. */
 const CLOSE_MS = 2_000
-const WAL_WARN_BYTES = 256 << 20
-/** Between two syncs that are waited for; where the last one was for many, the next may be for more. */
-const SYNC_SPACING_MS = 2
-const SYNC_BUSY_SPACING_MS = 5
-const MANY_WAIT = 8
 /** Records wait for a commit that they can share for so many beats at most. */
 const LATE_BEATS = 2
-/** Token records of a power-safe store wait at most as long for their sync. */
-const SYNC_EVERY_MS = 50
 const CHECKPOINT_BYTES = 4 << 20
 /** A commit writes a few pages besides its payload. */
 const COMMIT_BYTES = 16_384
@@ -102,31 +94,13 @@ export class Store {
   /** Rejections of those who wait only while the store takes work. */
   readonly #impatient = new Slots<(error: SluiceError) => void>()
   #closed = false
-  /** Commits so far, those a running sync covers, and those synced. */
-  #commits = 0
-  #syncing = 0
-  #synced = 0
-  #syncStartedAt = -Infinity
-  #syncSpacingMs = SYNC_SPACING_MS
-  #syncTimerAt = Infinity
-  #cancelSyncTimer: () => void = () => {}
-  /** Who waits for the sync that runs, and for the next one. */
-  #covered: Synced[] = []
-  #waiting: Synced[] = []
   #sinceCheckpoint = 0
   readonly #whyRefused: (bytes: number) => 'full' | 'failed'
-  readonly #walWarnBytes: number
-  #walWarnedBytes = 0
+  readonly #syncs: Syncs
+  readonly #wal: Wal
   readonly #commitMs = histogram('commit_ms', 'How long a commit took: slow commits slow every job down')
   readonly #syncMs = histogram('sync_ms', 'How long the disk took to make commits power-safe')
-  #walBytes = 0
-  #walMaxBytes = 0
-  readonly metrics: readonly Metric[] = [
-    this.#commitMs,
-    this.#syncMs,
-    gauge('wal_bytes', 'Size of the write-ahead log', () => this.#walBytes),
-    gauge('wal_max_bytes', 'Its largest size', () => this.#walMaxBytes, 'max'),
-  ]
+  readonly metrics: readonly Metric[]
 
   constructor(options: StoreOptions) {
     this.db = options.db
@@ -135,7 +109,13 @@ export class Store {
     this.#wheel = options.wheel
     this.#emit = options.emit
     this.#whyRefused = options.whyRefused ?? (() => 'failed')
-    this.#walWarnBytes = options.walWarnBytes ?? WAL_WARN_BYTES
+    this.#wal = new Wal(options.walWarnBytes)
+    this.#syncs = new Syncs(options.clock, {
+      isNeeded: options.durability === 'power',
+      sync: () => this.#disk!.sync(),
+      failure: () => (this.#down?.code === 'storage_failed' ? this.#down : null),
+    })
+    this.metrics = [this.#commitMs, this.#syncMs, ...this.#wal.metrics]
     this.#begin = this.db.prepare('BEGIN IMMEDIATE')
     this.#commit = this.db.prepare('COMMIT')
     this.#rollback = this.db.prepare('ROLLBACK')
@@ -158,7 +138,7 @@ export class Store {
   }
 
   get commits(): number {
-    return this.#commits
+    return this.#syncs.commits
   }
 
   // ------------------------------------------------------------ commit
@@ -283,7 +263,7 @@ export class Store {
       return
     }
     crashpoint('after-commit')
-    this.#commits++
+    this.#syncs.committed()
     this.#committedMono = this.#clock.monoMs()
     this.#commitMs.record(this.#committedMono - startedAt)
     this.#cancelLater?.()
@@ -298,7 +278,7 @@ export class Store {
     this.#log.written()
     for (const write of writes) write.done(null)
     this.#tidyLater()
-    this.#syncIfDue()
+    this.#syncs.beginIfDue()
   }
 
   #undo(writes: Write[], at: number, cause: unknown, bytes: number): void {
@@ -366,7 +346,7 @@ export class Store {
     this.#writes = []
     for (const write of all) write.done(error)
     this.#log.failed(error)
-    this.#giveUp(error)
+    this.#syncs.giveUp(error)
   }
 
   // ------------------------------------------------------------ sync
@@ -385,13 +365,7 @@ export class Store {
 
   /** Calls `told` when all that is committed now is safe from power loss; at once where that was not asked for. */
   whenSynced(told: Synced): void {
-    if (this.durability !== 'power' || this.#commits === this.#synced) told(null)
-    else if (this.#down?.code === 'storage_failed') told(this.#down)
-    else if (this.#syncing === this.#commits) this.#covered.push(told)
-    else {
-      this.#waiting.push(told)
-      this.#syncIfDue()
-    }
+    this.#syncs.when(told)
   }
 
   /** As `whenSynced`. */
@@ -399,52 +373,15 @@ export class Store {
     return new Promise((resolve, reject) => this.whenSynced((error) => (error === null ? resolve() : reject(error))))
   }
 
-  #giveUp(error: SluiceError): void {
-    for (const told of [...this.#covered.splice(0), ...this.#waiting.splice(0)]) told(error)
-  }
-
-  #syncIfDue(): void {
-    if (
-      this.#syncing > 0 ||
-      this.durability !== 'power' ||
-      this.#commits === this.#synced ||
-      this.#down?.code === 'storage_failed'
-    )
-      return
-    const now = this.#clock.monoMs()
-    const since = now - this.#syncStartedAt
-    const spacing = this.#waiting.length === 0 ? SYNC_EVERY_MS : this.#syncSpacingMs
-    if (since >= spacing) {
-      this.#syncing = this.#commits
-      this.#covered = this.#waiting
-      this.#waiting = []
-      this.#syncStartedAt = now
-      this.#disk!.sync()
-    } else if (now + spacing - since < this.#syncTimerAt) {
-      this.#cancelSyncTimer()
-      this.#syncTimerAt = now + spacing - since
-      this.#cancelSyncTimer = this.#clock.after(spacing - since, () => {
-        this.#syncTimerAt = Infinity
-        this.#syncIfDue()
-      })
-    }
-  }
-
   #diskEvents(): DiskEvents {
     return {
       synced: (ms, walBytes) => {
         this.#syncMs.record(ms)
-        this.#walBytes = walBytes
-        this.#walMaxBytes = Math.max(this.#walMaxBytes, walBytes)
+        this.#wal.is(walBytes)
         crashpoint('after-sync')
-        this.#synced = this.#syncing
-        this.#syncing = 0
-        const covered = this.#covered
-        this.#covered = []
-        this.#syncSpacingMs = covered.length < MANY_WAIT ? SYNC_SPACING_MS : SYNC_BUSY_SPACING_MS
-        for (const told of covered) told(null)
+        this.#syncs.done()
         this.#tidyLater() // ends that were told leave segments that nobody needs
-        this.#syncIfDue()
+        this.#syncs.beginIfDue()
       },
       hold: () => {
         this.#held = true
@@ -453,16 +390,8 @@ export class Store {
       },
       release: () => this.#release(),
       checkpointed: (walBytes) => {
-        if (walBytes < this.#walWarnBytes) this.#walWarnedBytes = 0
-        if (walBytes < Math.max(this.#walWarnBytes, 2 * this.#walWarnedBytes)) return
-        this.#walWarnedBytes = walBytes
-        this.#emit({
-          type: 'store-warned',
-          code: 'wal_held',
-          detail:
-            `The WAL has grown to ${Math.round(walBytes / 2 ** 20)} MiB: another program keeps a read ` +
-            'transaction open on sluice.db. End it (lsof or fuser names it).',
-        })
+        const detail = this.#wal.checkpointed(walBytes)
+        if (detail !== null) this.warn('wal_held', detail)
       },
       failed: (detail) => {
         if (!this.#closed) this.fail(new Error(detail))
@@ -491,7 +420,7 @@ export class Store {
     this.#closed = true
     const error = new SluiceError('draining')
     for (const write of this.#writes.splice(0)) write.done(error)
-    this.#giveUp(error)
+    this.#syncs.giveUp(error)
     this.#log.failed(error)
     if (this.#disk !== null) await this.#atMost(CLOSE_MS, this.#disk.close())
   }
