@@ -110,7 +110,7 @@ class PureCoordinator implements Coordinator {
       released: (notes, worker) => this.#exits.settle(notes, worker, this.#now),
       left: (notes) => spending.letGo(notes, this.#now),
       late: (notes) => spending.late(notes, this.#now),
-      free: (job) => Math.min(this.#leasing.free(job.pool, this.#now), plan.free(job, this.#now)),
+      free: (job) => Math.min(this.#leasing.free(job.pool, this.#now), plan.deployments.free(job, this.#now)),
     })
     const sharing = new Sharing({ rules: shares, scheduler, spending, wake })
     const parts = { scheduler, plan, spending, sharing, results }
@@ -128,14 +128,14 @@ class PureCoordinator implements Coordinator {
 
   openLimits(levels: readonly LevelState[], calendar: Calendar, now: number): void {
     this.#spending.open(levels, calendar, now)
-    this.#plan.restore(
+    this.#plan.deployments.restore(
       levels.filter(({ kind }) => kind === 'deployment'),
       now,
     )
   }
 
   takeLevels(now: number): readonly LevelState[] {
-    const quotas = this.#plan.take(now)
+    const quotas = this.#plan.deployments.take(now)
     const levels = this.#spending.take(now)
     return quotas.length === 0 ? levels : [...levels, ...quotas]
   }
@@ -177,7 +177,7 @@ class PureCoordinator implements Coordinator {
 
   /** Its providers want to be left alone until it would have expired. */
   #coolsTooLong(job: ScheduledJob, now: number): SluiceError | null {
-    const retryAfterMs = this.#plan.coolsAllForMs(job, now)
+    const retryAfterMs = this.#plan.deployments.coolsAllForMs(job, now)
     return now + retryAfterMs <= job.deadlineMono ? null : new SluiceError('provider_rate_limited', { retryAfterMs })
   }
 
@@ -229,7 +229,8 @@ class PureCoordinator implements Coordinator {
         ? calls
         : [...calls, { isBeside: true, deployment: beside, model, tokens: 0, hedge: true } as const]) {
         this.#spending.died(notes, where, as, tokens, now, isBeside)
-        if (where.deployment !== null) this.#plan.spend(where.deployment, notes.job.promptTokens, tokens, now)
+        if (where.deployment !== null)
+          this.#plan.deployments.spend(where.deployment, notes.job.promptTokens, tokens, now)
       }
     }
     this.#scheduler.died(
@@ -310,7 +311,7 @@ class PureCoordinator implements Coordinator {
   checked(report: CheckReport, now: number): void {
     this.tick(now)
     const { deployment, why } = report
-    const news = this.#plan.checked(report, now)
+    const news = this.#plan.deployments.checked(report, now)
     if (news !== null) this.#results.notice({ type: 'checked', deployment, isDown: news === 'down', why })
     this.#collect()
   }
@@ -426,7 +427,7 @@ class PureCoordinator implements Coordinator {
   }
 
   status(now: number): readonly DeploymentStatus[] {
-    return this.#plan.status(now)
+    return this.#plan.deployments.status(now)
   }
 
   explain(ask: RouteAsk, now: number): RouteTrace {

@@ -82,8 +82,8 @@ export class Exits {
     if (told.kind === 'done') this.#plan.answered(notes, told.attemptUsage ?? told.usage, told.timing, now)
     if (told.kind !== 'failed') return told
     const refused = told.textShown === true ? null : refusedBy(told.error)
-    const isTooLong = refused === 'contextWindow' && this.#plan.hasLarger(notes)
-    const isInstead = !isTooLong && refused !== null && this.#plan.hasInstead(notes, refused)
+    const isTooLong = refused === 'contextWindow' && this.#plan.elsewhere.hasLarger(notes)
+    const isInstead = !isTooLong && refused !== null && this.#plan.elsewhere.hasInstead(notes, refused)
     const outcome: typeof told = isInstead || isTooLong ? { ...told, retry: 'elsewhere' } : told
     const { code, retryAfterMs } = outcome.error
     const elsewhere = outcome.retry === 'elsewhere'
@@ -97,11 +97,11 @@ export class Exits {
     const verdict = verdictOn(outcome, {
       alone: notes.refusedAlone,
       hereInMs: this.#plan.coolsForMs(notes, now),
-      elsewhereInMs: this.#plan.elsewhereInMs(notes, now, may),
+      elsewhereInMs: this.#plan.elsewhere.inMs(notes, now, may),
       roomMs: job.deadlineMono - now,
     })
     if (verdict.kind !== 'failed' || !verdict.retry) return verdict
-    const untried = this.#plan.untried(notes, now, may)
+    const untried = this.#plan.elsewhere.untried(notes, now, may)
     const isUntried = untried !== null && told.textShown !== true
     // Where something works it is no storm on what fails
     const budgetMs = untried?.works === true ? 0 : this.#plan.retriesInMs(notes, now)

@@ -142,7 +142,7 @@ export class LineView {
 
   /** What waits is of a deployment where its model has no other; null: it is of none. */
   #nameOf(by: RowKind, tenant: string, model: string): string | null {
-    return by === 'tenant' ? tenant : by === 'model' ? model : this.#of.plan.only(model)
+    return by === 'tenant' ? tenant : by === 'model' ? model : this.#of.plan.deployments.only(model)
   }
 
   /** Null: most of what waits is of models that have room, or no limit. */
@@ -152,7 +152,7 @@ export class LineView {
     let [all, held, slots] = [0, 0, 0]
     for (const [model, jobs] of waits) {
       all += jobs
-      const full = this.#of.plan.fullSlots(model)
+      const full = this.#of.plan.deployments.fullSlots(model)
       if (full === null) continue
       held += jobs
       slots += full
@@ -161,7 +161,7 @@ export class LineView {
   }
 
   #known(by: RowKind, view: View): number {
-    const { models, deployments } = this.#of.plan.size
+    const { models, deployments } = this.#of.plan.deployments.size
     return by === 'tenant' ? view.tenants : by === 'model' ? models : deployments
   }
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { FailedAt, PlanDeployment, PlanModel, ScheduledJob } from '../../core/ports/coordinator.ts'
 import { job as scheduledJob } from '../scheduler/testing/jobs.ts'
-import { Plan, type Planned } from './plan.ts'
+import { Plan } from './plan.ts'
+import type { Planned } from './planned.ts'
 
 const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({
   ...{ name, kinds: ['chat'], upstreamModel: null, concurrent: 2, order: 0, revision: '' },
@@ -136,13 +137,13 @@ describe('a full one that is fast', () => {
 
   it('takes nothing while it is waited for, and is told with when', () => {
     const { stage, plan } = full()
-    const before = plan.status(stage.now)
+    const before = plan.deployments.status(stage.now)
     const told = plan.explain(scheduledJob('x', { ...SHORT, acceptedMono: stage.now }), stage.now)
     expect(told).toMatchObject({ deployment: null, steps: [{ chosen: null, awaits: { deployment: 'fast' } }] })
     expect(told.steps[0].awaits!.inMs).toBeGreaterThan(0)
     expect(told.steps[0].awaits!.inMs).toBeLessThan(SLOW_MS)
     stage.ask(stage.make())
-    expect(plan.status(stage.now)).toEqual(before)
+    expect(plan.deployments.status(stage.now)).toEqual(before)
   })
 })
 
@@ -183,7 +184,7 @@ describe('nobody waits', () => {
     const down = full()
     const check = { ok: false, why: '', tookMs: 1, holdsMs: 60_000, running: null, waiting: null }
     down.stage.now += 100
-    for (let i = 0; i < 2; i++) down.plan.checked({ deployment: 'fast', ...check }, down.stage.now)
+    for (let i = 0; i < 2; i++) down.plan.deployments.checked({ deployment: 'fast', ...check }, down.stage.now)
     expect(goes(down.stage)).toBe('slow')
 
     expect(goes(full({ fast: { requestsPerMinute: 2 } }).stage)).toBe('slow')

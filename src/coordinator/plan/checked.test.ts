@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import type { EngineCheck } from '../../core/engine-check.ts'
 import type { FailedAt, PlanDeployment, ScheduledJob } from '../../core/ports/coordinator.ts'
 import { job as scheduledJob } from '../scheduler/testing/jobs.ts'
-import { Plan, type Planned } from './plan.ts'
+import { Plan } from './plan.ts'
+import type { Planned } from './planned.ts'
 
 const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({
   ...{ name, kinds: ['chat'], upstreamModel: null, concurrent: Infinity, order: 0, revision: '' },
@@ -44,7 +45,7 @@ function setUp(...deployments: PlanDeployment[]) {
         ),
       ].sort(),
     check(name: string, check: EngineCheck, times = 1): void {
-      for (let i = 0; i < times; i++) plan.checked({ deployment: name, ...check }, stage.now++)
+      for (let i = 0; i < times; i++) plan.deployments.checked({ deployment: name, ...check }, stage.now++)
     },
     pass(ms: number): void {
       stage.now += ms
@@ -178,7 +179,7 @@ describe('checks that fail', () => {
     expect(where()).toEqual(['b'])
     plan.configure(models('new'))
     expect(where()).toEqual(['a', 'b'])
-    expect(plan.status(0).map(({ check }) => check)).toEqual([null, null])
+    expect(plan.deployments.status(0).map(({ check }) => check)).toEqual([null, null])
   })
 })
 
@@ -276,7 +277,7 @@ describe('the load of others', () => {
     const { plan, check } = setUp(deployment('a'), deployment('b'))
     check('a', loaded(3, 2))
     check('b', BAD, 2)
-    expect(plan.status(1_010).map(({ check }) => check)).toEqual([
+    expect(plan.deployments.status(1_010).map(({ check }) => check)).toEqual([
       { ok: true, why: 'HTTP 200', running: 3, waiting: 2, agoMs: 10, isDown: false },
       { ok: false, why: 'HTTP 503', running: null, waiting: null, agoMs: 8, isDown: true },
     ])

@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest'
 import type { FailedAt, PlanDeployment, PlanModel, ScheduledJob } from '../../core/ports/coordinator.ts'
 import { job } from '../scheduler/testing/jobs.ts'
-import { type Failure, Plan, type Planned } from './plan.ts'
+import type { Failure } from './elsewhere.ts'
+import { Plan } from './plan.ts'
+import type { Planned } from './planned.ts'
 
 const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({
   ...{ name, kinds: ['chat'], upstreamModel: null, concurrent: Infinity, order: 0, revision: '' },
@@ -353,9 +355,9 @@ it('a model that refused what was asked is not asked again', () => {
     ['contextWindow', 'long l'],
   ] as const) {
     const call = stage.claim()
-    expect(stage.plan.hasInstead(call, refused)).toBe(true)
+    expect(stage.plan.elsewhere.hasInstead(call, refused)).toBe(true)
     const failedAt = stage.end(call, { code: 'provider_rejected', retryAfterMs: undefined, elsewhere: true, refused })
-    expect(stage.plan.elsewhereInMs({ ...stage.claim(), failedAt }, 0)).toBe(0)
+    expect(stage.plan.elsewhere.inMs({ ...stage.claim(), failedAt }, 0)).toBe(0)
     expect(stage.claim({}, failedAt).at).toBe(to)
   }
 })
@@ -381,9 +383,9 @@ it('tells why, and takes nothing', () => {
   expect(plan.explain(job('x'), 0).steps[0].deployments.map(({ out }) => out)).toEqual(['drained', null])
   const needs = { can: ['vision'] as const, tags: [] }
   stage.claim({ needs })
-  const before = stage.plan.status(0)
+  const before = stage.plan.deployments.status(0)
   const trace = stage.plan.explain(job('x', { needs }), 0)
-  expect(stage.plan.status(0)).toEqual(before)
+  expect(stage.plan.deployments.status(0)).toEqual(before)
   expect(trace.deployment).toBe(stage.claim({ needs }).at)
   const [{ deployments, policy, unit, model: asked }] = trace.steps
   expect([asked, policy, unit]).toEqual(['chat', 'cheapest', 'nano_dollars'])

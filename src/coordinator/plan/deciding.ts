@@ -21,6 +21,7 @@ export interface Chosen {
 
 /** May this one answer in a job's place: has it room there, by its limits and budgets, or will it have? */
 export type MayAnswer = (instead: Instead) => 'yes' | 'later' | 'never'
+export const ALWAYS: MayAnswer = () => 'yes'
 
 export class Deciding {
   readonly #choice: Choice

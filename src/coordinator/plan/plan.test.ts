@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest'
 import type { FailedAt, PlanDeployment, PlanModel, ScheduledJob } from '../../core/ports/coordinator.ts'
 import type { HeadroomRefusal } from '../scheduler/port.ts'
 import { job as scheduledJob } from '../scheduler/testing/jobs.ts'
+import type { Failure } from './elsewhere.ts'
 import { withFailure } from './failed-at.ts'
-import { type Failure, Plan, type Planned } from './plan.ts'
+import { Plan } from './plan.ts'
+import type { Planned } from './planned.ts'
 
 const deployment = (name: string, more: Partial<PlanDeployment> = {}): PlanDeployment => ({
   name,
@@ -235,7 +237,7 @@ it('never tries a job again where it was too slow, while there is another place'
   const stage = setUp(model('chat', deployment('a'), deployment('b', { concurrent: 1, order: 1 })))
   const { plan, ask, take, release, failedAt } = stage
   const elsewhereInMs = (): number | null =>
-    plan.elsewhereInMs({ ...stage.notes('1'), failedAt: failedAt.get('1') ?? [] }, stage.now)
+    plan.elsewhere.inMs({ ...stage.notes('1'), failedAt: failedAt.get('1') ?? [] }, stage.now)
   expect(take('1')).toBe('a')
   expect(elsewhereInMs()).toBe(0)
   release('1', failure('provider_timeout', undefined, true))
@@ -272,7 +274,7 @@ it('takes other models over: what runs still counts, under the name of its deplo
   expect(plan.takeRoom()).toBe(true)
   // Its one slot is taken by a call that began before
   expect(take('2')).toBe('b')
-  expect(plan.status(0).map(({ deployment, active }) => [deployment, active])).toEqual([
+  expect(plan.deployments.status(0).map(({ deployment, active }) => [deployment, active])).toEqual([
     ['a', 1],
     ['b', 1],
     ['g', 1],
@@ -280,7 +282,7 @@ it('takes other models over: what runs still counts, under the name of its deplo
   release('1', null)
   expect(take('3')).toBe('a')
   release('g', failure('provider_error', 9_000))
-  expect(plan.status(0).map(({ deployment }) => deployment)).toEqual(['a', 'b'])
+  expect(plan.deployments.status(0).map(({ deployment }) => deployment)).toEqual(['a', 'b'])
 })
 
 it('a deployment keeps its health over a reload, unless its revision is another', () => {
@@ -308,7 +310,7 @@ describe('a deployment that is renamed, and made of the same', () => {
     expect(ask('3')).toEqual({ scope: 'model' })
     release('2', null)
     expect(ask('3')).toEqual({ scope: 'model' })
-    expect(plan.status(0).map(({ deployment }) => deployment)).toEqual(['b'])
+    expect(plan.deployments.status(0).map(({ deployment }) => deployment)).toEqual(['b'])
   })
 
   it('keeps its calls, and its health', () => {
@@ -346,7 +348,7 @@ describe('a deployment that is renamed, and made of the same', () => {
     plan.configure([model('chat', made('x'))])
     take('new')
     release('old', null)
-    expect(plan.status(0).map(({ deployment, active }) => [deployment, active])).toEqual([['x', 1]])
+    expect(plan.deployments.status(0).map(({ deployment, active }) => [deployment, active])).toEqual([['x', 1]])
   })
 })
 
@@ -390,7 +392,7 @@ describe('models behind one pattern', () => {
     }
     expect(ask('old', { model: 'm0' })).toBeNull()
     expect(ask('new', { model: 'm2999' })).toMatchObject({ scope: 'model' })
-    expect(plan.status(0)[0].unwell.length).toBe(1_000)
+    expect(plan.deployments.status(0)[0].unwell.length).toBe(1_000)
   })
 })
 

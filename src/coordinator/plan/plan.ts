@@ -6,6 +6,8 @@
  *   choice       who is left out now, and who comes first; policies/, how one of the rest is picked
  *   awaiting     is a full one worth waiting for?
  *   deciding     its own model, or one that answers in its place
+ *   elsewhere    where one that failed could go
+ *   deployments  those that there are, over reloads
  *   deployment   what is known of one: its calls, and
  *     health     is it left alone, because it is busy or because it fails
  *     checked    what checks tell of it
@@ -14,62 +16,28 @@
  *   affinity     who has read a prompt's beginning
  *   trace        the same decision, told
  */
-import type { CheckReport } from '../../core/engine-check.ts'
 import type { ErrorCode } from '../../core/errors.ts'
-import { JOB_KINDS, type JobKind, type Usage } from '../../core/job.ts'
-import type { LevelState } from '../../core/limits.ts'
-import { ModelIndex } from '../../core/model-index.ts'
-import type { FailedAt, PlanModel, Refused, ScheduledJob } from '../../core/ports/coordinator.ts'
-import type { DeploymentStatus, RouteTrace } from '../../core/ports/operations.ts'
+import type { Usage } from '../../core/job.ts'
+import type { FailedAt, PlanModel, ScheduledJob } from '../../core/ports/coordinator.ts'
+import type { RouteTrace } from '../../core/ports/operations.ts'
 import type { Claim, Quota as ToldQuota } from '../../core/ports/work.ts'
-import { renamed } from '../../core/renamed.ts'
 import { OutputLengths } from '../limits/output-lengths.ts'
-import type { HeadroomRefusal, Notes } from '../scheduler/port.ts'
+import type { HeadroomRefusal } from '../scheduler/port.ts'
 import { Timers } from '../scheduler/timers.ts'
 import { Affinities } from './affinity.ts'
 import { looksInMs } from './awaiting.ts'
 import { Choice } from './choice.ts'
-import { Deciding, type MayAnswer } from './deciding.ts'
-import { DeploymentState } from './deployment.ts'
-import { failedThere, neverThere, refusedFor, withFailure } from './failed-at.ts'
-import type { QuotaHold } from './quota.ts'
-import { fitFor, insteadFor, isLarger, isTooLong, placesOf, type Route, routeOf } from './route.ts'
+import { ALWAYS, Deciding, type MayAnswer } from './deciding.ts'
+import type { DeploymentState } from './deployment.ts'
+import { Deployments } from './deployments.ts'
+import { BLAMES_DEPLOYMENT, Elsewhere, type Failure } from './elsewhere.ts'
+import { failedThere, withFailure } from './failed-at.ts'
+import type { Call, Planned } from './planned.ts'
+import { fitFor, placesOf, type Route } from './route.ts'
 import { workOf } from './speed.ts'
 import { type Traced, traceOf } from './trace.ts'
 import type { Cooling, Waiting } from './waiting.ts'
 
-export interface Failure {
-  readonly code: ErrorCode
-  /** The upstream is too busy: no call starts there before. */
-  readonly retryAfterMs: number | undefined
-  /** This job is not to be tried there again. */
-  readonly elsewhere: boolean
-  /** Its model does not take such a request; null: it may. */
-  readonly refused?: Refused | null
-  /** Its prompt is too long for it; a larger one of the group may take it. */
-  readonly isTooLong?: boolean
-}
-
-/** What a job takes of a deployment, from its lease to its end. */
-interface Call {
-  readonly state: DeploymentState
-  /** The model that it was asked for. */
-  readonly model: string
-  readonly fromMono: number
-  readonly work: number
-  /** Units of work beside it when it began. */
-  readonly beside: number
-  readonly hold: QuotaHold | null
-}
-
-/** Where a job that failed has not been yet. */
-export interface Untried {
-  /** One of them works. */
-  readonly works: boolean
-}
-
-/** A job, as far as the plan goes. */
-export type Planned = Pick<Notes, 'job' | 'failedAt' | 'call'>
 export type Claimed = Pick<Claim, 'deployment' | 'quotaTokens' | 'model' | 'hedgeAfterMs'>
 
 /** Removed from the configuration while the job waited: usually a mistake, which a reload corrects. */
@@ -80,33 +48,20 @@ const NOT_THERE: HeadroomRefusal = { scope: 'places' }
 /** It waits for a full one. */
 const NOT_THIS_ONE: HeadroomRefusal = { scope: 'job' }
 
-/** Failures that reflect on the deployment, not on the request. */
-const BLAMES_DEPLOYMENT: ReadonlySet<ErrorCode> = new Set([
-  'provider_error',
-  'provider_unreachable',
-  'provider_cut',
-  'provider_garbage',
-  'provider_timeout',
-  'provider_auth',
-])
-
 /** Of nine answers in ten what is held is enough; the tenth is counted as it is written. */
 const OUTPUT_QUANTILE = 0.9
 const UNKNOWN_OUTPUT_TOKENS = 1_024
-const ALWAYS: MayAnswer = () => 'yes'
 
 export class Plan {
-  #index = new ModelIndex<Route>([])
-  #states = new Map<string, DeploymentState>()
-  #models = 0
-  #made = 0
+  readonly deployments: Deployments
+  /** Where a job that failed could go. */
+  readonly elsewhere: Elsewhere
   /** Deployments that are left alone, by when that ends. */
   readonly #cooling: Cooling = new Timers<Waiting>()
   readonly #lengths = new OutputLengths()
   readonly #affinities = new Affinities()
   readonly #choice: Choice
   readonly #deciding: Deciding
-  readonly #isDrained: (deployment: string) => boolean
   readonly #look: Waiting = { seq: 0, due: Infinity, heapAt: -1, nextMono: () => Infinity }
   #roomCame = false
   /** How often room has come. */
@@ -118,60 +73,17 @@ export class Plan {
   }
 
   constructor(models: readonly PlanModel[], isDrained: (deployment: string) => boolean = () => false) {
-    this.#isDrained = isDrained
+    this.deployments = new Deployments(this.#cooling, this.#opened, isDrained)
     this.#choice = new Choice(isDrained)
-    this.#deciding = new Deciding(this.#choice, this.#affinities, (model) => this.#index.find(model))
+    this.#deciding = new Deciding(this.#choice, this.#affinities, (model) => this.deployments.find(model))
+    this.elsewhere = new Elsewhere(this.deployments, this.#choice)
     this.configure(models)
   }
 
-  /**
-   * A deployment of the same name, or that has only been renamed, keeps its count of calls, what it has used of its
-   * quota and, unless its revision has changed, what is known of it.
-   */
+  /** As of Deployments. */
   configure(models: readonly PlanModel[]): void {
-    const before = this.#renamed(models)
-    this.#states = new Map()
-    const routes = models.map((model): Route => {
-      const states = model.deployments.map((settings) => {
-        const state = before.get(settings.name) ?? this.#make(settings.name)
-        state.change(settings)
-        this.#states.set(settings.name, state)
-        return state
-      })
-      return routeOf(model, states)
-    })
-    for (const [name, state] of before) {
-      if (this.#states.has(name)) continue
-      state.health.clear()
-      this.#cooling.clear(state.quota)
-      state.settings = null
-      if (state.active > 0) this.#states.set(name, state)
-    }
-    this.#index = new ModelIndex(routes)
-    this.#models = routes.length
+    this.deployments.configure(models)
     this.#roomCame = true
-  }
-
-  /** What is known now, by the names that it has in `models`. */
-  #renamed(models: readonly PlanModel[]): Map<string, DeploymentState> {
-    const inForce = [...this.#states.values()].flatMap(({ settings }) => settings ?? [])
-    const after = models.flatMap(({ deployments }) => deployments)
-    const states = new Map(this.#states)
-    for (const [from, to] of renamed(inForce, after)) {
-      const [state, there] = [states.get(from)!, states.get(to)]
-      // A coordinator that knew the new name already has begun calls there: they are not lost for what has ended
-      if (there !== undefined && !there.wasConfigured) continue
-      states.delete(from)
-      states.set(to, state)
-      state.name = to
-      // What was used is stored by name
-      state.quota.isChanged = true
-    }
-    return states
-  }
-
-  #make(name: string): DeploymentState {
-    return new DeploymentState(name, ++this.#made, this.#cooling, this.#opened)
   }
 
   // ------------------------------------------------------------ claim
@@ -182,7 +94,7 @@ export class Plan {
    */
   claim(notes: Planned, now: number, may: MayAnswer = ALWAYS): Claimed | HeadroomRefusal {
     const { job, failedAt } = notes
-    const route = this.#index.find(job.model)
+    const route = this.deployments.find(job.model)
     if (route === null) return NO_MODEL
     const outputTokens = route.isWeighed ? this.#expected(job) : 0
     const lone = route[job.kind].all
@@ -210,7 +122,7 @@ export class Plan {
 
   #isOpen(state: DeploymentState, model: string, now: number): boolean {
     const { health, active, settings, name } = state
-    if (active >= settings!.concurrent || this.#isDrained(name)) return false
+    if (active >= settings!.concurrent || this.deployments.isDrained(name)) return false
     if (health.isWell && !state.quota.isTold) return true
     return health.coolUntilMono(state.upstreamName(model)) <= now && this.#fits(state, 0, 0, now)
   }
@@ -242,7 +154,7 @@ export class Plan {
 
   /** Where it can go, as a name (route.ts). */
   places(job: ScheduledJob, failedAt: FailedAt): string {
-    const route = this.#index.find(job.model)
+    const route = this.deployments.find(job.model)
     if (route === null) return ''
     const isOne = route[job.kind].all.length < 2 && !route.isReplaceable && job.needs === undefined
     return isOne ? '' : placesOf(route, job, failedAt)
@@ -300,7 +212,7 @@ export class Plan {
    */
   hedge({ job, failedAt, call }: Planned, second: Planned, now: number): Claimed | null {
     const { state: first, model } = call as Call
-    const route = this.#index.find(model)
+    const route = this.deployments.find(model)
     if (route === null) return null
     const outputTokens = this.#expected(job)
     const without = withFailure(failedAt, first.name, true)
@@ -318,7 +230,7 @@ export class Plan {
   /** Where a job like this one would go now, and why. Nothing is taken. `notes`: of a job that is there. */
   explain(asked: ScheduledJob, now: number, notes: Pick<Planned, 'job' | 'failedAt'> | null = null): RouteTrace {
     const job = notes?.job ?? asked
-    const route = this.#index.find(job.model)
+    const route = this.deployments.find(job.model)
     const steps: Traced[] = []
     if (route !== null) {
       // Who asks for no job may use all of them
@@ -338,8 +250,7 @@ export class Plan {
   /** Counts a call that runs already, even if its deployment has no room for it. */
   adopt(notes: Planned, { deployment, quotaTokens = 0, model }: Claim, now: number): void {
     const { job } = notes
-    const state = this.#states.get(deployment) ?? this.#make(deployment)
-    this.#states.set(deployment, state)
+    const state = this.deployments.adopt(deployment)
     const outputTokens = Math.max(0, quotaTokens - job.promptTokens)
     const hold = state.quota.isLimited ? state.quota.adopt(job.promptTokens, outputTokens, now) : null
     const work = workOf(job.promptTokens, outputTokens)
@@ -383,15 +294,7 @@ export class Plan {
     if (!state.health.isWell) state.health.ends(state.upstreamName(model), notes.job.id)
     if (state.active-- >= (state.settings?.concurrent ?? Infinity) || state.quota.isAwaited) this.#roomCame = true
     state.quota.isAwaited = false
-    if (state.active > 0 || state.settings !== null) return
-    // Its name may be another one's by now
-    if (this.#states.get(state.name) === state) this.#states.delete(state.name)
-  }
-
-  /** Of a call whose process died, and with it what it held. */
-  spend(deployment: string, promptTokens: number, outputTokens: number, now: number): void {
-    const state = this.#states.get(deployment)
-    if (state?.quota.isLimited === true) state.quota.spend(promptTokens, outputTokens, now)
+    this.deployments.letGo(state)
   }
 
   /** What the upstream's headers told, at the end of a call. */
@@ -417,7 +320,7 @@ export class Plan {
       state.speed.texts(ownTtftMs, tpotMs)
       state.texts(ownTtftMs)
     }
-    if (work > 0 && this.#index.find(job.model)?.isWeighed === true) this.#lengths.learn(job, completionTokens)
+    if (work > 0 && this.deployments.find(job.model)?.isWeighed === true) this.#lengths.learn(job, completionTokens)
   }
 
   /** Learns from one that was given up for another, which had shown text before it. */
@@ -429,14 +332,16 @@ export class Plan {
 
   /** Learns from one that failed. Returns where the job failed now, and how long the deployment is newly left alone. */
   failed(
-    { job, failedAt, call }: Planned,
-    { code, retryAfterMs, elsewhere, refused = null, isTooLong = false }: Failure,
+    notes: Planned,
+    failure: Failure,
     now: number,
   ): { readonly failedAt: FailedAt; readonly coolingMs: number | null } {
-    const { state, model, fromMono } = call as Call
-    const isBlamed = BLAMES_DEPLOYMENT.has(code)
+    const { job } = notes
+    const { state, model, fromMono } = notes.call as Call
+    const isBlamed = BLAMES_DEPLOYMENT.has(failure.code)
     let coolingMs: number | null = null
     if (state.settings !== null) {
+      const { code, retryAfterMs } = failure
       const upstream = state.upstreamName(model)
       if (code === 'provider_rate_limited' || (retryAfterMs !== undefined && isUpstreams(code)))
         coolingMs = state.health.cool(upstream, job.id, code, retryAfterMs ?? 0, now)
@@ -445,45 +350,12 @@ export class Plan {
         state.speed.failed(now)
       }
     }
-    if (isTooLong) {
-      const names = this.#index.find(model)![job.kind].all.filter((one) => !isLarger(one, state))
-      return { coolingMs, failedAt: names.reduce((all, { name }) => withFailure(all, name, true), failedAt) }
-    }
-    if (code.startsWith('own_key_')) {
-      const names = this.#withKeyOf(state, model, job.kind)
-      return { coolingMs, failedAt: names.reduce((all, name) => withFailure(all, name, elsewhere), failedAt) }
-    }
-    const isNoted = isBlamed || elsewhere || refused !== null
-    return { coolingMs, failedAt: isNoted ? withFailure(failedAt, state.name, elsewhere, refused) : failedAt }
-  }
-
-  /** Has its group one whose context is larger than where it ran? */
-  hasLarger({ job, failedAt, call }: Planned): boolean {
-    const { state, model } = call as Call
-    const group = this.#index.find(model)?.[job.kind]
-    if (group === undefined || state.settings === null) return false
-    return fitFor(group, job).some(
-      (one) => isLarger(one, state) && !neverThere(failedAt, one.name) && !this.#isDrained(one.name),
-    )
-  }
-
-  /** Where the same key of the tenant's own is sent, this one last. */
-  #withKeyOf(state: DeploymentState, model: string, kind: JobKind): readonly string[] {
-    const at = state.settings?.ownKeyAt ?? null
-    const all = at === null ? [] : (this.#index.find(model)?.[kind].all ?? [])
-    const others = all.filter((one) => one !== state && one.settings?.ownKeyAt === at)
-    return [...others, state].map(({ name }) => name)
+    return { coolingMs, failedAt: this.elsewhere.failedAt(notes, failure) }
   }
 
   /** Has it answered anybody since then? */
   hasAnsweredSince({ call }: Planned, sinceMono: number): boolean {
     return (call as Call).state.answeredMono >= sinceMono
-  }
-
-  /** Is there another model for what this one refuses? */
-  hasInstead({ job, failedAt }: Planned, refused: Refused): boolean {
-    const route = this.#index.find(job.model)
-    return route !== null && refusedFor(failedAt) === null && insteadFor(route.fallbacks[refused], job).length > 0
   }
 
   /** How long no call starts where this one ran. */
@@ -492,86 +364,12 @@ export class Plan {
     return Math.max(0, state.health.coolUntilMono(state.upstreamName(model)) - now)
   }
 
-  /** How long all that could answer it are left alone; 0: not all are. */
-  coolsAllForMs(job: ScheduledJob, now: number): number {
-    const route = this.#index.find(job.model)
-    if (route === null || insteadFor(Object.values(route.fallbacks).flat(), job).length > 0) return 0
-    let least = Infinity
-    for (const one of fitFor(route[job.kind], job)) {
-      if (one.health.isWell) return 0
-      least = Math.min(least, one.health.coolUntilMono(one.upstreamName(job.model)) - now)
-    }
-    return least === Infinity ? 0 : Math.max(0, least)
-  }
-
   /** It is to be tried again: how long until that is no storm, ms. */
   retriesInMs({ job }: Planned, now: number): number {
-    return this.#index.find(job.model)?.retries.takes(now) ?? 0
+    return this.deployments.find(job.model)?.retries.takes(now) ?? 0
   }
 
-  /** How long until a deployment other than where it ran may be called for the job? Null: there is no other. */
-  elsewhereInMs(notes: Planned, now: number, may: MayAnswer = ALWAYS): number | null {
-    let least: number | null = null
-    for (const { state, model } of this.#elsewhere(notes, may)) {
-      const inMs = Math.max(0, state.health.coolUntilMono(state.upstreamName(model)) - now)
-      least = Math.min(least ?? Infinity, inMs)
-    }
-    return least
-  }
-
-  /** Is there a deployment where the job has not failed, and does one such work? */
-  untried(notes: Planned, now: number, may: MayAnswer = ALWAYS): Untried | null {
-    const untried = this.#elsewhere(notes, may).filter(({ state }) => !failedThere(notes.failedAt, state.name))
-    if (untried.length === 0) return null
-    return { works: untried.some(({ state, model }) => this.#choice.works(state, model, now)) }
-  }
-
-  /** Those that may be called for the job, when they have room, beside the one where it ran. */
-  #elsewhere(
-    { job, failedAt, call }: Planned,
-    may: MayAnswer,
-  ): ReadonlyArray<{ state: DeploymentState; model: string }> {
-    const here = (call as Call).state
-    const route = this.#index.find(job.model)
-    if (route === null) return []
-    const reason = refusedFor(failedAt)
-    const { fallbacks } = route
-    const refused = reason === null ? [] : insteadFor(fallbacks[reason], job)
-    const others = insteadFor(fallbacks.general, job)
-    const instead = (refused.length > 0 ? refused : others).filter((one) => may(one) !== 'never')
-    const models = [...(refused.length > 0 ? [] : [job.model]), ...instead.map(({ model }) => model)]
-    return models.flatMap((model) => {
-      const group = this.#index.find(model)?.[job.kind]
-      if (group === undefined || (model !== job.model && isTooLong(group, job))) return []
-      return fitFor(group, job)
-        .filter((one) => one !== here && !neverThere(failedAt, one.name) && !this.#isDrained(one.name))
-        .map((state) => ({ state, model }))
-    })
-  }
-
-  /** What a check found, of one that is configured. Returns whether that is news: it is down, or works again. */
-  checked({ deployment, ...check }: CheckReport, now: number): 'down' | 'up' | null {
-    const state = this.#states.get(deployment)
-    return state === undefined || state.settings === null ? null : state.health.check(check, state.active, now)
-  }
-
-  // ------------------------------------------------------------ the store
-
-  /** What deployments with limits have used, where that is not what was told last. */
-  take(now: number): readonly LevelState[] {
-    const levels: LevelState[] = []
-    for (const { name, quota } of this.#states.values()) {
-      const used = quota.isChanged ? quota.changed(now) : undefined
-      if (used !== undefined) levels.push({ kind: 'deployment', owner: '', name, used })
-    }
-    return levels
-  }
-
-  restore(levels: readonly LevelState[], now: number): void {
-    for (const { name, used } of levels) if (used !== null) this.#states.get(name)?.quota.restore(used, now)
-  }
-
-  // ------------------------------------------------------------ time, and queries
+  // ------------------------------------------------------------ time
 
   /** When the next deployment that was left alone is open again. */
   nextAt(): number {
@@ -591,57 +389,6 @@ export class Plan {
     this.#roomCame = false
     if (came) this.#rooms++
     return came
-  }
-
-  /** All names, those of models included that are patterns. */
-  get size(): { readonly models: number; readonly deployments: number } {
-    return { models: this.#models, deployments: this.#states.size }
-  }
-
-  /** Calls like this job's that could start now. */
-  free({ kind, model, promptTokens }: ScheduledJob, now: number): number {
-    let free = 0
-    for (const state of this.#index.find(model)?.[kind].all ?? [])
-      if (
-        !this.#isDrained(state.name) &&
-        state.health.coolUntilMono(state.upstreamName(model)) <= now &&
-        state.quota.waitMs(promptTokens, 0, now) <= 0
-      )
-        free += Math.max(0, state.settings!.concurrent - state.active)
-    return free
-  }
-
-  /** The only deployment that answers this model; null: there is none, or a choice. */
-  only(model: string): string | null {
-    const route = this.#index.find(model)
-    if (route === null) return null
-    const names = new Set(JOB_KINDS.flatMap((kind) => route[kind].all.map(({ name }) => name)))
-    return names.size === 1 ? [...names][0] : null
-  }
-
-  /** Slots of this model's deployments, where all of them are taken; null: there is room, or no limit. */
-  fullSlots(model: string): number | null {
-    const route = this.#index.find(model)
-    if (route === null) return null
-    const states = new Set(JOB_KINDS.flatMap((kind) => route[kind].all))
-    let slots = 0
-    for (const { active, settings } of states) {
-      if (active < (settings?.concurrent ?? 0)) return null
-      slots += settings?.concurrent ?? 0
-    }
-    return slots > 0 ? slots : null
-  }
-
-  status(now: number): readonly DeploymentStatus[] {
-    return [...this.#states.values()].map(({ name, settings, active, health, quota }) => ({
-      deployment: name,
-      active,
-      concurrent: settings?.concurrent ?? 0,
-      isDrained: this.#isDrained(name),
-      unwell: health.status(now),
-      ...(quota.isLimited && { used: quota.used(now) }),
-      check: health.checked.status(now),
-    }))
   }
 }
 

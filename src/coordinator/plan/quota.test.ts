@@ -4,7 +4,8 @@ import type { LevelState } from '../../core/limits.ts'
 import type { PlanDeployment, PlanModel } from '../../core/ports/coordinator.ts'
 import { LastMinute } from '../limits/last-minute.ts'
 import { job } from '../scheduler/testing/jobs.ts'
-import { Plan, type Planned } from './plan.ts'
+import { Plan } from './plan.ts'
+import type { Planned } from './planned.ts'
 import { Quota } from './quota.ts'
 
 const TPM = 10_000
@@ -55,7 +56,7 @@ class World {
   run(forMs: number, takeOvers = 0.002): void {
     while (this.now < forMs) {
       for (let i = 0; i < 50 && this.#start(this.#next()); i++);
-      for (const level of this.plan.take(this.now)) this.#store.set(level.name, level)
+      for (const level of this.plan.deployments.take(this.now)) this.#store.set(level.name, level)
       this.now += 50
       this.plan.tick(this.now)
       for (const call of [...this.running]) this.#go(call)
@@ -95,9 +96,9 @@ class World {
 
   /** Another coordinator goes on with what the store has. */
   #takeOver(): void {
-    for (const level of this.plan.take(this.now)) this.#store.set(level.name, level)
+    for (const level of this.plan.deployments.take(this.now)) this.#store.set(level.name, level)
     this.plan = new Plan(models())
-    this.plan.restore([...this.#store.values()], this.now)
+    this.plan.deployments.restore([...this.#store.values()], this.now)
     for (const { notes, prompt, output } of this.running) {
       notes.call = null
       this.plan.adopt(notes, { deployment: 'a', reservation: null, quotaTokens: prompt + output }, this.now)
@@ -300,7 +301,7 @@ describe('what the upstream counts of a prompt', () => {
     const { plan, claim } = learned()
     // Five times 1,000 were reported, and each of the next is known to come to about that
     expect(fitting({ plan, claim }, 2)).toBe(5)
-    expect(plan.status(2)[0].used).toMatchObject({ tokens: expect.closeTo(TPM, -3) })
+    expect(plan.deployments.status(2)[0].used).toMatchObject({ tokens: expect.closeTo(TPM, -3) })
   })
 
   it('may be less', () => {
@@ -312,7 +313,7 @@ describe('what the upstream counts of a prompt', () => {
 
   it('is what was reported: an estimate teaches nothing, and takes nothing back', () => {
     const { plan, claim } = learned()
-    const used = () => plan.status(2)[0].used!.tokens
+    const used = () => plan.deployments.status(2)[0].used!.tokens
     const first = claim(light, 0, 2)!
     const held = used()
     plan.release(first, { promptTokens: light, completionTokens: 0, estimated: true }, 2)
@@ -350,8 +351,8 @@ describe('what the upstream counts of a prompt', () => {
 
   it('is what one whose worker died came to', () => {
     const { plan } = learned()
-    const before = plan.status(2)[0].used!.tokens
-    plan.spend('a', light, 7, 2)
-    expect(plan.status(2)[0].used!.tokens - before).toBeGreaterThan(9 * light)
+    const before = plan.deployments.status(2)[0].used!.tokens
+    plan.deployments.spend('a', light, 7, 2)
+    expect(plan.deployments.status(2)[0].used!.tokens - before).toBeGreaterThan(9 * light)
   })
 })

@@ -5,7 +5,8 @@
  * brackets least and most. No server, no clock: the machine alone.
  */
 import { parseArgs } from 'node:util'
-import { Plan, type Planned } from '../../../src/coordinator/plan/plan.ts'
+import { Plan } from '../../../src/coordinator/plan/plan.ts'
+import type { Planned } from '../../../src/coordinator/plan/planned.ts'
 import { job } from '../../../src/coordinator/scheduler/testing/jobs.ts'
 import { POLICIES, type PolicyName } from '../../../src/core/policies.ts'
 import type { PlanDeployment, ScheduledJob } from '../../../src/core/ports/coordinator.ts'

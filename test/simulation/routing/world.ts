@@ -2,7 +2,8 @@
  * Replicas of one model, and jobs that come at random, in time that is only counted: where does each router send them,
  * and what becomes of them? A replica answers several at once at full speed, and shares it among more.
  */
-import { Plan, type Planned } from '../../../src/coordinator/plan/plan.ts'
+import { Plan } from '../../../src/coordinator/plan/plan.ts'
+import type { Planned } from '../../../src/coordinator/plan/planned.ts'
 import { job as scheduledJob } from '../../../src/coordinator/scheduler/testing/jobs.ts'
 import type { PolicyName } from '../../../src/core/policies.ts'
 import type { FailedAt, Hedging, PlanDeployment, ScheduledJob } from '../../../src/core/ports/coordinator.ts'
