@@ -220,8 +220,7 @@ export class Job implements AsyncIterable<JobEvent> {
 
   waits(place: WirePlace): void {
     this.#queue = place
-    const { position, tokens_ahead, eta_ms, waiting_for } = place
-    this.#tell({ type: 'queue', position, tokens_ahead, eta_ms, ...(waiting_for && { waiting_for }) }, 0)
+    this.#tell({ type: 'queue', ...place }, 0)
   }
 
   live(): void {

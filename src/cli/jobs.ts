@@ -14,7 +14,11 @@ export interface JobInfo {
   /** Seconds since 1970. */
   readonly created_at: number
   readonly attempts: number
-  readonly queue: { readonly position: number; readonly eta_ms: number | null } | null
+  readonly queue: {
+    readonly position: number | null
+    readonly waits_for_jobs?: number
+    readonly eta_ms: number | null
+  } | null
   readonly usage: { readonly completion_tokens: number } | null
   readonly timing: { readonly total_ms: number | null } | null
   readonly error: { readonly code: string; readonly message: string } | null
@@ -97,10 +101,13 @@ export function jobTable(jobs: readonly JobInfo[], nowMs: number): string[] {
     ago(Math.max(0, nowMs - job.created_at * 1000)),
     String(job.usage?.completion_tokens ?? '-'),
     job.timing?.total_ms == null ? '-' : `${(job.timing.total_ms / 1000).toFixed(1)} s`,
-    job.error?.code ?? (job.queue === null ? '' : `${job.queue.position} in line`),
+    job.error?.code ?? placeOf(job.queue),
   ])
   return columns([['ID', 'STATE', 'MODEL', 'LANE', 'CREATED', 'TOKENS', 'TOOK', ''], ...rows])
 }
+
+const placeOf = (queue: JobInfo['queue']): string =>
+  queue === null ? '' : queue.position === null ? `waits for ${queue.waits_for_jobs} jobs` : `${queue.position} in line`
 
 async function show(client: Client, id: string, args: Args, out: Output): Promise<number> {
   const job: unknown = await (await client.call('GET', `/v1/jobs/${id}`)).json()

@@ -155,8 +155,8 @@ export interface TokenFrame {
 
 /** A job's place in the queue. */
 export interface WirePlace {
-  /** 1 = next. */
-  readonly position: number
+  /** 1 = next; null: it is not in line before others have ended. */
+  readonly position: number | null
   readonly tokens_ahead: number
   /** Null while nothing has been measured yet. */
   readonly eta_ms: number | null

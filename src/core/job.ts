@@ -227,7 +227,7 @@ export interface Timing {
 
 /** A job's place in the queue. */
 export interface Place {
-  /** 1 = next of its lane or tenant. 0 = running or ended. */
+  /** 1 = next of its lane or tenant. 0 = running, ended, or not in line yet (`waitsForJobs`). */
   readonly position: number
   /** Tokens to be served before it, by the fair order. */
   readonly tokensAhead: number

@@ -13,7 +13,7 @@ export interface OutputDeps {
   readonly jobs: Pick<Jobs, 'get'>
   readonly log: Pick<TokenLog, 'read'>
   readonly clock: Clock
-  /** Of the outputs of all that it comes after, bytes. */
+  /** Of all that is put in, as JSON. */
   readonly maxPromptBytes: number
 }
 
@@ -25,7 +25,9 @@ const END_WITHIN_MS = 5_000
 
 /**
  * The messages, as JSON texts; null: none of them names an output. Rejects with dependency_failed where one of those
- * that it comes after is not done, or its answer is not kept any more; with the reason of `stopped` once it is aborted.
+ * that it comes after did not end well, or is named and its answer is not kept any more, with body_too_large where they
+ * answered more than a prompt may hold, however often it stands there, and with the reason of `stopped` once it is
+ * aborted.
  */
 export async function withOutputs(
   deps: OutputDeps,
@@ -33,20 +35,24 @@ export async function withOutputs(
   body: Uint8Array,
   stopped: AbortSignal,
 ): Promise<readonly string[] | null> {
-  for (const id of job.after ?? []) {
-    const { state = null } = (await ended(deps, id, stopped)) ?? {}
-    if (state !== 'done') throw failed(id, state === null ? 'is no longer kept' : `has ended as ${state}`)
-  }
   const { messages } = JSON.parse(Buffer.from(body).toString('utf8')) as { messages: unknown }
-  if (!Array.isArray(messages)) return null
+  const asked = Array.isArray(messages) ? outputsIn(messages) : NONE
+  for (const id of new Set(job.after)) {
+    const { state = null } = (await ended(deps, id, stopped)) ?? {}
+    // It was done when this job came in line: only who asks for its answer has to find it
+    if (state === null ? asked.has(id) : state !== 'done')
+      throw failed(id, state === null ? 'is no longer kept' : `has ended as ${state}`)
+  }
+  if (!Array.isArray(messages) || asked.size === 0) return null
   const texts = new Map<JobId, string>()
   let left = deps.maxPromptBytes
-  for (const id of outputsIn(messages)) {
+  for (const [id, times] of asked) {
     const text = await textOf(deps, id, left, stopped)
-    left -= text.length
+    left -= times * Buffer.byteLength(JSON.stringify(text))
+    if (left < 0) throw tooLarge()
     texts.set(id, text)
   }
-  return texts.size === 0 ? null : messages.map((message) => JSON.stringify(replaced(message, texts)))
+  return messages.map((message) => JSON.stringify(replaced(message, texts)))
 }
 
 /**
@@ -63,16 +69,19 @@ async function ended({ jobs, clock }: OutputDeps, id: JobId, stopped: AbortSigna
   }
 }
 
-function outputsIn(messages: readonly unknown[]): ReadonlySet<JobId> {
-  const ids = new Set<JobId>()
+/** How often each of them is to be put in. */
+function outputsIn(messages: readonly unknown[]): ReadonlyMap<JobId, number> {
+  const times = new Map<JobId, number>()
   for (const message of messages) {
     const content = isRecord(message) ? message['content'] : null
-    if (Array.isArray(content))
-      for (const part of content) if (isOutput(part) && typeof part['job'] === 'string') ids.add(part['job'])
+    if (!Array.isArray(content)) continue
+    for (const part of content)
+      if (isOutput(part) && typeof part['job'] === 'string') times.set(part['job'], (times.get(part['job']) ?? 0) + 1)
   }
-  return ids
+  return times
 }
 
+const NONE: ReadonlyMap<JobId, number> = new Map()
 const isOutput = (part: unknown): part is Record<string, unknown> => isRecord(part) && part['type'] === JOB_OUTPUT
 
 /** Not every engine takes texts in parts: one alone is the content. */
@@ -86,7 +95,7 @@ function replaced(message: unknown, texts: ReadonlyMap<JobId, string>): unknown 
   return { ...message, content: parts.length === 1 && isRecord(first) ? first['text'] : parts }
 }
 
-/** The text of an answer; of one that only calls tools, its calls as JSON. */
+/** The text of an answer; of one that only calls tools, its calls as JSON; of a refusal, what it says. */
 async function textOf({ log, clock }: OutputDeps, id: JobId, maxBytes: number, stopped: AbortSignal): Promise<string> {
   const fold = new LogFold()
   let [read, bytes] = [0, 0]
@@ -98,19 +107,24 @@ async function textOf({ log, clock }: OutputDeps, id: JobId, maxBytes: number, s
       fold.push(record)
     }
     read += page.records.length
-    if (bytes > maxBytes)
-      throw new SluiceError('invalid_request', {
-        param: 'messages',
-        message: 'The outputs that the request names are larger than a prompt may be (conversations.max_prompt_bytes).',
-      })
+    if (bytes > maxBytes) throw tooLarge()
     if (read >= page.head || page.records.length === 0) break
     await new Promise<void>((next) => clock.soon(next))
     stopped.throwIfAborted()
   }
-  const { content, tool_calls: calls } = fold.answer().choices[0]?.message ?? {}
+  const { content, tool_calls: calls, refusal } = fold.answer().choices[0]?.message ?? {}
   if (typeof content === 'string' && content !== '') return content
-  return calls === undefined ? '' : JSON.stringify(calls)
+  if (calls !== undefined) return JSON.stringify(calls)
+  return typeof refusal === 'string' ? refusal : ''
 }
+
+const tooLarge = (): SluiceError =>
+  new SluiceError('body_too_large', {
+    param: 'messages',
+    message:
+      'What the jobs before have answered makes the prompt larger than it may be (conversations.max_prompt_bytes): ' +
+      'name less of it, and each output once.',
+  })
 
 const failed = (id: JobId, why: string): SluiceError =>
   new SluiceError('dependency_failed', { message: `${id}, which this job comes after, ${why}.` })

@@ -22,13 +22,14 @@ const provider = createServer((request, response) => {
     const last = JSON.stringify(messages.at(-1)!['content'])
     if (last.includes('hold')) return held.push(response)
     if (last.includes('fail')) return refuse(response)
+    if (last.includes('decline')) return answer(response, 'I will not.', 'refusal')
     return answer(response, last.includes('"type"') ? 'joined' : `SAID ${JSON.parse(last)}`)
   })
 })
 const refuse = (response: ServerResponse): void => void response.writeHead(400).end('{"error":{"message":"as asked"}}')
-function answer(response: ServerResponse, content: string): void {
+function answer(response: ServerResponse, text: string, member = 'content'): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' })
-  response.write(`data: ${JSON.stringify({ id: 'a', choices: [{ index: 0, delta: { content } }] })}\n\n`)
+  response.write(`data: ${JSON.stringify({ id: 'a', choices: [{ index: 0, delta: { [member]: text } }] })}\n\n`)
   response.end('data: {"id":"a","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
 }
 async function letGo(): Promise<void> {
@@ -81,7 +82,12 @@ it('fans out and joins: the join is sent what the others answered', async () => 
   const join = await submit([{ type: 'text', text: 'Join:' }, output(a), output(b)], { after: [a, b, a] })
   const child = await submit([output(join)], { after: [join], parent: join })
   const [, waiting] = await call(`/v1/jobs/${child}`)
-  expect(waiting).toMatchObject({ state: 'queued', parent: join, after: [join], queue: { waits_for_jobs: 1 } })
+  expect(waiting).toMatchObject({
+    state: 'queued',
+    parent: join,
+    after: [join],
+    queue: { position: null, waits_for_jobs: 1 },
+  })
   await letGo()
   expect(await ended(child)).toMatchObject({ state: 'done', queue: null })
   expect(prompts.slice(-2).map((messages) => messages[0]['content'])).toEqual([
@@ -193,4 +199,81 @@ it('a plain POST waits for others as well, in its connection', async () => {
   const body = { ...asks([output(first)]), sluice: { after: [first] } }
   const [status, { choices }] = await call('/v1/chat/completions', body)
   expect([status, choices?.[0].message.content]).toEqual([200, 'SAID SAID first'])
+})
+
+it('what is put in is bounded by how often it stands there', async () => {
+  const long = await submit('x'.repeat(300 << 10))
+  await ended(long)
+  const parts = (n: number): Said[] => Array.from({ length: n }, () => output(long))
+  expect(await ended(await submit(parts(2), { after: [long] }))).toMatchObject({ state: 'done' })
+  expect(prompts.at(-1)![0]['content'].map(({ text }: Said) => text.length)).toEqual(Array(2).fill((300 << 10) + 5))
+  const [sent, most] = [prompts.length, 'conversations.max_prompt_bytes']
+  const { state, error } = await ended(await submit(parts(60), { after: [long] }))
+  expect([state, error?.code, error?.message]).toEqual(['failed', 'body_too_large', expect.stringContaining(most)])
+  expect(prompts.length).toBe(sent)
+})
+
+it('only an output that is asked for has to be kept', async () => {
+  const [gone, slow] = [await submit('gone soon'), await submit('hold this')]
+  await ended(gone)
+  const after = [gone, slow]
+  const [plain, asking] = [await submit('x', { after }), await submit([output(gone)], { after })]
+  const erased = await fetch(`http://127.0.0.1:${app.port}/v1/jobs/${gone}`, {
+    method: 'DELETE',
+    headers: { authorization: `Bearer ${app.key}` },
+  })
+  expect(erased.ok).toBe(true)
+  await letGo()
+  expect(await ended(plain)).toMatchObject({ state: 'done' })
+  expect((await ended(asking))['error']).toMatchObject({
+    code: 'dependency_failed',
+    message: expect.stringContaining('no longer kept'),
+  })
+})
+
+it('a refusal is put in as what it says', async () => {
+  const refused = await submit('decline this')
+  await ended(await submit([output(refused)], { after: [refused] }))
+  expect(prompts.at(-1)![0]['content']).toBe('I will not.')
+})
+
+it('a repeat joins its job, though what it comes after is erased and its run is canceled', async () => {
+  const first = await submit('x')
+  await ended(first)
+  const body = { request: asks('y'), after: [first], run: 'ends', idempotency_key: 'again' }
+  const [, { id }] = await call('/v1/jobs', body)
+  await ended(id)
+  await call('/v1/runs/ends/cancel', {})
+  const repeated = async (more: Said = {}): Promise<unknown[]> => {
+    const [status, { id: joined, error }] = await call('/v1/jobs', { ...body, ...more })
+    return [status, joined ?? error.code]
+  }
+  expect(await repeated()).toEqual([200, id])
+  expect(await repeated({ idempotency_key: 'another' })).toEqual([409, 'run_canceled'])
+  expect(await repeated({ request: asks('z') })).toEqual([409, 'run_canceled'])
+  await fetch(`http://127.0.0.1:${app.port}/v1/jobs/${first}`, {
+    method: 'DELETE',
+    headers: { authorization: `Bearer ${app.key}` },
+  })
+  expect(await repeated()).toEqual([200, id])
+  expect(await repeated({ idempotency_key: 'another' })).toEqual([404, 'job_not_found'])
+})
+
+it('an output stands in the messages of all dialects that have some, and nowhere else', async () => {
+  const first = await submit('of all')
+  const content = [output(first)]
+  const messages = [{ role: 'user', content }]
+  const bodies = {
+    '/v1/responses': { model: 'echo', input: messages },
+    '/v1/messages': { model: 'echo', messages, max_tokens: 10 },
+  }
+  for (const [endpoint, request] of Object.entries(bodies)) {
+    const [status, { id }] = await call('/v1/jobs', { endpoint, request, after: [first] })
+    expect([status, (await ended(id))['state']]).toEqual([202, 'done'])
+    expect(prompts.at(-1)).toEqual([{ role: 'user', content: 'SAID of all' }])
+    expect((await call('/v1/jobs', { endpoint, request }))[1]['error']).toMatchObject({ code: 'invalid_request' })
+  }
+  const request = { model: 'demo', input: content }
+  const [status, { error }] = await call('/v1/jobs', { endpoint: '/v1/embeddings', request, after: [first] })
+  expect([status, error?.param, error?.message]).toEqual([400, 'input', expect.stringContaining('job_output')])
 })

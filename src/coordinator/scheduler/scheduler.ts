@@ -546,9 +546,9 @@ class PureScheduler implements Scheduler {
     const entry = this.#entries.get(id)
     if (entry === undefined || entry.lease !== null) return null
     const { job } = entry
-    const isHeld = entry.waitsFor > 0 || this.#pauses.holdsLane(job) || this.#pauses.holdsLine(job.tenant, job.model)
-    const place = placeOf(this.#fairness, entry, isHeld ? Infinity : this.#lineUp.blockedUntil(entry), now)
-    return entry.waitsFor > 0 ? { ...place, waitsForJobs: entry.waitsFor } : place
+    if (entry.waitsFor > 0) return { position: 0, tokensAhead: 0, waitsForJobs: entry.waitsFor }
+    const isHeld = this.#pauses.holdsLane(job) || this.#pauses.holdsLine(job.tenant, job.model)
+    return placeOf(this.#fairness, entry, isHeld ? Infinity : this.#lineUp.blockedUntil(entry), now)
   }
 
   state(id: JobId): JobState | null {

@@ -8,7 +8,7 @@ it('leases a job when all that it comes after are done, and not before', () => {
   const { scheduler, submit, lease } = setUp()
   submit(0, job('a'), job('b'), after('c', 'a', 'b', 'a'), after('d', 'c'))
   expect(lease(0, 10)).toEqual(['a', 'b'])
-  expect(scheduler.place('c', 0)).toMatchObject({ waitsForJobs: 2 })
+  expect(scheduler.place('c', 0)).toEqual({ position: 0, tokensAhead: 0, waitsForJobs: 2 })
   scheduler.finish('a', 1, done(), 1)
   expect(lease(1, 10)).toEqual([])
   expect(scheduler.place('c', 1)).toMatchObject({ waitsForJobs: 1 })

@@ -4,6 +4,7 @@ import type { CacheHint } from '../../core/cache-hints.ts'
 import { bad, isText } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
+import { JOB_OUTPUT } from '../../core/ports/work.ts'
 import { toolOutput } from '../tool-output.ts'
 import { UNSIGNED } from './message.ts'
 
@@ -145,6 +146,8 @@ function partsOf(block: JsonRecord, at: string, read: Reading): readonly JsonObj
     // Tools that were found: their definitions are in "tools"
     case 'tool_reference':
       return [{ type: 'text', text: `Tool: ${String(block['tool_name'])}` }]
+    case JOB_OUTPUT:
+      return [{ type: JOB_OUTPUT, job: textIn(block, 'job', at) }]
   }
   throw bad(`${at}.type`, `${at} is of a type that no chat completion can carry; send ${TYPES}.`)
 }

@@ -2,6 +2,7 @@
 import { bad, isText } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
+import { JOB_OUTPUT } from '../../core/ports/work.ts'
 import type { Block } from '../blocks.ts'
 import { toolOutput } from '../tool-output.ts'
 import { jobOfItem } from './ids.ts'
@@ -206,6 +207,8 @@ function partOfInput(part: unknown, at: string): JsonObject {
     case 'input_audio':
       if (!isRecord(part['input_audio'])) throw bad(`${at}.input_audio`, `${at}.input_audio must be an object.`)
       return { type: 'input_audio', input_audio: part['input_audio'] as JsonObject }
+    case JOB_OUTPUT:
+      return { type: JOB_OUTPUT, job: textIn(part, 'job', at) }
   }
   throw bad(`${at}.type`, `${at}.type must be input_text, input_image, input_file or input_audio.`)
 }

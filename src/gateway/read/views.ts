@@ -13,12 +13,12 @@ import { wireTiming, wireUsage } from '../../core/wire.ts'
 import { shownHint } from '../caller/api-key.ts'
 import { eventsOf } from './location.ts'
 
-/** A job's place in line; null when it is not in line. */
+/** A job's place in line, or what keeps it from coming there; null when it runs or has ended. */
 export const placeView = (place: Place | null): WirePlace | null =>
-  place === null || place.position === 0
+  place === null || (place.position === 0 && place.waitsForJobs === undefined)
     ? null
     : {
-        position: place.position,
+        position: place.position === 0 ? null : place.position,
         tokens_ahead: place.tokensAhead,
         eta_ms: place.etaMs ?? null,
         ...(place.waitingFor !== undefined && { waiting_for: awaitedView(place.waitingFor) }),

@@ -59,6 +59,9 @@ async function seen(
 
 /** Outputs of jobs stand for texts in messages: only of those that it comes after. Throws invalid_request. */
 export function checkOutputs(value: JsonRecord, { after, options }: Pick<JobDraft, 'after' | 'options'>): void {
+  const inputs: unknown = value['input']
+  if (Array.isArray(inputs) && inputs.some(isOutput))
+    throw bad('input', 'A "job_output" stands for a text in a message. Here are none: send the text itself.')
   for (const { at, job } of outputsIn(value)) {
     // Its memory keeps what was sent, and would send the part to all later models
     if (options.conversation !== undefined)
@@ -76,11 +79,11 @@ function outputsIn({ messages }: JsonRecord): ReadonlyArray<{ readonly at: strin
     if (!Array.isArray(content)) continue
     for (let k = 0; k < content.length; k++) {
       const part: unknown = content[k]
-      if (isRecord(part) && part['type'] === JOB_OUTPUT)
-        found.push({ at: `messages[${i}].content[${k}]`, job: part['job'] })
+      if (isOutput(part)) found.push({ at: `messages[${i}].content[${k}]`, job: part['job'] })
     }
   }
   return found
 }
 
+const isOutput = (part: unknown): part is JsonRecord => isRecord(part) && part['type'] === JOB_OUTPUT
 const NONE: readonly never[] = []

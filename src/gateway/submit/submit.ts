@@ -172,8 +172,15 @@ export function createSubmits(deps: SubmitDeps, auth: Auth, runs: Pick<Runs, 'ad
       const job = { ...draft.job, ...(await placeOf(deps, caller, draft.job, draft.value)) }
       return { ...draft, job: { ...job, ...(await runs.admit(caller, job, draft.value, opened)) } }
     } catch (thrown) {
-      return SluiceError.from(thrown)
+      return (await isThere(draft.job).catch(() => false)) ? draft : SluiceError.from(thrown)
     }
+  }
+
+  /** It repeats one that was taken while its run went on, and what it names was there: that one is joined. */
+  async function isThere({ tenant, user, bodyHash, options: { idempotencyKey } }: JobDraft): Promise<boolean> {
+    const id = idempotencyKey === undefined ? null : await jobs.byKey(tenant, idempotencyKey)
+    const job = id === null ? null : await jobs.get(id)
+    return job !== null && job.bodyHash === bodyHash && job.user === user
   }
 
   /** Those that were taken are noted in their runs. */

@@ -68,8 +68,9 @@ const UNITS: Readonly<Record<string, string>> = {
   spend_velocity: 'money',
 }
 
-/** Null: it is not in line. */
-export function waitsFor({ position, waitingFor }: Place): string | null {
+/** Null: it runs or has ended. */
+export function waitsFor({ position, waitingFor, waitsForJobs }: Place): string | null {
+  if (waitsForJobs !== undefined) return `${waitsForJobs} ${waitsForJobs === 1 ? 'job' : 'jobs'} that it comes after`
   if (position === 0) return null
   if (waitingFor === undefined) return position === 1 ? 'next in line' : `${nth(position)} in line`
   const { level, unit } = waitingFor

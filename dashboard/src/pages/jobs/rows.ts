@@ -89,7 +89,8 @@ export interface JobView {
   readonly model: string
   readonly created_at: number
   readonly attempts: number
-  readonly queue: { readonly position: number; readonly tokens_ahead: number } | null
+  /** `position`: null while it waits for jobs that it comes after. */
+  readonly queue: { readonly position: number | null; readonly waits_for_jobs?: number } | null
   readonly usage: { readonly completion_tokens: number; readonly estimated: boolean } | null
   readonly timing: {
     readonly queued_ms: number | null
@@ -116,9 +117,14 @@ export const rowOf = (view: JobView): JobRow => ({
   isEstimated: view.usage?.estimated ?? false,
   error: view.error,
   words: null,
-  waitsFor: view.queue === null ? null : `${ordinal(view.queue.position)} in line`,
+  waitsFor: placeOf(view.queue),
   isCut: false,
 })
+
+function placeOf(queue: JobView['queue']): string | null {
+  if (queue === null) return null
+  return queue.position === null ? 'jobs that it comes after' : `${ordinal(queue.position)} in line`
+}
 
 /** From its own turn on, as in the live rows. */
 const ttftOf = ({ timing }: JobView): number | null =>

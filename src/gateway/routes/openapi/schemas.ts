@@ -50,10 +50,11 @@ const errorObject = object({
   'limit?': ref('Limit'),
 })
 const queue = object({
-  position: described({ type: 'integer', minimum: 1 }, '1 is next.'),
+  position: described(nullable('integer'), '1 is next; null: it is not in line while it `waits_for_jobs`.'),
   tokens_ahead: count,
   eta_ms: described(nullable('number'), 'Null while nothing has been measured.'),
   'waiting_for?': described(object({ ...limit, reset_ms: nullable('number') }), 'The limit that has no room for it.'),
+  'waits_for_jobs?': described({ type: 'integer', minimum: 1 }, 'How many of `after` have not ended.'),
 })
 const run = {
   id: text,
