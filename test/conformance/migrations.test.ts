@@ -187,14 +187,15 @@ test('is migrated once, and has the tables of a new folder', () => {
 const backTo5 = (db: DatabaseSync): void =>
   db.exec(`ALTER TABLE unfinished DROP COLUMN reservation; ALTER TABLE unfinished DROP COLUMN unbooked;
     DROP TABLE levels; DROP TABLE usage; DROP TABLE usage_runs; DROP TABLE usage_sums; DROP TABLE tenants;
-    DROP TABLE audit; DROP TABLE documents;
+    DROP TABLE audit; DROP TABLE documents; DROP TABLE run_jobs;
     PRAGMA user_version = 5`)
 
 test('jobs of schema 5 run on, in the tables of a new folder', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-schema-5-'))
   undo.push(() => rmSync(dir, { recursive: true, force: true }))
   const first = await embedded('process', { dir })()
-  const [ended, waiting] = [await runJob(first.engine, new TestWorker(first.engine)), await submit(first.engine)]
+  const ended = await runJob(first.engine, new TestWorker(first.engine), { run: 'r' })
+  const waiting = await submit(first.engine)
   await first.engine.close()
   const db = new DatabaseSync(join(dir, 'sluice.db'))
   const tables = (of: DatabaseSync): unknown =>
@@ -204,12 +205,13 @@ test('jobs of schema 5 run on, in the tables of a new folder', async () => {
   db.close()
   const { engine } = await open(dir)
   expect((await engine.jobs.get(ended.id))?.state).toBe('done')
+  expect((await engine.jobs.list({ tenant: 'acme', run: 'r', limit: 5 })).map(({ id }) => id)).toEqual([ended.id])
   const lease = await new TestWorker(engine).one(waiting)
   expect(await engine.work.finish(lease, DONE)).toEqual({ kind: 'ended', state: 'done' })
   await engine.close()
   const after = new DatabaseSync(join(dir, 'sluice.db'), { readOnly: true })
   expect(tables(after)).toEqual(before)
-  expect(after.prepare('PRAGMA user_version').get()).toEqual({ user_version: 7 })
+  expect(after.prepare('PRAGMA user_version').get()).toEqual({ user_version: 8 })
   after.close()
 })
 

@@ -73,7 +73,12 @@ describe.each(['embedded', 'redis'])('%s', (engine) => {
         models: [{ name: 'm', provider: 'openai-compatible', base_url: base, price }],
         workers: { concurrency: 40, drain_ms: 2_000 },
         limits: { each_tenant: { dollars_per_day: 100_000 } },
-        tenants: [{ name: 'other' }, { name: 'flat', limits: { each_run: { depth: 2 } } }],
+        tenants: [
+          { name: 'other' },
+          { name: 'lists-a' },
+          { name: 'lists-b' },
+          { name: 'flat', limits: { each_run: { depth: 2 } } },
+        ],
         ...(redis !== undefined && { engine: { redis: { url: redis.url } }, durability: 'process' }),
       },
     )
@@ -248,6 +253,7 @@ describe.each(['embedded', 'redis'])('%s', (engine) => {
     expect([page['has_more'], page['data'].length]).toEqual([true, 2])
     expect(await names(`?after=${page['next']}`, key)).toEqual([made['id']])
     expect(await names('', session)).toEqual(['hers'])
+    expect(await names('?limit=1', session)).toEqual(['hers'])
     expect((await call('/v1/runs/hers', undefined, session))[1]['totals'].jobs).toBe(1)
     // Operators name it as it is stored
     const operated = await fetch(`http://127.0.0.1:${app.adminPort}/admin/runs/other/ann%2Fhers`, {
@@ -278,6 +284,69 @@ describe.each(['embedded', 'redis'])('%s', (engine) => {
       [{ name: 'x' }, 'name'],
     ] as const)
       expect((await call('/v1/runs', asked, key))[1]['error']).toMatchObject({ code: 'invalid_request', param })
+  })
+
+  it.skipIf(isOut)('who has begun a run closes it, and ends its own jobs, not those of another key', async () => {
+    const beginner = (await app.addKey('other', { scopes: ['submit', 'read'] })).key
+    const guest = (await app.addKey('other', { scopes: ['submit', 'read'] })).key
+    const manager = (await app.addKey('other')).key
+    const own = await submit({ run: 'shared' }, 'hold', beginner)
+    const theirs = await submit({ run: 'shared', parent: own }, 'hold', guest)
+    const stateOf = async (id: string): Promise<string> =>
+      (await call(`/v1/jobs/${id}`, undefined, manager))[1]['state']
+    const [status, { error }] = await call('/v1/runs/shared/cancel', {}, guest)
+    expect([status, error.code, error.message]).toEqual([403, 'forbidden', expect.stringContaining('begun this run')])
+    const tree = await call(`/v1/jobs/${own}/cancel?tree=true`, {}, beginner)
+    expect(tree).toMatchObject([202, { id: own, canceled: 1, left: 1 }])
+    const more = await submit({ run: 'shared' }, 'hold', beginner)
+    const closed = await call('/v1/runs/shared/cancel', {}, beginner)
+    expect(closed).toMatchObject([202, { state: 'canceled', canceled: 1, left: 1 }])
+    for (const id of [own, more]) await expect.poll(() => stateOf(id), { timeout: 20_000 }).toBe('canceled')
+    expect(await stateOf(theirs)).toBe('leased')
+    for (const key of [beginner, guest])
+      expect(await refused({ run: 'shared' }, 'x', key)).toEqual([409, 'run_canceled'])
+    const ended = await call('/v1/runs/shared/cancel', {}, manager)
+    expect(ended).toMatchObject([202, { canceled: 1, left: 0 }])
+    await expect.poll(() => stateOf(theirs), { timeout: 20_000 }).toBe('canceled')
+  })
+
+  it.skipIf(isOut)('lists tell of sums; operators see all tenants’ runs, or one’s', async () => {
+    const [{ key: a }, { key: b }] = await Promise.all([app.addKey('lists-a'), app.addKey('lists-b')])
+    await call(`/v1/jobs/${await submit({ run: 'ended' }, 'quick', a)}?wait_ms=30000`, undefined, a)
+    await call('/v1/runs', { id: 'none-yet' }, b)
+    const holds = await submit({ run: 'runs' }, 'hold', a)
+    const [, { data }] = await call('/v1/runs', undefined, a)
+    const used = { jobs: 1, total_tokens: 310, usd: 0.31, steps: 1, is_partial: false }
+    expect(data).toMatchObject([
+      { id: 'runs', state: 'running', totals: { jobs: 1, states: { leased: 1 }, usd: 0, steps: 0 } },
+      { id: 'ended', state: 'idle', totals: { ...used, states: { done: 1 } } },
+    ])
+    expect(data[0]).not.toHaveProperty('tenant')
+    const operator = async (query: string): Promise<Said> =>
+      (
+        await fetch(`http://127.0.0.1:${app.adminPort}/admin/runs${query}`, {
+          headers: { authorization: `Bearer ${ADMIN_KEY}` },
+        })
+      ).json() as Promise<Said>
+    const named = ({ data }: Said): unknown[] => data.map((one: Said) => [one['tenant'], one['id'], one['state']])
+    const all = [
+      ['lists-a', 'runs', 'running'],
+      ['lists-b', 'none-yet', 'idle'],
+      ['lists-a', 'ended', 'idle'],
+    ]
+    const first = await operator('?limit=2')
+    expect([named(first), first['has_more']]).toEqual([all.slice(0, 2), true])
+    expect(named(await operator(`?limit=1&after=${first['next']}`))).toEqual(all.slice(2))
+    expect(await operator('?tenant=lists-a')).toMatchObject({ has_more: false, next: null })
+    expect(named(await operator('?tenant=lists-a'))).toEqual([all[0], all[2]])
+    expect((await operator('?limit=101'))['error'].param).toBe('limit')
+    // At a page of 100, a run's sums are of its last 100 jobs: one that is older, and runs, is still told
+    await call('/v1/jobs', { jobs: Array.from({ length: 100 }, () => ({ request: asks('quick'), run: 'runs' })) }, a)
+    const large = async (): Promise<Said> => (await call('/v1/runs?limit=100', undefined, a))[1]['data'][0]
+    await expect.poll(async () => (await large())['totals'].states, { timeout: 30_000 }).toEqual({ done: 100 })
+    expect(await large()).toMatchObject({ id: 'runs', state: 'running', totals: { jobs: 100, is_partial: true } })
+    await call(`/v1/jobs/${holds}/cancel`, {}, a)
+    await expect.poll(async () => (await large())['state'], { timeout: 20_000 }).toBe('idle')
   })
 
   it.skipIf(isOut)('depth is limited by the settings as well', async () => {

@@ -102,6 +102,24 @@ export const MOVE_CASES: readonly MoveCase[] = [
     },
   },
   {
+    name: 'the jobs of a run are found by it, those that wait and those that ended',
+    async run(from, to, bend) {
+      await moved(
+        from,
+        to,
+        bend,
+        async ({ engine }) => {
+          const ended = await runJob(engine, new TestWorker(engine), { run: 'r' })
+          return [(await submit(engine, { run: 'r' })).id, ended.id]
+        },
+        async ({ engine }, ids) => {
+          const found = await engine.jobs.list({ tenant: 'acme', run: 'r', limit: 10 })
+          expect(found.map(({ id }) => id)).toEqual(ids)
+        },
+      )
+    },
+  },
+  {
     name: 'a lane goes on in its order, and an attempt with the next number',
     async run(from, to, bend) {
       const lane = { lane: 'l' }

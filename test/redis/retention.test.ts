@@ -261,7 +261,7 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     const more = systemIds().job(1_000)
     await commit([more])
     expect(await counts()).toEqual([1, 600, 600, 600])
-    await scripts.run('jobs-remove', [more, 'a b', 0, ''])
+    await scripts.run('jobs-remove', [more, 'a b', 0, '', ''])
     expect(await counts()).toEqual([0, 600, 600, 600])
     const bytes = Number((await commands.client.hgetall(names.bytes()))['a b'])
     const members = await commands.client.zrange(names.ends('a b'), '0', '-1')

@@ -10,10 +10,8 @@ export interface JobFilter {
   readonly lane?: string
   readonly conversation?: string
   readonly model?: string
-  /** An agent's, as it is stored. */
+  /** An agent's, as it is stored. With its tenant it costs what the run has jobs, however many others there are. */
   readonly run?: string
-  /** Not older than this one: others are not looked at. */
-  readonly from?: JobId
   /** Newest first; jobs older than this id. */
   readonly before?: JobId
   /** At most this many (1-1,000). */

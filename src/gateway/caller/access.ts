@@ -23,15 +23,24 @@ export function requireScope(keys: Pick<Keys, 'get'>, key: ApiKey, scope: Scope)
 
 /**
  * To cancel a job that the caller can see, or to redrive it, is to manage it, unless it is its own: the same key has
- * submitted it, or it is its session's user's. Throws forbidden.
+ * submitted it, or it is its session's user's.
  */
-export function requireOwnJob(keys: Pick<Keys, 'get'>, caller: Caller, { keyId }: Pick<Job, 'keyId'>): void {
-  const { key } = caller
-  if (keyId === key.id || userOf(caller) !== null || hasScope(keys, key, 'manage')) return
-  throw new SluiceError('forbidden', {
-    message: `Another API key has submitted this job: for that, the one used (${key.id}) lacks the scope "manage".`,
-  })
+export const mayManage = (keys: Pick<Keys, 'get'>, caller: Caller, { keyId }: Pick<Job, 'keyId'>): boolean =>
+  keyId === caller.key.id || userOf(caller) !== null || hasScope(keys, caller.key, 'manage')
+
+/** The same. Throws forbidden. */
+export function requireOwnJob(keys: Pick<Keys, 'get'>, caller: Caller, job: Pick<Job, 'keyId'>): void {
+  if (mayManage(keys, caller, job)) return
+  throw notOwn(caller, 'Another API key has submitted this job')
 }
+
+/** Of a run. Throws forbidden. */
+export function requireOwnRun(keys: Pick<Keys, 'get'>, caller: Caller, run: Pick<Job, 'keyId'>): void {
+  if (!mayManage(keys, caller, run)) throw notOwn(caller, 'Another API key has begun this run')
+}
+
+const notOwn = ({ key }: Caller, what: string): SluiceError =>
+  new SluiceError('forbidden', { message: `${what}: for that, the one used (${key.id}) lacks the scope "manage".` })
 
 /** What may be asked about. A connection may have been opened before its key was changed: it is looked up. */
 interface Asked {

@@ -4,7 +4,7 @@ import type { GatewayDeps } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
-import { createRunReads, viewOf } from '../runs/reads.ts'
+import { createRunReads, EVERY, viewOf } from '../runs/reads.ts'
 import type { Run, Runs } from '../runs/runs.ts'
 import { tellChange } from './changes.ts'
 
@@ -24,6 +24,17 @@ export function runLookRoutes(deps: GatewayDeps, runs: Runs): readonly Route[] {
   return [
     {
       method: 'GET',
+      path: '/admin/runs',
+      query: ['tenant', 'limit', 'after'],
+      auth: 'operator',
+      async run(call) {
+        const tenant = call.parameter('tenant')
+        const of = { ...(tenant !== undefined && { tenant }), prefix: AS_STORED }
+        return json(200, await read.list(call, of, true))
+      },
+    },
+    {
+      method: 'GET',
       path,
       query: ['limit', 'after'],
       auth: 'operator',
@@ -36,10 +47,10 @@ export function runLookRoutes(deps: GatewayDeps, runs: Runs): readonly Route[] {
       async run(call) {
         const { tenant } = call.params
         const { name, canceledAtMs } = await found(call)
-        const ended = await read.end(tenant, name)
+        const { run, ...counts } = await read.end(tenant, name, EVERY)
         const [before, after] = [{ canceled: canceledAtMs !== null }, { canceled: true }]
         await tellChange(deps, call, { action: 'run-canceled', target: `run ${name}`, tenant, before, after })
-        return json(202, viewOf(AS_STORED, ended))
+        return json(202, { ...viewOf(AS_STORED, run), ...counts })
       },
     },
   ]

@@ -3,7 +3,7 @@ import { SluiceError } from '../../core/errors.ts'
 import { bad, checkNames, labels, whole } from '../../core/fields.ts'
 import type { Job } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
-import { requireOwnJob } from '../caller/access.ts'
+import { mayManage, requireOwnRun } from '../caller/access.ts'
 import { withinRun } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
@@ -15,7 +15,6 @@ import { createRunReads, NANO, viewOf } from '../runs/reads.ts'
 import { type Asked, MAX_DEPTH, type OwnBudget, type Run, type Runs } from '../runs/runs.ts'
 import { MAX_RUN_CHARS } from '../submit/job-options.ts'
 
-const PAGE = 100
 const ID = /^[A-Za-z0-9_.:-]+$/
 const MOST_DOLLARS = 9_000_000
 const MOST = 1e12
@@ -50,20 +49,21 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
   }
 
   async function list(call: KeyCall): Promise<Answer> {
-    const limit = call.integer('limit', 1, PAGE) ?? 20
-    const page = await runs.list(call.caller, limit, call.parameter('after'))
-    return json(200, {
-      object: 'list',
-      data: page.runs.map((run) => viewOf(withinRun(call.caller, ''), run)),
-      has_more: page.next !== null,
-      next: page.next,
-    })
+    const prefix = withinRun(call.caller, '')
+    return json(200, await read.list(call, { tenant: call.caller.key.tenant, prefix }))
   }
 
+  const mayEnd =
+    ({ caller }: KeyCall) =>
+    (job: Job): boolean =>
+      mayManage(keys, caller, job)
+
+  /** Whoever has begun it closes it; jobs of other keys in it are theirs. */
   async function cancel(call: KeyCall): Promise<Answer> {
-    const run = await found(call)
-    requireOwnJob(keys, call.caller, run)
-    return json(202, viewOf(withinRun(call.caller, ''), await read.end(call.caller.key.tenant, run.name)))
+    const { name, keyId } = await found(call)
+    requireOwnRun(keys, call.caller, { keyId })
+    const { run, ...counts } = await read.end(call.caller.key.tenant, name, mayEnd(call))
+    return json(202, { ...viewOf(withinRun(call.caller, ''), run), ...counts })
   }
 
   /** A job, and all that stem from it. */
@@ -94,9 +94,8 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
       for (const id of chain) isIn.set(id, does)
       if (does && job.id !== root.id) stems.push(job)
     }
-    for (const job of stems) requireOwnJob(keys, call.caller, job)
-    await read.cancelAll(stems)
-    return json(202, { ...(await shown.view(root.id, call)), canceled: stems.length + 1 })
+    const { canceled, left } = await read.cancelAll(stems, mayEnd(call))
+    return json(202, { ...(await shown.view(root.id, call)), canceled: canceled + 1, left })
   }
 
   const one = '/v1/runs/:id'

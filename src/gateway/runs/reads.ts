@@ -6,36 +6,64 @@ import { isTerminal, type Job, type JobState, type Usage } from '../../core/job.
 import type { JsonRecord } from '../../core/json.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Call } from '../http/call.ts'
-import type { Run, Runs } from './runs.ts'
+import type { Listed, Run, Runs } from './runs.ts'
 
 const PAGE = 100
 const MAX_PAGE = 1_000
-/** Of one run, those that its sums are made of. */
+const RUNS = 20
+const MOST_RUNS = 100
+/** Of one run, those that its sums are made of; of a list, over all of its runs. */
 const MOST_JOBS = 20_000
+const MOST_LISTED = 10_000
 const LIVE: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased']
 export const NANO = 1e9
 
 export interface RunReads {
   /** With its sums, and the page of its jobs that the query asks for. Rejects with invalid_request. */
   page(run: Run, tenant: string, prefix: string, call: Pick<Call, 'integer' | 'parameter'>): Promise<JsonRecord>
+  /** The page that the query asks for, newest first, each with its sums, and its tenant where that is told. */
+  list(call: Pick<Call, 'integer' | 'parameter'>, of: Listed, tellsTenant?: boolean): Promise<JsonRecord>
   /** Its jobs that have not ended, newest first. */
   live(filter: { readonly tenant: string; readonly run?: string }): Promise<readonly Job[]>
-  /** Newest first, as they are listed: what is freed lets none of them start. */
-  cancelAll(live: readonly Job[]): Promise<void>
-  /** It is closed first: what comes meanwhile is refused, or ended once it was taken. Rejects with run_not_found. */
-  end(tenant: string, name: string): Promise<Run>
+  /** Newest first, as they are listed: what is freed lets none of them start. Those that may not be are left. */
+  cancelAll(live: readonly Job[], may: May): Promise<Canceled>
+  /**
+   * It is closed first: what comes meanwhile is refused, or ended once it was taken, whoever sent it. Rejects with
+   * run_not_found.
+   */
+  end(tenant: string, name: string, may: May): Promise<Canceled & { readonly run: Run }>
+}
+
+/** May this job be ended? */
+type May = (job: Job) => boolean
+export const EVERY: May = () => true
+
+/** Numbers of jobs: those that were told to end, and those that go on. */
+interface Canceled {
+  readonly canceled: number
+  readonly left: number
 }
 
 export function createRunReads(jobs: GatewayDeps['jobs'], runs: Runs): RunReads {
   /** Of all its jobs, as far as they are still kept. */
-  async function* jobsOf(tenant: string, run: Run): AsyncGenerator<Job> {
-    const from = run.first === null ? {} : { from: run.first }
-    for (let before: string | undefined, left = MOST_JOBS; left > 0; left -= MAX_PAGE) {
-      const page = await jobs.list({ tenant, run: run.name, limit: MAX_PAGE, ...from, ...(before && { before }) })
-      yield* page
-      if (page.length < MAX_PAGE) return
+  async function jobsOf(tenant: string, run: Run, most = MOST_JOBS): Promise<Job[]> {
+    const all: Job[] = []
+    for (let before: string | undefined; all.length < most; ) {
+      const limit = Math.min(MAX_PAGE, most - all.length)
+      const page = await jobs.list({ tenant, run: run.name, limit, ...(before && { before }) })
+      all.push(...page)
+      if (page.length < limit) break
       before = page.at(-1)!.id
     }
+    return all
+  }
+
+  async function summed(tenant: string, run: Run, most: number): Promise<Summed> {
+    const all = await jobsOf(tenant, run, most)
+    const isPartial = all.length >= most
+    // One that runs may be older than those that are added up
+    const live = isPartial ? await jobs.list({ tenant, run: run.name, states: LIVE, limit: 1 }) : []
+    return { all, isPartial, isLive: live.length > 0 }
   }
 
   return {
@@ -44,18 +72,27 @@ export function createRunReads(jobs: GatewayDeps['jobs'], runs: Runs): RunReads 
       const after = call.parameter('after')
       if (after !== undefined && jobOrder(after) === null)
         throw bad('after', '"after" must be the id of a job, as "next" gives it.')
-      const all: Job[] = []
-      for await (const job of jobsOf(tenant, run)) all.push(job)
-      all.reverse()
+      const all = (await jobsOf(tenant, run)).reverse()
       const start = after === undefined ? 0 : all.findIndex(({ id }) => id > after)
       const page = start < 0 ? [] : all.slice(start, start + limit)
       const hasMore = start >= 0 && start + limit < all.length
       return {
-        ...viewOf(prefix, run, all),
+        ...viewOf(prefix, run, { all, isPartial: all.length >= MOST_JOBS }),
         jobs: page.map(jobOfRun),
         has_more: hasMore,
         next: hasMore ? page.at(-1)!.id : null,
       }
+    },
+    async list(call, of, tellsTenant = false) {
+      const limit = call.integer('limit', 1, MOST_RUNS) ?? RUNS
+      const { runs: found, next } = await runs.list(of, limit, call.parameter('after'))
+      const data: JsonRecord[] = []
+      // One after the other: a page of large runs is not to hold all others up
+      for (const { tenant, run } of found) {
+        const view = viewOf(of.prefix, run, await summed(tenant, run, Math.floor(MOST_LISTED / limit)))
+        data.push(tellsTenant ? { ...view, tenant } : view)
+      }
+      return { object: 'list', data, has_more: next !== null, next }
     },
     async live(filter) {
       const all: Job[] = []
@@ -66,22 +103,31 @@ export function createRunReads(jobs: GatewayDeps['jobs'], runs: Runs): RunReads 
         before = page.at(-1)!.id
       }
     },
-    async cancelAll(live) {
-      await Promise.all(live.map(({ id }) => jobs.cancel(id)))
+    async cancelAll(live, may) {
+      const own = live.filter(may)
+      await Promise.all(own.map(({ id }) => jobs.cancel(id)))
+      return { canceled: own.length, left: live.length - own.length }
     },
-    async end(tenant, name) {
-      const canceled = await runs.cancel(tenant, name)
-      if (canceled === null) throw new SluiceError('run_not_found')
-      await this.cancelAll(await this.live({ tenant, run: name }))
-      return canceled
+    async end(tenant, name, may) {
+      const run = await runs.cancel(tenant, name)
+      if (run === null) throw new SluiceError('run_not_found')
+      return { run, ...(await this.cancelAll(await this.live({ tenant, run: name }), may)) }
     },
   }
 }
 
 const seconds = (ms: number): number => Math.floor(ms / 1000)
 
-/** `prefix`: what its caller's names begin with. `all`: its jobs, where sums of them are told. */
-export function viewOf(prefix: string, run: Run, all: readonly Job[] | null = null): JsonRecord {
+interface Summed {
+  readonly all: readonly Job[]
+  /** It has more. */
+  readonly isPartial: boolean
+  /** One of those that are not in `all` has not ended. */
+  readonly isLive?: boolean
+}
+
+/** `prefix`: what its caller's names begin with. `summed`: its jobs, where sums of them are told. */
+export function viewOf(prefix: string, run: Run, summed: Summed | null = null): JsonRecord {
   const { tokens, nanoDollars, steps, depth } = run.budget
   return {
     id: run.name.startsWith(prefix) ? run.name.slice(prefix.length) : run.name,
@@ -89,9 +135,9 @@ export function viewOf(prefix: string, run: Run, all: readonly Job[] | null = nu
     state:
       run.canceledAtMs !== null
         ? 'canceled'
-        : all === null
+        : summed === null
           ? 'open'
-          : all.some(({ state }) => !isTerminal(state))
+          : summed.isLive || summed.all.some(({ state }) => !isTerminal(state))
             ? 'running'
             : 'idle',
     created_at: seconds(run.createdAtMs),
@@ -104,11 +150,11 @@ export function viewOf(prefix: string, run: Run, all: readonly Job[] | null = nu
     },
     loop_guard: run.guarded,
     metadata: run.metadata,
-    ...(all !== null && { totals: totalsOf(all) }),
+    ...(summed !== null && { totals: totalsOf(summed) }),
   }
 }
 
-function totalsOf(all: readonly Job[]): JsonRecord {
+function totalsOf({ all, isPartial }: Summed): JsonRecord {
   const states: Partial<Record<JobState, number>> = {}
   let [prompt, completion, nano, steps, deepest] = [0, 0, 0, 0, 0]
   for (const { state, usage, price, depth = 1 } of all) {
@@ -130,7 +176,7 @@ function totalsOf(all: readonly Job[]): JsonRecord {
     usd: Math.ceil(nano) / NANO,
     steps,
     depth: deepest,
-    is_partial: all.length >= MOST_JOBS,
+    is_partial: isPartial,
   }
 }
 

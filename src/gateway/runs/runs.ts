@@ -9,7 +9,7 @@ import type { JobDraft, JobId } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import { limitsAt, type RunBudget } from '../../core/limits.ts'
 import type { Document, NewDocument } from '../../core/ports/documents.ts'
-import { type Caller, userOf, withinRun } from '../caller/caller.ts'
+import { type Caller, userOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { followed, isLoop, type Step, stepsIn } from './trail.ts'
 
@@ -38,8 +38,6 @@ export interface Run {
   readonly guarded: boolean
   readonly createdAtMs: number
   readonly canceledAtMs: number | null
-  /** Its oldest job that is known; null: none. */
-  readonly first: JobId | null
   readonly trail: readonly Step[]
   /** Its document in the list. */
   readonly entry: string
@@ -62,6 +60,22 @@ export interface Admission {
   readonly budget?: RunBudget
 }
 
+export interface RunOf {
+  readonly tenant: string
+  readonly run: Run
+}
+
+/** Which runs: of all tenants, where none is named; with names that begin so. */
+export interface Listed {
+  readonly tenant?: string
+  readonly prefix: string
+}
+
+interface RunList {
+  readonly runs: readonly RunOf[]
+  readonly next: string | null
+}
+
 export class Runs {
   readonly #deps: Deps
   /** What is being noted of jobs that were taken, by run. */
@@ -77,25 +91,33 @@ export class Runs {
     return runOf(await this.#deps.documents.get('run', idOf(tenant, name)))
   }
 
-  /** Newest first. `next`: for the page after; null: there is none. */
-  async list(caller: Caller, limit: number, before: string | undefined): Promise<{ runs: Run[]; next: string | null }> {
-    const { tenant } = caller.key
-    const prefix = withinRun(caller, '')
-    const runs: Run[] = []
-    for (let from = before; ; ) {
-      const range = { tenant, limit: PAGE, ...(from !== undefined && { before: from }) }
+  /**
+   * Newest first, at most `limit`. `next`: for the page after; null: there is none. No more than MOST_LOOKED entries
+   * are looked at: a page may have fewer, and a `next`.
+   */
+  async list(of: Listed, limit: number, before: string | undefined): Promise<RunList> {
+    const { tenant, prefix } = of
+    const runs: Array<RunOf> = []
+    let from = before
+    for (let looked = 0; looked < MOST_LOOKED; looked += PAGE) {
+      const range = {
+        ...(tenant !== undefined && { tenant }),
+        limit: PAGE,
+        ...(from !== undefined && { before: from }),
+      }
       const page = await this.#deps.documents.list('run_entry', range)
-      for (const { id, body } of page) {
-        from = id
+      for (const { id, tenant, body } of page) {
         const name = String(body['name'])
-        if (!name.startsWith(prefix)) continue
-        const run = await this.get(tenant, name)
-        if (run === null || run.entry !== id) continue
-        if (runs.length === limit) return { runs, next: runs.at(-1)!.entry }
-        runs.push(run)
+        const run = name.startsWith(prefix) ? await this.get(tenant, name) : null
+        if (run?.entry === id) {
+          if (runs.length === limit) return { runs, next: from! }
+          runs.push({ tenant, run })
+        }
+        from = id
       }
       if (page.length < PAGE) return { runs, next: null }
     }
+    return { runs, next: from ?? null }
   }
 
   // ------------------------------------------------------------ a run begins
@@ -117,7 +139,7 @@ export class Runs {
     const entry = `${String(Math.floor(now)).padStart(15, '0')}_${ids.name('r', 8)}`
     const run: Run = {
       ...{ name, keyId, user: userOf(caller), ...asked, createdAtMs: now, canceledAtMs: null },
-      ...{ first: null, trail: [], entry },
+      ...{ trail: [], entry },
     }
     // First in the list: whoever looks there leaves out what is not begun
     await documents.put(entryOf(tenant, run, now), 0)
@@ -152,7 +174,7 @@ export class Runs {
     if (run.canceledAtMs !== null) throw new SluiceError('run_canceled', { param: 'run' })
     const set = limitsAt(this.#deps.limits(), 'run', tenant, name)?.depth ?? MAX_DEPTH
     checkDepth(depth, Math.min(MAX_DEPTH, set, run.budget.depth ?? MAX_DEPTH))
-    if (run.guarded && isLoop(followed(run.trail, stepsIn(value))))
+    if (run.guarded && isLoop(run.trail, value))
       throw new SluiceError('loop_detected', {
         param: 'run',
         message: 'The jobs of this run repeat the same tool calls without getting on: end it, or try something else.',
@@ -188,10 +210,9 @@ export class Runs {
   async #note(tenant: string, name: string, jobs: readonly Entering[]): Promise<void> {
     const now = this.#deps.clock.wallMs()
     const run = await this.#change(tenant, name, (run, expiresAtMs) => {
-      const first = jobs.reduce((least, { id }) => (least === null || id < least ? id : least), run.first)
       const trail = jobs.reduce((steps, { value }) => followed(steps, stepsIn(value)), run.trail)
       const isOld = (expiresAtMs ?? Infinity) < now + RENEWED_MS
-      return first === run.first && trail === run.trail && !isOld ? run : { ...run, first, trail }
+      return trail === run.trail && !isOld ? run : { ...run, trail }
     })
     if (run === null) return
     // It was canceled since its jobs were let in
@@ -234,6 +255,8 @@ export class Runs {
 }
 
 const PAGE = 100
+/** Entries: of a tenant with many users, few may be one's own. */
+const MOST_LOOKED = 2_000
 
 function checkDepth(depth: number, most: number): void {
   if (depth > most)

@@ -14,10 +14,10 @@ export type Step = readonly [what: string, id: string]
 
 const digest = (text: string): string => hash('sha256', text, 'base64url').slice(0, 16)
 
-/** Calls in these messages, oldest first, as many as are looked at; those without an id only of the last one. */
-export function stepsIn({ messages }: JsonRecord): readonly Step[] {
+/** Calls in these messages, oldest first, as many as are looked at. */
+function callsIn({ messages }: JsonRecord): readonly Call[] {
   if (!Array.isArray(messages)) return []
-  const found: Step[] = []
+  const found: Call[] = []
   let isLast = true
   for (let i = messages.length - 1; i >= 0 && found.length < WINDOW; i--) {
     const message: unknown = messages[i]
@@ -28,13 +28,24 @@ export function stepsIn({ messages }: JsonRecord): readonly Step[] {
       const read = isRecord(call) ? readToolCall(call) : null
       if (read === null) continue
       const { id } = call as JsonRecord
-      const isNamed = typeof id === 'string' && id !== ''
-      if (isNamed || isLast) found.push([digest(read.what), isNamed ? digest(id) : ''])
+      found.push({ what: digest(read.what), id: typeof id === 'string' && id !== '' ? digest(id) : '', isLast })
     }
     isLast = false
   }
   return found.reverse()
 }
+
+interface Call {
+  readonly what: string
+  /** '': none. */
+  readonly id: string
+  /** In the last message that has any. */
+  readonly isLast: boolean
+}
+
+/** Those by which the trail goes on: without an id only those of the last message, which no request had before. */
+export const stepsIn = (value: JsonRecord): readonly Step[] =>
+  callsIn(value).flatMap(({ what, id, isLast }) => (id !== '' || isLast ? [[what, id] as const] : []))
 
 /** The trail with those that are new to it: requests repeat what came before. */
 export function followed(trail: readonly Step[], steps: readonly Step[]): readonly Step[] {
@@ -43,8 +54,15 @@ export function followed(trail: readonly Step[], steps: readonly Step[]): readon
   return news.length === 0 ? trail : [...trail, ...news].slice(-WINDOW)
 }
 
-export function isLoop(trail: readonly Step[]): boolean {
-  const last = trail.slice(-REPEATS)
-  if (last.length === REPEATS && new Set(last.map(([what]) => what)).size === 1) return true
-  return trail.length >= WINDOW && new Set(trail.slice(-WINDOW).map(([what]) => what)).size <= DISTINCT
+/**
+ * Do these messages lead the run round in a circle? They do by themselves, too: a model that gives all of its calls one
+ * id, or none, repeats them in messages where each call stands once.
+ */
+export const isLoop = (trail: readonly Step[], value: JsonRecord): boolean =>
+  circles(callsIn(value)) || circles(followed(trail, stepsIn(value)).map(([what]) => ({ what })))
+
+function circles(calls: ReadonlyArray<Pick<Call, 'what'>>): boolean {
+  const distinct = (of: ReadonlyArray<Pick<Call, 'what'>>): number => new Set(of.map(({ what }) => what)).size
+  if (calls.length >= REPEATS && distinct(calls.slice(-REPEATS)) === 1) return true
+  return calls.length >= WINDOW && distinct(calls.slice(-WINDOW)) <= DISTINCT
 }

@@ -12,7 +12,15 @@ export const MIGRATIONS: Readonly<Record<number, (db: DatabaseSync) => void>> = 
   4: toSchema5,
   5: toSchema6,
   6: toSchema7,
+  7: toSchema8,
 }
+
+/** A table that came with schema 8. */
+export const RUN_JOBS = `
+-- Jobs of agents' runs, so that one reads a run without its tenant's other jobs.
+CREATE TABLE run_jobs (ord INTEGER PRIMARY KEY, tenant TEXT NOT NULL, run TEXT NOT NULL);
+CREATE INDEX run_jobs_of ON run_jobs (tenant, run, ord);
+`
 
 /** Tables that came with schema 7. */
 export const DOCUMENTS = `
@@ -59,6 +67,13 @@ CREATE TABLE tenants (id TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID;
 -- What operators have changed, the last of it.
 CREATE TABLE audit (n INTEGER PRIMARY KEY, facts TEXT NOT NULL);
 `
+
+/** 8: jobs of runs are found by their run. */
+function toSchema8(db: DatabaseSync): void {
+  db.exec(`${RUN_JOBS}
+    INSERT INTO run_jobs SELECT ord, tenant, json_extract(facts, '$.run') FROM jobs
+      WHERE instr(facts, '"run":') > 0 AND json_valid(facts) AND json_type(facts, '$.run') = 'text'`)
+}
 
 /** 7: documents. */
 function toSchema7(db: DatabaseSync): void {

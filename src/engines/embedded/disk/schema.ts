@@ -22,9 +22,9 @@ import {
   walOf,
 } from './folder.ts'
 import { findLoss, forget, GONE, type Loss, readMark } from './mark.ts'
-import { DOCUMENTS, LIMITS_AND_USAGE, MIGRATIONS } from './migrations.ts'
+import { DOCUMENTS, LIMITS_AND_USAGE, MIGRATIONS, RUN_JOBS } from './migrations.ts'
 
-const SCHEMA_VERSION = 7
+const SCHEMA_VERSION = 8
 
 /** What the WAL file is cut to when it starts over. */
 const WAL_KEPT_BYTES = 64 << 20
@@ -96,6 +96,7 @@ CREATE TABLE keys (digest TEXT PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NU
 CREATE TABLE pauses (selector TEXT PRIMARY KEY) WITHOUT ROWID;
 ${LIMITS_AND_USAGE}
 ${DOCUMENTS}
+${RUN_JOBS}
 -- Starts: logs of jobs before \`before\` that had not ended went on under a new epoch.
 CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, before INTEGER NOT NULL);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

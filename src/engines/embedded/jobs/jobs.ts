@@ -123,6 +123,7 @@ interface Accepted {
 export class Jobs {
   readonly positions: Positions
   readonly #insert: StatementSync
+  readonly #insertOfRun: StatementSync
   readonly #insertResult: StatementSync
   readonly #insertUnfinished: StatementSync
   readonly #updateUnfinished: StatementSync
@@ -141,6 +142,7 @@ export class Jobs {
   constructor(db: DatabaseSync, positions: Positions) {
     this.positions = positions
     this.#insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#insertOfRun = db.prepare('INSERT INTO run_jobs VALUES (?, ?, ?)')
     this.#insertResult = db.prepare(
       `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log, checksum)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -161,7 +163,9 @@ export class Jobs {
     this.#body = db.prepare('SELECT id, body, checksum FROM jobs WHERE ord = ?')
     this.#get = db.prepare(`${SELECT} WHERE j.ord = ?`)
     this.#byKey = db.prepare(`${SELECT} WHERE j.tenant = ? AND j.idem = ?`)
-    this.#removals = ['jobs', 'results', 'parts'].map((table) => db.prepare(`DELETE FROM ${table} WHERE ord = ?`))
+    this.#removals = ['jobs', 'results', 'parts', 'run_jobs'].map((table) =>
+      db.prepare(`DELETE FROM ${table} WHERE ord = ?`),
+    )
   }
 
   /** `hasEnded`: its result follows in the same transaction. */
@@ -180,6 +184,7 @@ export class Jobs {
       body,
       checksumOf(body, body.length),
     )
+    if (job.run !== undefined) this.#insertOfRun.run(log.order, tenant, job.run)
     if (!hasEnded) this.#insertUnfinished.run(log.order, reservation === null ? null : JSON.stringify(reservation))
   }
 

@@ -22,12 +22,11 @@ export async function listJobs(
   const limit = Math.max(1, Math.min(1_000, filter.limit))
   const before = filter.before === undefined ? EVERYTHING : (positions.of(filter.before) ?? 0)
   if (filter.states !== undefined && !filter.states.some(isTerminal)) return liveOnly(clock, all, filter, before, limit)
-  const floor = filter.from === undefined ? 0 : (positions.of(filter.from) ?? 0)
   const scan = prepare(db, filter)
   const found: Job[] = []
   for (let from = before; ; ) {
     // The ROWS_AT_ONCE-th row from here bounds this turn's work, however few rows match
-    const until = Math.max(floor, scan.boundary(from))
+    const until = scan.boundary(from)
     const wanted = limit - found.length
     const rows = scan.rows(until, from, wanted)
     for (const row of rows) {
@@ -35,7 +34,7 @@ export async function listJobs(
       const job = live === undefined ? toJobOrSkip(row, warn) : all.show(live)
       if (job !== null && fits(job, filter) && isIn(job, filter)) found.push(job)
     }
-    if (found.length >= limit || (until <= floor && rows.length < wanted)) return found
+    if (found.length >= limit || (until === 0 && rows.length < wanted)) return found
     from = rows.length < wanted ? until : positions.of(rows[rows.length - 1].id)!
     await new Promise<void>((next) => clock.soon(next))
   }
@@ -76,8 +75,10 @@ interface Scan {
   rows(from: number, before: number, limit: number): readonly JobRow[]
 }
 
-/** Failed jobs among many good ones are found by their own index; all others by tenant, or in order. */
+/** Jobs of a tenant's run have their own index, and failed ones among many good; others are found by tenant, or in order. */
 function prepare(db: DatabaseSync, filter: JobFilter): Scan {
+  const { tenant, run } = filter
+  if (tenant !== undefined && run !== undefined) return ofRun(db, tenant, run)
   const wheres: string[] = []
   const values: string[] = []
   const where = (sql: string, value: string | undefined): void => {
@@ -89,8 +90,6 @@ function prepare(db: DatabaseSync, filter: JobFilter): Scan {
   where('j.lane = ?', filter.lane)
   where('j.conversation = ?', filter.conversation)
   where('j.model = ?', filter.model)
-  // It has no column: that of others is left unread
-  where('instr(j.facts, ?) > 0', filter.run === undefined ? undefined : `"run":${JSON.stringify(filter.run)}`)
   const ended = filter.states?.filter(isTerminal)
   const bad = ended !== undefined && ended.length === filter.states?.length && !ended.includes('done')
   const tables = bad
@@ -122,5 +121,20 @@ function prepare(db: DatabaseSync, filter: JobFilter): Scan {
           | undefined
       )?.ord ?? 0,
     rows: (from, before, limit) => rows.all(from, before, ...values, limit) as unknown as JobRow[],
+  }
+}
+
+/** What else is asked of them is looked at where they are. */
+function ofRun(db: DatabaseSync, tenant: string, run: string): Scan {
+  const boundary = db.prepare(
+    `SELECT ord FROM run_jobs WHERE tenant = ? AND run = ? AND ord < ? ORDER BY ord DESC LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
+  )
+  const rows = db.prepare(
+    `SELECT ${COLUMNS} FROM run_jobs q CROSS JOIN jobs j ON j.ord = q.ord LEFT JOIN results r ON r.ord = j.ord
+      WHERE q.tenant = ? AND q.run = ? AND q.ord >= ? AND q.ord < ? ORDER BY q.ord DESC LIMIT ?`,
+  )
+  return {
+    boundary: (before) => (boundary.get(tenant, run, before) as { ord: number } | undefined)?.ord ?? 0,
+    rows: (from, before, limit) => rows.all(tenant, run, from, before, limit) as unknown as JobRow[],
   }
 }

@@ -119,6 +119,7 @@ function within(db: DatabaseSync, write: () => void): void {
 function jobWriter(db: DatabaseSync) {
   const run = runner(db)
   const job = run('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+  const ofRun = run('INSERT INTO run_jobs VALUES (?, ?, ?)')
   const moved = run('INSERT INTO moved VALUES (?, ?)')
   const result = run(
     `INSERT INTO results (ord, state, ended_at, ended_age, epoch, attempts, facts, records, parts, log, checksum)
@@ -149,6 +150,7 @@ function jobWriter(db: DatabaseSync) {
       request,
       checksumOf(request, body),
     )
+    if (facts.run !== undefined) ofRun(seq, tenant, facts.run)
     const order = jobOrder(id)!
     if (order !== seq) moved(seq, order)
   }

@@ -67,6 +67,8 @@ export class Names {
   jobs = (tenant?: string): string => `${this.shard}:jobs${tenant === undefined ? '' : `:${tenant}`}`
   /** Of these, those that are not done. */
   bad = (tenant?: string): string => `${this.shard}:bad${tenant === undefined ? '' : `:${tenant}`}`
+  /** ZSET: ids of a run's jobs by seq, also of those that live; expires long after its last one. */
+  runJobs = (tenant: string, run: string): string => `${this.shard}:${runKey(tenant, run)}`
   /** List: what is to be written to these indexes, by whoever reads or changes one: see lua/jobs.lua. */
   unfiled = (): string => `${this.shard}:unfiled`
   /** ZSET: "<id>:<bytes>" of a tenant's ended jobs by the time of their end. */
@@ -153,3 +155,8 @@ export class Names {
   /** A candidate's sign of life: it listens here. */
   host = (host: string): string => `${this.shard}:h:${host}`
 }
+
+/** What follows the shard's name. */
+export const runKey = (tenant: string, run: string): string => `jr:${tenant.length}:${tenant}:${run}`
+/** Longer than a run is kept after its last job. */
+export const RUN_JOBS_MS = 60 * 86_400_000

@@ -6,6 +6,7 @@ import type { Decision, EndState, PlanModel } from '../../../core/ports/coordina
 import type { Selector } from '../../../core/ports/operations.ts'
 import { laneNames, scheduled } from '../../shared/scheduled.ts'
 import { FULL, unavailable } from '../client/errors.ts'
+import { RUN_JOBS_MS, runKey } from '../client/names.ts'
 import {
   type Cancel,
   type Command,
@@ -171,6 +172,11 @@ function take(term: Term, { from, follows, lasting = false }: Submit, item: Item
   const { draft } = journal
   draft.live(id, writeLive(row))
   draft.seq = row.seq
+  if (facts.run !== undefined) {
+    const index = runKey(facts.tenant, facts.run)
+    draft.change('ZADD', index, row.seq, id)
+    draft.change('PEXPIRE', index, RUN_JOBS_MS)
+  }
   const key = keyOf(names, item)
   const { conversation } = facts.options
   const turn = conversation === undefined ? null : { conversation, tenant: facts.tenant, seq: row.seq, acceptedAtMs }

@@ -122,4 +122,4 @@ export class RedisJobs implements Jobs {
 }
 
 /** All that is known of it: its tenant's indexes are cleaned by the sweep. */
-const damagedOne = (id: JobId): Removable => ({ id, tenant: '', bytes: 0, key: '', conversation: null })
+const damagedOne = (id: JobId): Removable => ({ id, tenant: '', bytes: 0, key: '', conversation: null, run: '' })

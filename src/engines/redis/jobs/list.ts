@@ -28,8 +28,7 @@ export async function listJobs(ground: Ground, rows: Rows, filter: JobFilter): P
     // First those that live: what ends before the others are read is found there
     const live = await listLive(ground, rows, filter, before, limit)
     await ground.scripts.run('jobs-file', [])
-    const from = filter.from === undefined ? null : await seqOf(ground, rows, filter.from)
-    const ended = await listEnded(ground, rows, filter, before, from, limit)
+    const ended = await listEnded(ground, rows, filter, before, limit)
     const found = new Map([...live, ...ended].map((one) => [one.job.id, one]))
     return [...found.values()]
       .sort((a, b) => b.seq - a.seq)
@@ -52,7 +51,7 @@ async function seqOf({ scripts, names }: Ground, rows: Rows, id: JobId): Promise
 async function listLive(
   { bus }: Ground,
   rows: Rows,
-  { before: _before, from: _from, limit: _limit, ...filter }: JobFilter,
+  { before: _before, limit: _limit, ...filter }: JobFilter,
   before: number | null,
   limit: number,
 ): Promise<readonly Found[]> {
@@ -70,7 +69,6 @@ async function listEnded(
   rows: Rows,
   filter: JobFilter,
   before: number | null,
-  from: number | null,
   limit: number,
 ): Promise<readonly Found[]> {
   if (filter.states !== undefined && !filter.states.some(isTerminal)) return []
@@ -80,7 +78,7 @@ async function listEnded(
     const page = await ground.commands.client.zrange(
       index,
       below,
-      from === null ? '-inf' : String(from),
+      '-inf',
       'BYSCORE',
       'REV',
       'LIMIT',
@@ -95,8 +93,9 @@ async function listEnded(
   }
 }
 
-/** Failed jobs among many good ones have their own index. */
-function indexFor(names: Names, { tenant, states }: JobFilter): string {
+/** Jobs of a tenant's run have their own index, and failed ones among many good. */
+function indexFor(names: Names, { tenant, run, states }: JobFilter): string {
+  if (tenant !== undefined && run !== undefined) return names.runJobs(tenant, run)
   const isBad = states?.every((state) => isTerminal(state) && state !== 'done')
   return isBad ? names.bad(tenant) : names.jobs(tenant)
 }

@@ -14,12 +14,14 @@ export interface Removable {
   /** The name of its idempotency key; '': none. */
   readonly key: string
   readonly conversation: string | null
+  /** The index of its run; '': it has none. */
+  readonly run: string
 }
 
 const JOBS_AT_ONCE = 100
 
 export function removableOf(names: Names, { id, bytes, facts }: EndedRow): Removable {
-  const { tenant, options } = facts
+  const { tenant, options, run } = facts
   const { idempotencyKey, conversation = null } = options
   return {
     id,
@@ -27,6 +29,7 @@ export function removableOf(names: Names, { id, bytes, facts }: EndedRow): Remov
     bytes,
     key: idempotencyKey === undefined ? '' : names.key(tenant, idempotencyKey),
     conversation,
+    run: run === undefined ? '' : names.runJobs(tenant, run),
   }
 }
 
@@ -36,7 +39,7 @@ export async function removeJobs(scripts: Scripts, jobs: readonly Removable[]): 
   try {
     for (let from = 0; from < jobs.length; from += JOBS_AT_ONCE) {
       const some = jobs.slice(from, from + JOBS_AT_ONCE)
-      const args = some.flatMap(({ id, tenant, bytes, key }) => [id, tenant, bytes, key])
+      const args = some.flatMap(({ id, tenant, bytes, key, run }) => [id, tenant, bytes, key, run])
       removed += (await scripts.run('jobs-remove', args)) as number
     }
   } catch (error) {

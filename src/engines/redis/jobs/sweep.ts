@@ -223,7 +223,7 @@ export class Sweep {
     const gone: Removable[] = []
     for (let i = 0; i < due.length; i += 2) {
       const [tenant, member] = [due[i], due[i + 1]]
-      gone.push({ id: idOf(member), tenant, bytes: bytesOf(member), key: '', conversation: null })
+      gone.push({ id: idOf(member), tenant, bytes: bytesOf(member), key: '', conversation: null, run: '' })
     }
     await this.#removeAll(gone)
     await sleep(this.#parts.clock, STEP_PAUSE_MS)
@@ -231,7 +231,7 @@ export class Sweep {
 
   async #removeIds(ids: readonly JobId[]): Promise<void> {
     if (ids.length === 0) return
-    await this.#removeAll(ids.map((id) => ({ id, tenant: '', bytes: 0, key: '', conversation: null })))
+    await this.#removeAll(ids.map((id) => ({ id, tenant: '', bytes: 0, key: '', conversation: null, run: '' })))
   }
 
   /** What the row of each tells of it wins. */

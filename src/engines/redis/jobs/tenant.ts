@@ -89,7 +89,7 @@ export class TenantEraser {
           const one = stored[i]
           return one?.kind === 'ended'
             ? removableOf(names, one.row)
-            : { id, tenant, bytes: 0, key: '', conversation: null }
+            : { id, tenant, bytes: 0, key: '', conversation: null, run: '' }
         })
         await this.#jobs.remove(removable)
         // What its row does not tell of an index is taken out all the same

@@ -31,6 +31,7 @@ import {
 import { pieceOf, piecesOf, type Stretch, stretchesOf } from '../../shared/portable/log.ts'
 import { recordName } from '../../shared/tenant-records.ts'
 import { storageError } from '../client/errors.ts'
+import { RUN_JOBS_MS, runKey } from '../client/names.ts'
 import type { Argument } from '../client/scripts.ts'
 import { turnRangeOf } from '../conversations/turn.ts'
 import { filedOf } from '../coordinator/commit.ts'
@@ -232,6 +233,11 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
   function ofJob(value: EndedJob | WaitingJob, blob: Uint8Array, row: LiveRow): readonly Change[] {
     const { id, body, log, keyed } = value
     const changes: Change[] = [set(`b:${id}`, Buffer.from(blob.subarray(0, body))), hset('live', id, writeLive(row))]
+    const { tenant, run } = row.facts
+    if (run !== undefined) {
+      const index = runKey(tenant, run)
+      changes.push([2, 'ZADD', index, row.seq, id], [1, 'PEXPIRE', index, RUN_JOBS_MS])
+    }
     const isOver = 'end' in value
     let first = 1
     for (const stretch of withEndApart(stretchesOf(piecesOf(log, blob, body), CHUNK_BYTES), isOver)) {

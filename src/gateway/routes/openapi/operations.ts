@@ -181,7 +181,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   'POST /v1/jobs/:id/cancel': {
     tag: 'Jobs',
     summary: 'End it; any number of times',
-    responses: answers(202, 'The job; with `tree=true` also how many were `canceled`.', ref('Job')),
+    responses: answers(202, 'The job; with `tree=true` also how many were `canceled` and `left`.', ref('Job')),
   },
   'POST /v1/runs': {
     tag: 'Runs',
@@ -202,7 +202,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   'POST /v1/runs/:id/cancel': {
     tag: 'Runs',
     summary: 'End all of its jobs, and refuse those that come later; any number of times',
-    responses: answers(202, 'The run.', ref('Run')),
+    responses: answers(202, 'The run, and how many jobs were `canceled` and `left`.', ref('Run')),
   },
   'POST /v1/jobs/:id/redrive': {
     tag: 'Jobs',

@@ -61,7 +61,7 @@ const run = {
   object: { const: 'run' },
   state: described(
     oneOf('open', 'running', 'idle', 'canceled'),
-    '`running`: jobs of it have not ended; `idle`: all have; `open`, in lists: not looked at.',
+    '`running`: jobs of it have not ended; `idle`: all have; `open`: not looked at.',
   ),
   created_at: seconds,
   canceled_at: nullable('integer'),
@@ -356,7 +356,7 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
     turns: list(turn),
   }),
   Run: object(run),
-  Runs: page(ref('Run')),
+  Runs: page(object({ ...run, totals: runTotals })),
   RunPage: object({ ...run, totals: runTotals, jobs: list(runJob), has_more: flag, next: nullable('string') }),
   RunRequest: {
     type: 'object',
