@@ -5,6 +5,7 @@ import { SluiceError } from './errors.ts'
 import { Job } from './job.ts'
 import { mintKey } from './mint-key.ts'
 import { watchNetwork } from './page.ts'
+import { createRuns, type Runs } from './runs.ts'
 import { createSession } from './session.ts'
 import { createSocket } from './socket.ts'
 import { createSse } from './sse.ts'
@@ -48,6 +49,8 @@ export interface Sluice {
   conversation(id: string, options: ConversationOptions): Conversation
   /** The current state of a conversation, then its updates, whoever made them. Returns a function that stops it. */
   watch(conversation: string, watcher: Watcher): () => void
+  /** Agents' runs: `run` of a job, and what all jobs of one may use. */
+  readonly runs: Runs
   /** A call over HTTP with the same credentials, e.g. http('GET', '/v1/conversations/c1'). Throws SluiceError. */
   http(method: string, path: string, body?: unknown): Promise<unknown>
   /** Calls `fn` after each change of `state`. Returns its stop. */
@@ -213,6 +216,7 @@ export function connect(options: ConnectOptions): Sluice {
         if (watches.delete(watcher)) transport.unwatch(conversation, watcher)
       }
     },
+    runs: createRuns(session),
     http: (method, path, body) => session.http(method, path, body),
     subscribe(fn) {
       const listener = (): void => fn() // its own: the same function may subscribe twice

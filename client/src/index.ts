@@ -17,5 +17,16 @@ export { SluiceError } from './errors.ts'
 export type { Accepted, Answer, EndEvent, JobEvent } from './events.ts'
 export type { Message } from './fold.ts'
 export type { Job } from './job.ts'
+export type {
+  CanceledRun,
+  Run,
+  RunBudget,
+  RunJob,
+  RunList,
+  RunPage,
+  RunRequest,
+  Runs,
+  RunTotals,
+} from './runs.ts'
 export type { State } from './transport.ts'
 export type { ChatMessage, Cut, Turn, TurnState } from './turn.ts'

@@ -8,9 +8,10 @@ const ROOT = join(import.meta.dirname, '../..')
 
 /** What the README leaves to its reader, by a word of the code that uses it. */
 const READERS: ReadonlyArray<readonly [RegExp, string]> = [
+  [/ask\('Plan/, 'declare function ask(about: string): object[]'],
   [/documents\.map/, 'declare const documents: string[]; declare function ask(about: string): object[]'],
   [
-    /(?<!const )sluice\.conv|(Conversation|Transport|Connection)\(sluice/,
+    /(?<!const )sluice\.(conv|runs)|(Conversation|Transport|Connection)\(sluice/,
     "declare const sluice: import('@sluice/client').Sluice",
   ],
   [/render\(/, 'declare function render(...shown: unknown[]): void'],

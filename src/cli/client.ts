@@ -50,6 +50,8 @@ interface ErrorBody {
 const MESSAGES: ReadonlyMap<string, string> = new Map([
   ['key_not_found', `There is no such API key. "${invocation} keys list" shows their ids.`],
   ['tenant_not_found', `There is no such tenant. "${invocation} tenants list" shows them.`],
+  ['run_not_found', `There is no such run. "${invocation} runs list" shows their ids.`],
+  ['batch_not_found', `There is no such batch. "${invocation} batches list" shows their ids.`],
   ['job_not_found', `There is no such job. "${invocation} jobs list" shows their ids.`],
   ['invalid_api_key', `The API key is not valid on this server. "${invocation} keys create" creates one.`],
 ])

@@ -1,8 +1,9 @@
 /** `sluice jobs`: through the public listener, with an API key. */
 import { systemClock } from '../core/clock.ts'
 import { CLIENT_OPTIONS, type Client, publicClient } from './client.ts'
-import { type Args, type Command, EXIT, type Group, type Output, wholeNumber } from './command.ts'
+import { type Args, EXIT, type Group, type Output, wholeNumber } from './command.ts'
 import { follow } from './follow.ts'
+import { onOne, printAll, printOne } from './on-one.ts'
 import { ago, columns } from './table.ts'
 
 export interface JobInfo {
@@ -24,27 +25,7 @@ export interface JobInfo {
   readonly error: { readonly code: string; readonly message: string } | null
 }
 
-const OPERAND = { name: 'job id', listedBy: 'jobs list' }
-
-/** One that works on a job. */
-const onJob = (
-  verb: string,
-  about: string,
-  run: (client: Client, id: string, args: Args, out: Output) => Promise<number>,
-): Command => ({
-  usage: `jobs ${verb} ID`,
-  about,
-  options: CLIENT_OPTIONS,
-  operand: OPERAND,
-  takesSettings: [],
-  run: (args, out) => run(publicClient(args), encodeURIComponent(args.positionals[0]), args, out),
-})
-
-const followOne = onJob(
-  'follow',
-  'Prints the text of a job as it is generated. A lost connection is reopened where it broke off.',
-  followJob,
-)
+const onJob = onOne('jobs', 'job id')
 
 export const command: Group = {
   about: "Jobs of the API key's tenant.",
@@ -65,11 +46,13 @@ export const command: Group = {
       run: (args, out) => list(args, out),
     },
     show: onJob('show', 'Prints a job as JSON.', show),
-    follow: {
-      ...followOne,
-      usage: 'jobs follow ID [--after CURSOR]',
-      options: { after: { value: 'CURSOR', help: 'start after this cursor' }, ...CLIENT_OPTIONS },
-    },
+    follow: onJob(
+      'follow',
+      'Prints the text of a job as it is generated. A lost connection is reopened where it broke off.',
+      followJob,
+      { after: { value: 'CURSOR', help: 'start after this cursor' } },
+      'follow ID [--after CURSOR]',
+    ),
     cancel: onJob('cancel', 'Cancels a job.', (client, id, args, out) => post('cancel', client, id, args, out)),
     redrive: onJob('redrive', 'Submits a failed or expired job again.', (client, id, args, out) =>
       post('redrive', client, id, args, out),
@@ -87,9 +70,7 @@ async function list(args: Args, out: Output): Promise<number> {
   for (const name of ['state', 'model', 'lane', 'conversation', 'before'])
     if (args.has(name)) query.set(name, args.option(name)!)
   const { data } = (await (await client.call('GET', `/v1/jobs?${query}`)).json()) as { data: JobInfo[] }
-  if (args.has('json')) out.print(JSON.stringify(data))
-  else for (const line of jobTable(data, systemClock.wallMs())) out.print(line)
-  return EXIT.ok
+  return printAll(data, args, out, (all) => jobTable(all, systemClock.wallMs()))
 }
 
 export function jobTable(jobs: readonly JobInfo[], nowMs: number): string[] {
@@ -110,9 +91,7 @@ const placeOf = (queue: JobInfo['queue']): string =>
   queue === null ? '' : queue.position === null ? `waits for ${queue.waits_for_jobs} jobs` : `${queue.position} in line`
 
 async function show(client: Client, id: string, args: Args, out: Output): Promise<number> {
-  const job: unknown = await (await client.call('GET', `/v1/jobs/${id}`)).json()
-  out.print(args.has('json') ? JSON.stringify(job) : JSON.stringify(job, null, 2))
-  return EXIT.ok
+  return printOne(await (await client.call('GET', `/v1/jobs/${id}`)).json(), args, out)
 }
 
 async function post(

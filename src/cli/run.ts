@@ -31,6 +31,9 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   dashboard: { about: 'print a link into the dashboard', load: () => import('./dashboard.ts') },
   top: { about: 'show what a running server does now', load: () => import('./top.ts') },
   jobs: { about: 'list, show, follow, cancel and redrive jobs', load: () => import('./jobs.ts') },
+  runs: { about: "list, show and cancel agents' runs", load: () => import('./runs.ts') },
+  batches: { about: 'list, show and cancel batches', load: () => import('./batches.ts') },
+  webhooks: { about: 'list webhooks and what they were told, and tell it again', load: () => import('./webhooks.ts') },
   replay: { about: 'submit what came through Kafka once more, to compare models', load: () => import('./replay.ts') },
   usage: { about: 'show what was used, and what it cost', load: () => import('./usage.ts') },
   doctor: {

@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { bareEnvironment } from '../environment.ts'
+import { startReceiver } from '../front/receiver.ts'
 import { type Server, startServer } from './server.ts'
 
 let server: Server
 beforeAll(async () => {
-  server = await startServer('models:\n  - { name: demo, provider: demo }\n')
+  server = await startServer('models:\n  - { name: demo, provider: demo }\nwebhooks: { allow: [127.0.0.1] }\n')
 })
 afterAll(() => server?.stop())
 
@@ -195,4 +196,83 @@ it('doctor finds the running server well', async () => {
   expect(out).not.toContain(server.key)
   expect(out).not.toContain(server.adminKey)
   expect(code).toBe(0)
+})
+
+it('lists, shows and cancels runs', async () => {
+  const post = (path: string, body: object): Promise<Response> =>
+    fetch(`${server.url}${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  await post('/v1/runs', { id: 'first', budget: { tokens: 9_000, steps: 3 } })
+  const id = await submit('Tell me. demo: tokens=5000 delay=100', { run: 'first' })
+  await post('/v1/runs', { id: 'second' })
+  const listed = await sluice(['runs', 'list'])
+  expect(listed.out).toMatch(/^RUN +STATE +BEGUN +ENDED +TOKENS +COST +BUDGET\nsecond +idle .*\nfirst +running /)
+  expect(listed.out).toMatch(/^first .* 0\/1 +0 +\$0 +9000 tokens, 3 steps$/m)
+  const page = await sluice(['runs', 'list', '--limit', '1'])
+  const after = /^There are older ones: --after (\S+)$/m.exec(page.err)![1]
+  expect((await sluice(['runs', 'list', '--after', after])).out).toMatch(/\nfirst /)
+  expect(JSON.parse((await sluice(['runs', 'list', '--json'])).out)).toMatchObject([{ id: 'second' }, { id: 'first' }])
+  const shown = await sluice(['runs', 'show', 'first'])
+  expect(shown.out).toMatch(/^first\n {2}state +running\n {2}jobs +0 of 1 ended\n {2}tokens +0 of 9000\n/)
+  expect(shown.out).toMatch(new RegExp(`^${id} +leased +demo +- `, 'm'))
+  expect(JSON.parse((await sluice(['runs', 'show', 'first', '--json'])).out)).toMatchObject({ jobs: [{ id }] })
+  expect(await sluice(['runs', 'cancel', 'first'])).toEqual({ code: 0, out: 'first canceled: 1 job ends\n', err: '' })
+  expect(await sluice(['runs', 'cancel', 'none'])).toMatchObject({ code: 1, err: expect.stringContaining('runs list') })
+  expect((await sluice(['runs', 'list', '--limit', '101'])).code).toBe(2)
+})
+
+it('lists, shows and cancels batches', async () => {
+  const authorization = `Bearer ${server.key}`
+  const form = new FormData()
+  const request = { model: 'demo', messages: [{ role: 'user', content: 'Tell me. demo: tokens=5000 delay=100' }] }
+  const line = { custom_id: 'a', method: 'POST', url: '/v1/chat/completions', body: request }
+  form.set('purpose', 'batch')
+  form.set('file', new Blob([JSON.stringify(line)]), 'lines.jsonl')
+  const file = await fetch(`${server.url}/v1/files`, { method: 'POST', headers: { authorization }, body: form })
+  const made = await fetch(`${server.url}/v1/batches`, {
+    method: 'POST',
+    headers: { authorization, 'content-type': 'application/json' },
+    body: JSON.stringify({
+      input_file_id: ((await file.json()) as { id: string }).id,
+      endpoint: '/v1/chat/completions',
+      completion_window: '24h',
+    }),
+  })
+  const { id } = (await made.json()) as { id: string }
+  const { out } = await sluice(['batches', 'list'])
+  expect(out).toMatch(/^ID +STATUS +ENDPOINT +CREATED +LINES +FAILED +RESULTS\n/)
+  expect(out).toMatch(new RegExp(`^${id} +\\w+ +/v1/chat/completions +.* +0/[01] +0 +\\S+$`, 'm'))
+  expect(JSON.parse((await sluice(['batches', 'show', id])).out)).toMatchObject({ id, object: 'batch' })
+  expect((await sluice(['batches', 'cancel', id])).out).toMatch(new RegExp(`^${id} cancell(?:ing|ed)\n$`))
+  expect(await sluice(['batches', 'show', 'batch_0'])).toMatchObject({
+    ...{ code: 1, err: expect.stringContaining('batches list') },
+  })
+})
+
+it('lists webhooks and what they were told, and tells it again', async () => {
+  const hooks = await startReceiver()
+  try {
+    const made = await fetch(`${server.url}/v1/webhooks`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ url: `${hooks.url}/a`, name: 'ours', events: ['job.done'] }),
+    })
+    const { id, secret } = (await made.json()) as { id: string; secret: string }
+    const listed = await sluice(['webhooks', 'list'])
+    expect(listed.out).toMatch(new RegExp(`^${id} +ours +enabled +${hooks.url}/a +job\\.done$`, 'm'))
+    expect(listed.out).not.toContain(secret)
+    await submit('Tell me. demo: tokens=2 delay=1')
+    const told = async (): Promise<string> => (await sluice(['webhooks', 'deliveries', id])).out
+    await expect.poll(told, { timeout: 60_000 }).toMatch(new RegExp(`^evt_\\w+ +${id} +job\\.done +delivered `, 'm'))
+    const [event] = /^evt_\w+/m.exec(await told())!
+    const again = await sluice(['webhooks', 'redeliver', event, '--webhook', id, '--json'])
+    expect(JSON.parse(again.out)).toMatchObject([{ id: event, webhook: id }])
+    await expect.poll(() => hooks.came.map((one) => one.id), { timeout: 60_000 }).toEqual([event, event])
+    expect((await sluice(['webhooks', 'redeliver', 'evt_none'])).code).toBe(1)
+  } finally {
+    await hooks.close()
+  }
 })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Server, startServer } from '../e2e/server.ts'
 import { bareEnvironment } from '../environment.ts'
+import { interpreterWith } from '../python/python.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 let server: Server
@@ -119,6 +120,34 @@ describe('bouncer', () => {
 
   it.each(KIND)('says in a line what to do: %s', async (_what, env, said) => {
     const { code, out, err } = await example('bouncer', [], env)
+    expect([code, out, err.trim().split('\n').length], err).toEqual([1, '', 1])
+    expect(err).toContain(said)
+  })
+})
+
+describe.each(['main.ts', 'main.py'])('runs: %s', (file) => {
+  const python = file.endsWith('.py') ? interpreterWith('httpx') : undefined
+  const agent = (env?: Record<string, string>): Promise<Ran> =>
+    file.endsWith('.ts')
+      ? example('runs', [], env)
+      : run(python!, [join('examples/runs', file)], { PYTHONPATH: join(ROOT, 'python/src'), ...env })
+  const isOut = file.endsWith('.py') && python === undefined
+
+  it.skipIf(isOut)('a plan, parts, a report, revisions until the budget ends them, and a cancel', async () => {
+    const { code, out, err } = await agent()
+    expect([code, err]).toEqual([0, ''])
+    expect(out).toMatch(/^The guide has [1-9]\d* characters, from 4 parts\.$/m)
+    expect(out).toMatch(/^After 4 revisions its budget ended it: .*budget of steps of run \S+, 10 in all/m)
+    expect(out).toMatch(/^Run \S+: 1[01] jobs, 10 steps, \d+ tokens\.$/m)
+    const tree = [...out.matchAll(/^( +)\w{6} (\w+), /gm)].map(([, indent, state]) => [indent.length / 2, state])
+    expect(tree.slice(0, 10)).toEqual([1, 2, 2, 2, 2, 2, 3, 4, 5, 6].map((depth) => [depth, 'done']))
+    const [, run] = /^Run (\S+) was canceled, with 6 jobs\.$/m.exec(out)!
+    const response = await fetch(`${server.url}/v1/runs/${run}`, { headers: { authorization: `Bearer ${server.key}` } })
+    expect(await response.json()).toMatchObject({ state: 'canceled', totals: { jobs: 6 } })
+  })
+
+  it.skipIf(isOut).each(KIND.slice(0, 2))('says in a line what to do: %s', async (_what, env, said) => {
+    const { code, out, err } = await agent(env)
     expect([code, out, err.trim().split('\n').length], err).toEqual([1, '', 1])
     expect(err).toContain(said)
   })

@@ -137,6 +137,39 @@ tell(repr(sluice))`,
       expect((await newest()).metadata).toEqual({ a: 'b' })
     })
 
+    it('begins a run, reads it, lists and cancels it', async () => {
+      const { lines } = await run(
+        program(
+          kind,
+          `begun = await sluice.runs.create("tidy:${kind}", budget={"steps": 9, "usd": None}, metadata={"a": "b"})
+plan = await sluice.submit(ask("Plan. demo: tokens=3 delay=1"), run=begun["id"])
+await plan.result(timeout=60)
+long = await sluice.submit(ask("Do. demo: tokens=4000 delay=200"), parent=plan.id, after=[plan.id])
+page = await sluice.runs.get(begun["id"], limit=1)
+tell([page["state"], page["budget"]["steps"], page["totals"]["jobs"], [job["id"] == plan.id for job in page["jobs"]]])
+rest = await sluice.runs.get(begun["id"], after=page["next"])
+tell([[job["id"] == long.id, job["parent"] == plan.id] for job in rest["jobs"]])
+other = await sluice.runs.create()
+newest = await sluice.runs.list(limit=1)
+older = await sluice.runs.list(after=newest["next"])
+tell([newest["data"][0]["id"] == other["id"], older["data"][0]["id"], older["data"][0]["totals"]["jobs"]])
+ended = await sluice.runs.cancel(begun["id"])
+tell([ended["state"], ended["canceled"], ended["left"]])
+try:
+    await sluice.runs.get("a/../b")
+except NotFound as error:
+    tell(error.code)`,
+        ),
+      )
+      expect(lines).toEqual([
+        ['running', 9, 2, [true]],
+        [[true, true]],
+        [true, `tidy:${kind}`, 2],
+        ['canceled', 1, 0],
+        'run_not_found',
+      ])
+    })
+
     it('resumes by itself over three cuts, doubling and losing nothing', async () => {
       network.cuts = [
         { after: 2_000, how: 'torn' },

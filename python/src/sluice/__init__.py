@@ -28,15 +28,29 @@ from ._errors import (
 )
 from ._events import Attempt, Chunk, End, Event, Gap, Reset, Usage
 from ._fold import MessageFold
+from ._runs import (
+    AsyncRuns,
+    CanceledRun,
+    ListedRun,
+    Run,
+    RunBudget,
+    RunJob,
+    RunList,
+    RunPage,
+    Runs,
+    RunTotals,
+)
 from ._settings import JobOptions
 from ._sync import Conversation, Job, Sluice
 
 __all__ = [
     "AsyncConversation",
     "AsyncJob",
+    "AsyncRuns",
     "AsyncSluice",
     "Attempt",
     "AuthenticationError",
+    "CanceledRun",
     "Chunk",
     "ConnectionLost",
     "Conversation",
@@ -51,11 +65,19 @@ __all__ = [
     "JobExpired",
     "JobFailed",
     "JobOptions",
+    "ListedRun",
     "MessageFold",
     "NotFound",
     "PermissionDenied",
     "RateLimited",
     "Reset",
+    "Run",
+    "RunBudget",
+    "RunJob",
+    "RunList",
+    "RunPage",
+    "RunTotals",
+    "Runs",
     "ServerError",
     "Sluice",
     "SluiceError",

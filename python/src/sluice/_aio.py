@@ -15,6 +15,7 @@ from ._errors import SluiceError
 from ._events import Event
 from ._http import FAILURES, LIMITS, Body, is_stream, lost, response_of, timeouts
 from ._job import JobView
+from ._runs import AsyncRuns
 from ._settings import JobOptions, Settings, job_body
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class AsyncSluice:
             timeout=timeout,
             follow_redirects=False,
         )
+        self.runs = AsyncRuns(self)
 
     async def submit(self, request: Mapping[str, Any], **options: Unpack[JobOptions]) -> AsyncJob:
         """

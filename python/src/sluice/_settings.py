@@ -28,6 +28,13 @@ class JobOptions(TypedDict, total=False):
     """Minted where none is given."""
     policy: Literal["reject", "wait"]
     run: str
+    """An agent's: all jobs of a run share its budget. See `Sluice.runs`."""
+    parent: str
+    """The id of the job that asked for it; it is in the same run."""
+    after: Sequence[str]
+    """Ids of jobs: it waits until all of them are done."""
+    webhook: str
+    """The id of one, which is told of its end."""
     tags: Sequence[str]
     on_worker_loss: Literal["continue", "restart", "fail"]
     on_disconnect: Literal["cancel", "continue"]

@@ -15,6 +15,7 @@ from ._errors import SluiceError
 from ._events import Event
 from ._http import FAILURES, LIMITS, Body, is_stream, lost, response_of, timeouts
 from ._job import JobView
+from ._runs import Runs
 from ._settings import JobOptions, Settings, job_body
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Sluice:
             timeout=timeout,
             follow_redirects=False,
         )
+        self.runs = Runs(self)
 
     def submit(self, request: Mapping[str, Any], **options: Unpack[JobOptions]) -> Job:
         """

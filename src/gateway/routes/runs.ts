@@ -15,7 +15,8 @@ import { createRunReads, NANO, viewOf } from '../runs/reads.ts'
 import { type Asked, MAX_DEPTH, type OwnBudget, type Run, type Runs } from '../runs/runs.ts'
 import { MAX_RUN_CHARS } from '../submit/job-options.ts'
 
-const ID = /^[A-Za-z0-9_.:-]+$/
+/** Paths lose "." and ".." on their way. */
+const ID = /^(?!\.{1,2}$)[A-Za-z0-9_.:-]+$/
 const MOST_DOLLARS = 9_000_000
 const MOST = 1e12
 
@@ -38,7 +39,10 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
     checkNames(value, ['id', 'budget', 'metadata', 'loop_guard'])
     const id = value['id'] ?? ids.name('run', 12)
     if (typeof id !== 'string' || id.length > MAX_RUN_CHARS || !ID.test(id))
-      throw bad('id', `"id" must be a string of 1 to ${MAX_RUN_CHARS} letters, digits, "_", ".", ":" or "-".`)
+      throw bad(
+        'id',
+        `"id" must be a string of 1 to ${MAX_RUN_CHARS} letters, digits, "_", ".", ":" or "-", and not "." or "..".`,
+      )
     const { run, isNew } = await runs.create(call.caller, withinRun(call.caller, id), askedOf(value))
     return json(isNew ? 201 : 200, viewOf(withinRun(call.caller, ''), run))
   }
@@ -69,8 +73,8 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
   /** A job, and all that stem from it. */
   async function cancelTree(call: KeyCall): Promise<Answer> {
     const root = await shown.managed(call)
-    const { tenant, run } = root
-    await jobs.cancel(root.id)
+    const { tenant, run, depth: top = 1 } = root
+    const { kind } = await jobs.cancel(root.id)
     const live = await read.live({ tenant, ...(run !== undefined && { run }) })
     const parents = new Map<string, string | null>(live.map(({ id, parent }) => [id, parent ?? null]))
     const parentOf = async (id: string): Promise<string | null> => {
@@ -85,8 +89,8 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
     for (const job of live) {
       const chain: string[] = []
       let at: string | null = job.id
-      // Ids sort by acceptance, and a parent is older
-      while (at !== null && !isIn.has(at) && at >= root.id) {
+      // A parent's depth is one less. Ids tell nothing of that: those of several gateways are in no order
+      for (let depth = job.depth ?? 1; at !== null && !isIn.has(at) && depth > top; depth--) {
         chain.push(at)
         at = await parentOf(at)
       }
@@ -95,7 +99,7 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
       if (does && job.id !== root.id) stems.push(job)
     }
     const { canceled, left } = await read.cancelAll(stems, mayEnd(call))
-    return json(202, { ...(await shown.view(root.id, call)), canceled: canceled + 1, left })
+    return json(202, { ...(await shown.view(root.id, call)), canceled: canceled + (isEnding(kind) ? 1 : 0), left })
   }
 
   const one = '/v1/runs/:id'
@@ -117,6 +121,8 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
     },
   ]
 }
+
+const isEnding = (kind: string): boolean => kind === 'canceled' || kind === 'canceling'
 
 function askedOf(value: JsonRecord): Asked {
   const { budget = null, metadata = null, loop_guard: guarded = true } = value

@@ -2,7 +2,7 @@
 import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
 import { jobOrder } from '../../core/ids.ts'
-import { isTerminal, type Job, type JobState, type Usage } from '../../core/job.ts'
+import { isTerminal, type Job, type JobId, type JobState, type Usage } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Call } from '../http/call.ts'
@@ -73,7 +73,7 @@ export function createRunReads(jobs: GatewayDeps['jobs'], runs: Runs): RunReads 
       if (after !== undefined && jobOrder(after) === null)
         throw bad('after', '"after" must be the id of a job, as "next" gives it.')
       const all = (await jobsOf(tenant, run)).reverse()
-      const start = after === undefined ? 0 : all.findIndex(({ id }) => id > after)
+      const start = after === undefined ? 0 : placeAfter(all, after)
       const page = start < 0 ? [] : all.slice(start, start + limit)
       const hasMore = start >= 0 && start + limit < all.length
       return {
@@ -114,6 +114,12 @@ export function createRunReads(jobs: GatewayDeps['jobs'], runs: Runs): RunReads 
       return { run, ...(await this.cancelAll(await this.live({ tenant, run: name }), may)) }
     },
   }
+}
+
+/** Ids of several gateways are not in the order of acceptance: only one that is gone is looked for by its order. */
+function placeAfter(all: readonly Job[], after: JobId): number {
+  const at = all.findIndex(({ id }) => id === after)
+  return at < 0 ? all.findIndex(({ id }) => id > after) : at + 1
 }
 
 const seconds = (ms: number): number => Math.floor(ms / 1000)

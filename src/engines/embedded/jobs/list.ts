@@ -75,7 +75,7 @@ interface Scan {
   rows(from: number, before: number, limit: number): readonly JobRow[]
 }
 
-/** Jobs of a tenant's run have their own index, and failed ones among many good; others are found by tenant, or in order. */
+/** Jobs of a tenant's run have their own index, and failed ones among many good; others: by tenant, or in order. */
 function prepare(db: DatabaseSync, filter: JobFilter): Scan {
   const { tenant, run } = filter
   if (tenant !== undefined && run !== undefined) return ofRun(db, tenant, run)
