@@ -1,6 +1,8 @@
 /** Runs of agents: PROTOCOL.md section 4. Members are as on the wire. */
-import type { JobState } from '../../src/core/job.ts'
+import type { WireJob } from '../../src/core/frames.ts'
 import type { Session } from './session.ts'
+
+type JobState = WireJob['state']
 
 /** What all jobs of a run may use together; a member that is left out, or null: as the limits allow. */
 export interface RunBudget {
