@@ -127,7 +127,8 @@ function prepare(db: DatabaseSync, filter: JobFilter): Scan {
 /** What else is asked of them is looked at where they are. */
 function ofRun(db: DatabaseSync, tenant: string, run: string): Scan {
   const boundary = db.prepare(
-    `SELECT ord FROM run_jobs WHERE tenant = ? AND run = ? AND ord < ? ORDER BY ord DESC LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
+    `SELECT ord FROM run_jobs WHERE tenant = ? AND run = ? AND ord < ?
+      ORDER BY ord DESC LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
   )
   const rows = db.prepare(
     `SELECT ${COLUMNS} FROM run_jobs q CROSS JOIN jobs j ON j.ord = q.ord LEFT JOIN results r ON r.ord = j.ord
