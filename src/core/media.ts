@@ -72,6 +72,10 @@ export function mediaOf(record: Bytes): MediaRef | null {
   return record.startsWith(HEAD) ? refOf(JSON.parse(toText(record))) : null
 }
 
+/** In an event: where so many bytes of a file stand, in base64, between quotes. No JSON holds its first char. */
+export const gapOf = (file: string, from: number, to: number): Bytes => `${GAP}${file} ${from} ${to}${GAP}`
+export const GAP = '\u0000'
+
 /** What stands for an image's bytes in a document; null: it is something else. */
 export function refOf(value: unknown): MediaRef | null {
   if (!isRecord(value)) return null

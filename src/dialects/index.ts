@@ -5,6 +5,7 @@ import { completions } from './completions/completions.ts'
 import { embeddings } from './embeddings/embeddings.ts'
 import { images } from './media/images.ts'
 import { speech } from './media/speech.ts'
+import { speechEvents } from './media/speech-events.ts'
 import { transcriptions } from './media/transcriptions.ts'
 import { messages } from './messages/messages.ts'
 import { nativeEvents } from './native/stream.ts'
@@ -15,7 +16,7 @@ import { uiStream } from './ui/stream.ts'
 /** `sealing`: of what clients keep and give back. */
 export const dialectsBy = (sealing: Sealing): Dialects => ({
   spoken: [chat, embeddings, responses(sealing), messages, completions, images, speech, transcriptions],
-  read: [uiStream as StreamForm],
+  read: [uiStream as StreamForm, speechEvents as StreamForm],
   events: nativeEvents,
   frames: socketFrames,
 })

@@ -169,3 +169,71 @@ describe('transcriptions', () => {
     expect(asked[0].body.includes('name="stream"')).toBe(false)
   })
 })
+
+describe('speech', () => {
+  const sound = Buffer.from(Array.from({ length: 300_001 }, (_, i) => (i * 7) % 251))
+  const audio =
+    (pieces: readonly Buffer[], end: (response: ServerResponse) => void = (r) => r.end()): Answer =>
+    (response) => {
+      response.writeHead(200, { 'content-type': 'audio/pcm' })
+      const next = (i: number): void => {
+        if (i === pieces.length) return end(response)
+        response.write(pieces[i])
+        setTimeout(next, 30, i + 1)
+      }
+      next(0)
+    }
+  const speak = () =>
+    openai.audio.speech.create({ model: 'speaks', input: 'hello', voice: 'alloy', stream_format: 'sse' })
+  const eventsIn = (text: string) =>
+    [...text.matchAll(/^data: (.*)$/gm)].map(([, data]) => JSON.parse(data) as { type: string; audio?: string })
+  const bytesIn = (text: string): Buffer =>
+    Buffer.concat(eventsIn(text).map(({ audio: part = '' }) => Buffer.from(part, 'base64')))
+
+  it('in pieces, as they come; its upstream is asked for the sound', async () => {
+    answers = [audio([sound.subarray(0, 1_000), sound.subarray(1_000, 200_000), sound.subarray(200_000)])]
+    const response = await speak()
+    expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/)
+    const text = await response.text()
+    expect(bytesIn(text).equals(sound)).toBe(true)
+    const all = eventsIn(text)
+    expect(all.length).toBeGreaterThan(2)
+    expect(all.slice(0, -1).every(({ type }) => type === 'speech.audio.delta')).toBe(true)
+    expect(all.at(-1)).toMatchObject({ type: 'speech.audio.done', usage: { output_tokens: 0 } })
+    expect(JSON.parse(asked[0].body.toString())).toEqual({ model: 'speaks', input: 'hello', voice: 'alloy' })
+    const job = response.headers.get('sluice-job')!
+    await expectResumable(job, 'speech.events')
+    const content = await get(`/v1/jobs/${job}/content`)
+    expect(Buffer.from(await content.arrayBuffer()).equals(sound)).toBe(true)
+  })
+  it('is heard while it is made', async () => {
+    let finish = (): void => {}
+    answers = [
+      (response) => {
+        audio([sound.subarray(0, 1_000)], () => {})(response, asked[0])
+        finish = () => response.end(sound.subarray(1_000))
+      },
+    ]
+    const reader = (await speak()).body!.getReader()
+    let text = ''
+    while (!text.includes('\n\n')) text += Buffer.from((await reader.read()).value!).toString()
+    expect(bytesIn(text).equals(sound.subarray(0, 1_000))).toBe(true)
+    finish()
+    for (let next = await reader.read(); !next.done; next = await reader.read())
+      text += Buffer.from(next.value).toString()
+    expect(bytesIn(text).equals(sound)).toBe(true)
+  })
+  it('that breaks off ends with an error, and is not made again', async () => {
+    answers = [
+      audio([sound.subarray(0, 1_000)], (response) => setTimeout(() => void response.destroy(), 100)),
+      audio([sound]),
+    ]
+    const all = eventsIn(await (await speak()).text())
+    expect(all.at(-1)).toMatchObject({ error: { code: 'provider_cut' } })
+    expect(asked).toHaveLength(1)
+  })
+  it('a refusal has a status', async () => {
+    answers = [json({ error: { message: 'no' } }, 400)]
+    await expect(speak()).rejects.toMatchObject({ status: 400, code: 'provider_rejected' })
+  })
+})

@@ -484,8 +484,8 @@ describe('speech', () => {
     gone.abort()
     await until(() => isClosed)
   })
-  it('as events is refused kindly', async () => {
-    const response = await speak({ stream_format: 'sse' })
+  it('in a format that there is not is refused kindly', async () => {
+    const response = await speak({ stream_format: 'ndjson' })
     expect(await errorOf(response)).toEqual([400, 'invalid_request'])
   })
 })

@@ -50,8 +50,11 @@ export interface StreamWire {
   readonly comment: Bytes
   /** What each event ends with, and has nowhere else. */
   readonly endsWith: Bytes
-  /** Its events are lines that refer to bytes of files (core/media.ts), which are sent in their place. Absent: no. */
-  readonly refers?: true
+  /**
+   * Its events refer to bytes of files, which are sent in their place: `bytes`: they are lines of nothing else
+   * (mediaRecord); `events`: the bytes stand in them in base64 (gapOf). Absent: they don't.
+   */
+  readonly refers?: 'bytes' | 'events'
 }
 
 /** Server-sent events. The heartbeat is a comment without the blank line: an empty event makes openai-python raise. */
@@ -138,6 +141,8 @@ export interface CanonicalRequest {
   readonly value: JsonRecord
   /** Does the client want the answer as a stream? Undefined: the request doesn't specify. */
   readonly stream: boolean | undefined
+  /** In which its events are told. Absent: its dialect's own. */
+  readonly form?: StreamForm
   /** What it names as its end user; kept if it is a text. */
   readonly user: unknown
   /** How the answer is to be shown, in the dialect's own words; kept with the job. */

@@ -3,13 +3,14 @@
  * the form of its stream tells that on, a line each, to a sink that sends the bytes themselves.
  */
 import { bad, type Check, checkMembers, isText } from '../../core/fields.ts'
-import type { JsonRecord } from '../../core/json.ts'
+import { editObject, type JsonRecord } from '../../core/json.ts'
 import { mediaOf } from '../../core/media.ts'
 import type { CanonicalRequest, Dialect, RequestForm, StreamForm, WholeAnswer } from '../../core/ports/dialect.ts'
 import { type Bytes, kindOf, parseEnd } from '../../core/record.ts'
 import { errorJson } from '../../core/wire.ts'
 import { CLIENT_QUERY, userCheck, userIn } from '../openai.ts'
 import { failure, wholeAnswer } from '../whole.ts'
+import { speechEvents } from './speech-events.ts'
 
 const CHECKS: ReadonlyMap<string, Check> = new Map([
   ['user', userCheck],
@@ -21,9 +22,13 @@ const speak: RequestForm = {
   kind: 'speech',
   what: 'speech',
   query: CLIENT_QUERY,
-  read(value, body): CanonicalRequest {
+  read(value, bytes): CanonicalRequest {
     check(value)
-    return { value, body, stream: true, user: userIn(value), shownAs: undefined }
+    const asEvents = value['stream_format'] === 'sse'
+    // The upstream sends the sound, whatever its readers are sent
+    const body = value['stream_format'] === undefined ? bytes : editObject(bytes, { stream_format: null })
+    const read = { value, body, stream: true, user: userIn(value), shownAs: undefined }
+    return asEvents ? { ...read, form: speechEvents as StreamForm } : read
   },
 }
 
@@ -32,14 +37,14 @@ function check(body: JsonRecord): void {
   const { input, stream_format: format } = body
   checkMembers(body, CHECKS)
   if (!isText(input) || input === '') throw bad('input', '"input" must be a text.')
-  if (format !== undefined && format !== null && format !== 'audio')
-    throw bad('stream_format', 'The sound itself is streamed here: leave "stream_format" out.')
+  if (format !== undefined && format !== null && format !== 'audio' && format !== 'sse')
+    throw bad('stream_format', '"stream_format" must be "audio" or "sse".')
 }
 
 /** Bytes of a file can't be withdrawn: a reader that was shown some of another one is cut. */
 const stream: StreamForm<null> = {
   name: 'speech',
-  wire: { type: 'application/octet-stream', heartbeat: '', comment: '', endsWith: '\n', refers: true },
+  wire: { type: 'application/octet-stream', heartbeat: '', comment: '', endsWith: '\n', refers: 'bytes' },
   takesBack: false,
   begin: () => null,
   render({ records }) {

@@ -12,6 +12,7 @@ import { type Answered, bytes, type Headers } from '../http/answer.ts'
 import type { KeyCall } from '../http/call.ts'
 import { EventStream } from '../http/event-stream.ts'
 import type { ServerTiming } from '../http/exchange.ts'
+import { FileEvents } from './file-events.ts'
 import { FileStream } from './file-stream.ts'
 import { resultOf, streamOf } from './location.ts'
 import { HEARTBEAT_MS } from './watching.ts'
@@ -136,14 +137,20 @@ export function createAnswers(deps: GatewayDeps): Answers {
     }
   }
 
+  function sinkOf(call: KeyCall, job: Job, { wire }: StreamForm, headers: Headers): EventSink {
+    const { exchange } = call
+    if (wire?.refers === undefined) return new EventStream(exchange, headers, wire)
+    const failed = (error: unknown): void => deps.onFault(error, call.requestId)
+    return wire.refers === 'bytes'
+      ? new FileStream(deps.files, job, exchange, headers, failed)
+      : new FileEvents(deps.files, job, exchange, { headers, wire, failed })
+  }
+
   return {
     stream(call, job, form, from) {
       const location = streamOf(job.id, form, dialects)
       const headers = { location, 'sluice-job': job.id, ...from.headers }
-      const sink: EventSink =
-        form.wire?.refers === true
-          ? new FileStream(deps.files, job, call.exchange, headers, (error) => deps.onFault(error, call.requestId))
-          : new EventStream(call.exchange, headers, form.wire)
+      const sink = sinkOf(call, job, form, headers)
       if (job.epoch > 0) read(call, job, form, from, sink)
       else void readOnceOwned(call, job.id, sink, form, from)
       return null

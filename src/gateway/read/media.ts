@@ -143,15 +143,20 @@ async function* writtenOf(files: Files, pieces: ReadonlyArray<string | MediaRef>
       yield Buffer.from(piece, 'latin1')
       continue
     }
-    let odd: Uint8Array = new Uint8Array()
-    for await (const chunk of files.read(piece.file, 0, piece.bytes)) {
-      const all = odd.length === 0 ? Buffer.from(chunk) : Buffer.concat([odd, chunk])
-      const whole = all.length - (all.length % 3)
-      odd = all.subarray(whole)
-      yield Buffer.from(all.toString('base64', 0, whole), 'latin1')
-    }
-    if (odd.length > 0) yield Buffer.from(Buffer.from(odd).toString('base64'), 'latin1')
+    yield* base64Of(files, piece.file, 0, piece.bytes)
   }
+}
+
+/** Bytes of a file, as text. */
+export async function* base64Of(files: Files, file: string, from: number, to: number): AsyncGenerator<Uint8Array> {
+  let odd: Uint8Array = new Uint8Array()
+  for await (const chunk of files.read(file, from, to)) {
+    const all = odd.length === 0 ? Buffer.from(chunk) : Buffer.concat([odd, chunk])
+    const whole = all.length - (all.length % 3)
+    odd = all.subarray(whole)
+    yield Buffer.from(all.toString('base64', 0, whole), 'latin1')
+  }
+  if (odd.length > 0) yield Buffer.from(Buffer.from(odd).toString('base64'), 'latin1')
 }
 
 /** A file's bytes, or those of them that the request names. */

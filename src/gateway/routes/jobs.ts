@@ -180,7 +180,7 @@ export function jobRoutes(deps: GatewayDeps, jobs: Jobs, submits: Submits, answe
       async run(call) {
         const job = await jobs.own(call)
         const { stream } = dialectOf(job)
-        if (!isTerminal(job.state) && stream?.wire?.refers === true)
+        if (!isTerminal(job.state) && stream?.wire?.refers === 'bytes')
           return answers.stream(call, job, stream, { cursor: null, submits: false, ready: READY })
         const ref = (await mediaOf(job))[call.integer('index', 0, MAX_INTEGER) ?? 0]
         if (ref === undefined) throw new SluiceError('file_not_found', { message: 'The job has no such content.' })

@@ -246,7 +246,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
       message: '"sluice-user" must be a string of at most 512 characters.',
     })
   if (typeof user === 'string' && user !== '') checkRecalled(asked.references, user)
-  const stream = read.stream === true ? dialect.stream : null
+  const stream = read.stream === true ? (read.form ?? dialect.stream) : null
   const { tenant } = caller.key
   const named = withinNames(caller, options)
   const weight = deps.weights.weigh({

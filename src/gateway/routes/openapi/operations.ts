@@ -346,7 +346,7 @@ const formOf = (files: readonly FileField[]): Schema => ({
 })
 
 function posted({ name, stream }: Dialect, form: RequestForm): Operation {
-  const refers = stream?.wire?.refers === true
+  const refers = stream?.wire?.refers === 'bytes'
   const isStreamed = stream !== null && !refers
   const sent = refers ? BYTES : { ...json(anything), ...(isStreamed && { 'text/event-stream': EVENTS }) }
   return {
