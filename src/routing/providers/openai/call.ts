@@ -1,23 +1,26 @@
-/**
- * One call of an OpenAI-dialect upstream: from its response to events or a document, and exactly one end. How far the
- * answer is, and whether it ended well, is judged by answer-state.ts; ordinary tokens pass by it (shape.ts).
- */
-import { isUtf8 } from 'node:buffer'
 import { MAX_CHAT_ITEMS, MAX_CHAT_RECORD_BYTES, MAX_ITEMS } from '../../../core/answer-limits.ts'
 import type { Clock } from '../../../core/clock.ts'
-import { usageOf } from '../../../core/delta.ts'
 import { chunkOf, parseDocument } from '../../../core/document.ts'
-import { isObject, type Json, type JsonObject } from '../../../core/fold.ts'
-import { editObject } from '../../../core/json.ts'
 import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports/provider.ts'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
 import type { Exchange, HttpClient, HttpFailure, HttpHandler, HttpRequest, ResponseHead } from '../http/client.ts'
 import type { Swept } from '../http/sweep.ts'
 import { AnswerState, type Ending } from './answer-state.ts'
-import { errorIn } from './error-in.ts'
-import { blames, type Failed, failed, failedInBand, failedStatus, failedTransport } from './failures.ts'
-import { JsonScan, objectIn, parseJson, parseScanned } from './json.ts'
+import { readDocument } from './documents.ts'
+import { readableError } from './error-in.ts'
+import {
+  blames,
+  type Failed,
+  failed,
+  failedInBand,
+  failedStatus,
+  failedTransport,
+  tooMuch,
+  unreadable,
+} from './failures.ts'
+import { JsonScan, objectIn, parseJson } from './json.ts'
 import { limitsOf } from './limits.ts'
+import { hasMessage, isDone, toLine, toUtf8 } from './payloads.ts'
 import { Shapes } from './shape.ts'
 import { SseReader } from './sse.ts'
 
@@ -334,20 +337,14 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (chunk === null) return this.#garbage('an event that is not a JSON object')
     const whole = hasMessage(chunk) ? chunkOf(parseDocument(payload), (index) => this.#state.isTold(index)) : null
     const seen = this.#state.see(whole ?? chunk, whole !== null)
-    if (seen.kind === 'error') return this.#finishInBand(this.#readable(payload, seen.error), payload)
+    if (seen.kind === 'error')
+      return this.#finishInBand(readableError(payload, seen.error, this.#answerMember), payload)
     if (seen.kind === 'excess') return this.#finish(tooMuch(`it has more than ${seen.what}`))
     if (parsed !== chunk) return this.#garbage('a list of events')
-    const line =
-      whole !== null ? toBytes(JSON.stringify(whole)) : toLine(hasEmptyError(chunk) ? withoutError(payload) : payload)
+    const line = whole === null ? toLine(payload, chunk) : toBytes(JSON.stringify(whole))
     if (seen.kind === 'ordinary') this.#shapes!.learn(line)
     if (line.length > LARGE) this.#isBatchLarge = true
     this.#batch.push(line)
-  }
-
-  /** The machine saw bytes; people read the error as text. */
-  #readable(payload: Bytes, error: unknown): unknown {
-    const text = objectIn(parseJson(toText(payload)))
-    return (text === null ? null : errorIn(text, this.#answerMember)) ?? error
   }
 
   #done() {
@@ -371,21 +368,21 @@ export class Call implements HttpHandler, ProviderRun, Swept {
     if (this.#over) return
     const { kind } = this.#call
     this.#text = this.#asked?.asChat?.(this.#text, true) ?? this.#text
-    const document = objectIn(parseScanned(this.#text))
-    if (document === null && this.#isCutShort) return this.#finish(failed('provider_cut', true))
-    if (document === null) return this.#garbage(kind === 'chat' ? 'neither a stream nor JSON' : 'it is not JSON')
-    const error = errorIn(document, this.#answerMember)
-    if (error !== null) return this.#finishInBand(this.#readable(this.#text, error), this.#text)
-    const answer = kind === 'chat' ? this.#judge(document) : hasEmbeddings(document, this.#asked!.choices)
-    if (answer === false)
-      return this.#garbage(
-        kind === 'chat' ? 'JSON that is no chat.completion' : 'JSON without the embeddings asked for',
-      )
-    if (answer !== true) return this.#finish(answer)
-    const usage = usageOf(document)
+    const read = readDocument(this.#text, {
+      kind,
+      choices: this.#asked!.choices,
+      state: this.#state,
+      secret: this.#options.secret,
+    })
+    if (read === null && this.#isCutShort) return this.#finish(failed('provider_cut', true))
+    if (read === null) return this.#garbage(kind === 'chat' ? 'neither a stream nor JSON' : 'it is not JSON')
+    if (read.kind === 'error') return this.#finishInBand(read.error, this.#text)
+    if (read.kind === 'garbage') return this.#garbage(read.what)
+    if (read.kind === 'failed') return this.#finish(read)
+    const { usage } = read
     const text = this.#text
     const tell = (): void => {
-      this.#sink.document(isUtf8(Buffer.from(text, 'latin1')) ? text : toBytes(toText(text)), usage)
+      this.#sink.document(toUtf8(text), usage)
       this.#tell({ kind: 'done' })
     }
     this.#close()
@@ -403,16 +400,6 @@ export class Call implements HttpHandler, ProviderRun, Swept {
   /** What an answer has, and an error has not. */
   get #answerMember(): 'choices' | 'data' {
     return this.#call.kind === 'chat' ? 'choices' : 'data'
-  }
-
-  /** By the rules of a stream, as the one chunk that it amounts to. */
-  #judge(document: JsonObject): boolean | Failed {
-    const chunk = chunkOf(document)
-    if (chunk === document) return false
-    const seen = this.#state.see(chunk, true)
-    if (seen.kind === 'error') return failedInBand(this.#readable(this.#text, seen.error), this.#options.secret)
-    if (seen.kind === 'excess') return tooMuch(`it has more than ${seen.what}`)
-    return this.#state.end('told') === 'well' ? true : failed('provider_cut', true)
   }
 
   // ---- the end
@@ -485,59 +472,3 @@ export class Call implements HttpHandler, ProviderRun, Swept {
 
 /** Refused for good, or for our credentials: OpenAI refuses streams to organisations that it has not verified. */
 const isRefusal = ({ error }: Failed): boolean => error.code === 'provider_rejected' || error.code === 'provider_auth'
-
-/** `[DONE]`, as it is or in quotes, with white space anywhere. */
-const isDone = (payload: Bytes): boolean =>
-  payload.length < 64 && /^\s*["']?\s*\[\s*DONE\s*\]\s*["']?\s*$/i.test(payload)
-
-/** A whole message beside a delta, or where one should be: an upstream's document as an event, or its last one. */
-const hasMessage = ({ choices }: JsonObject): boolean =>
-  Array.isArray(choices) && choices.some((choice) => isObject(choice) && isObject(choice['message']))
-
-/** One vector (numbers, or base64) for each input, and no two for one. */
-function hasEmbeddings({ data }: JsonObject, inputs: number): boolean {
-  if (!Array.isArray(data) || data.length !== inputs) return false
-  const places = new Set<Json>()
-  return data.every((item, i) => {
-    if (!isObject(item)) return false
-    const { index = i, embedding, embeddings } = item
-    const isPlace = typeof index === 'number' && Number.isInteger(index) && index >= 0 && index < inputs
-    if (!isPlace || places.has(index)) return false
-    places.add(index)
-    return isVector(embedding) || isVector(embeddings)
-  })
-}
-
-/** Some engines tell several of one input, or sparse ones: lists of lists, or an object. */
-function isVector(vector: Json | undefined): boolean {
-  if (typeof vector === 'string') return vector !== '' && /^[\w+/-]+=*$/.test(vector)
-  if (!Array.isArray(vector)) return isObject(vector)
-  return (
-    vector.length > 0 && vector.every((item) => typeof item === 'number' || (typeof item === 'object' && item !== null))
-  )
-}
-
-/** Another attempt here would fail the same way. */
-const unreadable = (coding: string): Failed =>
-  failed('provider_garbage', 'elsewhere', {
-    message: `The model provider compresses its answer (content-encoding: ${coding}), which it was asked not to do.`,
-  })
-
-/** Of what a request asks for, as choices, any other attempt would bring as much; `elsewhere`: of what it can't. */
-const tooMuch = (what: string, retry: Failed['retry'] = false): Failed =>
-  failed('provider_garbage', retry, { message: `The model provider sent more than an answer can be: ${what}.` })
-
-/** OpenAI's SDK for JavaScript throws at any `error` that is truthy, and `{}` is. */
-const hasEmptyError = ({ error }: JsonObject): boolean => typeof error === 'object' && error !== null
-
-const withoutError = (payload: Bytes): Bytes =>
-  Buffer.from(editObject(Buffer.from(payload, 'latin1'), { error: null })).toString('latin1')
-
-/**
- * A record is one line of valid UTF-8. Line ends in valid JSON are white space; bytes that are no UTF-8, which some
- * engines send for half a character, become U+FFFD.
- */
-function toLine(payload: Bytes): Bytes {
-  const line = /[\r\n]/.test(payload) ? payload.replace(/[\r\n]+/g, ' ') : payload
-  return isUtf8(Buffer.from(line, 'latin1')) ? line : toBytes(toText(line))
-}

@@ -1,5 +1,7 @@
 /** Finds the error in an event or a document. Upstreams have many spellings, and none of them is a status. */
 import { isObject, type JsonObject } from '../../../core/fold.ts'
+import { type Bytes, toText } from '../../../core/record.ts'
+import { objectIn, parseJson } from './json.ts'
 
 /** Members that tell what went wrong, and that carry a code, in any spelling (see `plain`). */
 const TEXTS = ['message', 'msg', 'errormessage', 'errormsg', 'errmsg', 'statusmsg', 'fault', 'faultstring', 'exception']
@@ -50,4 +52,10 @@ export function errorIn(event: JsonObject, answer: 'choices' | 'data' = 'choices
   const isGood =
     event['success'] === true || CODES.some((name) => GOOD_CODES.has(String(members.get(name)).toLowerCase()))
   return !isGood && TEXTS.some((name) => tells(members.get(name))) ? event : null
+}
+
+/** An error that was found in bytes, as people read it: its text decoded. `answer`: as of `errorIn`. */
+export function readableError(payload: Bytes, error: unknown, answer: 'choices' | 'data'): unknown {
+  const text = objectIn(parseJson(toText(payload)))
+  return (text === null ? null : errorIn(text, answer)) ?? error
 }

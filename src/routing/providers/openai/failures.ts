@@ -40,6 +40,16 @@ const FAILURE_CODES = {
   local: 'overloaded',
 } as const
 
+/** Another attempt here would fail the same way. */
+export const unreadable = (coding: string): Failed =>
+  failed('provider_garbage', 'elsewhere', {
+    message: `The model provider compresses its answer (content-encoding: ${coding}), which it was asked not to do.`,
+  })
+
+/** Of what a request asks for, as choices, any other attempt would bring as much; `elsewhere`: of what it can't. */
+export const tooMuch = (what: string, retry: Failed['retry'] = false): Failed =>
+  failed('provider_garbage', retry, { message: `The model provider sent more than an answer can be: ${what}.` })
+
 /** A failure below the answer: connection or HTTP. */
 export function failedTransport(failure: HttpFailure): Failed {
   const code = FAILURE_CODES[failure.kind]
