@@ -60,16 +60,18 @@ function membersOf(item: Schema): readonly Leaf[] {
   const { options } = schema._zod.def as { readonly options?: readonly Schema[] }
   if (options === undefined) return leavesOf(item)
   const models = options.map((option) => leavesOf(option))
+  const nameOf = ({ path }: Leaf): string => path.join('.')
+  const namesOf = models.map((leaves) => new Set(leaves.map(nameOf)))
   const providers = models.map((leaves) => leaves.find(({ path }) => path[0] === 'provider')!)
   const provider = {
     ...providers[0],
     choices: providers.flatMap(({ choices }) => choices),
     description: `${providers.map(({ choices, description }) => `\`${choices}\`: ${description}`).join('; ')}.`,
   }
-  const byName = Map.groupBy(models.flat(), ({ path }) => path.join('.'))
+  const byName = Map.groupBy(models.flat(), nameOf)
   return [...byName].map(([name, [leaf]]) => {
     if (name === 'provider') return provider
-    const has = models.map((leaves) => leaves.some(({ path }) => path.join('.') === name))
+    const has = namesOf.map((names) => names.has(name))
     return has.every(Boolean) ? leaf : { ...leaf, providers: provider.choices.filter((_, i) => has[i]) }
   })
 }

@@ -204,14 +204,14 @@ const union = (option: (kind: ProviderSettings) => z.core.$ZodTypeDiscriminable)
 export const model = union((kind) => z.strictObject(shapeOf(kind)))
 
 /** What is another provider's is checked, and left out: a model may be tried at one provider, then at another. */
-function ofKind(kind: ProviderSettings, all: readonly ProviderSettings[]): z.ZodType {
+function ofKind(kind: ProviderSettings, others: z.ZodRawShape): z.ZodType {
   const own = shapeOf(kind)
   const whole = (given: unknown): unknown =>
     typeof given === 'object' && given !== null
       ? { ...given, ...kind.complete?.(given as Readonly<Record<string, unknown>>) }
       : given
   return z
-    .preprocess(whole, z.strictObject({ ...optionalOf(all), ...own }))
+    .preprocess(whole, z.strictObject({ ...others, ...own }))
     .superRefine((given, context) =>
       kind.check?.(given, (setting, message) => context.addIssue({ code: 'custom', path: [setting], message })),
     )
@@ -224,13 +224,21 @@ const optionalOf = (kinds: readonly ProviderSettings[]): z.ZodRawShape =>
 
 /** A model's settings as they are given, by any of these providers. */
 export function asGiven(kinds: readonly ProviderSettings[]) {
-  const byProvider: ReadonlyMap<unknown, z.ZodType> = new Map(kinds.map((kind) => [kind.name, ofKind(kind, kinds)]))
-  /** For an unknown provider: reports everything else that is wrong, too. */
-  const provider = z.enum(kinds.map(({ name }) => name))
-  const ofNone = z.strictObject({ ...optionalOf(kinds), name: modelName, ...common, provider })
+  // Each has the settings of all: made for the first model of it, as a start needs one or two of dozens
+  const made = new Map<ProviderSettings | undefined, z.ZodType>()
+  let others: z.ZodRawShape | null = null
+  const make = (kind: ProviderSettings | undefined): z.ZodType => {
+    others ??= optionalOf(kinds)
+    if (kind !== undefined) return ofKind(kind, others)
+    // For an unknown provider: reports everything else that is wrong, too
+    return z.strictObject({ ...others, name: modelName, ...common, provider: z.enum(kinds.map(({ name }) => name)) })
+  }
   return asGivenBy<Model>((given) => {
     const { provider } = (given ?? {}) as { readonly provider?: unknown }
-    return byProvider.get(provider) ?? ofNone
+    const kind = kinds.find(({ name }) => name === provider)
+    const known = made.get(kind) ?? make(kind)
+    made.set(kind, known)
+    return known
   })
 }
 

@@ -45,7 +45,9 @@ const SIGNS: ReadonlyArray<{ readonly rule: string; readonly score: number; read
 const ENCODED = /[A-Za-z0-9+/]{32,4096}={0,2}/g
 const MAX_DECODED = 200
 
-const finders = SIGNS.map(({ terms, ...sign }) => ({ ...sign, finder: termFinder(terms) }))
+const madeFinders = () => SIGNS.map(({ terms, ...sign }) => ({ ...sign, finder: termFinder(terms) }))
+/** Made for the first tenant that has this guard: a start needs none of them. */
+let made: ReturnType<typeof madeFinders> | null = null
 
 export const injection = defineGuard(
   'injection',
@@ -55,8 +57,10 @@ export const injection = defineGuard(
       .prefault(40)
       .describe('What is flagged, from 1 to 100: one sign alone is 30 to 50.'),
   },
-  ({ score }) =>
-    ({ request }) => {
+  ({ score }) => {
+    made ??= madeFinders()
+    const finders = made
+    return ({ request }) => {
       if (request === undefined) return null
       const texts = notTheOperators(request())
       const found = new Map<string, number>()
@@ -77,7 +81,8 @@ export const injection = defineGuard(
         [...found.values()].reduce((total, each) => total + each, 0),
       )
       return sum < score ? null : { verdict: 'flag', rules: [...found.keys()], count: sum }
-    },
+    }
+  },
 )
 
 function occurs(finder: Finder, text: string): boolean {

@@ -98,7 +98,7 @@ export function sequence(
   const all = new Uint8Array(128)
   for (const part of parts)
     if (typeof part === 'string') for (const c of part) all[c.charCodeAt(0)] = 1
-    else for (const [code, is] of part.of.entries()) all[code] |= is
+    else for (let code = 0; code < all.length; code++) all[code] |= part.of[code]
   return {
     name,
     first: typeof begin === 'string' ? chars(begin[0]) : begin.of,
