@@ -1,8 +1,14 @@
 /** Opens the connection under a request: TCP or TLS, directly or through a proxy. */
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
-import { type ConnectionOptions, connect as connectTls, createSecureContext, type SecureContext } from 'node:tls'
+import type { ConnectionOptions, SecureContext } from 'node:tls'
 import type { Bytes } from '../../../core/record.ts'
 import type { Origin, OutboundProxy } from './origin.ts'
+
+/**
+ * With the first connection that needs it. An import by name would read each export, and one lists all authorities that
+ * Node brings.
+ */
+const tls = () => process.getBuiltinModule('node:tls')
 
 export interface ConnectionEvents {
   /** One read. False: leave the socket unread until `resume`. */
@@ -41,7 +47,7 @@ const MAX_PROXY_HEAD_BYTES = 16 * 1024
 
 export function createConnector(route: Route): (events: ConnectionEvents) => Wire {
   let context: SecureContext | null = null
-  const secure = (): SecureContext => (context ??= createSecureContext(route.ca === null ? {} : { ca: route.ca }))
+  const secure = (): SecureContext => (context ??= tls().createSecureContext(route.ca === null ? {} : { ca: route.ca }))
   const { origin, proxy } = route
   return (events) => {
     if (proxy === null || !origin.secure) {
@@ -86,7 +92,7 @@ class DirectWire implements Wire {
     }
     const isTls = 'ALPNProtocols' in target
     // Node hands `onread` of tls.connect to its socket; the types do not know it
-    this.#socket = isTls ? connectTls({ ...target, onread } as ConnectionOptions) : connectTcp({ ...target, onread })
+    this.#socket = isTls ? tls().connect({ ...target, onread } as ConnectionOptions) : connectTcp({ ...target, onread })
     watch(this.#socket, isTls ? 'secureConnect' : 'connect', events)
   }
 
@@ -148,7 +154,7 @@ class TunnelWire implements Wire {
   constructor(origin: Origin, proxy: OutboundProxy, secure: () => SecureContext, events: ConnectionEvents) {
     this.#events = events
     const outer = proxy.secure
-      ? connectTls(tlsOptions(proxy.host, proxy.port, null))
+      ? tls().connect(tlsOptions(proxy.host, proxy.port, null))
       : connectTcp({ host: proxy.host, port: proxy.port })
     this.#outer = outer
     outer.setNoDelay(true)
@@ -173,7 +179,7 @@ class TunnelWire implements Wire {
   }
 
   #secure(origin: Origin, context: SecureContext) {
-    const inner = connectTls({
+    const inner = tls().connect({
       ...tlsOptions(origin.host, origin.port, context),
       socket: this.#outer,
       host: origin.host,
