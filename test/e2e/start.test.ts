@@ -1,6 +1,6 @@
 /** What a start costs is what it loads: each module is found, read, compiled and run before the first request. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -37,6 +37,19 @@ it('loads nothing that it does not need', async () => {
   expect(loaded.filter((url) => /\/(bench|mock|engines\/redis)\//.test(url))).toEqual([])
   // Node's fetch and its WebSocket
   expect(builtin.filter((name) => name.includes('undici'))).toEqual([])
+})
+
+it('loads TLS for the first connection that needs it, whatever its models speak to', async () => {
+  const file = join(dir, 'sluice.yaml')
+  const model = { name: '*', provider: 'openai-compatible', base_url: 'http://127.0.0.1:9/v1' }
+  writeFileSync(file, JSON.stringify({ models: [model] }))
+  const server = serve({ args: ['--config', file], env: watched('called') })
+  await server.ready()
+  server.child.kill('SIGTERM')
+  await server.ended
+  const { loaded, builtin } = seenBy('called')
+  expect(loaded.some((url) => url.includes('/routing/providers/http/'))).toBe(true)
+  expect(builtin.filter((name) => /\b_?tls(_wrap)?$/.test(name))).toEqual([])
 })
 
 it('keeps what it compiled beside its packages, for its threads too, unless the environment names a place', () => {
