@@ -149,6 +149,53 @@ describe('what it is sent', () => {
     expect((await until(() => peer.errors()[0])).code).toBe('body_too_large')
   })
 
+  it('what was prepared is held until another takes its place', async () => {
+    const small = await startTestApp({ max_body_bytes: '64KiB', max_unfinished_bytes_per_key: '64KiB' })
+    try {
+      const peer = await connect({ authorization: `Bearer ${small.key}` }, small)
+      const long = `demo: tokens=2 delay=1 ${'x'.repeat(40_000)}`
+      const prepare = async (input: string): Promise<void> => {
+        const count = peer.done().length
+        peer.create({ generate: false, input })
+        await until(() => peer.done().length > count)
+      }
+      await prepare(long)
+      peer.create({ input: 'demo: tokens=20 delay=20' })
+      peer.create({ input: long })
+      expect((await until(() => peer.errors()[0])).code).toBe('too_many_unfinished')
+      await until(() => peer.done().length === 2)
+      await prepare('short')
+      peer.create({ input: 'demo: tokens=20 delay=20' })
+      peer.create({ input: long })
+      await until(() => peer.done().length === 5)
+      expect(peer.errors()).toHaveLength(1)
+    } finally {
+      await small.stop()
+    }
+  })
+
+  it('a response that is not kept can be gone on from among the last 256 of its connection', async () => {
+    const quick = await startTestApp({}, { models: [{ name: 'demo', provider: 'demo' }], websocket: { max_jobs: 64 } })
+    try {
+      const peer = await connect({ authorization: `Bearer ${quick.key}` }, quick)
+      const ask = async (count: number, more: object = {}): Promise<void> => {
+        const before = peer.done().length
+        for (let i = 0; i < count; i++)
+          peer.create({ store: false, input: 'demo: tokens=1 delay=0 ttft=0', stream_id: `l${i}`, ...more })
+        await until(() => peer.done().length === before + count)
+      }
+      await ask(1)
+      const [first] = peer.done()
+      const next = { previous_response_id: first!['response'].id }
+      for (const count of [64, 64, 64, 63]) await ask(count)
+      await ask(1, next)
+      peer.create({ ...next, store: false })
+      expect((await until(() => peer.errors()[0])).code).toBe('previous_response_not_found')
+    } finally {
+      await quick.stop()
+    }
+  })
+
   it('the same idempotency key in two lanes: the second is told, and each event comes once', async () => {
     const peer = await connect()
     const sluice = { idempotency_key: 'twice' }
