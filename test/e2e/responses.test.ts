@@ -280,7 +280,7 @@ describe('the openai SDK', () => {
 
   it('tells what it can not do, and where', async () => {
     const ask = (more: object) => openai.responses.create({ model: 'demo', input: FAST, ...more } as never)
-    await expect(ask({ conversation: 'conv_1' })).rejects.toMatchObject({ status: 400, param: 'conversation' })
+    await expect(ask({ conversation: 'conv_1' })).rejects.toMatchObject({ status: 404, param: 'conversation' })
     await expect(ask({ prompt: { id: 'p' } })).rejects.toMatchObject({ status: 400, param: 'prompt' })
     await expect(ask({ input: [] })).rejects.toMatchObject({ status: 400, param: 'input' })
     const unreadable = { background: true, store: false }

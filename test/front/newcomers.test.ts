@@ -45,10 +45,6 @@ describe('models that a request may name', () => {
 describe("OpenAI's API: what is not served is not taken for an id of what is", () => {
   it.each([
     ['POST', '/v1/responses/compact', 'previous_response_id'],
-    ['POST', '/v1/conversations', 'sluice.conversation'],
-    ['POST', '/v1/conversations/conv_1', 'sluice.conversation'],
-    ['POST', '/v1/conversations/conv_1/items', 'sluice.conversation'],
-    ['GET', '/v1/conversations/conv_1/items', 'sluice.conversation'],
     ['POST', '/responses/compact', 'previous_response_id'],
   ])('%s %s', async (method, path, instead) => {
     const answer = await ask(method, path, method === 'GET' ? undefined : '{}')

@@ -150,6 +150,8 @@ describe('answers are as it says', () => {
     ['GET', '/v1/conversations', '/v1/conversations?id=talk', 200],
     ['GET', '/v1/conversations/{id}', '/v1/conversations/talk', 200],
     ['PATCH', '/v1/conversations/{id}', '/v1/conversations/talk', 204, { name: 'x' }],
+    ['POST', '/v1/conversations', '', 200, { metadata: { a: 'b' } }],
+    ['POST', '/v1/conversations', '', 400, { items: [{ role: 'user', content: 'x' }] }],
     ['POST', '/v1/tickets', '', 201, { user: 'u' }],
     ['POST', '/v1/sessions', '', 401, { ticket: 'x' }],
     ['POST', '/v1/conversations/{id}/truncate', '/v1/conversations/talk/truncate', 204, { keep_turns: 0 }],

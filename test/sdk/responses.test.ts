@@ -63,6 +63,101 @@ it('a request and its idempotency key join their job, though what it referred to
     await expect(ask({}, headers)).rejects.toMatchObject({ status: 400, param: 'previous_response_id' })
 })
 
+describe('a conversation that was made', () => {
+  const turn = (conversation: object | string, input: string, more: object = {}): Promise<Response> =>
+    answer(false, { input, conversation, ...more })
+  const list = async (id: string, query: OpenAI.Conversations.ItemListParams = {}) => {
+    const items = []
+    for await (const item of openai.conversations.items.list(id, query)) items.push(item)
+    return items
+  }
+  const textsOf = (items: readonly unknown[]): readonly string[] =>
+    (items as ReadonlyArray<{ content: ReadonlyArray<{ text: string }> }>).map(({ content }) => content[0]!.text)
+
+  it('remembers its responses, lists them, and is deleted with them', async () => {
+    const made = await openai.conversations.create({ metadata: { topic: 'x' }, items: [] })
+    const { id } = made
+    expect(made).toEqual({ id, object: 'conversation', created_at: expect.any(Number), metadata: { topic: 'x' } })
+    expect(await list(id)).toEqual([])
+    answers(false, { content: 'One.' })
+    answers(true, { content: '', tool_calls: [CALL] }, 'tool_calls')
+    answers(false, { content: 'Three.' })
+    expect((await turn(id, 'First')).conversation).toEqual({ id })
+    await answer(true, { input: 'Second', conversation: { id }, instructions: 'Be kind.' })
+    const output = { type: 'function_call_output', call_id: 'call_1', output: 'sun' }
+    await openai.responses.create({ model: 'up', input: [output as never], conversation: id })
+    const said = ['First', 'One.', 'Second', undefined, 'sun']
+    expect(
+      upstream.asked[2]?.['messages']
+        .filter(({ role }: any) => role !== 'system')
+        .map(({ content }: any) => content ?? undefined),
+    ).toEqual(said)
+    const items = await list(id, { order: 'asc' })
+    expect(items.map(({ type }) => type)).toEqual([
+      'message',
+      'message',
+      'message',
+      'function_call',
+      'function_call_output',
+      'message',
+    ])
+    expect(items[3]).toMatchObject({ call_id: 'call_1', name: 'weather', arguments: '{"city":"Bern"}' })
+    expect(textsOf([items[0], items[1], items[5]])).toEqual(['First', 'One.', 'Three.'])
+    expect(new Set(items.map((item) => item.id)).size).toBe(6)
+    // In pages of whole turns
+    for (const limit of [1, 2, 3]) {
+      expect(await list(id, { order: 'asc', limit })).toEqual(items)
+      expect(await list(id, { limit })).toEqual(items.toReversed())
+    }
+    expect(await openai.conversations.update(id, { metadata: { topic: 'y' } })).toEqual({
+      ...made,
+      metadata: { topic: 'y' },
+    })
+    expect((await openai.conversations.retrieve(id)).metadata).toEqual({ topic: 'y' })
+    expect(await openai.conversations.delete(id)).toEqual({ id, object: 'conversation.deleted', deleted: true })
+    const gone = { status: 404, code: 'conversation_not_found' }
+    await expect(openai.conversations.retrieve(id)).rejects.toMatchObject(gone)
+    await expect(list(id)).rejects.toMatchObject(gone)
+    await expect(turn(id, 'Fourth')).rejects.toMatchObject({ ...gone, param: 'conversation' })
+  })
+
+  it("is its tenant's and its user's alone", async () => {
+    const { id } = await openai.conversations.create()
+    const { key } = await app.addKey('stranger')
+    const stranger = new OpenAI({ baseURL: baseURL(), apiKey: key, maxRetries: 0 })
+    const gone = { status: 404, code: 'conversation_not_found' }
+    await expect(stranger.conversations.retrieve(id)).rejects.toMatchObject(gone)
+    await expect(stranger.conversations.update(id, { metadata: {} })).rejects.toMatchObject(gone)
+    await expect(stranger.conversations.delete(id)).rejects.toMatchObject(gone)
+    await expect(stranger.responses.create({ model: 'up', input: 'x', conversation: id })).rejects.toMatchObject(gone)
+    expect((await openai.conversations.retrieve(id)).id).toBe(id)
+  })
+
+  it('says what does not fit', async () => {
+    const { id } = await openai.conversations.create()
+    const item = { role: 'user' as const, content: 'x' }
+    const { items } = openai.conversations
+    const refused = (param: string) => ({ status: 400, code: 'invalid_request', param })
+    await expect(openai.conversations.create({ items: [item] })).rejects.toMatchObject(refused('items'))
+    await expect(items.create(id, { items: [item] })).rejects.toMatchObject(refused('items'))
+    await expect(items.retrieve('msg_x', { conversation_id: id })).rejects.toMatchObject(refused('item'))
+    await expect(items.delete('msg_x', { conversation_id: id })).rejects.toMatchObject(refused('item'))
+    await expect(list(id, { after: 'msg_x' })).rejects.toMatchObject(refused('after'))
+    await expect(turn(id, 'x', { previous_response_id: 'resp_x' })).rejects.toMatchObject(
+      refused('previous_response_id'),
+    )
+    await expect(turn(id, 'x', { sluice: { conversation: 'c' } })).rejects.toMatchObject(refused('conversation'))
+    await expect(turn({ name: id }, 'x')).rejects.toMatchObject(refused('conversation'))
+    const metadata = Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, 'v']))
+    await expect(openai.conversations.update(id, { metadata })).rejects.toMatchObject(refused('metadata'))
+    const job = { endpoint: '/v1/responses', request: { model: 'up', input: 'x', conversation: id } }
+    const headers = { authorization: `Bearer ${app.key}`, 'content-type': 'application/json' }
+    const posted = await fetch(`${baseURL()}/jobs`, { method: 'POST', headers, body: JSON.stringify(job) })
+    const { error } = (await posted.json()) as { error: { param: string } }
+    expect([posted.status, error.param]).toEqual([400, 'conversation'])
+  })
+})
+
 describe.each([
   ['whole', false],
   ['streamed', true],

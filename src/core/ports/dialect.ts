@@ -195,6 +195,8 @@ export interface RequestForm {
   readonly uploads?: readonly FileField[]
   /** Is it to be acknowledged, and to run on without the connection that it came by? Absent: never. */
   detaches?(value: JsonRecord): boolean
+  /** The conversation that it is to be a turn of, made as its API makes them; null: none. Throws invalid_request. */
+  conversationIn?(value: JsonRecord): string | null
   /** Jobs that it goes on from, whoever they belong to. Absent: none. */
   refersTo?(value: JsonRecord): ReadonlySet<JobId>
   /**
@@ -276,6 +278,10 @@ export interface Dialect<S = unknown> {
   answerId?(job: JobId): string
   /** Absent: its answers are not kept under ids of their own. */
   readonly resource?: Resource
+  /** What was said in a turn of a conversation, as it is kept, as items of this API. Absent: it has none. */
+  turnItems?(job: JobId, messages: readonly unknown[]): readonly JsonRecord[]
+  /** The turn that an item is of; null: it is none of ours. */
+  jobOfItem?(id: string): JobId | null
   /** Absent: it is spoken over HTTP only. */
   readonly lanes?: Lanes
   /** The body of an HTTP answer that is an error. */

@@ -6,7 +6,9 @@
 import type { TenantId } from '../job.ts'
 import type { JsonRecord } from '../json.ts'
 
-export const DOCUMENT_KINDS = ['file', 'batch', 'webhook_endpoint', 'webhook_delivery', 'run', 'run_entry'] as const
+export const DOCUMENT_KINDS = [
+  ...(['file', 'batch', 'webhook_endpoint', 'webhook_delivery', 'run', 'run_entry', 'conversation'] as const),
+] as const
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number]
 
 /** Of a body as JSON, bytes in UTF-8. */

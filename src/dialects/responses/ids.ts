@@ -5,7 +5,7 @@ import type { JobId } from '../../core/job.ts'
 export type ItemPrefix = 'msg' | 'rs' | 'fc' | 'ctc' | 'fco'
 
 const RESPONSE = /^resp_([0-9a-z]{26})$/
-const ITEM = /^(?:msg|rs|fc|ctc)_([0-9a-z]{26})_(\d{1,9})$/
+const ITEM = /^(?:msg|rs|fc|ctc|fco)_([0-9a-z]{26})_(\d{1,9})$/
 const JOB = 'job_'
 
 export const responseId = (job: JobId): string => `resp_${job.slice(JOB.length)}`

@@ -1,6 +1,7 @@
 /** What a response was asked, as items: the messages that were sent to the model, instructions left out. */
 import { isText } from '../../core/fields.ts'
 import type { JsonObject } from '../../core/fold.ts'
+import type { JobId } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import type { InputPage, Rendering } from '../../core/ports/dialect.ts'
 import { type ItemPrefix, itemId } from './ids.ts'
@@ -29,10 +30,21 @@ export function inputsOf(job: Rendering, { messages }: JsonRecord, { order, limi
   }
 }
 
+/** Its answer included; instructions, which are no items, left out. */
+export function turnItems(job: JobId, messages: readonly unknown[]): readonly JsonObject[] {
+  let count = 0
+  const idOf: NewId = (prefix) => itemId(prefix, job, INPUT + count++)
+  const from = messages.findIndex((message) => !isRecord(message) || message['role'] !== 'system')
+  const said = from < 0 ? [] : messages.slice(from)
+  return said.flatMap((message) => (isRecord(message) ? itemsOf(message, NO_NAMESPACES, idOf) : []))
+}
+
+const NO_NAMESPACES = { shownAs: undefined }
+
 type NewId = (prefix: ItemPrefix) => string
 
 /** In the order in which they make the message: thought, text, calls. */
-function itemsOf(message: JsonRecord, job: Rendering, idOf: NewId): JsonObject[] {
+function itemsOf(message: JsonRecord, job: Pick<Rendering, 'shownAs'>, idOf: NewId): JsonObject[] {
   const { role, content, refusal, reasoning_content: thought, tool_calls: calls, tool_call_id: call } = message
   if (role === 'tool') {
     const output = isText(content) ? content : Array.isArray(content) ? content.map((part) => inputPart(part)) : ''
@@ -41,7 +53,9 @@ function itemsOf(message: JsonRecord, job: Rendering, idOf: NewId): JsonObject[]
   const items: JsonObject[] = []
   if (isText(thought) && thought !== '')
     items.push({ id: idOf('rs'), type: 'reasoning', summary: [{ type: 'summary_text', text: thought }] })
-  const parts = isText(content) ? [{ type: 'text', text: content }] : Array.isArray(content) ? content : []
+  const isCallAlone = content === '' && Array.isArray(calls)
+  const parts =
+    isText(content) && !isCallAlone ? [{ type: 'text', text: content }] : Array.isArray(content) ? content : []
   const said = role === 'assistant' ? parts.map((part) => outputPart(part)) : parts.map((part) => inputPart(part))
   if (isText(refusal) && refusal !== '') said.push({ type: 'refusal', refusal })
   if (said.length > 0)
@@ -50,7 +64,11 @@ function itemsOf(message: JsonRecord, job: Rendering, idOf: NewId): JsonObject[]
   return items
 }
 
-function callItem({ id, function: called, custom }: JsonRecord, job: Rendering, idOf: NewId): JsonObject {
+function callItem(
+  { id, function: called, custom }: JsonRecord,
+  job: Pick<Rendering, 'shownAs'>,
+  idOf: NewId,
+): JsonObject {
   const isCustom = isRecord(custom)
   const { name, arguments: args, input } = (isCustom ? custom : isRecord(called) ? called : {}) as JsonRecord
   const about = { status: 'completed', call_id: textOr(id), ...namedIn(job.shownAs, textOr(name)) }

@@ -69,9 +69,17 @@ export const request = (sealing: Sealing): RequestForm => ({
     path: '/v1/responses/input_tokens',
     reply: (tokens) => ({ object: 'response.input_tokens', input_tokens: tokens }),
   },
+  conversationIn,
   refersTo: jobsIn,
   read: (sent, _bytes, context) => readRequest(sent, context, sealing),
 })
+
+function conversationIn({ conversation }: JsonRecord): string | null {
+  if (conversation === undefined || conversation === null) return null
+  const id = isRecord(conversation) ? conversation['id'] : conversation
+  if (isText(id)) return id
+  throw bad('conversation', '"conversation" must be the id of a conversation, or an object with its "id".')
+}
 
 function jobsIn({ previous_response_id: previous, input }: JsonRecord): ReadonlySet<JobId> {
   const jobs = new Set<JobId>()
@@ -89,6 +97,8 @@ function readRequest(sent: JsonRecord, context: ReadContext | undefined, sealing
   checkMembers(sent, CHECKS)
   refuseOthers(sent)
   const { model, input, instructions, previous_response_id: previous, max_output_tokens: most, stream } = sent
+  // It is looked up where a request is posted itself
+  if (context?.recalled === undefined && conversationIn(sent) !== null) throw onlyPosted('conversation')
   const lead = leadOf(instructions)
   const known = toolsOf(sent['tools'])
   const told = {
@@ -150,7 +160,10 @@ const recallIn = (recalled: ReadonlyMap<JobId, Recalled> | undefined): Recall =>
 }
 
 const onlyPosted = (param: string) =>
-  bad(param, 'Earlier responses can be referred to only where the request itself is posted to /v1/responses.')
+  bad(
+    param,
+    'Earlier responses and conversations can be referred to only where the request itself is posted to /v1/responses.',
+  )
 
 /** An earlier response's whole conversation: what it was asked, without its instructions, and its answer. */
 function conversation(id: string, recalled: ReadonlyMap<JobId, Recalled> | undefined, recall: Recall): JsonObject[] {
@@ -206,17 +219,14 @@ function addText(value: JsonObject, text: unknown): void {
 
 /** Throws invalid_request for what would change the answer's meaning if it were left out. */
 function refuseOthers(sent: JsonRecord): void {
-  const { prompt, conversation: named, n, background, store } = sent
+  const { prompt, previous_response_id: previous, n, background, store } = sent
   checkKnown(sent)
   if (background === true && store === false)
     throw bad('store', 'A response in the background is read by its id: with "background": true leave "store" out.')
   if (prompt !== undefined && prompt !== null)
     throw bad('prompt', '"prompt" names a template that only OpenAI has: send its text as "instructions" and "input".')
-  if (named !== undefined && named !== null)
-    throw bad(
-      'conversation',
-      'Conversations of OpenAI are not served: use "previous_response_id", or "sluice": {"conversation": "…"}.',
-    )
+  if (conversationIn(sent) !== null && isText(previous))
+    throw bad('previous_response_id', 'A turn of a conversation goes on from it: leave "previous_response_id" out.')
   if (n !== undefined && n !== null && n !== 1) throw bad('n', 'A response has one answer: leave "n" out.')
 }
 
@@ -226,6 +236,8 @@ function echoOf(sent: JsonRecord, { sent: tools, namespaces }: Tools, lead: numb
     const value = sent[name]
     if (value !== undefined && value !== null) echo[name] = value
   }
+  const conversation = conversationIn(sent)
+  if (conversation !== null) echo['conversation'] = { id: conversation }
   if (lead > 0) echo['lead'] = lead
   if (wantsThought(sent)) echo['thought'] = true
   if (wantsLogprobs(sent)) echo['logprobs'] = true

@@ -1,7 +1,8 @@
 /** OpenAI's Responses API, over any model that serves chat completions. */
 import type { Dialect, Sealing } from '../../core/ports/dialect.ts'
 import { errorJson } from '../../core/wire.ts'
-import { responseId } from './ids.ts'
+import { jobOfItem, responseId } from './ids.ts'
+import { turnItems } from './inputs.ts'
 import { lanes } from './lanes.ts'
 import { request } from './request.ts'
 import { stream } from './stream.ts'
@@ -14,6 +15,8 @@ export const responses = (sealing: Sealing): Dialect<unknown> => ({
   whole: whole(sealing),
   answerId: responseId,
   resource: resource(sealing),
+  turnItems,
+  jobOfItem,
   lanes: lanes(sealing),
   error: errorJson,
 })

@@ -55,16 +55,11 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
 ]
 
 /** Routes of OpenAI's API at paths where Sluice's own have other methods, or would take a name for an id. */
-const MEMORY =
-  'OpenAI\'s Conversations are not served. One of Sluice needs no making: name it in "sluice.conversation" ' +
-  'of a request; or go on from a response by "previous_response_id".'
 const OTHERS: ReadonlyArray<readonly [RegExp, string]> = [
   [
     /^POST \/(?:v1\/)*responses\/compact$/,
     'Responses are not compacted here: send what matters of them as "input"; or go on by "previous_response_id".',
   ],
-  [/^POST \/(?:v1\/)*conversations(?:\/[^/]+)?\/?$/, MEMORY],
-  [/^[A-Z]+ \/(?:v1\/)*conversations\/[^/]+\/items(?:\/|$)/, MEMORY],
 ]
 
 /** What a listener knows of routes that it does not have. */

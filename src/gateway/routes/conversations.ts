@@ -5,12 +5,14 @@ import { jobOrder } from '../../core/ids.ts'
 import type { Turn, TurnRange } from '../../core/ports/conversations.ts'
 import { toBytes } from '../../core/record.ts'
 import { prefixOf } from '../caller/caller.ts'
+import { keptConversation } from '../caller/kept-conversations.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, bytes, empty, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { conversationView } from '../read/views.ts'
+import { deleteKept, keptView } from './kept-conversations.ts'
 
 const PAGE = 100
 const MAX_PAGE = 1_000
@@ -33,9 +35,10 @@ function conversationOf(call: KeyCall): string | undefined {
 
 /** `watch`: streams the news of a conversation, by the caller's name for it. */
 export function conversationRoutes(
-  { conversations, options }: GatewayDeps,
+  deps: GatewayDeps,
   watch: (call: KeyCall, conversation: string) => null,
 ): readonly Route[] {
+  const { conversations, options } = deps
   const found = (there: boolean): void => {
     if (!there) throw new SluiceError('conversation_not_found')
   }
@@ -108,10 +111,27 @@ export function conversationRoutes(
     },
     { method: 'PATCH', path: all, query: NAMES, auth: 'tenant', run: change },
     { method: 'DELETE', path: all, query: NAMES, auth: 'tenant', run: remove },
-    { method: 'GET', path: one, query: PAGING, auth: 'tenant', run: show },
+    {
+      method: 'GET',
+      path: one,
+      query: PAGING,
+      auth: 'tenant',
+      async run(call) {
+        const kept = await keptConversation(deps, call.caller, call.params['id'])
+        return kept === null ? show(call) : json(200, keptView(kept))
+      },
+    },
     { method: 'PATCH', path: one, auth: 'tenant', run: change },
     { method: 'POST', path: `${one}/truncate`, auth: 'tenant', run: truncate },
-    { method: 'DELETE', path: one, auth: 'tenant', run: remove },
+    {
+      method: 'DELETE',
+      path: one,
+      auth: 'tenant',
+      async run(call) {
+        const kept = await keptConversation(deps, call.caller, call.params['id'])
+        return kept === null ? remove(call) : deleteKept(deps, kept)
+      },
+    },
     { method: 'GET', path: `${one}/events`, auth: 'tenant', run: (call) => watch(call, conversationOf(call)!) },
   ]
 }

@@ -22,6 +22,7 @@ import { estimateRoutes } from './estimates.ts'
 import { explainRoutes } from './explain.ts'
 import { fileRoutes } from './files.ts'
 import { jobRoutes } from './jobs.ts'
+import { keptConversationRoutes } from './kept-conversations.ts'
 import { keyRoutes } from './keys.ts'
 import { lookRoutes } from './looks.ts'
 import { modelRoutes } from './models.ts'
@@ -82,6 +83,7 @@ export function createRoutes(deps: GatewayDeps, parts: RouteParts): Routes {
       ...fileRoutes(deps),
       ...batchRoutes(deps),
       ...conversationRoutes(deps, watching.stream),
+      ...keptConversationRoutes(deps),
       ...runRoutes(deps, runs, jobs),
       ...hooks.public,
       ...sessionRoutes(deps, auth, sessions),

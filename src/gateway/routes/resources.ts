@@ -19,7 +19,7 @@ const MAX_INTEGER = 999_999_999
 /** As OpenAI has it. */
 const [INPUTS, MAX_INPUTS] = [20, 100]
 
-function orderIn(order: string | undefined): 'asc' | 'desc' {
+export function orderIn(order: string | undefined): 'asc' | 'desc' {
   if (order === undefined || order === 'asc' || order === 'desc') return order ?? 'desc'
   throw bad('order', '"order" must be asc or desc.')
 }

@@ -128,13 +128,21 @@ export function dialectDraft(
     ...(body.identity !== undefined && { identity: body.identity }),
     ...(body.hasFile === true && { hasFile: true }),
     ...(body.fileBytes !== undefined && { fileBytes: body.fileBytes }),
-    options: sluice ?? NO_OPTIONS,
+    options: withConversation(sluice ?? NO_OPTIONS, spoken.form.conversationIn?.(body.value) ?? null),
     at: 'sluice.',
     headers: headerOptions(headers),
     plain,
     isRetry: mayBeRetry(headers),
     ...(references !== undefined && { references }),
   })
+}
+
+/** Throws invalid_request. */
+function withConversation(options: JsonRecord, conversation: string | null): JsonRecord {
+  if (conversation === null) return options
+  if (options['conversation'] !== undefined)
+    throw bad('conversation', 'The request names two conversations: leave "sluice.conversation" out.')
+  return { ...options, conversation }
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Earlier jobs that a request goes on from, as far as its caller may see them. */
 import type { IncomingHttpHeaders } from 'node:http'
+import { SluiceError } from '../../core/errors.ts'
 import { bad, isText } from '../../core/fields.ts'
 import { isTerminal, type JobId } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
@@ -7,19 +8,20 @@ import type { Dialect, Recalled, References } from '../../core/ports/dialect.ts'
 import type { Bytes } from '../../core/record.ts'
 import { requireScope } from '../caller/access.ts'
 import { type Caller, canSee, prefixOf } from '../caller/caller.ts'
+import { keptConversation } from '../caller/kept-conversations.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Spoken } from './draft.ts'
 
 const MAX_JOBS = 256
 const PAGE_BYTES = 256 << 10
 
-type Deps = Pick<GatewayDeps, 'jobs' | 'log' | 'keys' | 'clock' | 'options'>
+type Deps = Pick<GatewayDeps, 'documents' | 'jobs' | 'log' | 'keys' | 'clock' | 'options'>
 
 /**
  * Undefined: its dialect has no such references. Those that there are not, or not for this caller, are left out; a
  * request that repeats one with its idempotency key joins its job all the same, as it did while they were there.
  * `isOwn`: known to its connection, if to nobody else. Rejects with invalid_request for more than a request may hold,
- * and with forbidden for another key's where its own may not read.
+ * with conversation_not_found, and with forbidden for another key's where its own may not read.
  */
 export async function referencesIn(
   deps: Deps,
@@ -29,6 +31,9 @@ export async function referencesIn(
   headers: IncomingHttpHeaders,
   isOwn: (job: JobId) => boolean = () => false,
 ): Promise<References | undefined> {
+  const conversation = form.conversationIn?.(value) ?? null
+  if (conversation !== null && (await keptConversation(deps, caller, conversation)) === null)
+    throw new SluiceError('conversation_not_found', { param: 'conversation' })
   if (form.refersTo === undefined) return undefined
   const ids = form.refersTo(value)
   if (ids.size > MAX_JOBS)

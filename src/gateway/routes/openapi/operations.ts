@@ -62,6 +62,7 @@ const change: Operation = {
   request: ref('ConversationChange'),
   responses: DONE,
 }
+const noItem = (summary: string): Operation => ({ tag: 'Conversations', summary, responses: {} })
 const remove: Operation = {
   tag: 'Conversations',
   summary: 'Delete it, with its jobs that wait or run',
@@ -210,6 +211,26 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     responses: answers(202, 'The new job.', ref('Job')),
   },
   'DELETE /v1/jobs/:id': { tag: 'Jobs', summary: 'Erase it and its log', responses: DONE },
+  'POST /v1/conversations': {
+    tag: 'Conversations',
+    summary: "Make one, as OpenAI's API has them, for `conversation` of a response",
+    request: ref('KeptConversationRequest'),
+    responses: answers(200, 'It.', ref('KeptConversation')),
+  },
+  'POST /v1/conversations/:id': {
+    tag: 'Conversations',
+    summary: 'Change the metadata of one that was made',
+    request: ref('KeptConversationChange'),
+    responses: answers(200, 'It.', ref('KeptConversation')),
+  },
+  'GET /v1/conversations/:id/items': {
+    tag: 'Conversations',
+    summary: 'What was said in one that was made, as items of the Responses API, in pages of whole turns',
+    responses: answers(200, 'A page.', ref('ConversationItems')),
+  },
+  'POST /v1/conversations/:id/items': noItem('Refused: items come by responses'),
+  'GET /v1/conversations/:id/items/:item': noItem('Refused: items are listed'),
+  'DELETE /v1/conversations/:id/items/:item': noItem('Refused: `keep_turns` of a PATCH takes turns out'),
   'GET /v1/conversations': {
     tag: 'Conversations',
     summary: 'Conversations, or with `id` one of them',
@@ -220,7 +241,9 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /v1/conversations/:id': {
     tag: 'Conversations',
     summary: 'A conversation, and a page of its turns',
-    responses: answers(200, 'It, and the page.', ref('ConversationPage')),
+    responses: answers(200, 'It, and the page; of one that was made: it alone.', {
+      anyOf: [ref('ConversationPage'), ref('KeptConversation')],
+    }),
   },
   'PATCH /v1/conversations/:id': change,
   'POST /v1/conversations/:id/truncate': {
@@ -229,7 +252,10 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     request: ref('ConversationCut'),
     responses: DONE,
   },
-  'DELETE /v1/conversations/:id': remove,
+  'DELETE /v1/conversations/:id': {
+    ...remove,
+    responses: { ...DONE, ...answers(200, 'It is done, of one that was made.', ref('Deleted')) },
+  },
   'GET /v1/conversations/:id/events': {
     tag: 'Conversations',
     summary: 'Its state now, and each change to it',

@@ -31,6 +31,9 @@ export const PARAMETERS: Readonly<Record<string, Schema>> = {
   'GET /v1/batches limit': number(100, 'Batches of a page; 20 unless it is told.'),
   'GET /v1/batches after': described(text, 'Id of a batch: those that are older.'),
   'GET /v1/files order': oneOf('desc', 'asc'),
+  'GET /v1/conversations/:id/items limit': number(100, 'Items of a page; 20 unless it is told.'),
+  'GET /v1/conversations/:id/items after': described(text, 'As `last_id` of the page before.'),
+  'GET /v1/conversations/:id/items order': oneOf('desc', 'asc'),
   state: described(text, 'One state, or several separated by commas.'),
   lane: text,
   conversation,
@@ -45,6 +48,8 @@ export const PARAMETERS: Readonly<Record<string, Schema>> = {
   format: oneOf('json', 'csv'),
   endpoint: described(text, 'Where the request would be posted to.'),
   message: described(text, 'Id of a message of a broker: the jobs that it submitted.'),
+  include: IGNORED,
+  'include[]': IGNORED,
   after_id: described(text, 'Ignored: all models are one page.'),
   before_id: described(text, 'Ignored: all models are one page.'),
 }

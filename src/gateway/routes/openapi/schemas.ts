@@ -428,6 +428,32 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
     additionalProperties: false,
   },
   WebhookRedelivered: object({ object: oneOf('list'), data: list(ref('WebhookDelivery')) }),
+  KeptConversation: object({
+    id: text,
+    object: oneOf('conversation'),
+    created_at: seconds,
+    metadata: { type: 'object' },
+  }),
+  KeptConversationRequest: {
+    type: 'object',
+    properties: {
+      metadata: described(nullable('object'), 'At most 16 pairs of texts.'),
+      items: described(nullable('array'), 'Empty: items come by responses.'),
+    },
+    additionalProperties: false,
+  },
+  KeptConversationChange: {
+    type: 'object',
+    properties: { metadata: described(nullable('object'), 'At most 16 pairs of texts, in place of those before.') },
+    additionalProperties: false,
+  },
+  ConversationItems: object({
+    object: oneOf('list'),
+    data: list({ type: 'object' }),
+    has_more: flag,
+    first_id: nullable('string'),
+    last_id: nullable('string'),
+  }),
   ConversationCut: {
     type: 'object',
     required: ['keep_turns'],
