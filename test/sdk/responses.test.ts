@@ -5,6 +5,7 @@ import OpenAI from 'openai'
 import type { Response, ResponseCreateParams } from 'openai/resources/responses/responses'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startTestApp, type TestApp } from '../front/app.ts'
+import { userOf } from '../front/two-users.ts'
 import { WEATHER } from '../sdk-clients.ts'
 import { SayingUpstream } from './upstream.ts'
 
@@ -105,6 +106,8 @@ describe('a conversation that was made', () => {
     expect(textsOf([items[0], items[1], items[5]])).toEqual(['First', 'One.', 'Three.'])
     expect(new Set(items.map((item) => item.id)).size).toBe(6)
     // In pages of whole turns
+    expect((await openai.conversations.items.list(id, { limit: 3 })).data).toHaveLength(2)
+    expect((await openai.conversations.items.list(id, { limit: 1 })).data).toHaveLength(2)
     for (const limit of [1, 2, 3]) {
       expect(await list(id, { order: 'asc', limit })).toEqual(items)
       expect(await list(id, { limit })).toEqual(items.toReversed())
@@ -131,6 +134,23 @@ describe('a conversation that was made', () => {
     await expect(stranger.conversations.delete(id)).rejects.toMatchObject(gone)
     await expect(stranger.responses.create({ model: 'up', input: 'x', conversation: id })).rejects.toMatchObject(gone)
     expect((await openai.conversations.retrieve(id)).id).toBe(id)
+    const clientOf = async (user: string) => {
+      const { token } = await userOf(app.port, app.key, user)
+      return new OpenAI({ baseURL: baseURL(), apiKey: token, maxRetries: 0 })
+    }
+    const [ann, bob] = [await clientOf('ann'), await clientOf('bob')]
+    const own = await ann.conversations.create()
+    answers(false, { content: 'One.' })
+    await ann.responses.create({ model: 'up', input: 'x', conversation: own.id })
+    expect((await ann.conversations.items.list(own.id)).data).toHaveLength(2)
+    for (const other of [bob, openai]) {
+      await expect(other.conversations.retrieve(own.id)).rejects.toMatchObject(gone)
+      await expect(other.conversations.items.list(own.id)).rejects.toMatchObject(gone)
+      await expect(other.responses.create({ model: 'up', input: 'x', conversation: own.id })).rejects.toMatchObject(
+        gone,
+      )
+    }
+    await expect(ann.conversations.retrieve(id)).rejects.toMatchObject(gone)
   })
 
   it('says what does not fit', async () => {
