@@ -54,3 +54,15 @@ function charactersOf(text: unknown): number {
     for (let i = 0; i < text.length; i++) if ((text.charCodeAt(i) & 0xfc00) !== 0xdc00) count++
   return count
 }
+
+/** A usage in the words of chats: those of images and transcriptions are others. */
+export function inTokens(usage: JsonRecord): JsonRecord {
+  const { input_tokens: input, output_tokens: output, input_token_details: details } = usage
+  if (input === undefined && output === undefined) return usage
+  return {
+    ...usage,
+    prompt_tokens: input ?? 0,
+    completion_tokens: output ?? 0,
+    ...(isRecord(details) && { prompt_tokens_details: details }),
+  }
+}

@@ -72,6 +72,17 @@ export function mediaOf(record: Bytes): MediaRef | null {
   return record.startsWith(HEAD) ? refOf(JSON.parse(toText(record))) : null
 }
 
+const EVENT_HEAD = '{"object":"media.event",'
+/** A record of a log: an event of images, with a reference where its bytes were. */
+export const mediaEvent = (event: JsonRecord): Bytes => toBytes(`${EVENT_HEAD}${JSON.stringify({ event }).slice(1)}`)
+
+/** Null: the record is none of those. */
+export function mediaEventOf(record: Bytes): JsonRecord | null {
+  if (!record.startsWith(EVENT_HEAD)) return null
+  const { event } = JSON.parse(toText(record)) as JsonRecord
+  return isRecord(event) ? event : null
+}
+
 /** In an event: where so many bytes of a file stand, in base64, between quotes. No JSON holds its first char. */
 export const gapOf = (file: string, from: number, to: number): Bytes => `${GAP}${file} ${from} ${to}${GAP}`
 export const GAP = '\u0000'

@@ -2,9 +2,10 @@
 import { crashpoint } from '../core/crashpoint.ts'
 import { parseDocument } from '../core/document.ts'
 import { SluiceError } from '../core/errors.ts'
+import { isObject } from '../core/fold.ts'
 import type { JsonRecord } from '../core/json.ts'
-import { type MediaRef, mediaRecord } from '../core/media.ts'
-import { unitsAsked, unitsMade } from '../core/media-units.ts'
+import { type MediaRef, mediaEvent, mediaRecord } from '../core/media.ts'
+import { inTokens, unitsAsked, unitsMade } from '../core/media-units.ts'
 import type { LogWriter } from '../core/ports/log.ts'
 import type { MinSpeed, ProviderEnd, ProviderSink, Upload } from '../core/ports/provider.ts'
 import type { Outcome } from '../core/ports/work.ts'
@@ -74,8 +75,24 @@ export class Answering implements ProviderSink {
       grew: (ref) => {
         if (!this.#attempt.isOver) this.#grew(ref)
       },
+      told: (event) => {
+        if (!this.#attempt.isOver) this.#told(event)
+      },
       threw: (thrown) => this.#ends.giveUp(thrown, true),
     })
+  }
+
+  #told(event: JsonRecord): void {
+    const { meter } = this.#attempt
+    try {
+      const record = mediaEvent(event)
+      const { usage } = event
+      if (isObject(usage)) meter.seeDocument(record, inTokens(usage), false)
+      meter.shown = true
+      this.#append([record], 0)
+    } catch (thrown) {
+      this.#ends.giveUp(thrown)
+    }
   }
 
   /** What is held back is fast enough, as it is all there is. */
@@ -99,8 +116,13 @@ export class Answering implements ProviderSink {
   // ------------------------------------------------------------ what comes
 
   events(payloads: readonly Bytes[]): void {
-    const { isOver, meter, answer } = this.#attempt
+    const { isOver, meter, answer, lease } = this.#attempt
     if (isOver) return
+    // Bytes that they refer to are written first
+    if (lease.job.kind === 'image') {
+      for (const each of payloads) this.#media?.event(each)
+      return
+    }
     try {
       const before = meter.tokens
       if (this.#media !== null) for (const each of payloads) if (each.includes(SECONDS)) this.#count(each)

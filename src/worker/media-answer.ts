@@ -25,6 +25,10 @@ export class MediaAnswer {
     this.#out.bytes(chunk)
   }
 
+  event(event: Bytes): void {
+    this.#out.event(event)
+  }
+
   /** Keeps the document until its files are there. */
   hold(document: Bytes, usage: unknown): void {
     this.#document = { document, usage }

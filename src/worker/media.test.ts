@@ -21,6 +21,7 @@ function out(files: Files, clock: Clock = systemClock) {
     pause: () => void told.push('pause'),
     resume: () => void told.push('resume'),
     grew: (ref) => void grown.push(ref),
+    told() {},
     threw: (error) => void thrown.push(error),
   })
   return { media, grown, told, thrown }

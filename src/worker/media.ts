@@ -23,6 +23,8 @@ export interface MediaEvents {
   resume(): void
   /** So much of it can be read. */
   grew(ref: MediaRef): void
+  /** An event whose bytes can be read. */
+  told(event: JsonRecord): void
   threw(thrown: unknown): void
 }
 
@@ -33,7 +35,8 @@ const LOW_BYTES = 256 << 10
 const SMALL_BYTES = 64 << 10
 const GATHER_MS = 100
 
-type Step = { readonly type: string } | Uint8Array
+/** A file begins; an event comes after the bytes that it refers to; bytes. */
+type Step = { readonly type: string } | { readonly event: Bytes } | Uint8Array
 
 export class MediaOut {
   readonly #deps: MediaDeps
@@ -69,6 +72,12 @@ export class MediaOut {
       this.#paused = true
       this.#events.pause()
     }
+    this.#run()
+  }
+
+  /** An event as JSON, which may refer to a part by its place. */
+  event(event: Bytes): void {
+    this.#steps.push({ event })
     this.#run()
   }
 
@@ -112,6 +121,10 @@ export class MediaOut {
       const step = this.#steps[0]
       if (!(step instanceof Uint8Array)) {
         this.#steps.shift()
+        if ('event' in step) {
+          this.#events.told(withFile(step.event, this.#made.map(refTo)))
+          continue
+        }
         const { tenant, user = null, id } = this.#job
         const expiresAtMs = this.#deps.expiresAtMs(this.#job)
         const name = `${id}${this.#made.length === 0 ? '' : `-${this.#made.length}`}.${extensionOf(step.type)}`
@@ -211,6 +224,14 @@ export async function uploadsOf(files: Files, job: Job, body: Uint8Array): Promi
 /** A session's job has its user's files alone, or its own (gateway/caller). */
 const isOfSession = ({ user }: StoredFile, { session }: Job): boolean =>
   session === undefined || user === session.replace(/^user\n/, '')
+
+/** The event, with a file where its image was. Throws provider_garbage. */
+function withFile(event: Bytes, files: readonly MediaRef[]): JsonRecord {
+  const { b64_json: image, ...rest } = JSON.parse(toText(event)) as JsonRecord
+  const ref = isRecord(image) ? files[Number(image['part'])] : undefined
+  if (ref === undefined) throw new SluiceError('provider_garbage')
+  return { ...rest, b64_json: ref }
+}
 
 /** The document, with files where its images were: each once. Throws provider_garbage. */
 export function withFiles(document: Bytes, files: readonly MediaRef[]): Bytes {

@@ -2,7 +2,7 @@
 import { type Answer, foldAnswer } from '../core/answer.ts'
 import { type Json, type JsonObject, showsSomething } from '../core/fold.ts'
 import type { Job } from '../core/job.ts'
-import { mediaOf } from '../core/media.ts'
+import { mediaEventOf, mediaOf } from '../core/media.ts'
 import { type Bytes, kindOf } from '../core/record.ts'
 import { attemptOf } from '../core/seen.ts'
 
@@ -28,8 +28,9 @@ export const NOTHING_SHOWN: Shown = { text: false, onlyThought: false, identity:
 
 export function shownBy(records: readonly Bytes[]): Shown {
   if (!records.some((r) => kindOf(r) === 'chunk')) return NOTHING_SHOWN
-  // A sound: what is in its file can't be prolonged, nor taken back unseen
-  if (records.some((r) => mediaOf(r) !== null)) return { text: true, onlyThought: false, identity: null, prefix: null }
+  // A sound, or images: what is in a file can't be prolonged, nor taken back unseen
+  if (records.some((r) => mediaOf(r) !== null || mediaEventOf(r) !== null))
+    return { text: true, onlyThought: false, identity: null, prefix: null }
   const answer = foldAnswer(records)
   const text = answer.choices.some(({ message }) => showsSomething(message))
   const onlyThought = text && !answer.choices.some(({ message }) => showsSomething(withoutThought(message)))

@@ -237,3 +237,113 @@ describe('speech', () => {
     await expect(speak()).rejects.toMatchObject({ status: 400, code: 'provider_rejected' })
   })
 })
+
+describe('images', () => {
+  const png = (n: number): Buffer =>
+    Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), Buffer.alloc(90_001, n)])
+  const facts = { size: '1024x1024', quality: 'low', background: 'opaque', output_format: 'png', created_at: 7 }
+  const usage = { total_tokens: 30, input_tokens: 10, output_tokens: 20, input_tokens_details: { text_tokens: 10 } }
+  const partial = (n: number, of = 'generation') => ({
+    ...{ type: `image_${of}.partial_image`, b64_json: png(n).toString('base64'), partial_image_index: n, ...facts },
+  })
+  const completed = (of = 'generation') => ({
+    ...{ type: `image_${of}.completed`, b64_json: png(9).toString('base64'), ...facts, usage },
+  })
+  const paint = async () => {
+    const params = { model: 'paints', prompt: 'a läke', stream: true, partial_images: 2 } as const
+    const { data, response } = await openai.images.generate(params).withResponse()
+    const got: object[] = []
+    for await (const event of data) got.push(event)
+    return { got, job: response.headers.get('sluice-job')! }
+  }
+
+  it('in parts, then whole', async () => {
+    const sent = [partial(0), partial(1), completed()]
+    answers = [events(sent)]
+    const { got, job } = await paint()
+    expect(got).toEqual(sent)
+    expect(JSON.parse(asked[0].body.toString())).toMatchObject({ stream: true, partial_images: 2, prompt: 'a läke' })
+    await expectResumable(job, 'images')
+    const log = await (await get(`/v1/jobs/${job}/events`)).text()
+    expect(log.length).toBeLessThan(5_000)
+    const told = (await (await get(`/v1/jobs/${job}`)).json()) as { usage: object }
+    expect(told.usage).toMatchObject({ prompt_tokens: 10, completion_tokens: 20 })
+    const { created_at: created, ...rest } = facts
+    const whole = { created, ...rest, usage, data: [{ b64_json: png(9).toString('base64') }] }
+    expect(await (await get(`/v1/jobs/${job}/result`)).json()).toEqual(whole)
+    const content = await get(`/v1/jobs/${job}/content`)
+    expect(Buffer.from(await content.arrayBuffer()).equals(png(9))).toBe(true)
+  })
+  it('are seen while the rest is made', async () => {
+    let finish = (): void => {}
+    answers = [
+      events([partial(0)], (response) => {
+        finish = () => response.end(`data: ${JSON.stringify(completed())}\n\n`)
+      }),
+    ]
+    const stream = await openai.images.generate({ model: 'paints', prompt: 'x', stream: true, partial_images: 1 })
+    const got: object[] = []
+    for await (const event of stream) {
+      got.push(event)
+      finish()
+    }
+    expect(got).toEqual([partial(0), completed()])
+  })
+  it('of an edit', async () => {
+    answers = [events([partial(0, 'edit'), completed('edit')])]
+    const image = await toFile(png(1), 'a.png', { type: 'image/png' })
+    const got: object[] = []
+    for await (const event of await openai.images.edit({
+      model: 'paints',
+      prompt: 'x',
+      image,
+      stream: true,
+      partial_images: 1,
+    }))
+      got.push(event)
+    expect(got).toEqual([partial(0, 'edit'), completed('edit')])
+    const [{ path, type, body }] = asked
+    const form = await new Response(new Uint8Array(body), { headers: { 'content-type': type } }).formData()
+    expect([path, form.get('stream'), form.get('partial_images')]).toEqual(['/v1/images/edits', 'true', '1'])
+  })
+  it('whose upstream answers at once', async () => {
+    const data = [png(1), png(2)].map((each) => ({ b64_json: each.toString('base64') }))
+    answers = [json({ created: 7, size: '1x1', data, usage })]
+    const { got, job } = await paint()
+    const wanted = data.map((image) => ({
+      type: 'image_generation.completed',
+      created_at: 7,
+      size: '1x1',
+      usage,
+      ...image,
+    }))
+    expect(got).toEqual(wanted)
+    await expectResumable(job, 'images')
+  })
+  it('that break off are tried again before the first, and never after it', async () => {
+    const cut = (response: ServerResponse): void => void response.destroy()
+    answers = [events([], cut), events([completed()])]
+    expect((await paint()).got).toEqual([completed()])
+    expect(asked).toHaveLength(2)
+    answers = [events([partial(0)], (response) => setTimeout(cut, 200, response)), events([completed()])]
+    await expect(paint()).rejects.toMatchObject({ code: 'provider_cut' })
+    expect(asked).toHaveLength(3)
+  })
+  it.each<[string, Answer, string]>([
+    ['a failure', events([{ type: 'error', error: { message: 'x', type: 'server_error' } }]), 'provider_error'],
+    ['another event', events([{ type: 'image.other' }]), 'provider_garbage'],
+    ['no image in it', events([{ type: 'image_generation.completed', b64_json: null }]), 'provider_garbage'],
+    ['a file of its own', events([{ type: 'image_generation.completed', b64_json: { part: 7 } }]), 'provider_garbage'],
+    ['no image', events([], (response) => response.end()), 'provider_cut'],
+  ])('%s', async (_what, answer, code) => {
+    answers = [answer]
+    await expect(paint()).rejects.toMatchObject({ code })
+  })
+  it('whole, where nobody asks for events', async () => {
+    answers = [json({ created: 7, data: [{ b64_json: png(1).toString('base64') }] })]
+    const { data } = await openai.images.generate({ model: 'paints', prompt: 'x', stream: false })
+    expect([data!.length, JSON.parse(asked[0].body.toString())]).toEqual([1, { model: 'paints', prompt: 'x' }])
+    const parts = { model: 'paints', prompt: 'x', partial_images: 1 }
+    await expect(openai.images.generate(parts)).rejects.toMatchObject({ status: 400, param: 'partial_images' })
+  })
+})

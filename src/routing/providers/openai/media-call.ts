@@ -6,6 +6,7 @@ import { MAX_CHAT_RECORD_BYTES } from '../../../core/answer-limits.ts'
 import { isObject, type JsonObject } from '../../../core/fold.ts'
 import { memberText } from '../../../core/json.ts'
 import { mediaType, TEXT_TYPES, textDocument } from '../../../core/media.ts'
+import { inTokens } from '../../../core/media-units.ts'
 import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports/provider.ts'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
 import type { Exchange, HttpFailure, HttpHandler, HttpRequest, ResponseHead } from '../http/client.ts'
@@ -17,11 +18,12 @@ import { objectIn, parseJson } from './json.ts'
 import { limitsOf } from './limits.ts'
 import { PartCutter } from './parts.ts'
 import { SseReader } from './sse.ts'
-import { inTokens, transcriptChunks } from './transcript.ts'
+import { transcriptChunks } from './transcript.ts'
 
 const MAX_ERROR_BYTES = 64 * 1024
 /** Answers that are texts and no JSON. */
 const TEXTS: ReadonlySet<string> = new Set(['text', 'srt', 'vtt'])
+const IMAGE_EVENT = /^image_(?:generation|edit)\.(?:partial_image|completed)$/
 const PLAIN = 'text/plain; charset=utf-8'
 
 export class MediaCall implements HttpHandler, ProviderRun, Swept {
@@ -111,6 +113,7 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
       return this.#garbage(`it is compressed (content-encoding: ${head.coding})`, 'elsewhere')
     if (!isGood) return
     const type = head.headers.get('content-type')
+    const isEvents = this.#call.stream && /^text\/event-stream/i.test(type ?? '')
     switch (this.#call.kind) {
       case 'speech': {
         const sound =
@@ -125,13 +128,18 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
         this.#mode = 'image'
         const part = (found: string): void => this.#sink.part?.(found)
         this.#cutter = new PartCutter({ part, bytes: (chunk) => this.#sink.bytes?.(chunk) })
+        if (isEvents) this.#readEvents()
         return
       }
       default:
-        this.#mode = this.#call.stream && /^text\/event-stream/i.test(type ?? '') ? 'events' : 'text'
-        if (this.#mode === 'events')
-          this.#sse = new SseReader(MAX_CHAT_RECORD_BYTES, (payload, isError) => this.#event(payload, isError))
+        this.#mode = 'text'
+        if (isEvents) this.#readEvents()
     }
+  }
+
+  #readEvents(): void {
+    this.#mode = 'events'
+    this.#sse = new SseReader(MAX_CHAT_RECORD_BYTES, (payload, isError) => this.#event(payload, isError))
   }
 
   body(text: Bytes): void {
@@ -153,7 +161,8 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
         if (this.#text.length > MAX_CHAT_RECORD_BYTES) this.#finish(failed('result_too_large', false))
         return
       case 'events':
-        this.#sse!.feed(text)
+        this.#feed(text)
+        if (this.#over) return
         if (this.#sse!.overflow) this.#finish(failed('result_too_large', false))
         return
       default:
@@ -170,19 +179,38 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
     this.#sink.events(batch)
   }
 
+  /** Images are cut out of the events' text. */
+  #feed(text: Bytes): void {
+    const cutter = this.#cutter
+    if (cutter === null) return this.#sse!.feed(text)
+    cutter.feed(text)
+    if (cutter.fault !== null) return this.#garbage(cutter.fault)
+    this.#sse!.feed(cutter.rest)
+    cutter.rest = ''
+  }
+
   #event(payload: Bytes, isError: boolean): void {
-    if (this.#over || this.#isDone || payload === '[DONE]') return
+    const isImage = this.#cutter !== null
+    if (this.#over || (this.#isDone && !isImage) || payload === '[DONE]') return
     const event = objectIn(parseJson(toText(payload)))
     const error = event === null ? null : this.#errorIn(event)
     if (isError || error !== null) {
       this.readDone()
       return this.#finish(failedInBand(error ?? event ?? toText(payload), this.#options.secret))
     }
+    if (isImage) return this.#imageEvent(payload, event)
     const chunks = event === null ? null : transcriptChunks(event, this.#isShown)
     if (chunks === null) return this.#garbage('an event that is no part of a transcription')
     this.#batch.push(...chunks)
     this.#isShown = true
     this.#isDone = event!['type'] === 'transcript.text.done'
+  }
+
+  #imageEvent(payload: Bytes, event: JsonObject | null): void {
+    const type = event?.['type']
+    if (typeof type !== 'string' || !IMAGE_EVENT.test(type)) return this.#garbage('an event that has no image')
+    this.#batch.push(payload)
+    if (type.endsWith('.completed')) this.#isDone = true
   }
 
   #endEvents(otherwise: Failed): void {

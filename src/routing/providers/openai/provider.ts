@@ -6,7 +6,7 @@ import type { Clock, Wheel } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import { type Ids, systemIds } from '../../../core/ids.ts'
 import { isMedia } from '../../../core/job.ts'
-import { isRecord } from '../../../core/json.ts'
+import { editObject, isRecord } from '../../../core/json.ts'
 import type { Provider, ProviderCall, ProviderSink } from '../../../core/ports/provider.ts'
 import { HttpClient, type HttpRequest } from '../http/client.ts'
 import { isControl } from '../http/headers.ts'
@@ -173,7 +173,7 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     const body = embeddingBody(asked.body, upstreamModelOf(asked.body))
     if (asked.kind === 'speech') return post(asked, '/audio/speech', anything, body)
     const { uploads = [] } = asked
-    const sent = asked.kind === 'image' ? withInlineImages(body) : body
+    const sent = asked.kind === 'image' ? imagesAs(asked.stream, withInlineImages(body)) : body
     if (asked.kind === 'image' && uploads.length === 0) return post(asked, '/images/generations', json, sent)
     const fields: unknown = JSON.parse(Buffer.from(sent).toString('utf8'))
     if (uploads.length === 0 || !isRecord(fields)) throw new SluiceError('invalid_request')
@@ -231,6 +231,10 @@ export function createOpenAiProvider(options: OpenAiOptions): Provider {
     },
   }
 }
+
+/** Where no events are asked for, none of their members are sent. */
+const imagesAs = (stream: boolean, body: Uint8Array): Uint8Array =>
+  stream ? body : editObject(body, { stream: null, partial_images: null })
 
 /** A form's texts, too. */
 const isAsked = (stream: unknown): boolean => stream === true || stream === 'true'

@@ -1,6 +1,7 @@
 /** Events of a transcription, as chunks of the canonical dialect: its text is a choice's. Pure. */
 import { isObject, type JsonObject } from '../../../core/fold.ts'
 import { TRANSCRIPT_EVENT } from '../../../core/media.ts'
+import { inTokens } from '../../../core/media-units.ts'
 import { type Bytes, toBytes } from '../../../core/record.ts'
 
 const HEAD = { object: 'chat.completion.chunk' }
@@ -31,15 +32,3 @@ export function transcriptChunks(event: JsonObject, shown: boolean): readonly By
 }
 
 const told = (members: object): object => (Object.keys(members).length === 0 ? {} : { [TRANSCRIPT_EVENT]: members })
-
-/** In the words of chats: images and transcriptions have others. */
-export function inTokens(usage: JsonObject): JsonObject {
-  const { input_tokens: input, output_tokens: output, input_token_details: details } = usage
-  if (input === undefined && output === undefined) return usage
-  return {
-    ...usage,
-    prompt_tokens: input ?? 0,
-    completion_tokens: output ?? 0,
-    ...(isObject(details) && { prompt_tokens_details: details }),
-  }
-}
