@@ -1,5 +1,6 @@
 /** Whose batches a process works on: the long ones of one tenant are no wait for another. */
 import { expect, it } from 'vitest'
+import { numbersOf } from '../../test/conformance/words.ts'
 import { manualClock } from '../../test/manual-clock.ts'
 import { type Batch, batchDocument, batchOf, become } from '../core/batch.ts'
 import type { Document, Documents } from '../core/ports/documents.ts'
@@ -45,6 +46,7 @@ function world(): World {
     get: async (_, id) => stored.get(id) ?? null,
     list: async () => [],
     remove: async () => false,
+    waiting: async () => [...stored.values()].filter(({ dueAtMs }) => dueAtMs !== null).length,
     due: async (_, limit) =>
       [...stored.values()]
         .filter(({ dueAtMs }) => dueAtMs !== null && dueAtMs <= clock.wallMs())
@@ -102,6 +104,10 @@ it('works on the batch of a tenant behind a hundred endless ones of another', as
   await look(4)
   const owned = [...stored.values()].filter(({ body }) => body['owner'] === 'o').map(({ tenant }) => tenant)
   expect(owned).toEqual([...Array.from({ length: MOST_OF_TENANT }, () => 'a'), 'b'])
+  await batches.refresh()
+  // Of the third of `a`, added 98 ms before the first look
+  expect(numbersOf(batches)).toMatchObject({ running_batches: 3, unfinished_batches: 101, running_batch_lines: 0 })
+  expect(numbersOf(batches)['overdue_batches_ms']).toBeGreaterThanOrEqual(2_000)
 })
 
 it('one that is cancelled ends at once, though those before it are endless', async () => {

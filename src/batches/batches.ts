@@ -4,12 +4,13 @@
  */
 import { type Batch, batchDocument, batchOf, isOver } from '../core/batch.ts'
 import type { TenantId } from '../core/job.ts'
-import { gauge, type Metric } from '../core/numbers.ts'
+import type { Family, Metric } from '../core/numbers.ts'
 import type { Document, Documents } from '../core/ports/documents.ts'
+import { Figures } from './figures.ts'
 import { type Claim, Run, type RunDeps } from './run.ts'
 import { MOST_ENDING, nextTurn } from './turns.ts'
 
-export interface BatchesDeps extends RunDeps {
+export interface BatchesDeps extends Omit<RunDeps, 'onResult'> {
   readonly documents: Documents
   /** This process's name, anew with each start. */
   readonly owner: string
@@ -27,6 +28,7 @@ const LOOK_AT_ALL_MS = 5_000
 const CLAIM_MS = 15_000
 const RENEW_MS = 4_000
 const LISTED = 1_000
+const COUNT_MS = 5_000
 const MOST_TRIES = 10
 
 interface Running {
@@ -44,12 +46,31 @@ export class Batches {
   #isLooking = false
   #lookedAtAllMono = -Infinity
   #isStopping = false
-  readonly metrics: readonly Metric[] = [
-    gauge('running_batches', 'Batches that this process works on', () => this.#running.size),
-  ]
+  #overdueMs = 0
+  #unfinished = 0
+  #countedMono = -Infinity
+  readonly #figures: Figures
+  readonly metrics: readonly Metric[]
+  readonly families: readonly Family[]
 
   constructor(deps: BatchesDeps) {
     this.#deps = deps
+    this.#figures = new Figures({
+      running: () => [...this.#running.values()].map(({ run }) => run.progress),
+      wallMs: deps.wallMs,
+      overdueMs: () => this.#overdueMs,
+      unfinished: () => this.#unfinished,
+    })
+    this.metrics = this.#figures.metrics
+    this.families = [this.#figures.failed]
+  }
+
+  /** What is told as a number of the whole store; where that is away, as it was. */
+  async refresh(): Promise<void> {
+    const { documents, clock } = this.#deps
+    if (clock.monoMs() - this.#countedMono < COUNT_MS) return
+    this.#countedMono = clock.monoMs()
+    this.#unfinished = await documents.waiting('batch').catch(() => this.#unfinished)
   }
 
   begin(): void {
@@ -92,6 +113,7 @@ export class Batches {
         const claim = await Claimed.take(this.#deps, next)
         if (claim !== null) this.#start(claim)
       }
+      this.#overdueMs = Math.max(0, this.#deps.wallMs() - (due[0]?.dueAtMs ?? Infinity))
     } catch {
       // The store is away, which health shows; the next look finds them
     } finally {
@@ -127,7 +149,7 @@ export class Batches {
   #start(claim: Claimed): void {
     const { clock, onFault } = this.#deps
     const { id, tenant } = claim.batch
-    const run = new Run(this.#deps, claim)
+    const run = new Run({ ...this.#deps, onResult: (line) => this.#figures.count(line) }, claim)
     const stopRenewing = clock.every(RENEW_MS, () => void claim.save((batch) => batch).catch(() => {})) // or it is lost
     const over = run
       .run()

@@ -6,6 +6,7 @@ import { systemClock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import type { Files, StoredFile } from '../core/ports/files.ts'
+import type { ResultLine } from './results.ts'
 import { Run, type RunDeps } from './run.ts'
 
 class MemoryFiles {
@@ -57,6 +58,7 @@ async function batchOf4(more: Partial<RunDeps> = {}, count = 4, between = '\n') 
   }
   let wall = CREATED
   const told: string[] = []
+  const results: ResultLine[] = []
   const canceled: string[] = []
   const submitted: string[] = []
   const deps: RunDeps = {
@@ -74,6 +76,7 @@ async function batchOf4(more: Partial<RunDeps> = {}, count = 4, between = '\n') 
     },
     result: async () => ({ status: 200, body: {} }),
     announce: async (_batch, status) => void told.push(status),
+    onResult: (line) => results.push(line),
     wallMs: () => wall,
     clock: systemClock,
     settings: { window: 4, maxLines: 100, maxBytes: 1_000, limits: { maxDepth: 8, maxKeys: 100 } },
@@ -93,7 +96,7 @@ async function batchOf4(more: Partial<RunDeps> = {}, count = 4, between = '\n') 
   }
   const text = (id: string | null): string => (id === null ? '' : (files.all.get(id)?.bytes.toString() ?? ''))
   return {
-    ...{ told, canceled, submitted, saves, files },
+    ...{ results, told, canceled, submitted, saves, files },
     batch: () => stored,
     run: () => new Run(deps, claim),
     late: () => (wall = CREATED + WINDOW_MS),
@@ -129,6 +132,7 @@ describe('a batch', () => {
     expect([one.batch().status, one.batch().counts]).toEqual(['completed', { total: 4, completed: 4, failed: 0 }])
     expect(names(one.done())).toEqual(['r-0', 'r-1', 'r-2', 'r-3'])
     expect([one.batch().errorFileId, one.files.all.size, one.told]).toEqual([null, 2, ['completed']])
+    expect(one.results.map(({ custom_id }) => custom_id).sort()).toEqual(['r-0', 'r-1', 'r-2', 'r-3'])
   })
 
   it('that expires keeps what is done, tells of each line that is not, and cancels what runs', async () => {
@@ -146,6 +150,7 @@ describe('a batch', () => {
     for (const end of ended) end({ status: 499, body: {} })
     await over
     expect([one.batch().status, one.told]).toEqual(['expired', ['expired']])
+    expect(one.results.map(({ error }) => error?.code ?? '').sort()).toEqual(['', '', 'batch_expired', 'batch_expired'])
     expect(one.batch().counts).toEqual({ total: 4, completed: 2, failed: 2 })
     expect(names(one.done())).toEqual(['r-0', 'r-1'])
     expect(one.failed().map(({ custom_id, response, error }) => [custom_id, response, error!.code])).toEqual([

@@ -7,22 +7,17 @@ import { type Clock, sleep } from '../core/clock.ts'
 import { crashpoint } from '../core/crashpoint.ts'
 import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
-import type { JsonLimits } from '../core/json.ts'
 import { PASSING_FOR_ALL, PASSING_FOR_ONE } from '../core/passing.ts'
 import type { Files } from '../core/ports/files.ts'
 import type { Jobs } from '../core/ports/jobs.ts'
+import type { Progress } from './figures.ts'
 import { isBad, linesOf, readLine } from './lines.ts'
 import { Lost, type ResultLine, Results, resultId, resultOf } from './results.ts'
-import { validated } from './validate.ts'
+import { type FileRules, validated } from './validate.ts'
 
-export interface BatchSettings {
+export interface BatchSettings extends Omit<FileRules, 'endpoint'> {
   /** Lines of a batch that are submitted at once. */
   readonly window: number
-  readonly maxLines: number
-  /** Of a line. */
-  readonly maxBytes: number
-  /** Of its request. */
-  readonly limits: JsonLimits
 }
 
 export interface LineRequest {
@@ -39,6 +34,8 @@ export interface RunDeps {
   readonly submit: (line: LineRequest) => Promise<Job>
   /** The answer, as its route would give it; once the job has ended. */
   readonly result: (job: Job) => Promise<{ readonly status: number; readonly body: unknown }>
+  /** A line has its result, which is not in its file yet. */
+  readonly onResult: (line: ResultLine) => void
   /** Resolves when it is stored that the batch has ended so; told again, it is the same event. */
   readonly announce: (batch: Batch, status: BatchStatus) => Promise<void>
   /** Of the store. */
@@ -121,6 +118,12 @@ export class Run {
 
   get #batch(): Batch {
     return this.#claim.batch
+  }
+
+  get progress(): Progress {
+    const { createdAtMs, counts } = this.#batch
+    const flying = this.#flying.size
+    return { createdAtMs, flying, waiting: Math.max(0, counts.total - this.#done.size - flying) }
   }
 
   /** It works on nothing more: it is another's, or this process stops. */
@@ -335,6 +338,7 @@ export class Run {
     const { isWell, ...result } = resultOf(resultId(this.#batch.id, line), customId, response, job)
     const file = (isWell ? this.#out : this.#err)!
     file.add(result)
+    this.#deps.onResult(result)
     this.#done.add(line)
     // The beat writes the rest
     if (file.pendingBytes > FLUSH_BYTES) file.flush().catch(() => {})
@@ -366,7 +370,9 @@ export class Run {
       if (this.#done.has(line) || bytes?.length === 0) continue
       const read = readLine(bytes, { ...settings, endpoint })
       if (isBad(read)) continue
-      this.#err!.add({ id: resultId(id, line), custom_id: read.customId, response: null, error })
+      const result = { id: resultId(id, line), custom_id: read.customId, response: null, error }
+      this.#err!.add(result)
+      this.#deps.onResult(result)
       this.#done.add(line)
       if (this.#err!.pendingBytes > FLUSH_BYTES) await this.#err!.flush()
     }

@@ -31,20 +31,30 @@ const AGAIN_MS = 250
 const MOST_AGAIN = 8
 const STORE_TRIES = 3
 const MOST_PUT_OFF = 100_000
+const COUNT_MS = 5_000
 const CAUGHT_UP_AT_ONCE = 100
 const STOP_MS = 1_000
+
+interface PutOff {
+  readonly version: number
+  readonly times: number
+  /** Since when it is due. */
+  readonly sinceMs: number
+}
 
 export class Deliverer {
   readonly #parts: DelivererParts
   readonly #lanes: Lanes
   readonly #trying: Trying
   #looking = false
-  #oldestMs = 0
+  #dueMs = 0
+  #pending = 0
+  #countedMono = -Infinity
   /** Event → how often it was looked at in vain. */
   readonly #hastened = new Map<string, number>()
   #hastening = 0
   /** Of those that this process has put off: which version that was, and how often it had been before. */
-  readonly #putOff = new Map<string, { readonly version: number; readonly times: number }>()
+  readonly #putOff = new Map<string, PutOff>()
   #stops: ReadonlyArray<() => void> = []
   readonly #stopped = new AbortController()
   readonly #underWay = new Set<Promise<unknown>>()
@@ -62,9 +72,12 @@ export class Deliverer {
         givenUp,
         gauge('webhooks_sending', 'Tries under way', () => this.#lanes.running),
         gauge('webhooks_waiting_ends', 'Ends that were told, and are not looked at yet', () => this.#hastened.size),
-        gauge('webhooks_overdue_ms', 'How long the longest due event is due', () => this.#oldestMs, 'max'),
+        gauge('webhooks_overdue_ms', 'How long the longest due event is due', () => this.#overdueMs, 'max'),
+        gauge('webhooks_pending', 'Events of the store that are to come, or not delivered', () => this.#pending, 'max'),
+        this.#trying.delay,
       ],
       families: [results],
+      refresh: () => this.#count(),
     }
   }
 
@@ -86,6 +99,21 @@ export class Deliverer {
     late()
     this.#stopped.abort()
     await Promise.allSettled([...this.#underWay])
+  }
+
+  /** Where the store is away, as it was. */
+  async #count(): Promise<void> {
+    const { documents, clock } = this.#parts
+    if (clock.monoMs() - this.#countedMono < COUNT_MS) return
+    this.#countedMono = clock.monoMs()
+    this.#pending = await documents.waiting(KIND).catch(() => this.#pending)
+  }
+
+  /** Those that wait for a place are due, too, though they have been put off. */
+  get #overdueMs(): number {
+    let sinceMs = Infinity
+    for (const one of this.#putOff.values()) sinceMs = Math.min(sinceMs, one.sinceMs)
+    return Math.max(this.#dueMs, this.#parts.clock.wallMs() - sinceMs, 0)
   }
 
   /** The job has ended, by what somebody has told. */
@@ -151,7 +179,7 @@ export class Deliverer {
     try {
       while (!this.#stopped.signal.aborted && this.#stops.length > 0) {
         const due = await documents.due(KIND, DUE_AT_ONCE)
-        this.#oldestMs = Math.max(0, clock.wallMs() - (due[0]?.dueAtMs ?? Infinity))
+        this.#dueMs = Math.max(0, clock.wallMs() - (due[0]?.dueAtMs ?? Infinity))
         if (due.length === 0) break
         // Tries go on beside the next look: one that hangs holds up nobody
         const claims = due.map((document) => this.#claimed(document))
@@ -241,7 +269,7 @@ export class Deliverer {
       const dueAtMs = isTrying ? now + timeoutMs + CLAIM_SPARE_MS : this.#putOffTo(tenant, event, due, times, now)
       const claimed = await documents.put(documentOf(id, tenant, event, dueAtMs, keepMs), document.version)
       onClaim()
-      if (claimed !== null && !isTrying) this.#remember(claimed, due, times)
+      if (claimed !== null && !isTrying) this.#remember(claimed, event, due, times)
       if (claimed === null || !isTrying) return true
       const tried = await Promise.all(
         taken.map(async (one) => {
@@ -269,9 +297,11 @@ export class Deliverer {
   }
 
   /** Nobody else has changed it while it has this version: it may be taken up before it is due. */
-  #remember({ id, tenant, version }: Document, due: readonly Tried[], times: number): void {
+  #remember({ id, tenant, version }: Document, event: EventBody, due: readonly Tried[], times: number): void {
+    // One that was not tried yet is due since it happened
+    const sinceMs = Math.min(...due.map(({ nextAtMs }) => nextAtMs || event.happened!.atMs))
     if (this.#putOff.size >= MOST_PUT_OFF) this.#putOff.delete(this.#putOff.keys().next().value!)
-    this.#putOff.set(id, { version, times })
+    this.#putOff.set(id, { version, times, sinceMs })
     for (const { endpoint } of due) this.#lanes.wait(id, tenant, endpoint)
   }
 

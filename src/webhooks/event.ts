@@ -134,7 +134,8 @@ export const deliveryOf = (id: string, event: EventBody, tried: Tried): Delivery
         error: tried.error,
         createdAtMs: event.happened.atMs,
         lastTryAtMs: tried.lastAtMs,
-        nextTryAtMs: tried.nextAtMs,
+        // One that was not tried yet is due since it happened
+        nextTryAtMs: tried.nextAtMs === 0 ? event.happened.atMs : tried.nextAtMs,
       }
 
 /** Of the last records of an answer: the reason that its model gave for its end. */

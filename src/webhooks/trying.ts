@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Ids } from '../core/ids.ts'
 import type { TenantId } from '../core/job.ts'
-import { type Counter, counter, counters, type Family } from '../core/numbers.ts'
+import { type Counter, counter, counters, type Family, type Histogram, histogram } from '../core/numbers.ts'
 import { type Allowed, readTarget } from './address.ts'
 import type { Endpoints, Known } from './endpoints.ts'
 import { type Happening, payloadOf, type Tried } from './event.ts'
@@ -27,6 +27,10 @@ export class Trying {
   readonly delivered: Counter = counter('webhooks_delivered', 'Events that a receiver has taken')
   readonly failed: Counter = counter('webhook_tries_failed', 'Tries to deliver an event that failed')
   readonly givenUp: Counter = counter('webhooks_given_up', 'Events that are not tried any more at an endpoint')
+  readonly delay: Histogram = histogram(
+    'webhook_delay_ms',
+    'From an event to the answer of a receiver that has taken it',
+  )
   readonly results: Family<Counter> = counters(
     'webhook_tries',
     'Tries to deliver an event, by what came of them',
@@ -61,6 +65,7 @@ export class Trying {
     const tries = tried.tries + 1
     if (posted.kind === 'answered' && isTaken(posted.status)) {
       this.delivered.add()
+      this.delay.record(clock.wallMs() - happened.atMs)
       return ended('delivered', null, posted.status, tries)
     }
     this.failed.add()

@@ -48,6 +48,7 @@ async function make(timeoutMs = 1_000): Promise<Made> {
     get: (kind, id) => inner.get(kind, id),
     list: (kind, range) => inner.list(kind, range),
     due: (kind, limit) => inner.due(kind, limit),
+    waiting: (kind) => inner.waiting(kind),
     remove: (kind, id, version) => inner.remove(kind, id, version),
     put(document, version) {
       puts++
@@ -208,7 +209,7 @@ it('tries grow apart, and end: then it is kept as failed, until somebody asks fo
   const job = await submit(engine, told)
   await engine.work.finish(await worker.one(job), DONE)
   webhooks.deliverer.ended(job.id, 'acme')
-  const one = async () => (await webhooks.deliveries('acme', id, null, 10))![0]
+  const one = async () => (await webhooks.deliveries('acme', id, { before: null, limit: 10 }))!.deliveries[0]
   const waits: number[] = []
   for (let tries = 1; ; tries++) {
     await eventually(async () => expect(await one()).toMatchObject({ tries, status: 500 }))
@@ -223,6 +224,9 @@ it('tries grow apart, and end: then it is kept as failed, until somebody asks fo
   expect(waits.length).toBe(expected.length)
   for (const [n, seconds] of expected.entries()) expect(Math.abs(waits[n] - seconds)).toBeLessThanOrEqual(5)
   expect(came).toHaveLength(9)
+  const { families, metrics } = webhooks.deliverer.numbers
+  expect(families![0].members).toMatchObject([{ labels: [['result', '5xx']], value: 9 }])
+  expect(numbersOf({ metrics })).toMatchObject({ webhook_tries_failed: 9, webhooks_given_up: 1, webhook_delay_ms: 0 })
   made.answer = (_, response) => void response.writeHead(204).end()
   expect(await webhooks.redeliver('globex', eventOfJob(job.id), null)).toBeNull()
   expect(await webhooks.redeliver('acme', eventOfJob(job.id), id)).toMatchObject([{ state: 'pending' }])
@@ -250,6 +254,11 @@ it('an endpoint that hangs holds one place; thousands that wait for it are not l
   await eventually(() => expect(came).toContainEqual({ path: '/alive', id }))
   await new Promise((passed) => setTimeout(passed, 3_000))
   expect(numbersOf(webhooks.deliverer.numbers)['webhooks_sending']).toBeLessThanOrEqual(1)
+  const { numbers } = webhooks.deliverer
+  await numbers.refresh!()
+  expect(numbersOf(numbers)).toMatchObject({ webhooks_pending: EVENTS })
+  // What is put off for want of a place is late all the same
+  expect(numbersOf(numbers)['webhooks_overdue_ms']).toBeGreaterThan(2_900)
   // Each was put off once or twice, not at each look
   expect(puts() - from).toBeLessThan(3 * EVENTS)
 })

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { SluiceError } from '../core/errors.ts'
 import type { TenantId } from '../core/job.ts'
 import type { Document } from '../core/ports/documents.ts'
-import type { Announcement, Delivery, Webhooks } from '../core/ports/webhooks.ts'
+import type { Announcement, Delivery, DeliveryPage, DeliveryRange, Webhooks } from '../core/ports/webhooks.ts'
 import { Deliverer, type DelivererParts } from './deliverer.ts'
 import { type EndpointParts, Endpoints } from './endpoints.ts'
 import { deliveryOf, documentOf, type EventBody, KIND, readEvent, untried } from './event.ts'
@@ -39,21 +39,23 @@ export function createWebhooks(parts: WebhookParts): OpenWebhooks {
     return id
   }
 
-  async function deliveries(tenant: TenantId, endpoint: string, before: string | null, limit: number) {
+  async function deliveries(tenant: TenantId, endpoint: string, range: DeliveryRange): Promise<DeliveryPage | null> {
     if ((await endpoints.get(tenant, endpoint)) === null) return null
+    const { limit, state, type } = range
     const found: Delivery[] = []
-    let from = before
+    let next = range.before
     for (let looked = 0; looked < MOST_LOOKED_AT; looked += PAGE) {
-      const page = await documents.list(KIND, { tenant, limit: PAGE, ...(from !== null && { before: from }) })
+      const page = await documents.list(KIND, { tenant, limit: PAGE, ...(next !== null && { before: next }) })
       for (const document of page) {
-        const [one] = deliveriesOf(document).filter((each) => each.endpoint === endpoint)
-        if (one !== undefined) found.push(one)
-        if (found.length === limit) return found
+        next = document.id
+        const one = deliveriesOf(document).find((each) => each.endpoint === endpoint)
+        if (one === undefined || (state ?? one.state) !== one.state || (type ?? one.type) !== one.type) continue
+        found.push(one)
+        if (found.length === limit) return { deliveries: found, next }
       }
-      if (page.length < PAGE) break
-      from = page.at(-1)!.id
+      if (page.length < PAGE) return { deliveries: found, next: null }
     }
-    return found
+    return { deliveries: found, next }
   }
 
   async function redeliver(tenant: TenantId, id: string, endpoint: string | null): Promise<readonly Delivery[] | null> {

@@ -26,6 +26,21 @@ const idsOf = (documents: readonly Document[]): readonly string[] => documents.m
 
 export const documentCases: readonly Case[] = [
   {
+    name: 'those that somebody has to look at are counted, due or not, a kind by itself',
+    async run(open) {
+      const { documents } = (await open()).engine
+      expect(await documents.waiting(KIND)).toBe(0)
+      const [due] = [await add(documents, 'a', { dueAtMs: 5 })]
+      await add(documents, 'b', { dueAtMs: 4e12 })
+      await add(documents, 'c')
+      await add(documents, 'd', { kind: 'batch', dueAtMs: 5 })
+      expect([await documents.waiting(KIND), await documents.waiting('batch')]).toEqual([2, 1])
+      await documents.put(make('a'), due.version)
+      await documents.remove(KIND, 'b', 1)
+      expect(await documents.waiting(KIND)).toBe(0)
+    },
+  },
+  {
     name: 'a change succeeds in place of the version that it names, and is read at once; a kind has its own ids',
     async run(open) {
       const { documents } = (await open()).engine

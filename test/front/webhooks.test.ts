@@ -231,7 +231,8 @@ describe('receivers', () => {
     })
     receiver.answer(own.path, null)
     await call('PATCH', `/v1/webhooks/${own.id}`, own.key, { enabled: true })
-    const again = await call('POST', `/v1/webhooks/deliveries/evt_${job.slice(4)}/redeliver`, own.key, {})
+    // Also without a body, as by hand with curl
+    const again = await call('POST', `/v1/webhooks/deliveries/evt_${job.slice(4)}/redeliver`, own.key)
     expect(again['data']).toMatchObject([{ state: 'pending', tries: 0, webhook: own.id }])
     const [first, second] = await came(own.path, 2)
     expect(second.id).toBe(first.id)
@@ -259,6 +260,28 @@ describe('endpoints', () => {
     const asked = await call('POST', '/v1/jobs', other.key, { request: chat(), webhook: own.id })
     expect(asked).toMatchObject({ status: 400, error: { param: 'webhook' } })
     expect((await call('GET', '/v1/webhooks', other.key))['data']).toHaveLength(1)
+  })
+
+  it('list what became of events, by state and type', async () => {
+    const own = await hooked()
+    receiver.answer(own.path, status(503, { 'retry-after': '600' }))
+    await submit(own.key)
+    await came(own.path)
+    await expect.poll(async () => (await deliveries(own))[0]).toMatchObject({ state: 'pending', tries: 1 })
+    receiver.answer(own.path, null)
+    for (let n = 0; n < 3; n++) await submit(own.key)
+    const list = (query: string) => call('GET', `/v1/webhooks/${own.id}/deliveries?${query}`, own.key)
+    await expect.poll(async () => (await list('state=delivered'))['data']).toHaveLength(3)
+    const pending = await list('state=pending&type=job.done')
+    expect(pending).toMatchObject({ has_more: false, data: [{ state: 'pending', status: 503 }] })
+    const [first, second] = [await list('limit=2&state=delivered'), await list('type=job.failed')]
+    expect([first['data'].length, first['has_more'], second['data']]).toEqual([2, true, []])
+    const rest = await list(`state=delivered&after=${first['last_id']}`)
+    expect(rest['data']).toHaveLength(1)
+    expect(await list('state=faild')).toMatchObject({
+      status: 400,
+      error: { message: expect.stringContaining('failed') },
+    })
   })
 
   it('sign with both secrets while the old one is valid', async () => {

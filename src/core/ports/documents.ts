@@ -52,4 +52,6 @@ export interface Documents {
   list(kind: DocumentKind, range: DocumentRange): Promise<readonly Document[]>
   /** Those whose time has come, the longest due first; at most `limit` (1-1,000). */
   due(kind: DocumentKind, limit: number): Promise<readonly Document[]>
+  /** How many somebody has to look at, now or later. */
+  waiting(kind: DocumentKind): Promise<number>
 }

@@ -54,6 +54,20 @@ export interface Delivery {
   readonly nextTryAtMs: number | null
 }
 
+export interface DeliveryRange {
+  /** Those of events beyond this one; null: from the newest on. */
+  readonly before: string | null
+  readonly limit: number
+  readonly state?: Delivery['state']
+  readonly type?: WebhookEvent
+}
+
+export interface DeliveryPage {
+  readonly deliveries: readonly Delivery[]
+  /** Where the next page begins; a page may be short, or empty, and have one. Null: that was the last. */
+  readonly next: string | null
+}
+
 /** Told to all of a tenant's endpoints that want it. */
 export interface Announcement {
   readonly tenant: TenantId
@@ -82,7 +96,7 @@ export interface Webhooks {
   /** False: there is none. What is not delivered yet is not delivered any more. */
   remove(tenant: TenantId, id: string): Promise<boolean>
   /** The newest events first; null: there is no such endpoint. */
-  deliveries(tenant: TenantId, id: string, before: string | null, limit: number): Promise<readonly Delivery[] | null>
+  deliveries(tenant: TenantId, id: string, range: DeliveryRange): Promise<DeliveryPage | null>
   /** Once more, as the same event; to `endpoint`, or to each that it was for. Null: it is no longer kept. */
   redeliver(tenant: TenantId, event: string, endpoint: string | null): Promise<readonly Delivery[] | null>
   /**

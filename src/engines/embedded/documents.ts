@@ -23,6 +23,7 @@ export class DocumentStore implements Documents {
   readonly #list: StatementSync
   readonly #listOfTenant: StatementSync
   readonly #due: StatementSync
+  readonly #waiting: StatementSync
   readonly #removeExpired: StatementSync
   readonly #removeTenant: StatementSync
 
@@ -49,6 +50,7 @@ export class DocumentStore implements Documents {
     this.#due = db.prepare(
       `SELECT ${COLUMNS} FROM documents WHERE kind = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`,
     )
+    this.#waiting = db.prepare('SELECT count(*) AS count FROM documents WHERE kind = ? AND due_at IS NOT NULL')
     this.#removeExpired = some('expires_at <= ?')
     this.#removeTenant = some('tenant = ?')
   }
@@ -82,6 +84,10 @@ export class DocumentStore implements Documents {
 
   async due(kind: DocumentKind, limit: number): Promise<readonly Document[]> {
     return this.#read(this.#due.all(kind, Math.floor(this.#clock.wallMs()), limited(limit)))
+  }
+
+  async waiting(kind: DocumentKind): Promise<number> {
+    return Number(this.#waiting.get(kind)!['count'])
   }
 
   /** Rejects when the store is down; the next sweep continues. */

@@ -66,6 +66,11 @@ export class RedisDocuments implements Documents {
     return this.#read(kind, texts)
   }
 
+  waiting(kind: DocumentKind): Promise<number> {
+    const { commands, names } = this.#parts
+    return commands.client.zcard(`${names.documents(kind)}:due`).catch(refused)
+  }
+
   /** Resolves when nothing of it is left. */
   async removeTenant(tenant: TenantId): Promise<void> {
     for (const kind of DOCUMENT_KINDS)

@@ -76,6 +76,12 @@ export const readJson = (call: Call, maxBytes: number, limits: JsonLimits): Prom
 export const readParts = (call: Call, maxBytes: number, limits: JsonLimits): Promise<JsonBody> =>
   read(call, maxBytes, limits, () => {})
 
+/** A request may come without any, where all that it may have is optional. */
+export function hasBody({ exchange }: Pick<Call, 'exchange'>): boolean {
+  const { 'content-length': length, 'transfer-encoding': encoding } = exchange.request.headers
+  return encoding !== undefined || Number(length ?? 0) > 0
+}
+
 /** The whole body. A content-length over the cap is refused before a byte is read. */
 function read(call: Call, maxBytes: number, limits: JsonLimits, check: (body: JsonBody) => void): Promise<JsonBody> {
   return new Promise((resolve, reject) => {

@@ -7,7 +7,7 @@ import { mayManage, requireOwnRun } from '../caller/access.ts'
 import { withinRun } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
-import { readJson } from '../http/body.ts'
+import { hasBody, readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import type { Jobs } from '../read/jobs.ts'
@@ -35,7 +35,7 @@ export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs,
   }
 
   async function create(call: KeyCall): Promise<Answer> {
-    const { value } = await readJson(call, options.maxBodyBytes, options)
+    const value = hasBody(call) ? (await readJson(call, options.maxBodyBytes, options)).value : {}
     checkNames(value, ['id', 'budget', 'metadata', 'loop_guard'])
     const id = value['id'] ?? ids.name('run', 12)
     if (typeof id !== 'string' || id.length > MAX_RUN_CHARS || !ID.test(id))

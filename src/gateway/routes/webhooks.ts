@@ -13,7 +13,7 @@ import {
 } from '../../core/ports/webhooks.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, empty, json } from '../http/answer.ts'
-import { readJson } from '../http/body.ts'
+import { hasBody, readJson } from '../http/body.ts'
 import type { Call, KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { tellChange, tenantId } from './changes.ts'
@@ -26,6 +26,7 @@ const PAGE = 50
 const MAX_PAGE = 200
 const DAY_S = 86_400
 const MAX_KEEP_S = 7 * DAY_S
+const STATES: ReadonlyArray<Delivery['state']> = ['pending', 'delivered', 'failed']
 const FIELDS = ['url', 'events', 'name', 'enabled'] as const
 
 /** How it is called: whose, and which. */
@@ -40,10 +41,8 @@ export function webhookRoutes(deps: GatewayDeps): {
 } {
   const { webhooks, options } = deps
 
-  const body = async (call: Call): Promise<JsonRecord> => {
-    if (call.header('content-length') === '0') return {}
-    return (await readJson(call, MAX_BODY_BYTES, options)).value
-  }
+  const body = async (call: Call): Promise<JsonRecord> =>
+    hasBody(call) ? (await readJson(call, MAX_BODY_BYTES, options)).value : {}
 
   async function add(call: Call, { tenant }: Where): Promise<Answer> {
     const fields = fieldsOf(await body(call))
@@ -92,13 +91,18 @@ export function webhookRoutes(deps: GatewayDeps): {
 
   async function deliveries(call: Call, { tenant, id }: Where): Promise<Answer> {
     const limit = call.integer('limit', 1, MAX_PAGE) ?? PAGE
-    const all = found(await webhooks.deliveries(tenant, id, call.parameter('after') ?? null, limit))
-    const hasMore = all.length === limit
+    const [state, type] = [oneOf(call, 'state', STATES), oneOf(call, 'type', WEBHOOK_EVENTS)]
+    const range = {
+      ...{ before: call.parameter('after') ?? null, limit },
+      ...(state !== undefined && { state }),
+      ...(type !== undefined && { type }),
+    }
+    const { deliveries: data, next } = found(await webhooks.deliveries(tenant, id, range))
     return json(200, {
       object: 'list',
-      data: all.map(deliveryView),
-      has_more: hasMore,
-      last_id: all.at(-1)?.id ?? null,
+      data: data.map(deliveryView),
+      has_more: next !== null,
+      last_id: next ?? data.at(-1)?.id ?? null,
     })
   }
 
@@ -141,7 +145,7 @@ export function webhookRoutes(deps: GatewayDeps): {
     ['PATCH', '/:webhook', change],
     ['DELETE', '/:webhook', remove],
     ['POST', '/:webhook/rotate', rotate],
-    ['GET', '/:webhook/deliveries', deliveries, ['limit', 'after']],
+    ['GET', '/:webhook/deliveries', deliveries, ['limit', 'after', 'state', 'type']],
     ['POST', '/deliveries/:webhook/redeliver', redeliver],
   ]
   return {
@@ -169,6 +173,14 @@ const notFound = (): SluiceError =>
 
 function found<T>(one: T | null): T {
   if (one === null) throw notFound()
+  return one
+}
+
+function oneOf<T extends string>(call: Call, name: string, all: readonly T[]): T | undefined {
+  const given = call.parameter(name)
+  if (given === undefined) return undefined
+  const one = all.find((each) => each === given)
+  if (one === undefined) throw bad(name, `"${name}" must be ${all.join(' or ')}.${didYouMean(given, all)}`)
   return one
 }
 

@@ -19,6 +19,7 @@ function inMemory(): Documents {
     remove: async (kind, id) => all.delete(key(kind, id)),
     list: async () => [],
     due: async () => [],
+    waiting: async () => 0,
   }
 }
 

@@ -1,4 +1,5 @@
 /** Query parameters, by their name; where a route means something else, by "METHOD path name". */
+import { WEBHOOK_EVENTS } from '../../../core/ports/webhooks.ts'
 import { count, described, oneOf, type Schema, text } from './schema.ts'
 
 const cursor = described(text, '`<epoch>-<n>`: what comes after it. A number means the current epoch.')
@@ -35,6 +36,9 @@ export const PARAMETERS: Readonly<Record<string, Schema>> = {
   'GET /v1/conversations/:id/items after': described(text, 'As `last_id` of the page before.'),
   'GET /v1/conversations/:id/items order': oneOf('desc', 'asc'),
   state: described(text, 'One state, or several separated by commas.'),
+  'GET /v1/webhooks/:id/deliveries after': described(text, '`last_id` of the page before.'),
+  'GET /v1/webhooks/:id/deliveries state': oneOf('pending', 'delivered', 'failed'),
+  'GET /v1/webhooks/:id/deliveries type': oneOf(...WEBHOOK_EVENTS),
   lane: text,
   conversation,
   id: conversation,
