@@ -5,7 +5,8 @@
  * A job is *ready* when its time has come, those that it comes after have ended (successions.ts), it is the head of
  * its lane (or has none) and its lane is not paused. Ready jobs are in the line-up (line-up.ts), where tenants are
  * served by their virtual token counters (fairness.ts). A leased job stays the head of its lane until it ends. Every
- * way out of a lease is in `finish` and `#lose`; every end is in `#end`.
+ * way out of a lease is in `finish` and `#lose`; every end is in `#end`. Which job killed its worker is found out in
+ * suspects.ts; how many are in which state is counted in census.ts.
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { JobId, JobState, Place } from '../../core/job.ts'
@@ -15,8 +16,8 @@ import { FENCED, type Finished } from '../../core/ports/work.ts'
 import { Table } from '../../core/table.ts'
 import type { Hold } from '../limits/limits.ts'
 import { refusal } from './caps.ts'
-import { Crowds } from './crowds.ts'
-import { type ActiveLease, Entry, type LiveState, WorkerLeases } from './entry.ts'
+import { Census } from './census.ts'
+import { type ActiveLease, Entry, WorkerLeases } from './entry.ts'
 import { placeOf } from './estimate.ts'
 import { Fairness } from './fairness.ts'
 import { Joins } from './joins.ts'
@@ -37,8 +38,8 @@ import type {
   View,
 } from './port.ts'
 import { mostFails, retryDelayMs } from './retry.ts'
-import { Shares } from './shares.ts'
 import { Successions } from './successions.ts'
+import { Suspects } from './suspects.ts'
 import { Timers } from './timers.ts'
 
 /** Times are monotonic ms. Throws only on what can't be: a job submitted twice under one id. */
@@ -60,20 +61,18 @@ class PureScheduler implements Scheduler {
   readonly #pauses = new Pauses()
   readonly #fairness: Fairness
   readonly #lineUp: LineUp
-  readonly #shares = new Shares()
-  readonly #crowds = new Crowds<Entry>()
+  readonly #census = new Census()
+  readonly #suspects: Suspects
   readonly #successions = new Successions<Entry>()
-  readonly #depth = { queued: 0, delayed: 0, waiting: 0, leased: 0 }
   #events: SchedulerEvent[] = []
   #accepted = 0
-  /** The suspect that runs: at most one does. */
-  #suspectLease: ActiveLease | null = null
   /** The last `now`, for the calls that have none. */
   #now = 0
 
   constructor(options: SchedulerOptions) {
     this.#options = options
     this.#leases = new Leases(options.leaseMs, this.#timers)
+    this.#suspects = new Suspects(options.maxCrashes)
     this.#joins = new Joins(options.joinAfterEndMs)
     this.#fairness = new Fairness(options)
     this.#lineUp = new LineUp(this.#fairness, this.#pauses, options)
@@ -96,13 +95,12 @@ class PureScheduler implements Scheduler {
         : { kind: 'refused', error: new SluiceError('idempotency_conflict') }
     const twin = isRetry ? this.#joins.find(job.joinKey, now) : null
     if (twin !== null) return { kind: 'joined', id: twin }
-    const { queued, delayed, waiting } = this.#depth
     const standing = {
       tenant: this.#fairness.tenant(job.tenant),
-      share: this.#shares.of(job),
+      share: this.#census.shareOf(job),
       flow: this.#lineUp.flowOf(job, repeats),
       lane: job.lane === null ? undefined : this.#lanes.find(job.lane),
-      inLine: queued + delayed + waiting,
+      inLine: this.#census.inLine,
     }
     const caps = this.#options.caps?.() ?? this.#options
     const admitted =
@@ -145,7 +143,7 @@ class PureScheduler implements Scheduler {
   died(ids: readonly JobId[], now: number): void {
     this.#now = now
     const entries = ids.map((id) => this.#entries.get(id)).filter((entry) => entry !== undefined)
-    const poison = this.#blame(entries, entries.length)
+    const poison = this.#suspects.blame(entries, entries.length)
     for (const entry of entries) {
       if (entry === poison) this.#endAlone(entry, 'failed', new SluiceError('poison_job'), now)
       else this.#events.push({ type: 'delayed', id: entry.job.id, notBeforeMono: entry.notBeforeMono })
@@ -165,8 +163,7 @@ class PureScheduler implements Scheduler {
     flow.jobs++
     this.#lanes.append(entry)
     this.#joins.add(job.joinKey, job.id)
-    this.#depth.queued++
-    this.#countInLine(entry, 1)
+    this.#census.add(entry)
     if (attempts > 0) this.#extend(entry, Math.max(now, job.notBeforeMono))
     if (job.after !== undefined) this.#follow(entry, job.after, now)
     this.#wait(entry, job.notBeforeMono, false, now)
@@ -186,23 +183,23 @@ class PureScheduler implements Scheduler {
     // Expired jobs are not leased, those that are due by now are
     this.tick(now)
     const mayRun: Headroom = (job, notes) =>
-      this.#suspectLease !== null && this.#isSuspect(this.#entries.get(job.id)!) ? ONE_AT_A_TIME : headroom(job, notes)
+      this.#suspects.mustWait(notes as Entry) ? ONE_AT_A_TIME : headroom(job, notes)
     const leased: Array<{ readonly id: JobId; readonly attempt: number; readonly crashes: number }> = []
     const lease = (entry: Entry): void => {
       entry.attempt++
       this.#take(entry, worker, now)
       leased.push({ id: entry.job.id, attempt: entry.attempt, crashes: entry.crashes })
     }
-    this.#lineUp.take(pools, max, mayRun, now, lease, (entry) => this.#setState(entry, 'waiting'))
+    this.#lineUp.take(pools, max, mayRun, now, lease, (entry) => this.#census.move(entry, 'waiting'))
     return leased
   }
 
   #take(entry: Entry, worker: string, now: number): void {
     this.#timers.clear(entry)
-    this.#setState(entry, 'leased')
-    entry.lease = this.#leases.take(entry, worker, now, this.#isSuspect(entry))
+    this.#census.move(entry, 'leased')
+    entry.lease = this.#leases.take(entry, worker, now, this.#suspects.has(entry))
     entry.flow.leased++
-    if (entry.lease.isSuspect) this.#suspectLease = entry.lease
+    this.#suspects.leased(entry.lease)
     // At least one token, so that no tenant is served for nothing
     this.#serve(entry.lease, Math.max(1, entry.job.promptTokens), 0)
   }
@@ -308,7 +305,7 @@ class PureScheduler implements Scheduler {
 
   /** Leases that a worker lost, of the `running` that it had. */
   #lose(leases: readonly ActiveLease[], running: number, now: number): void {
-    const poison = this.#blame(
+    const poison = this.#suspects.blame(
       leases.map((lease) => lease.entry),
       running,
     )
@@ -325,23 +322,6 @@ class PureScheduler implements Scheduler {
     }
   }
 
-  /**
-   * A death counts as a crash of a job only where that job ran alone, or was the one suspect that ran: of many at most
-   * one killed the worker. A job that was there at enough deaths is a suspect; suspects run one at a time, so that a
-   * job that kills its worker each time is found after 2 × maxCrashes + 1 deaths (2 for 0), however many run beside it.
-   * Returns the job whose crashes are too many.
-   */
-  #blame(entries: readonly Entry[], running: number): Entry | null {
-    const suspects = entries.filter((entry) => this.#isSuspect(entry))
-    const blamed = running === 1 ? entries[0] : suspects.length === 1 ? suspects[0] : null
-    for (const entry of entries) entry.deaths++
-    return blamed != null && ++blamed.crashes > this.#options.maxCrashes ? blamed : null
-  }
-
-  #isSuspect(entry: Entry): boolean {
-    return entry.deaths >= Math.max(1, this.#options.maxCrashes)
-  }
-
   #release(lease: ActiveLease): void {
     const { flow } = lease.entry
     flow.throughput.observe(this.#now, flow.isBusy)
@@ -349,9 +329,7 @@ class PureScheduler implements Scheduler {
     this.#leases.release(lease)
     lease.entry.lease = null
     this.#options.released?.(lease.entry, lease.worker.id)
-    if (lease !== this.#suspectLease) return
-    this.#suspectLease = null
-    this.#lineUp.rouse()
+    if (this.#suspects.released(lease)) this.#lineUp.rouse()
   }
 
   #serve(lease: ActiveLease, promptTokens: number, outputTokens: number): void {
@@ -363,7 +341,7 @@ class PureScheduler implements Scheduler {
   #giveBack(lease: ActiveLease, notBeforeMono: number, inFront: boolean, now: number): void {
     lease.entry.ranMs += now - lease.leasedMono
     this.#release(lease)
-    this.#setState(lease.entry, 'queued', inFront)
+    this.#census.move(lease.entry, 'queued', inFront)
     this.#extend(lease.entry, notBeforeMono)
     this.#wait(lease.entry, notBeforeMono, inFront, now)
   }
@@ -373,7 +351,7 @@ class PureScheduler implements Scheduler {
   /** In line until `notBeforeMono`, then ready in its turn. */
   #wait(entry: Entry, notBeforeMono: number, inFront: boolean, now: number): void {
     entry.notBeforeMono = notBeforeMono
-    if (notBeforeMono > now) this.#setState(entry, 'delayed')
+    if (notBeforeMono > now) this.#census.move(entry, 'delayed')
     else this.#offer(entry, inFront, now)
     this.#arm(entry)
   }
@@ -407,31 +385,13 @@ class PureScheduler implements Scheduler {
     this.#timers.set(entry, Math.min(state === 'delayed' ? notBeforeMono : Infinity, expires))
   }
 
-  #setState(entry: Entry, state: LiveState, inFront = false): void {
-    this.#countInLine(entry, (entry.state === 'leased' ? 1 : 0) - (state === 'leased' ? 1 : 0), inFront)
-    this.#depth[entry.state]--
-    this.#depth[state]++
-    entry.state = state
-  }
-
-  #countInLine(entry: Entry, change: number, inFront = false): void {
-    const { tenant, job } = entry
-    if (change > 0) this.#crowds.add(entry, inFront)
-    else if (change < 0) this.#crowds.remove(entry)
-    tenant.queued += change
-    tenant.bytes += change * job.bodyBytes
-    this.#shares.count(job, change)
-  }
-
   #end(entry: Entry, now: number): void {
     const { job, flow, lease } = entry
     this.#timers.clear(entry)
     this.#lineUp.stepOut(entry, now)
-    if (lease === null) {
-      this.#countInLine(entry, -1)
-      this.#options.left?.(entry)
-    } else this.#release(lease)
-    this.#depth[entry.state]--
+    this.#census.remove(entry)
+    if (lease === null) this.#options.left?.(entry)
+    else this.#release(lease)
     this.#entries.delete(job.id)
     this.#joins.remove(job.joinKey, job.id)
     flow.jobs--
@@ -491,7 +451,7 @@ class PureScheduler implements Scheduler {
         const error = this.#options.late?.(due) ?? new SluiceError('deadline_exceeded')
         this.#endAlone(due, 'expired', error, now)
       } else {
-        this.#setState(due, 'queued')
+        this.#census.move(due, 'queued')
         this.#offer(due, false, now)
         this.#arm(due)
       }
@@ -567,7 +527,7 @@ class PureScheduler implements Scheduler {
   }
 
   depth(): QueueDepth {
-    return { ...this.#depth }
+    return this.#census.depth
   }
 
   backlog(): readonly Backlog[] {
@@ -577,7 +537,7 @@ class PureScheduler implements Scheduler {
   view(): View {
     const fairness = this.#fairness
     return {
-      crowds: this.#crowds,
+      crowds: this.#census.crowds,
       running: this.#leases.all(),
       tenants: fairness.size,
       next: this.#lineUp.next(),
