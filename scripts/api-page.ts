@@ -67,6 +67,7 @@ function formOf(schema: Schema): string {
     maxLength,
     maxItems,
     maxProperties,
+    pattern,
     anyOf,
   } = schema as {
     readonly type?: string
@@ -74,6 +75,7 @@ function formOf(schema: Schema): string {
     readonly minimum?: number
     readonly maximum?: number
     readonly maxLength?: number
+    readonly pattern?: string
     readonly maxItems?: number
     readonly maxProperties?: number
     readonly anyOf?: readonly Schema[]
@@ -83,5 +85,6 @@ function formOf(schema: Schema): string {
   if (type === 'boolean') return '`true`, `false`'
   if (type === 'integer') return `${minimum} to ${maximum?.toLocaleString('en')} ms`
   if (type === 'array') return `a list of at most ${maxItems}`
-  return type === 'object' ? `at most ${maxProperties} pairs of strings` : `a text of at most ${maxLength} characters`
+  if (type === 'object') return `at most ${maxProperties} pairs of strings`
+  return maxLength === undefined ? `a text like \`${pattern}\`` : `a text of at most ${maxLength} characters`
 }

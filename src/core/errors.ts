@@ -148,7 +148,12 @@ export const ERRORS = {
   ),
   run_canceled: row(409, 'The run was canceled: begin another one.', { close: 4400 }),
   run_not_found: row(404, 'There is no such run.'),
-  run_exists: row(409, 'There is a run of that id, with another budget or other metadata.', { close: 4400 }),
+  run_exists: row(
+    409,
+    'There is a run of that id, with another budget, other metadata or another loop_guard, and none can be changed: ' +
+      'GET /v1/runs/{id} shows it; take another id for a new one.',
+    { close: 4400 },
+  ),
   spend_velocity: row(
     429,
     'Money is spent many times faster than the budget lasts: its breaker has tripped. Retry later, or ask an operator.',

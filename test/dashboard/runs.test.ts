@@ -72,6 +72,12 @@ describe.skipIf(NO_CHROMIUM)('the page of a run', () => {
     const { plan, last, long } = await work('tidy-up')
     const visitor = await enter('operator')
     const { page, go, faults } = visitor
+    await go('/runs')
+    const listed = page.getByRole('row', { name: /tidy-up/ })
+    await listed.getByText('4 of 6').waitFor()
+    await listed.getByText(/% of its (?:steps|dollars)/).waitFor()
+    await listed.getByRole('link', { name: 'tidy-up' }).click()
+    await page.getByRole('link', { name: 'Runs', exact: true }).first().waitFor()
     await go(`/jobs/${plan}`)
     await page.getByRole('link', { name: 'tidy-up' }).click()
     await page.locator('.job-title', { hasText: 'Runs: 4 of 6 jobs ended.' }).waitFor()
@@ -103,7 +109,22 @@ describe.skipIf(NO_CHROMIUM)('the page of a run', () => {
         wrong.push(...(await misfits(page)), ...(width === 1440 || width === 390 ? await barriers(page) : []))
         await shot(page, `run-${theme}-${width}`)
       }
+    await go('/runs')
+    await page.getByRole('row', { name: /tidy-up/ }).waitFor()
+    for (const theme of ['dark', 'light'] as const)
+      for (const [width, height] of [
+        [1440, 900],
+        [768, 1024],
+        [320, 640],
+      ] as const) {
+        await page.emulateMedia({ colorScheme: theme })
+        await page.setViewportSize({ width, height })
+        await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))')
+        wrong.push(...(await misfits(page)), ...(width === 768 ? [] : await barriers(page)))
+        await shot(page, `runs-${theme}-${width}`)
+      }
     expect([wrong, faults]).toEqual([[], []])
+    await go('/runs/default/tidy-up')
     await rows.nth(1).getByRole('link').click()
     await page.getByText('Where the time went').waitFor()
     await visitor.context.close()

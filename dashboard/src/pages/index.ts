@@ -15,6 +15,7 @@ import { Now } from './now/index.tsx'
 import { watchNow } from './now/watch.ts'
 import { Playground } from './playground/index.tsx'
 import { Run } from './run/index.tsx'
+import { Runs } from './runs/index.tsx'
 import { Tenants } from './tenants/index.tsx'
 
 export interface PageProps {
@@ -52,6 +53,13 @@ export const PAGES: readonly Page[] = [
     title: 'Job',
     component: Job,
     watch: ({ job }) => ({ t: 'watch', page: 'job', job }),
+  },
+  {
+    path: '/runs',
+    title: 'Runs',
+    rail: { key: 'r', icon: 'runs', isTab: false },
+    component: Runs,
+    watch: foot,
   },
   { path: '/runs/:tenant/:run', title: 'Run', component: Run, watch: foot },
   {

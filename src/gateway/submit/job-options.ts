@@ -224,6 +224,8 @@ export function readJobOptions(
     return ids.length === 0 ? undefined : [...new Set(ids as JobId[])]
   }
   const run = text('run', MAX_RUN_CHARS)
+  // A client's job has no id until it is accepted: without its parent this one would be in no run
+  if (members['parent'] === null) throw bad('parent', 'the id of a job, not null: a job has its id once it is accepted')
   const parent = text('parent')
   if (parent !== undefined && !JOB_ID.test(parent)) throw bad('parent', 'the id of a job')
   const webhook = text('webhook', MAX_WEBHOOK_CHARS)

@@ -9,7 +9,7 @@ import { Button, CopyButton } from '../../parts/button.tsx'
 import { confirm } from '../../parts/dialog.tsx'
 import { Count } from '../../parts/figure.tsx'
 import { Head } from '../../parts/head.tsx'
-import { Mark, type Shape } from '../../parts/mark.tsx'
+import { Mark } from '../../parts/mark.tsx'
 import { Panel } from '../../parts/panel.tsx'
 import { attempt } from '../../parts/toast.tsx'
 import { hrefOf } from '../../router.ts'
@@ -18,14 +18,9 @@ import { serverNow, tick } from '../../socket.ts'
 import type { PageProps } from '../index.ts'
 import './run.css'
 import { Fall } from './fall.tsx'
-import { type RunView, tellRun } from './tree.ts'
+import { RUN_STATES, type RunView, tellRun } from './tree.ts'
 
-const JOBS = { title: 'Jobs', to: '/jobs' }
-const STATES: Readonly<Record<RunView['state'], readonly [word: string, shape: Shape]>> = {
-  running: ['runs', 'runs'],
-  idle: ['idle', 'none'],
-  canceled: ['canceled', 'canceled'],
-}
+const RUNS = { title: 'Runs', to: '/runs' }
 const MOST_SHOWN = 1_000
 /** A run of many jobs is dear to look at. */
 const MANY = 2_000
@@ -61,10 +56,10 @@ export function Run({ params: { tenant, run } }: PageProps) {
   const off = data === null ? 'It isn’t known yet.' : data.state === 'canceled' ? 'It is canceled.' : null
   useKey('c', 'cancel the run', cancel, off === null && forbids('operator') === null)
   void tick.value
-  const [word, shape] = STATES[data?.state ?? 'idle']
+  const [word, shape] = RUN_STATES[data?.state ?? 'idle']
   return (
     <>
-      <Head title={run} of={JOBS}>
+      <Head title={run} of={RUNS}>
         {data !== null && (
           <span class="pill job-state">
             <Mark shape={shape} />
@@ -90,7 +85,7 @@ export function Run({ params: { tenant, run } }: PageProps) {
         error.code === 'run_not_found' && (
           <p class="empty">
             There is no such run of {tenant}. Runs are kept for 30 days after their last job.{' '}
-            <a href={hrefOf('/jobs')}>All jobs</a>
+            <a href={hrefOf('/runs')}>All runs</a>
           </p>
         )
       )}

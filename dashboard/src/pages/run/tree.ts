@@ -1,6 +1,7 @@
 /** The jobs of a run as rows of a tree, all on one axis: ms since its first job was accepted. */
 import type { JobState } from '../../../../src/core/job.ts'
 import type { Span } from '../../../../src/core/live.ts'
+import type { Shape } from '../../parts/mark.tsx'
 import { type Axis, ticksOf } from '../job/axis.ts'
 import { hasEnded, isWaiting } from '../jobs/rows.ts'
 
@@ -45,6 +46,12 @@ export interface RunView {
   }
   readonly jobs: readonly RunJob[]
   readonly has_more: boolean
+}
+
+export const RUN_STATES: Readonly<Record<RunView['state'], readonly [word: string, shape: Shape]>> = {
+  running: ['runs', 'runs'],
+  idle: ['idle', 'none'],
+  canceled: ['canceled', 'canceled'],
 }
 
 export interface TreeRow {
