@@ -37,6 +37,7 @@ export const command: Group = {
         state: { value: 'A,B', help: 'only jobs in these states' },
         model: { value: 'NAME', help: 'only jobs of this model' },
         lane: { value: 'NAME', help: 'only jobs of this lane' },
+        run: { value: 'ID', help: "only jobs of this agent's run" },
         conversation: { value: 'ID', help: 'only jobs of this conversation' },
         before: { value: 'ID', help: 'only jobs older than this one' },
         limit: { value: 'N', help: 'at most this many (default: 20)' },
@@ -67,7 +68,7 @@ async function list(args: Args, out: Output): Promise<number> {
   const limit = wholeNumber(args.option('limit') ?? DEFAULT_LIMIT, 'limit', MAX_LIMIT)
   const client = publicClient(args)
   const query = new URLSearchParams({ limit: String(limit) })
-  for (const name of ['state', 'model', 'lane', 'conversation', 'before'])
+  for (const name of ['state', 'model', 'lane', 'conversation', 'run', 'before'])
     if (args.has(name)) query.set(name, args.option(name)!)
   const { data } = (await (await client.call('GET', `/v1/jobs?${query}`)).json()) as { data: JobInfo[] }
   return printAll(data, args, out, (all) => jobTable(all, systemClock.wallMs()))

@@ -254,6 +254,14 @@ describe.each(['embedded', 'redis'])('%s', (engine) => {
     expect(await names(`?after=${page['next']}`, key)).toEqual([made['id']])
     expect(await names('', session)).toEqual(['hers'])
     expect(await names('?limit=1', session)).toEqual(['hers'])
+    const jobsOf = async (run: string, by: string): Promise<number> =>
+      (await call(`/v1/jobs?run=${encodeURIComponent(run)}`, undefined, by))[1]['data'].length
+    expect(await Promise.all([jobsOf('hers', session), jobsOf('ann/hers', key), jobsOf('second', key)])).toEqual([
+      1, 1, 1,
+    ])
+    expect(await Promise.all([jobsOf('second', session), jobsOf('hers', key), jobsOf('second', app.key)])).toEqual([
+      0, 0, 0,
+    ])
     expect((await call('/v1/runs/hers', undefined, session))[1]['totals'].jobs).toBe(1)
     // Operators name it as it is stored
     const operated = await fetch(`http://127.0.0.1:${app.adminPort}/admin/runs/other/ann%2Fhers`, {

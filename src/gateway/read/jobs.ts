@@ -6,7 +6,7 @@ import type { Job, JobId, JobState, Place } from '../../core/job.ts'
 import type { JobFilter } from '../../core/ports/jobs.ts'
 import type { Submitted } from '../../core/ports/submissions.ts'
 import { mayWithdraw, requireOwnJob, unknownJob } from '../caller/access.ts'
-import { type Caller, canSee, prefixOf, userOf } from '../caller/caller.ts'
+import { type Caller, canSee, prefixOf, userOf, withinRun } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
 import type { Call, KeyCall } from '../http/call.ts'
@@ -15,7 +15,7 @@ import { eventsOf } from './location.ts'
 import { jobView, limitsView } from './views.ts'
 
 const STATES: readonly JobState[] = ['queued', 'delayed', 'waiting', 'leased', 'done', 'failed', 'canceled', 'expired']
-const FILTERS = ['lane', 'conversation', 'model', 'before'] as const
+const FILTERS = ['lane', 'conversation', 'run', 'model', 'before'] as const
 /** Query parameters of every list of jobs. */
 export const JOB_FILTERS = ['state', ...FILTERS, 'limit', 'message'] as const
 /** Another program's message is known by its id, at the broker that it came through. */
@@ -131,6 +131,12 @@ export async function withdraw({ jobs, keys }: Pick<GatewayDeps, 'jobs' | 'keys'
 
 const namesOf = (caller: Caller | null): string => (caller === null ? '' : prefixOf(caller))
 
+/** Names are the caller's own. */
+function storedAs(name: (typeof FILTERS)[number], value: string, caller: Caller | null): string {
+  if (name === 'run') return caller === null ? value : withinRun(caller, value)
+  return name === 'lane' || name === 'conversation' ? namesOf(caller) + value : value
+}
+
 function filterOf(call: Call, caller: Caller | null): JobFilter {
   const states = call.parameter('state')?.split(',') as JobState[] | undefined
   if (states?.some((s) => !STATES.includes(s)))
@@ -151,7 +157,7 @@ function filterOf(call: Call, caller: Caller | null): JobFilter {
   for (const name of FILTERS) {
     const value = call.parameter(name)
     if (value === '') throw bad(name, `"${name}" is empty: leave it out for all of them.`)
-    if (value !== undefined) filter[name] = name === 'lane' || name === 'conversation' ? namesOf(caller) + value : value
+    if (value !== undefined) filter[name] = storedAs(name, value, caller)
   }
   return filter as unknown as JobFilter
 }

@@ -43,6 +43,7 @@ export const PARAMETERS: Readonly<Record<string, Schema>> = {
   conversation,
   id: conversation,
   'GET /v1/jobs conversation': text,
+  run: described(text, "An agent's run."),
   model: text,
   user: described(text, 'The end user.'),
   key: described(text, 'Id of an API key.'),
