@@ -17,6 +17,7 @@ const PAGES = [
   '/',
   '/jobs',
   '/jobs/:id',
+  '/runs',
   '/runs/:tenant/:id',
   '/tenants',
   '/tenants/:id',

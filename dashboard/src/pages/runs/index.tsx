@@ -55,7 +55,7 @@ export function Runs() {
           label="Runs, newest first"
           columns={COLUMNS}
           rows={rows}
-          keyOf={({ tenant, id }) => `${tenant}\n${id}`}
+          keyOf={({ tenant, id }) => runPath(tenant, id)}
           hrefOf={({ tenant, id }) => hrefOf(runPath(tenant, id))}
           hasKeys
           empty={
