@@ -3,6 +3,7 @@ import type { JobRequest } from '../../src/core/frames.ts'
 import { type Conversation, type ConversationOptions, createConversation } from './conversation.ts'
 import { SluiceError } from './errors.ts'
 import { Job } from './job.ts'
+import { fetchMade } from './made.ts'
 import { mintKey } from './mint-key.ts'
 import { watchNetwork } from './page.ts'
 import { createRuns, type Runs } from './runs.ts'
@@ -185,6 +186,8 @@ export function connect(options: ConnectOptions): Sluice {
     detach: (job: Job) => transport.detach(job),
     reattach: (job: Job) => transport.reattach(job),
     report: (job: Job, ttftMs: number) => transport.report(job, ttftMs),
+    fetch: <T>(job: Job, path: string, take: (response: Response) => Promise<T>) =>
+      fetchMade(session, `/v1/jobs/${job.id}${path}`, take),
   }
   const add = (job: Job): Job => {
     if (closed) job.fail(new SluiceError('closed', 'This client was closed.'))

@@ -7,6 +7,7 @@ import { deferred } from './deferred.ts'
 import { SluiceError } from './errors.ts'
 import type { Accepted, Answer, EndEvent, JobEvent } from './events.ts'
 import { asDelta, emptyMessage, fold, type Message, showsSomething, textOf } from './fold.ts'
+import { documentOf } from './made.ts'
 import { advance, cursorAt, type Place, placeOf, START } from './place.ts'
 
 /** What a job asks of its connection. */
@@ -17,6 +18,8 @@ export interface Wire {
   /** Records are missing: read again from the job's cursor. */
   reattach(job: Job): void
   report(job: Job, ttftMs: number): void
+  /** A GET below the job's path. Rejects with a SluiceError. */
+  fetch<T>(job: Job, path: string, take: (response: Response) => Promise<T>): Promise<T>
 }
 
 /** Events that nobody has asked for yet are kept up to this many windows; then their chunks are folded into one. */
@@ -37,6 +40,8 @@ export class Job implements AsyncIterable<JobEvent> {
   #tokens = 0
   #cutAt: number | null = null
   #message: Message = emptyMessage()
+  /** What came are choices, as a chat's chunks have them. */
+  #isMessage = true
   #queue: WirePlace | null = null
   #ttftMs: number | null = null
   #over = false
@@ -109,14 +114,38 @@ export class Job implements AsyncIterable<JobEvent> {
     return this.#accepted.promise
   }
 
-  /** The whole answer. Rejects with a SluiceError when the job did not end well. */
+  /** The whole answer of a chat. Rejects with a SluiceError when the job did not end well, or is no chat. */
   async answer(): Promise<Answer> {
+    const { cut, usage, timing, seen } = await this.#done()
+    if (!this.#isMessage)
+      throw new SluiceError(
+        'not_a_message',
+        'The job is done, but it is no chat: result() or content() has its answer.',
+      )
+    return { text: this.#text, message: this.#message, cut, usage, timing, ttftMs: seen.ttftMs }
+  }
+
+  /**
+   * Waits for the answer's document, as its endpoint gives it: embeddings, images in base64, a transcript (`{text}`
+   * where that is no JSON). Rejects as `answer` does, and with `not_json` for a sound.
+   */
+  async result(): Promise<unknown> {
+    await this.#done()
+    return this.#wire.fetch(this, '/result', documentOf)
+  }
+
+  /** Waits for the bytes of a sound, or of one image of several; `type` is theirs. Rejects with `file_not_found`. */
+  async content(index = 0): Promise<Blob> {
+    await this.#done()
+    return this.#wire.fetch(this, `/content?index=${index}`, (response) => response.blob())
+  }
+
+  /** Waits for its end. Rejects when it did not end well. */
+  async #done(): Promise<EndEvent> {
     if (this.#reader === 'none yet') this.#readNoMore()
     const end = await this.#ended.promise
-    if (end.state !== 'done')
-      throw !end.error ? new SluiceError(`job_${end.state}`, `The job ended: ${end.state}.`) : SluiceError.of(end.error)
-    const { cut, usage, timing, seen } = end
-    return { text: this.#text, message: this.#message, cut, usage, timing, ttftMs: seen.ttftMs }
+    if (end.state === 'done') return end
+    throw !end.error ? new SluiceError(`job_${end.state}`, `The job ended: ${end.state}.`) : SluiceError.of(end.error)
   }
 
   /** Ends the job, wherever it is; resolves when the server has confirmed it. */
@@ -199,6 +228,7 @@ export class Job implements AsyncIterable<JobEvent> {
       this.#text += text
       if (text !== '') this.#tokens++
       fold(this.#message, chunk)
+      if (!Array.isArray(chunk['choices'])) this.#isMessage = false
       if (this.#ttftMs === null && this.request !== null && showsSomething(chunk)) {
         this.#ttftMs = performance.now() - this.#submittedAt
         this.#wire.report(this, this.#ttftMs)

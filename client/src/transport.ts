@@ -15,7 +15,7 @@ export interface TransportEvents {
 /** The state of a watched conversation, then its news; the state again after each cut. */
 export type Watcher = (frame: WatchingFrame | NewsFrame) => void
 
-export interface Transport extends Wire {
+export interface Transport extends Omit<Wire, 'fetch'> {
   readonly name: 'websocket' | 'sse'
   /** Submits the job, if it has no id yet; then follows it to its end, over any number of connections. */
   add(job: Job): void

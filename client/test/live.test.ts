@@ -312,7 +312,7 @@ it('opens no more event streams than a browser lets it; the others wait their tu
     { length: 8 },
     (_, i) =>
       new Reading(
-        sse,
+        { ...sse, fetch: () => Promise.reject(new Error('not asked')) },
         262_144,
         { ...ask(`Story ${i}. demo: tokens=20 delay=5 ttft=20`), idempotency_key: `turn-${i}` },
         null,

@@ -36,6 +36,7 @@ function follow(window = 1_000): { job: Job; told: Told } {
     detach: () => {},
     reattach: () => void told.reattached++,
     report: (_job, ttftMs) => void told.reports.push(ttftMs),
+    fetch: () => Promise.reject(new Error('not asked')),
   }
   return { job: new Job(wire, window, { request: {} }, null, null), told }
 }

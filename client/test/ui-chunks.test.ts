@@ -31,7 +31,8 @@ function byDialect(steps: readonly Step[]): readonly UIMessageChunk[] {
 }
 
 async function byTransport(steps: readonly Step[]): Promise<readonly UIMessageChunk[]> {
-  const wire: Wire = { credit() {}, cancel: async () => {}, detach() {}, reattach() {}, report() {} }
+  const fetch = (): Promise<never> => Promise.reject(new Error('not asked'))
+  const wire: Wire = { credit() {}, cancel: async () => {}, detach() {}, reattach() {}, report() {}, fetch }
   const job = new Job(wire, 1e6, { request: {} }, null, null)
   const transport = createChatTransport({ submit: () => job } as unknown as Sluice, { request: { model: 'demo' } })
   job.accept({ job: JOB.id, joined: false, queue: null })

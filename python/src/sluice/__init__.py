@@ -28,6 +28,7 @@ from ._errors import (
 )
 from ._events import Attempt, Chunk, End, Event, Gap, Reset, Usage
 from ._fold import MessageFold
+from ._job import Content
 from ._runs import (
     AsyncRuns,
     CanceledRun,
@@ -53,6 +54,7 @@ __all__ = [
     "CanceledRun",
     "Chunk",
     "ConnectionLost",
+    "Content",
     "Conversation",
     "End",
     "Event",

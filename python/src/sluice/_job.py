@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from ._errors import error_of_job
 from ._events import End, Event
 from ._reading import Reading
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a job has made: the bytes of a sound or an image, and their type, such as "audio/mpeg"."""
+
+    data: bytes = field(repr=False)
+    content_type: str
 
 
 class JobView:

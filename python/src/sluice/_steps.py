@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, Union
 from urllib.parse import quote, urlencode
 
-from ._errors import ConnectionLost, InvalidAnswer, SluiceError, WaitTimeout, as_of_job, error_of_answer
+from ._errors import ConnectionLost, InvalidAnswer, SluiceError, WaitTimeout, as_of_job, error_of_answer, error_of_job
 from ._events import Event
+from ._job import Content
 from ._reading import Reading
 from ._settings import Settings
 from ._sse import SseParser
@@ -30,6 +31,9 @@ LASTING_SECONDS = 5.0
 LONG_POLL_SECONDS = 25.0
 # Between two asks of a server that doesn't let anybody wait
 SHORT_POLL_SECONDS = 0.5
+# Images may be many megabytes
+CONTENT_SECONDS = 600.0
+ENDED = frozenset({"done", "failed", "canceled", "expired"})
 JSON_HEADERS = {"content-type": "application/json"}
 
 
@@ -243,13 +247,45 @@ def result(settings: Settings, job_id: str, deadline: Deadline) -> Steps[dict[st
                 raise
             raise as_of_job(error) from None
         if response.status == 200:
-            answer = json_of(response)
-            if isinstance(answer, dict):
-                return answer
-            raise InvalidAnswer("The answer is not a JSON object.", code="invalid_answer", status=200)
+            return answer_of(response)
         spare = SHORT_POLL_SECONDS - (time.monotonic() - began)
         if spare > 0:
             yield Pause(deadline.left(spare))
+
+
+def answer_of(response: Response) -> dict[str, Any]:
+    """Raises InvalidAnswer."""
+    kind = response.headers.get("content-type", "").lower()
+    # A proxy's page says that it is HTML
+    if kind.startswith("text/") and not kind.startswith("text/html"):
+        return {"text": response.body.decode("utf-8", "replace")}
+    if kind.startswith(("audio/", "video/", "image/", "application/octet-stream")):
+        message = f"The answer is {kind}, not JSON: content() has its bytes."
+        raise InvalidAnswer(message, code="not_json", status=response.status)
+    answer = json_of(response)
+    if isinstance(answer, dict):
+        return answer
+    raise InvalidAnswer("The answer is not a JSON object.", code="invalid_answer", status=response.status)
+
+
+def content(settings: Settings, job_id: str, index: int, deadline: Deadline) -> Steps[Content]:
+    """Once the job has ended. Raises its own error, WaitTimeout, NotFound."""
+    while True:
+        began = time.monotonic()
+        wait = deadline.left(LONG_POLL_SECONDS)
+        path = query(job_path(job_id), wait_ms=int(wait * 1000))
+        view = job_of((yield from call(settings, Request("GET", path, timeout=wait + settings.timeout), deadline)))
+        state = str(view.get("state"))
+        if state in ENDED:
+            break
+        spare = SHORT_POLL_SECONDS - (time.monotonic() - began)
+        if spare > 0:
+            yield Pause(deadline.left(spare))
+    if state != "done":
+        raise error_of_job(job_id, state, view.get("error"))
+    request = Request("GET", query(job_path(job_id, "/content"), index=index), timeout=CONTENT_SECONDS)
+    response = yield from call(settings, request, deadline)
+    return Content(response.body, response.headers.get("content-type", "application/octet-stream"))
 
 
 def follow(settings: Settings, job_id: str, reading: Reading, deadline: Deadline) -> Steps[None]:

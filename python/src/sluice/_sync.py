@@ -14,7 +14,7 @@ from . import _steps as steps
 from ._errors import SluiceError
 from ._events import Event
 from ._http import FAILURES, LIMITS, Body, is_stream, lost, response_of, timeouts
-from ._job import JobView
+from ._job import Content, JobView
 from ._runs import Runs
 from ._settings import JobOptions, Settings, job_body
 
@@ -157,9 +157,18 @@ class Job(JobView):
             yield event
 
     def result(self, *, timeout: float | None = None) -> dict[str, Any]:
-        """Waits for the whole answer, as JSON (`chat.completion`, embedding list). Raises JobFailed, WaitTimeout."""
+        """
+        Waits for the whole answer, as its endpoint gives it: `chat.completion`, embedding list, images in base64, a
+        transcript ({"text": …} where that is no JSON). Raises JobFailed, WaitTimeout, and InvalidAnswer (`not_json`)
+        for a sound, which `content` gives.
+        """
         sluice = self._sluice
         return sluice._run(steps.result(sluice._settings, self.id, steps.Deadline(timeout)))
+
+    def content(self, index: int = 0, *, timeout: float | None = None) -> Content:
+        """Waits for the bytes of a sound, or of one image of several. Raises JobFailed, WaitTimeout, NotFound."""
+        sluice = self._sluice
+        return sluice._run(steps.content(sluice._settings, self.id, index, steps.Deadline(timeout)))
 
     def refresh(self) -> Self:
         """Asks for its state and its place in line."""
