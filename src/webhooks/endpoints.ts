@@ -4,6 +4,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Ids } from '../core/ids.ts'
 import type { TenantId } from '../core/job.ts'
 import type { JsonRecord } from '../core/json.ts'
+import type { MadeOnce } from '../core/made-once.ts'
 import type { Document, Documents } from '../core/ports/documents.ts'
 import type { Endpoint, EndpointFields, Webhooks } from '../core/ports/webhooks.ts'
 import { type Allowed, readTarget } from './address.ts'
@@ -98,15 +99,18 @@ export class Endpoints {
     return document === null ? null : endpointOf(document)
   }
 
-  async add(tenant: TenantId, fields: EndpointFields): Promise<{ endpoint: Known; secret: string }> {
+  async add(tenant: TenantId, fields: EndpointFields, once?: MadeOnce): Promise<{ endpoint: Known; secret: string }> {
     const { documents, clock, ids } = this.#parts
     readTarget(fields.url, this.#parts.allowed())
+    const known = await this.#made(tenant, once?.made ?? null)
+    if (known !== null) return known
     const most = this.#parts.most()
     if ((await this.list(tenant)).length >= most)
       throw new SluiceError('invalid_request', {
         message: `A tenant has at most ${most} webhooks (webhooks.max_per_tenant): remove one.`,
       })
-    const id = ids.name('wh', NAME_BYTES)
+    const name = ids.name('wh', NAME_BYTES)
+    const id = once === undefined ? name : (once.made ?? (await once.claim(name)))
     const secret = newSecret(ids)
     const stored: Stored = {
       ...fields,
@@ -115,9 +119,19 @@ export class Endpoints {
       secrets: [{ sealed: this.#parts.sealer.seal(secret, about(tenant, id)) }],
     }
     const added = await documents.put(documentOf(tenant, id, stored), 0)
-    if (added === null) throw new SluiceError('internal')
     this.#known.delete(tenant)
-    return { endpoint: endpointOf(added), secret }
+    if (added !== null) return { endpoint: endpointOf(added), secret }
+    const other = await this.#made(tenant, id)
+    if (other === null) throw new SluiceError('internal')
+    return other
+  }
+
+  /** By an earlier try of the same request. */
+  async #made(tenant: TenantId, id: string | null): Promise<{ endpoint: Known; secret: string } | null> {
+    const endpoint = id === null ? null : await this.get(tenant, id)
+    if (endpoint === null) return null
+    const secret = this.#parts.sealer.open(endpoint.secrets[0].sealed, about(tenant, endpoint.id))
+    return secret === null ? null : { endpoint, secret }
   }
 
   /** Null: there is none. */

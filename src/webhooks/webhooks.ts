@@ -81,7 +81,7 @@ export function createWebhooks(parts: WebhookParts): OpenWebhooks {
   return {
     endpoints,
     deliverer,
-    add: (tenant, fields) => endpoints.add(tenant, fields),
+    add: (tenant, fields, once) => endpoints.add(tenant, fields, once),
     list: (tenant) => endpoints.list(tenant),
     get: (tenant, id) => endpoints.get(tenant, id),
     change: (tenant, id, fields) => endpoints.change(tenant, id, fields),

@@ -7,7 +7,7 @@ import type { TenantId } from '../job.ts'
 import type { JsonRecord } from '../json.ts'
 
 export const DOCUMENT_KINDS = [
-  ...(['file', 'batch', 'webhook_endpoint', 'webhook_delivery', 'run', 'run_entry', 'conversation'] as const),
+  ...(['file', 'batch', 'webhook_endpoint', 'webhook_delivery', 'run', 'run_entry', 'conversation', 'made'] as const),
 ] as const
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number]
 

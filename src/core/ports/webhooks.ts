@@ -1,6 +1,7 @@
 /** Telling others of ends: their addresses, and what was delivered there (docs/decisions/0086). */
 import type { TenantId } from '../job.ts'
 import type { JsonRecord } from '../json.ts'
+import type { MadeOnce } from '../made-once.ts'
 
 export const WEBHOOK_EVENTS = [
   'response.completed',
@@ -79,8 +80,12 @@ export interface Announcement {
 }
 
 export interface Webhooks {
-  /** `secret`: shown once. Throws invalid_request. */
-  add(tenant: TenantId, fields: EndpointFields): Promise<{ readonly endpoint: Endpoint; readonly secret: string }>
+  /** `secret`: shown once, and to a repeat of that request, which gets the same endpoint. Throws invalid_request. */
+  add(
+    tenant: TenantId,
+    fields: EndpointFields,
+    once?: MadeOnce,
+  ): Promise<{ readonly endpoint: Endpoint; readonly secret: string }>
   list(tenant: TenantId): Promise<readonly Endpoint[]>
   get(tenant: TenantId, id: string): Promise<Endpoint | null>
   /** Null: there is none. Throws invalid_request. */

@@ -1,4 +1,5 @@
 /** Batches, as OpenAI publishes them: PROTOCOL.md section 13. */
+import type { IncomingHttpHeaders } from 'node:http'
 import { type Batch, batchDocument, batchOf, become, isOver } from '../../core/batch.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { bad, checkNames, labels } from '../../core/fields.ts'
@@ -13,6 +14,7 @@ import { type Answer, json } from '../http/answer.ts'
 import { readJson } from '../http/body.ts'
 import type { KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
+import { onceOf } from './once.ts'
 
 const MEMBERS = ['input_file_id', 'endpoint', 'completion_window', 'metadata', 'output_expires_after', 'sluice']
 /** What lines may ask; answers of others are no JSON, or large. */
@@ -42,9 +44,14 @@ export function batchRoutes(deps: GatewayDeps): readonly Route[] {
 
   async function create(call: KeyCall): Promise<Answer> {
     requireKey(call.caller)
-    const { value } = await readJson(call, options.maxBodyBytes, options)
+    const { headers } = call.exchange.request
+    checkNoOptions(headers)
+    const { value, bytes } = await readJson(call, options.maxBodyBytes, options)
     checkNames(value, MEMBERS)
     const { tenant, id: keyId } = call.caller.key
+    const once = await onceOf(deps, { what: 'batch', tenant, keyId, headers, body: bytes })
+    const known = once.made === null ? null : await documents.get('batch', once.made)
+    if (known !== null) return json(200, batchView(batchOf(known)))
     const { endpoint, input_file_id: inputFileId, metadata = null } = value
     if (typeof endpoint !== 'string' || !endpoints.includes(endpoint))
       throw bad(
@@ -62,18 +69,27 @@ export function batchRoutes(deps: GatewayDeps): readonly Route[] {
     const unfinished = (await documents.list('batch', { tenant, limit: MAX_UNFINISHED })).map(batchOf)
     if (unfinished.length === MAX_UNFINISHED && unfinished.every((batch) => !isOver(batch)))
       throw new SluiceError('queue_full', { message: `${MAX_UNFINISHED} batches of this tenant are unfinished.` })
+    const poolAndExpiry = { pool: poolOf(value['sluice']), outputMs: expiryOf(value['output_expires_after']) }
+    call.check()
     const batch: Batch = {
-      ...{ id: agedId(ids, 'batch_', now), tenant, keyId, endpoint, inputFileId: input.id, window },
+      ...{
+        id: once.made ?? (await once.claim(agedId(ids, 'batch_', now))),
+        tenant,
+        keyId,
+        endpoint,
+        inputFileId: input.id,
+        window,
+      },
       metadata: metadata as Batch['metadata'],
-      pool: poolOf(value['sluice']),
-      outputMs: expiryOf(value['output_expires_after']),
+      ...poolAndExpiry,
       ...{ status: 'validating', createdAtMs: now, expiresAtMs: now + windowMs, at: {} },
       ...{ outputFileId: null, errorFileId: null, counts: { total: 0, completed: 0, failed: 0 } },
       ...{ errors: [], owner: null },
     }
-    call.check()
-    await documents.put(batchDocument(batch, now), 0)
-    return json(200, batchView(batch))
+    if ((await documents.put(batchDocument(batch, now), 0)) !== null) return json(200, batchView(batch))
+    // A repeat of it was quicker
+    const other = await documents.get('batch', batch.id)
+    return json(200, batchView(other === null ? batch : batchOf(other)))
   }
 
   async function list(call: KeyCall): Promise<Answer> {
@@ -162,6 +178,14 @@ function expiryOf(value: unknown): number {
     'output_expires_after',
     `"output_expires_after" must be {"anchor": "created_at", "seconds": ${MIN_EXPIRY_S} to ${MAX_EXPIRY_S}}.`,
   )
+}
+
+/** Lines have options of their own, so a batch's headers have none. Throws invalid_request. */
+function checkNoOptions(headers: IncomingHttpHeaders): void {
+  const own = ['sluice-idempotency-key']
+  for (const header in headers)
+    if (header.startsWith('sluice-') && !own.includes(header))
+      throw bad(header, `"${header}" is no header of a batch: give each line its options, as "sluice" in its "body".`)
 }
 
 function poolOf(value: unknown): string | null {

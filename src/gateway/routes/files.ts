@@ -13,6 +13,7 @@ import { keepBytes } from '../http/kept.ts'
 import { boundaryOf, type FormPart, readForm, textOf } from '../http/multipart.ts'
 import { rangeOf } from '../http/range.ts'
 import type { Route } from '../http/route.ts'
+import { headerOptions } from '../submit/job-options.ts'
 
 const PURPOSES = ['batch', 'user_data', 'vision', 'assistants', 'fine-tune', 'evals']
 /** Of a file that is on its way. */
@@ -41,6 +42,7 @@ export function fileRoutes(deps: GatewayDeps): readonly Route[] {
 
   async function upload(call: KeyCall): Promise<Answer> {
     const { request, response } = call.exchange
+    headerOptions(request.headers) // none of them is a file's, but a misspelt one is told
     const boundary = boundaryOf(request.headers['content-type'])
     const most = files.caps.bytes + FORM_BYTES
     if (Number(request.headers['content-length'] ?? 0) > most) throw tooLarge(files.caps.bytes)

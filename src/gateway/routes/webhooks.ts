@@ -17,6 +17,7 @@ import { hasBody, readJson } from '../http/body.ts'
 import type { Call, KeyCall } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
 import { tellChange, tenantId } from './changes.ts'
+import { onceOf } from './once.ts'
 
 const PATH = '/v1/webhooks'
 const OF_TENANT = '/admin/tenants/:id/webhooks'
@@ -45,14 +46,23 @@ export function webhookRoutes(deps: GatewayDeps): {
     hasBody(call) ? (await readJson(call, MAX_BODY_BYTES, options)).value : {}
 
   async function add(call: Call, { tenant }: Where): Promise<Answer> {
-    const fields = fieldsOf(await body(call))
+    const value = await body(call)
+    const fields = fieldsOf(value)
     if (fields.url === undefined) throw bad('url', '"url" must be given: where events are sent.')
-    const { endpoint, secret } = await webhooks.add(tenant, {
-      url: fields.url,
-      name: fields.name ?? '',
-      events: fields.events ?? WEBHOOK_EVENTS,
-      enabled: fields.enabled ?? true,
+    const once = await onceOf(deps, {
+      ...{ what: 'webhook', tenant, keyId: call.caller?.key.id ?? null },
+      ...{ headers: call.exchange.request.headers, body: Buffer.from(JSON.stringify(value)) },
     })
+    const { endpoint, secret } = await webhooks.add(
+      tenant,
+      {
+        url: fields.url,
+        name: fields.name ?? '',
+        events: fields.events ?? WEBHOOK_EVENTS,
+        enabled: fields.enabled ?? true,
+      },
+      once,
+    )
     await audited(call, endpoint, 'webhook-added')
     return json(200, { ...view(endpoint), secret })
   }
