@@ -176,7 +176,8 @@ it('code-review goes on while ten commits are reviewed', async () => {
   for (let i = 1; i <= 12; i++) {
     writeFileSync(join(repo, `file${i}.ts`), `export const n${i} = ${i}\n`.repeat(i * 20))
     git('add', '.')
-    git('commit', '-q', '-m', `Commit ${i}`)
+    // What is reviewed is no wish of the example's
+    git('commit', '-q', '-m', `Commit ${i}`, ...(i === 9 ? ['-m', 'demo: tokens=4000 delay=1000 fail=401'] : []))
   }
   const { code, out, err } = await example('code-review', ['--repo', repo])
   expect(code, err).toBe(0)

@@ -19,7 +19,7 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
   [
     /^\/(?:v1\/)*(?:messages|complete)(?:\/|$)/,
     "Of Anthropic's API, /v1/messages and /v1/messages/count_tokens are served: an SDK's base URL is this server's " +
-      'address without /v1. Instead of its batches, POST /v1/jobs takes up to 1,000 requests at once.',
+      'address without /v1. Its batches are /v1/batches with the endpoint /v1/messages (docs/batches.md).',
   ],
   [
     /^\/v1(?:alpha|beta)\d*\/|:(?:stream)?generateContent$/i,
@@ -32,7 +32,7 @@ const HINTS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^\/api\/(?:chat|generate|tags|embed)/, `Ollama's API is not served: use ${CHAT}, POST /v1/embeddings.`],
   [
     /^\/(?:v1\/)*(?:batches|files)(?:\/|$)/,
-    'The Batch and Files APIs are not served: POST /v1/jobs takes up to 1,000 requests at once.',
+    "Batches are at /v1/batches, files at /v1/files: the SDK's base URL must be this server's address followed by /v1.",
   ],
   [
     /^\/(?:v1\/)*images(?:\/|$)/,

@@ -186,6 +186,17 @@ describe('options', () => {
   ])('%s', (_name, draft, options) => {
     expect(draft.options).toMatchObject(options)
   })
+  it.each([
+    ['run', 'a', 'b'],
+    ['parent', `job_${'0'.repeat(26)}`, `job_${'1'.repeat(26)}`],
+    ['idempotency_key', 'a', 'b'],
+  ])('that hold a job are the same in header and body: %s', (name, one, other) => {
+    const header = { [`sluice-${name.replaceAll('_', '-')}`]: one }
+    const saying = (value: string | null): string => JSON.stringify({ ...JSON.parse(BODY), sluice: { [name]: value } })
+    expect(() => plain(saying(other), header)).toThrow(`The body has one "${name}" and a header another`)
+    const agreed = [plain(saying(one), header), plain(saying(null), header), plain(saying(one), {})]
+    for (const draft of agreed) expect([draft.run, draft.parent, draft.options.idempotencyKey]).toContain(one)
+  })
   it('that are none are named, with the nearest', () => {
     expect(() => plain(BODY, { 'sluice-prioritty': 'high' })).toThrow('Did you mean "sluice-priority"?')
     expect(() => job(`{"request":${BODY},"delayms":5}`)).toThrow('Did you mean "delay_ms"?')

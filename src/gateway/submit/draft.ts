@@ -323,7 +323,8 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
 function cannot(deps: DraftDeps, caller: Caller, model: string, { kind, what }: RequestForm): SluiceError {
   const able = modelsFor(deps, caller.key).filter(({ id }) => deps.models.resolve(id)?.kinds.includes(kind) === true)
   const names = able.slice(0, MAX_NAMED).map(({ id }) => `"${id}"`)
-  const who = names.length === 0 ? 'No model of this server does.' : `${names.join(', ')} can.`
+  const kinds = `No model of this server does: \`kinds\` of one that can must have "${kind}".`
+  const who = names.length === 0 ? kinds : `${names.join(', ')} can.`
   return new SluiceError('invalid_request', {
     param: 'model',
     message: `The model "${model}" does not support ${what}. ${who}`,

@@ -43,6 +43,9 @@ const MAX_DIRECTIVES = 16
 /** No part of what an idempotency key stands for. */
 const ASIDE: ReadonlySet<Name> = new Set<Name>(['idempotency_key', 'cache'])
 
+/** What holds a job, which a body may not take it out of: whoever adds the header need not trust who writes bodies. */
+const MUST_AGREE: readonly Name[] = ['idempotency_key', 'run', 'parent']
+
 export const MAX_NAME_CHARS = 256
 export const MAX_RUN_CHARS = 128
 export const MAX_AFTER = 64
@@ -116,7 +119,7 @@ function cacheControl(header: string): NonNullable<JobOptions['cache']> | null {
   return CACHE.find((name) => directives.some((directive) => directive.trim() === name)) ?? null
 }
 
-/** `members`: of the body; they win over `headers`. Throws invalid_request. */
+/** `members`: of the body; they win over `headers`, but where both must agree. Throws invalid_request. */
 export function readJobOptions(
   members: JsonRecord,
   headers: Readonly<Record<string, string>>,
@@ -139,6 +142,12 @@ export function readJobOptions(
         message: `"${name}" is not a job option.${didYouMean(name, JOB_OPTIONS)}`,
       })
   }
+  for (const name of MUST_AGREE)
+    if ((members[name] ?? headers[name]) !== headers[name] && headers[name] !== undefined)
+      throw new SluiceError('invalid_request', {
+        param: `${defaults.at}${name}`,
+        message: `The body has one "${name}" and a header another: leave one out.`,
+      })
   const value = (name: Name): unknown => members[name] ?? headers[name]
   const bad = (name: Name, what: string): SluiceError =>
     new SluiceError('invalid_request', { param: `${defaults.at}${name}`, message: `"${name}" must be ${what}.` })
@@ -180,11 +189,6 @@ export function readJobOptions(
   if (conversation !== undefined && lane !== undefined)
     throw bad('lane', 'left out: a conversation is a lane of its own')
   const idempotencyKey = text('idempotency_key')
-  if (idempotencyKey !== undefined && (headers['idempotency_key'] ?? idempotencyKey) !== idempotencyKey)
-    throw new SluiceError('invalid_request', {
-      param: `${defaults.at}idempotency_key`,
-      message: 'The body has one idempotency key and a header another: leave one out.',
-    })
   const delayMs = ms('delay_ms', 0)
   const otherwise = defaultOptions(conversation === undefined ? defaults : { ...defaults, plain: false })
   const deadlineMs = ms('deadline_ms', 1) ?? otherwise.deadlineMs + (delayMs ?? 0)
