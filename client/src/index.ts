@@ -27,6 +27,7 @@ export type {
   RunRequest,
   Runs,
   RunTotals,
+  RunUse,
 } from './runs.ts'
 export type { State } from './transport.ts'
 export type { ChatMessage, Cut, Turn, TurnState } from './turn.ts'

@@ -29,11 +29,12 @@ export interface RunTotals {
   readonly states: Readonly<Partial<Record<JobState, number>>>
   readonly prompt_tokens: number
   readonly completion_tokens: number
+  /** As they were charged, whatever has become of the jobs; so are the two below. */
   readonly total_tokens: number
   readonly usd: number
   readonly steps: number
   readonly depth: number
-  /** There may be more jobs than are added up. */
+  /** It had more jobs than are added up: some are not kept any longer, or there are too many. */
   readonly is_partial: boolean
 }
 
@@ -66,7 +67,8 @@ export interface RunJob {
   readonly total_ms: number | null
   readonly prompt_tokens: number | null
   readonly completion_tokens: number | null
-  readonly usd: number | null
+  /** By the price that it was held at: the dearest. Null: nobody knows. */
+  readonly usd_at_most: number | null
   /** Its code. */
   readonly error: string | null
 }
@@ -77,15 +79,24 @@ interface Paged {
   readonly next: string | null
 }
 
-export interface RunPage extends Run, Paged {
+type Counted = 'tokens' | 'usd' | 'steps'
+
+export interface RunUse {
   readonly totals: RunTotals
+  /** What jobs that run, or wait for their turn, may still come to. */
+  readonly held: Readonly<Record<Counted, number>>
+  /** Of its budget, less what is held; null: that is not limited. */
+  readonly remaining: Readonly<Record<Counted, number | null>>
+}
+
+export interface RunPage extends Run, RunUse, Paged {
   /** Oldest first. */
   readonly jobs: readonly RunJob[]
 }
 
 export interface RunList extends Paged {
   /** Newest first, with sums of their last jobs. */
-  readonly data: ReadonlyArray<Run & { readonly totals: RunTotals }>
+  readonly data: ReadonlyArray<Run & RunUse>
 }
 
 /** With how many jobs are ended, and how many go on: those of other keys, without the scope `manage`. */

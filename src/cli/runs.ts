@@ -30,7 +30,7 @@ interface JobInfo {
   readonly parent: string | null
   readonly prompt_tokens: number | null
   readonly completion_tokens: number | null
-  readonly usd: number | null
+  readonly usd_at_most: number | null
   readonly total_ms: number | null
   readonly error: string | null
 }
@@ -97,8 +97,8 @@ export function runTable(runs: readonly RunInfo[], nowMs: number): string[] {
     state,
     ago(Math.max(0, nowMs - at * 1000)),
     `${ended(totals)}/${sum(String(totals.jobs), totals)}`,
-    sum(String(totals.total_tokens), totals),
-    sum(moneyText(totals.usd * 1e9), totals),
+    String(totals.total_tokens),
+    moneyText(totals.usd * 1e9),
     budgetText(budget),
   ])
   return columns([['RUN', 'STATE', 'BEGUN', 'ENDED', 'TOKENS', 'COST', 'BUDGET'], ...rows])
@@ -125,7 +125,7 @@ async function show(client: Client, id: string, args: Args, out: Output): Promis
 
 export function runLines(run: RunPage): string[] {
   const { id, state, budget, totals, jobs } = run
-  const of = (used: string, limit: string | null): string => sum(used, totals) + (limit === null ? '' : ` of ${limit}`)
+  const of = (used: string, limit: string | null): string => used + (limit === null ? '' : ` of ${limit}`)
   const money = (usd: number): string => moneyText(usd * 1e9)
   const whole = (value: number | null): string | null => (value === null ? null : String(value))
   const facts = columns([
@@ -142,11 +142,11 @@ export function runLines(run: RunPage): string[] {
     job.model,
     job.parent ?? '-',
     job.prompt_tokens === null ? '-' : String(job.prompt_tokens + (job.completion_tokens ?? 0)),
-    job.usd === null ? '-' : money(job.usd),
+    job.usd_at_most === null ? '-' : money(job.usd_at_most),
     job.total_ms === null ? '-' : `${(job.total_ms / 1000).toFixed(1)} s`,
     job.error ?? '',
   ])
-  const table = columns([['JOB', 'STATE', 'MODEL', 'PARENT', 'TOKENS', 'COST', 'TOOK', ''], ...rows])
+  const table = columns([['JOB', 'STATE', 'MODEL', 'PARENT', 'TOKENS', 'COST, AT MOST', 'TOOK', ''], ...rows])
   return [id, ...facts.map((line) => `  ${line}`), ...(jobs.length === 0 ? [] : ['', ...table])]
 }
 

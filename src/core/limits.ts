@@ -404,7 +404,8 @@ export function wireLimit({ level, name, unit, window, limit, weight, left, wait
     ...(!(shared && isMoney(unit)) && { limit: Math.floor(limit) }),
     ...(!shared && { remaining: Math.max(0, Math.floor(left)) }),
     requested: Math.ceil(weight),
-    reset_ms: waitMs === null ? null : wholeMs(waitMs),
+    // What a run's other jobs hold may come back; nobody knows when
+    reset_ms: waitMs === null || window === 'run' ? null : wholeMs(waitMs),
   }
 }
 

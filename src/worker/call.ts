@@ -26,8 +26,12 @@ export interface Asked {
   readonly uploads?: readonly Upload[] | undefined
 }
 
+/** An answer in one piece can't be cut where its run's budget ends. */
+const mayBeCut = ({ kind, budget }: Job): boolean =>
+  kind === 'chat' && (budget?.tokens !== undefined || budget?.nanoDollars !== undefined)
+
 export const asksForStream = ({ stream }: Deployment, job: Job): boolean =>
-  stream === 'always' || (stream === 'as_asked' && job.document !== true)
+  stream === 'always' || (stream === 'as_asked' && (job.document !== true || mayBeCut(job)))
 
 export const callOf = (job: Job, deployment: Deployment, { name, body, prefix, uploads }: Asked): ProviderCall => ({
   kind: job.kind,

@@ -34,11 +34,12 @@ class RunTotals(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    """As they were charged, whatever has become of the jobs; so are the two below."""
     usd: float
     steps: int
     depth: int
     is_partial: bool
-    """There may be more jobs than are added up."""
+    """It had more jobs than are added up: some are not kept any longer, or there are too many."""
 
 
 class Run(TypedDict):
@@ -70,13 +71,33 @@ class RunJob(TypedDict):
     total_ms: int | None
     prompt_tokens: int | None
     completion_tokens: int | None
-    usd: float | None
+    usd_at_most: float | None
+    """By the price that it was held at: the dearest. None: nobody knows."""
     error: str | None
     """Its code."""
 
 
-class RunPage(Run):
+class RunHeld(TypedDict):
+    tokens: int
+    usd: float
+    steps: int
+
+
+class RunLeft(TypedDict):
+    tokens: int | None
+    usd: float | None
+    steps: int | None
+
+
+class RunUse(Run):
     totals: RunTotals
+    held: RunHeld
+    """What jobs that run, or wait for their turn, may still come to."""
+    remaining: RunLeft
+    """Of its budget, less what is held; None: that is not limited."""
+
+
+class RunPage(RunUse):
     jobs: list[RunJob]
     """Oldest first."""
     has_more: bool
@@ -84,9 +105,8 @@ class RunPage(Run):
     """The `after` of the page that follows."""
 
 
-class ListedRun(Run):
-    totals: RunTotals
-    """Of its last jobs."""
+class ListedRun(RunUse):
+    """`totals` are of its last jobs."""
 
 
 class RunList(TypedDict):

@@ -12,7 +12,7 @@ import { tellChange } from './changes.ts'
 const AS_STORED = ''
 
 export function runLookRoutes(deps: GatewayDeps, runs: Runs): readonly Route[] {
-  const read = createRunReads(deps.jobs, runs)
+  const read = createRunReads(deps, runs)
 
   async function found({ params: { tenant, run: name } }: Call): Promise<Run> {
     const run = await runs.get(tenant, name)

@@ -23,8 +23,9 @@ const MOST = 1e12
 const METADATA = labels(16)
 const COUNTS = { tokens: whole(1, MOST), steps: whole(1, MOST), depth: whole(1, MAX_DEPTH) }
 
-export function runRoutes({ jobs, keys, ids, options }: GatewayDeps, runs: Runs, shown: Jobs): readonly Route[] {
-  const read = createRunReads(jobs, runs)
+export function runRoutes(deps: GatewayDeps, runs: Runs, shown: Jobs): readonly Route[] {
+  const { jobs, keys, ids, options } = deps
+  const read = createRunReads(deps, runs)
   /** By the caller's name for it. */
   const nameOf = (call: KeyCall): string => withinRun(call.caller, call.params['id'])
 

@@ -4,6 +4,7 @@ import { bad } from '../../core/fields.ts'
 import { jobOrder } from '../../core/ids.ts'
 import { isTerminal, type Job, type JobId, type JobState, type Usage } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
+import type { RunUse } from '../../core/limits.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Call } from '../http/call.ts'
 import type { Listed, Run, Runs } from './runs.ts'
@@ -44,7 +45,9 @@ interface Canceled {
   readonly left: number
 }
 
-export function createRunReads(jobs: GatewayDeps['jobs'], runs: Runs): RunReads {
+type Deps = Pick<GatewayDeps, 'jobs' | 'operations'>
+
+export function createRunReads({ jobs, operations }: Deps, runs: Runs): RunReads {
   /** Of all its jobs, as far as they are still kept. */
   async function jobsOf(tenant: string, run: Run, most = MOST_JOBS): Promise<Job[]> {
     const all: Job[] = []
@@ -63,7 +66,18 @@ export function createRunReads(jobs: GatewayDeps['jobs'], runs: Runs): RunReads 
     const isPartial = all.length >= most
     // One that runs may be older than those that are added up
     const live = isPartial ? await jobs.list({ tenant, run: run.name, states: LIVE, limit: 1 }) : []
-    return { all, isPartial, isLive: live.length > 0 }
+    return { all, use: await useOf(tenant, run), isPartial, isLive: live.length > 0 }
+  }
+
+  /** Null: nothing is known of it, as of a run without a budget that nothing was used of for a day. */
+  async function useOf(tenant: string, { name }: Run): Promise<RunUse | null> {
+    try {
+      return await operations.runUse(tenant, name)
+    } catch (error) {
+      // The coordinator may be of an earlier version
+      if (error instanceof SluiceError && error.code === 'overloaded') return null
+      throw error
+    }
   }
 
   return {
@@ -77,7 +91,7 @@ export function createRunReads(jobs: GatewayDeps['jobs'], runs: Runs): RunReads 
       const page = start < 0 ? [] : all.slice(start, start + limit)
       const hasMore = start >= 0 && start + limit < all.length
       return {
-        ...viewOf(prefix, run, { all, isPartial: all.length >= MOST_JOBS }),
+        ...viewOf(prefix, run, { all, use: await useOf(tenant, run), isPartial: all.length >= MOST_JOBS }),
         jobs: page.map(jobOfRun),
         has_more: hasMore,
         next: hasMore ? page.at(-1)!.id : null,
@@ -125,7 +139,10 @@ function placeAfter(all: readonly Job[], after: JobId): number {
 const seconds = (ms: number): number => Math.floor(ms / 1000)
 
 interface Summed {
+  /** Those that are still kept. */
   readonly all: readonly Job[]
+  /** What was counted of it; null: nothing is known. */
+  readonly use: RunUse | null
   /** It has more. */
   readonly isPartial: boolean
   /** One of those that are not in `all` has not ended. */
@@ -156,11 +173,31 @@ export function viewOf(prefix: string, run: Run, summed: Summed | null = null): 
     },
     loop_guard: run.guarded,
     metadata: run.metadata,
-    ...(summed !== null && { totals: totalsOf(summed) }),
+    ...(summed !== null && { totals: totalsOf(summed), ...leftOf(run.budget, summed.use) }),
   }
 }
 
-function totalsOf({ all, isPartial }: Summed): JsonRecord {
+/** Of its budget. */
+function leftOf({ tokens, nanoDollars, steps }: Run['budget'], use: RunUse | null): JsonRecord {
+  const left = (unit: keyof RunUse, most: number | undefined): number | null =>
+    most === undefined ? null : Math.max(0, most - (use?.[unit].used ?? 0) - (use?.[unit].held ?? 0))
+  const money = left('nano_dollars', nanoDollars)
+  return {
+    held: {
+      tokens: use?.tokens.held ?? 0,
+      usd: (use?.nano_dollars.held ?? 0) / NANO,
+      steps: use?.requests.held ?? 0,
+    },
+    remaining: {
+      tokens: left('tokens', tokens),
+      usd: money === null ? null : money / NANO,
+      steps: left('requests', steps),
+    },
+  }
+}
+
+/** Tokens, money and steps as they were charged, whatever has become of the jobs; the rest is of those still kept. */
+function totalsOf({ all, use, isPartial }: Summed): JsonRecord {
   const states: Partial<Record<JobState, number>> = {}
   let [prompt, completion, nano, steps, deepest] = [0, 0, 0, 0, 0]
   for (const { state, usage, price, depth = 1 } of all) {
@@ -178,11 +215,11 @@ function totalsOf({ all, isPartial }: Summed): JsonRecord {
     states,
     prompt_tokens: prompt,
     completion_tokens: completion,
-    total_tokens: prompt + completion,
-    usd: Math.ceil(nano) / NANO,
-    steps,
+    total_tokens: use?.tokens.used ?? prompt + completion,
+    usd: (use?.nano_dollars.used ?? Math.ceil(nano)) / NANO,
+    steps: use?.requests.used ?? steps,
     depth: deepest,
-    is_partial: isPartial,
+    is_partial: isPartial || (use !== null && use.requests.used > steps),
   }
 }
 
@@ -202,14 +239,14 @@ const jobOfRun = (job: Job): JsonRecord => ({
   total_ms: job.timing?.totalMs ?? null,
   prompt_tokens: job.usage?.promptTokens ?? null,
   completion_tokens: job.usage?.completionTokens ?? null,
-  usd: dollarsOf(job),
+  usd_at_most: dollarsOf(job),
   error: job.error?.code ?? null,
 })
 
 const nanoOf = (usage: Usage, price: Job['price']): number | null =>
   price === undefined ? null : price.input * usage.promptTokens + price.output * usage.completionTokens
 
-/** By the price at which it was accepted. Null: nobody knows, or nothing was used. */
+/** By the price that it was held at: the dearest deployment's. Null: nobody knows, or nothing was used. */
 function dollarsOf({ usage, price }: Job): number | null {
   const nano = usage === undefined ? null : nanoOf(usage, price)
   return nano === null ? null : Math.ceil(nano) / NANO

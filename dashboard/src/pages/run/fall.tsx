@@ -73,8 +73,8 @@ function Name({ job, level }: TreeRow) {
   )
 }
 
-function used({ prompt_tokens: prompt, completion_tokens: completion, usd }: RunJob): string {
+function used({ prompt_tokens: prompt, completion_tokens: completion, usd_at_most: usd }: RunJob): string {
   if (prompt === null && completion === null) return '–'
   const tokens = count((prompt ?? 0) + (completion ?? 0))
-  return usd === null || usd === 0 ? tokens : `${tokens} · ${money(usd * 1e9)}`
+  return usd === null || usd === 0 ? tokens : `${tokens} · ≤ ${money(usd * 1e9)}`
 }

@@ -125,12 +125,12 @@ function Known({ run }: { readonly run: RunView }) {
 const plain = (value: number): string => count(value)
 const dollars = (value: number): string => money(value * 1e9)
 
-function Budget({ run: { budget, totals } }: { readonly run: RunView }) {
+function Budget({ run: { budget, totals, held } }: { readonly run: RunView }) {
   const all = [
-    ['Tokens', budget.tokens, totals.total_tokens, plain],
-    ['Cost', budget.usd, totals.usd, dollars],
-    ['Steps', budget.steps, totals.steps, plain],
-    ['Depth', budget.depth, totals.depth, plain],
+    ['Tokens', budget.tokens, totals.total_tokens, plain, held.tokens],
+    ['Cost', budget.usd, totals.usd, dollars, held.usd],
+    ['Steps', budget.steps, totals.steps, plain, held.steps],
+    ['Depth', budget.depth, totals.depth, plain, 0],
   ] as const
   const set = all.filter(([, limit]) => limit !== null)
   return (
@@ -139,7 +139,7 @@ function Budget({ run: { budget, totals } }: { readonly run: RunView }) {
         <p class="muted">It has none of its own. The limits of its tenant hold for it.</p>
       ) : (
         <ul class="run-budget">
-          {set.map(([name, limit, used, words]) => (
+          {set.map(([name, limit, used, words, held]) => (
             <li key={name}>
               <span>{name}</span>
               <Bullet
@@ -149,13 +149,19 @@ function Budget({ run: { budget, totals } }: { readonly run: RunView }) {
               />
               <span class="run-used">
                 {words(used)}
-                <span class="muted"> of {words(limit ?? 0)}</span>
+                <span class="muted">
+                  {held > 0 && ` and ${words(held)} held`} of {words(limit ?? 0)}
+                </span>
               </span>
             </li>
           ))}
         </ul>
       )}
-      {totals.is_partial && <p class="muted small">It has more jobs than are added up here.</p>}
+      {totals.is_partial && (
+        <p class="muted small">
+          It had more jobs than are kept, or added up here. What its budget counts is all of it.
+        </p>
+      )}
     </Panel>
   )
 }

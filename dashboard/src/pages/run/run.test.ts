@@ -4,7 +4,7 @@ import { type RunJob, runAxis, runPath, spansOf, tellRun, treeOf } from './tree.
 const job = (id: string, more: Partial<RunJob> = {}): RunJob => ({
   ...{ id, state: 'done', model: 'm', parent: null, after: [], attempts: 1 },
   ...{ accepted_at_ms: 1_000, ended_at_ms: 1_900, queued_ms: 100, ttft_ms: 300, total_ms: 900 },
-  ...{ prompt_tokens: 1, completion_tokens: 1, usd: null, error: null },
+  ...{ prompt_tokens: 1, completion_tokens: 1, usd_at_most: null, error: null },
   ...more,
 })
 
@@ -71,6 +71,9 @@ it('tells in a sentence how it stands', () => {
   expect(told('idle', { done: 2, failed: 1 }, 3)).toBe('Nothing left to do: 3 jobs, 2 done, 1 failed.')
   expect(told('canceled', { canceled: 1 }, 1)).toBe('Canceled: 1 job, 1 canceled.')
   expect(told('idle', {}, 0)).toBe('It has no job yet.')
+  expect(tellRun({ state: 'idle', totals: { jobs: 0, states: {}, steps: 2 } as never })).toBe(
+    'Its jobs are not kept any longer.',
+  )
 })
 
 it('has an address for every name', () => {

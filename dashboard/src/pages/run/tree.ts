@@ -21,7 +21,8 @@ export interface RunJob {
   readonly total_ms: number | null
   readonly prompt_tokens: number | null
   readonly completion_tokens: number | null
-  readonly usd: number | null
+  /** By the dearest price. */
+  readonly usd_at_most: number | null
   readonly error: string | null
 }
 
@@ -44,6 +45,7 @@ export interface RunView {
     readonly depth: number
     readonly is_partial: boolean
   }
+  readonly held: Readonly<Record<'tokens' | 'usd' | 'steps', number>>
   readonly jobs: readonly RunJob[]
   readonly has_more: boolean
 }
@@ -116,12 +118,13 @@ export function runAxis(jobs: readonly RunJob[], nowMs: number): Axis & { readon
 
 /** "Runs: 5 of 12 jobs have ended." */
 export function tellRun({ state, totals }: Pick<RunView, 'state' | 'totals'>): string {
-  const { jobs, states } = totals
+  const { jobs, states, steps } = totals
   const of = (...names: readonly JobState[]): number => names.reduce((sum, name) => sum + (states[name] ?? 0), 0)
   const ended = of('done', 'failed', 'canceled', 'expired')
   const outcomes = (['done', 'failed', 'canceled', 'expired'] as const)
     .filter((name) => of(name) > 0)
     .map((name) => `${of(name).toLocaleString('en')} ${name}`)
+  if (jobs === 0 && steps > 0) return `${state === 'canceled' ? 'Canceled: its' : 'Its'} jobs are not kept any longer.`
   if (jobs === 0) return state === 'canceled' ? 'Canceled before its first job.' : 'It has no job yet.'
   const all = `${jobs.toLocaleString('en')} ${jobs === 1 ? 'job' : 'jobs'}`
   if (ended < jobs)

@@ -82,12 +82,23 @@ const runTotals = object({
   states: described(anything, 'Jobs by state.'),
   prompt_tokens: count,
   completion_tokens: count,
-  total_tokens: count,
-  usd: described({ type: 'number' }, 'By the prices at which its jobs were accepted.'),
+  total_tokens: described(count, 'As they were charged, whatever has become of the jobs.'),
+  usd: described({ type: 'number' }, 'As it was charged.'),
   steps: described(count, 'Jobs that used something.'),
   depth: described(count, 'The longest chain of parents.'),
-  is_partial: described(flag, 'It has more jobs than are added up.'),
+  is_partial: described(flag, 'It had more jobs than are added up.'),
 })
+const runUse = {
+  totals: runTotals,
+  held: described(
+    object({ tokens: count, usd: { type: 'number' }, steps: count }),
+    'What jobs that run, or wait for their turn, may still come to.',
+  ),
+  remaining: described(
+    object({ tokens: nullable('integer'), usd: nullable('number'), steps: nullable('integer') }),
+    'Of its budget, less what is held; null: that is not limited.',
+  ),
+}
 const runJob = object({
   id: text,
   state: oneOf(...STATES),
@@ -103,7 +114,7 @@ const runJob = object({
   total_ms: nullable('number'),
   prompt_tokens: nullable('integer'),
   completion_tokens: nullable('integer'),
-  usd: described(nullable('number'), 'By the price at which it was accepted; null: nobody knows.'),
+  usd_at_most: described(nullable('number'), 'By the price that it was held at: the dearest. Null: nobody knows.'),
   error: described(nullable('string'), 'The code that it ended with.'),
 })
 const job = object({
@@ -356,8 +367,8 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
     turns: list(turn),
   }),
   Run: object(run),
-  Runs: page(object({ ...run, totals: runTotals })),
-  RunPage: object({ ...run, totals: runTotals, jobs: list(runJob), has_more: flag, next: nullable('string') }),
+  Runs: page(object({ ...run, ...runUse })),
+  RunPage: object({ ...run, ...runUse, jobs: list(runJob), has_more: flag, next: nullable('string') }),
   RunRequest: {
     type: 'object',
     properties: {
