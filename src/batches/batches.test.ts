@@ -31,6 +31,8 @@ it('begins none beyond a share of its tenant, or where there is no place', () =>
 interface World {
   readonly stored: Map<string, Document>
   readonly batches: Batches
+  /** Of another process on the same store. */
+  readonly others: Batches
   add(tenant: string, n: number): Promise<void>
   /** Looks, one after the other. */
   look(times: number): Promise<void>
@@ -66,14 +68,17 @@ function world(): World {
   }
   const never = (): never => expect.unreachable()
   const settings = { window: 16, maxLines: 10, maxBytes: 10, limits: { maxDepth: 8, maxKeys: 100 } }
-  const batches = new Batches({
-    ...{ documents, files: { read } as unknown as Files, jobs: { cancel: never, byKey: never }, clock },
-    ...{ submit: never, result: never, announce: async () => {}, onFault: never, wallMs: clock.wallMs },
-    ...{ owner: 'o', isAlone: false, settings },
-  })
+  const processOf = (owner: string) =>
+    new Batches({
+      ...{ documents, files: { read } as unknown as Files, jobs: { cancel: never, byKey: never }, clock },
+      ...{ submit: never, result: never, announce: async () => {}, onFault: never, wallMs: clock.wallMs },
+      ...{ owner, isAlone: false, settings },
+    })
+  const [batches, others] = [processOf('o'), processOf('p')]
   return {
     stored,
     batches,
+    others,
     async add(tenant, n) {
       const batch: Batch = {
         ...{ id: `batch_${tenant}${n}`, tenant, keyId: 'k', endpoint: '/', inputFileId: 'f', window: '24h' },
@@ -121,6 +126,19 @@ it('one that is cancelled ends at once, though those before it are endless', asy
   await look(12)
   expect(of('batch_t77').status).toBe('cancelled')
   expect(of('batch_t76')).toMatchObject({ status: 'validating', owner: null })
+})
+
+it('of two processes that look at a batch at once, one works on it', async () => {
+  const { add, batches, others, look, of } = world()
+  for (const tenant of ['a', 'b', 'c']) await add(tenant, 0)
+  batches.begin()
+  others.begin()
+  await look(4)
+  const both = numbersOf(batches)['running_batches'] + numbersOf(others)['running_batches']
+  expect([
+    both,
+    ['a', 'b', 'c'].map((tenant) => of(`batch_${tenant}0`).owner).every((owner) => owner !== null),
+  ]).toEqual([3, true])
 })
 
 it('a stop leaves what it worked on to others, at once', async () => {

@@ -22,6 +22,8 @@ afterEach(async () => {
 
 interface Made extends Opened {
   readonly webhooks: OpenWebhooks
+  /** Those of another process on the same store. */
+  readonly others: OpenWebhooks
   readonly puts: () => number
   /** What came, by path. */
   readonly came: Array<{ readonly path: string; readonly id: string }>
@@ -56,7 +58,7 @@ async function make(timeoutMs = 1_000): Promise<Made> {
     },
   }
   const { jobs, log, submissions } = opened.engine
-  const webhooks = createWebhooks({
+  const parts = {
     documents,
     jobs,
     log,
@@ -67,12 +69,14 @@ async function make(timeoutMs = 1_000): Promise<Made> {
     most: () => 100,
     rules: () => ({ timeoutMs, keepMs: 24 * HOUR_MS }),
     onGivenUp() {},
-  })
+  }
+  const [webhooks, others] = [createWebhooks(parts), createWebhooks(parts)]
   const announced = announcing({ inner: submissions, documents, endpoints: webhooks.endpoints, clock: opened.clock })
   const made: Made = {
     ...opened,
     engine: Object.create(opened.engine, { submissions: { value: announced } }),
     webhooks,
+    others,
     puts: () => puts,
     came,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
@@ -85,6 +89,7 @@ async function make(timeoutMs = 1_000): Promise<Made> {
       server.close()
     },
     () => webhooks.deliverer.stop(),
+    () => others.deliverer.stop(),
   )
   return made
 }
@@ -178,6 +183,27 @@ it('hastened by several at once, and while it is under way, it is sent once', as
   for (let n = 0; n < 5; n++) webhooks.deliverer.hasten(eventOfJob(job.id))
   await new Promise((passed) => setTimeout(passed, 100))
   expect(came).toHaveLength(1)
+})
+
+it('of two processes that look at an event at once, one sends it', async () => {
+  const made = await make()
+  const { engine, webhooks, others, came } = made
+  await hook(made, '/a')
+  const [id] = await announced(made, 'acme', 1)
+  await eventually(() => expect(came).toHaveLength(1))
+  for (let n = 2; n < 6; n++) {
+    // Both read it before one claims it: what one has read is not committed for the other in the same turn
+    const event = (await engine.documents.get(KIND, id!))!
+    const to = readEvent(event)!.to.map((one) => ({ ...one, state: 'pending', nextAtMs: 1 }))
+    await engine.documents.put({ ...event, body: { ...event.body, to }, dueAtMs: 1 }, event.version)
+    for (const { deliverer } of [webhooks, others]) deliverer.hasten(id!)
+    await eventually(async () => {
+      expect(readEvent((await engine.documents.get(KIND, id!))!)!.to).toMatchObject([{ state: 'delivered' }])
+      expect(came.length).toBeGreaterThanOrEqual(n)
+    })
+    await new Promise((passed) => setTimeout(passed, 50))
+    expect(came).toHaveLength(n)
+  }
 })
 
 it('of a message that a broker delivers twice there is one event; of one that is refused, its failure', async () => {

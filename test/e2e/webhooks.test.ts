@@ -89,7 +89,7 @@ describe.skipIf(NO_REDIS)('Redis: a fleet', () => {
   const JOBS = 40
 
   // Once, as only the process that decides an end hears of it, and looks come later: this does not show that of two
-  // that claim an event one succeeds. That is of the store: test/conformance/documents.ts
+  // that claim an event one succeeds. That is of src/webhooks/webhooks.test.ts, and of the store
   it('tells each end once while all live, and at least once where who coordinates is killed', async () => {
     const hooks = await receiver()
     fleet = await startFleet()
