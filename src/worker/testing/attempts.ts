@@ -71,7 +71,8 @@ export function setUp(
     guards = { stand: () => null } as AnswerGuards,
     body = '{"messages":[]}',
     prompt,
-  }: { readonly guards?: AnswerGuards; readonly body?: string; readonly prompt?: RunDeps['prompt'] } = {},
+    hedge = () => Promise.resolve(null),
+  }: Partial<Pick<RunDeps, 'guards' | 'prompt' | 'hedge'>> & { readonly body?: string } = {},
 ): Stage {
   const clock = manualClock()
   const [stored, outcomes, calls]: [Bytes[], Outcome[], ProviderCall[]] = [[], [], []]
@@ -211,7 +212,7 @@ export function setUp(
           deployment: (name) => catalogue.deployment(name),
           hasInstead: () => false,
           hasOther: (_job, name) => deployments.length > 1 && name !== 'none',
-          hedge: () => Promise.resolve(null),
+          hedge,
           raced() {},
           replay: () => {
             throw new Error('nothing is repeated')
