@@ -17,6 +17,8 @@ import type { Runtime } from './runtime.ts'
 const MAX_PENDING_BYTES = 1 << 20
 /** No attempt takes longer. */
 const MAX_ATTEMPT_MS = 86_400_000
+/** Of an answer that has ended: whoever reads it then may be slow. */
+const READING_MS = 600_000
 /** Deployments that are told of in the log. */
 const MOST_LACKING = 1_000
 
@@ -39,6 +41,8 @@ export function startWorker(
   const { work, jobs, log, conversations, files } = engine
   const { config } = settings
   const expiry = mediaExpiry(settings, engine)
+  const expiresAtMs = ({ tenant }: Pick<Job, 'tenant'>, endsNow: boolean): number | null =>
+    expiry(tenant, endsNow ? READING_MS : MAX_ATTEMPT_MS)
   const { clock, ids, emit, log: report } = runtime
   const lacking = new Set<string>()
   /** Once for as long as it is not there. */
@@ -80,7 +84,7 @@ export function startWorker(
       emit,
       onFault,
       prompt: createPrompts({ ...config.conversations, conversations, jobs, log, clock }),
-      media: { files, clock, expiresAtMs: ({ tenant }) => expiry(tenant, MAX_ATTEMPT_MS) },
+      media: { files, clock, expiresAtMs },
       maxAnswerBytes: config.http.maxAnswerBytes,
       maxPendingBytes: MAX_PENDING_BYTES,
     },

@@ -17,7 +17,7 @@ function out(files: Files, clock: Clock = systemClock) {
   const grown: MediaRef[] = []
   const told: string[] = []
   const thrown: unknown[] = []
-  const media = new MediaOut({ files, clock, expiresAtMs: () => 7 }, job, {
+  const media = new MediaOut({ files, clock, expiresAtMs: (_job, endsNow) => (endsNow ? 7 : 90) }, job, {
     pause: () => void told.push('pause'),
     resume: () => void told.push('resume'),
     grew: (ref) => void grown.push(ref),

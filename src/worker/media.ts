@@ -14,8 +14,8 @@ import { type Bytes, toBytes, toText } from '../core/record.ts'
 export interface MediaDeps {
   readonly files: Files
   readonly clock: Clock
-  /** When what is made now for this job is to be gone, wall clock; null: it stays. */
-  readonly expiresAtMs: (job: Job) => number | null
+  /** When what is made now for this job is to be gone, wall clock, if that ends now, or later; null: it stays. */
+  readonly expiresAtMs: (job: Job, endsNow: boolean) => number | null
 }
 
 export interface MediaEvents {
@@ -87,7 +87,9 @@ export class MediaOut {
     this.#hurry()
     await this.#running
     if (this.#thrown !== null) throw this.#thrown
-    const sealed = await Promise.all(this.#made.map(({ id }) => this.#deps.files.seal(id)))
+    // It was made to last for as long as its job may run
+    const expiresAtMs = this.#deps.expiresAtMs(this.#job, true)
+    const sealed = await Promise.all(this.#made.map(({ id }) => this.#deps.files.seal(id, { expiresAtMs })))
     return sealed.map((file) => {
       if (file === null) throw gone()
       return refTo(file)
@@ -126,7 +128,7 @@ export class MediaOut {
           continue
         }
         const { tenant, user = null, id } = this.#job
-        const expiresAtMs = this.#deps.expiresAtMs(this.#job)
+        const expiresAtMs = this.#deps.expiresAtMs(this.#job, false)
         const name = `${id}${this.#made.length === 0 ? '' : `-${this.#made.length}`}.${extensionOf(step.type)}`
         this.#made.push(
           await files.create({

@@ -35,7 +35,7 @@ export function memoryFiles(): MemoryFiles {
       chunks.get(id)!.push(Buffer.from(chunk))
       return change(id, { bytes: at + chunk.length })
     },
-    seal: async (id) => (files.has(id) ? change(id, { sealed: true }) : null),
+    seal: async (id, facts = {}) => (files.has(id) ? change(id, { ...facts, sealed: true }) : null),
     get: async (id) => files.get(id) ?? null,
     async *read(id, start, end) {
       if (!files.has(id)) throw new SluiceError('file_not_found')
