@@ -9,9 +9,13 @@ beforeAll(async () => {
   app = await startTestApp(
     {},
     {
-      models: [{ name: 'demo', provider: 'demo', kinds: [...JOB_KINDS], price }],
+      models: [
+        { name: 'demo', provider: 'demo', kinds: [...JOB_KINDS], price },
+        { name: 'by-tokens', provider: 'demo', kinds: ['image'], price: { output: 1_000 } },
+      ],
       tenants: [
         { name: 'paints', limits: { dollars_per_day: 0.1 } },
+        { name: 'tokens', limits: { dollars_per_day: 0.2 } },
         { name: 'speaks', limits: { dollars_per_day: 0.0001 } },
         { name: 'hears', limits: { dollars_per_day: 0.3 } },
       ],
@@ -51,6 +55,14 @@ it('images', async () => {
   // Of $0.10, $0.08 are gone
   expect(await paint(1)).toEqual([429, 'insufficient_quota'])
   expect(await booked('paints')).toEqual([80_000_000])
+})
+it('tokens of images: what is at once does not pass a budget together', async () => {
+  const ask = await asker('tokens')
+  const paint = (i: number) => ask('/v1/images/generations', { model: 'by-tokens', prompt: `a lake ${i}` })
+  const told = await Promise.all(Array.from({ length: 20 }, (_, i) => paint(i)))
+  // Each costs $0.064 of $0.20; until lengths are known, the first one holds all of it
+  expect(told.filter((each) => each === 200).length).toBe(1)
+  expect(await booked('tokens')).toEqual([64_000_000])
 })
 it('characters', async () => {
   const ask = await asker('speaks')

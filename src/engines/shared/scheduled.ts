@@ -52,8 +52,8 @@ export function scheduled(
     run: job.run ?? null,
     ...(job.budget !== undefined && { budget: job.budget }),
     route: job.route ?? '',
-    // What other kinds are answered is counted in no tokens beforehand
-    maxOutputTokens: job.kind !== 'chat' ? 0 : (job.maxOutputTokens ?? null),
+    // Kinds but these and images are answered in no tokens that could be told beforehand
+    maxOutputTokens: job.maxOutputTokens ?? (job.kind === 'chat' ? null : 0),
     price: job.price ?? null,
     policy: options.policy,
     acceptedMono,

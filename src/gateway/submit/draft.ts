@@ -22,7 +22,7 @@ import { headerOptions, readJobOptions } from './job-options.ts'
 import { routeOf } from './kind-of-request.ts'
 import { checkModel, type ModelDeps, modelsFor, noModelFor } from './model.ts'
 import { beginningOf, needsOf } from './needs.ts'
-import { maxOutputTokens } from './output.ts'
+import { isBound, maxOutputTokens } from './output.ts'
 import { priceNow } from './price.ts'
 import { checkOutputs } from './related.ts'
 
@@ -312,7 +312,7 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   if (instead !== undefined) job.instead = instead
   const { trace, parentSpan } = origin
   if (trace !== null) job.trace = trace
-  const most = kind !== 'chat' ? null : maxOutputTokens(kind, value)
+  const most = isBound(kind) ? maxOutputTokens(kind, value) : null
   if (most !== null) job.maxOutputTokens = most
   const userIn = own === null && read.user !== undefined ? userOfCanonical : null
   const { startedMono, uploadMs } = origin

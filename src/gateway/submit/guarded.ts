@@ -6,14 +6,14 @@ import { type Content, contentOf } from '../../core/text-request.ts'
 import { refusalOf } from '../caller/access.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Draft } from './draft.ts'
-import { maxOutputTokens } from './output.ts'
+import { isBound, maxOutputTokens } from './output.ts'
 
 /** As its guards let it pass. Its digest stays that of what the client sent, and would send again. */
 export function edited(job: JobDraft, edit: NonNullable<Decision['edit']>, userIn: Draft['userIn']): JobDraft {
   const body = edit(job.body)
   const request = JSON.parse(Buffer.from(body).toString('utf8')) as JsonRecord
   const user = userIn?.(request)
-  const most = job.kind !== 'chat' ? null : maxOutputTokens(job.kind, request)
+  const most = isBound(job.kind) ? maxOutputTokens(job.kind, request) : null
   const { maxOutputTokens: _before, ...rest } = job
   return { ...rest, body, ...(user !== undefined && { user }), ...(most !== null && { maxOutputTokens: most }) }
 }

@@ -1,6 +1,6 @@
 /**
  * Kinds of requests, by which the lengths of their answers are learned: the same instructions, with tools or without,
- * in JSON or not. Whichever model is asked.
+ * in JSON or not; images by their number, size and quality. Whichever model is asked.
  */
 import { hash } from 'node:crypto'
 import type { JobKind } from '../../core/job.ts'
@@ -14,6 +14,7 @@ const DIGEST_CHARS = 10
 
 /** Undefined: nothing tells it from any other. */
 export function routeOf(kind: JobKind, request: JsonRecord): string | undefined {
+  if (kind === 'image') return imagesOf(request)
   if (kind !== 'chat') return undefined
   const { tools, functions, response_format: format } = request
   const hasTools = isFull(tools) || isFull(functions)
@@ -21,6 +22,12 @@ export function routeOf(kind: JobKind, request: JsonRecord): string | undefined 
   const instructions = instructionsOf(request['messages'])
   if (!hasTools && form === 'text' && instructions === '') return undefined
   return hash('sha256', `${hasTools} ${form}\n${instructions}`, 'base64url').slice(0, DIGEST_CHARS)
+}
+
+/** What their tokens depend on. */
+function imagesOf(request: JsonRecord): string {
+  const facts = ['n', 'size', 'quality', 'partial_images'].map((name) => String(request[name] ?? '').slice(0, 32))
+  return hash('sha256', `image ${facts.join(' ')}`, 'base64url').slice(0, DIGEST_CHARS)
 }
 
 const isFull = (value: unknown): boolean => Array.isArray(value) && value.length > 0
