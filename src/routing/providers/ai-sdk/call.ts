@@ -1,9 +1,11 @@
 /** One call of a model of the AI SDK: its parts as events or a document, and exactly one end. */
 import type { Clock } from '../../../core/clock.ts'
 import { isObject } from '../../../core/fold.ts'
-import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports/provider.ts'
+import type { ProviderCall, ProviderEnd, ProviderSink } from '../../../core/ports/provider.ts'
 import { type Bytes, toBytes } from '../../../core/record.ts'
-import type { Sweep, Swept } from '../http/sweep.ts'
+import type { UpstreamLimits } from '../../../core/upstream-limits.ts'
+import { RunningCall } from '../http/running-call.ts'
+import type { Sweep } from '../http/sweep.ts'
 import { type Failed, failed, failedInBand } from '../openai/failures.ts'
 import { objectIn, parseJson } from '../openai/json.ts'
 import { Chunks, documentOf, type Labels, reasonOf, TooManyCalls, usageOf } from './answer.ts'
@@ -34,45 +36,32 @@ const REFUSAL_GRACE_MS = 2_000
 /** An answer that still comes after this is one that trickles (as at the client of OpenAI's dialect). */
 const TRICKLES_AFTER_MS = 40
 
-export class SdkCall implements ProviderRun, Swept {
-  sweepPlace = -1
+export class SdkCall extends RunningCall {
   readonly #deps: CallDeps
-  readonly #call: ProviderCall
-  readonly #sink: ProviderSink
-  readonly #startedMono: number
   #asking: Asking | null = null
   #batch: Bytes[] = []
   #isFlushing = false
   #firstEventMono = 0
-  #lastEventMono = 0
   #told = 0
-  #paused = false
-  #over = false
 
   constructor(deps: CallDeps, call: ProviderCall, sink: ProviderSink) {
+    super(deps.clock, deps.sweep, call, sink)
     this.#deps = deps
-    this.#call = call
-    this.#sink = sink
-    this.#startedMono = deps.clock.monoMs()
   }
 
   /** Never throws; the sink is called later than this turn. */
   send(asking: () => Asking): void {
-    this.#deps.sweep.add(this)
+    this.begin()
     queueMicrotask(() => {
-      if (this.#over) return
+      if (this.over) return
       try {
         this.#asking = asking()
-        if (this.#paused) this.#asking.transport.pause()
+        if (this.paused) this.#asking.transport.pause()
         void this.#run(this.#asking)
       } catch (thrown) {
-        this.#finish(this.#failureOf(thrown))
+        this.finish(this.#failureOf(thrown))
       }
     })
-  }
-
-  refuse(end: ProviderEnd): void {
-    queueMicrotask(() => this.#finish(end))
   }
 
   async #run({ ask, labels }: Asking): Promise<void> {
@@ -90,13 +79,13 @@ export class SdkCall implements ProviderRun, Swept {
         this.#document(text, usage)
       }
     } catch (thrown) {
-      this.#finish(this.#failureOf(thrown))
+      this.finish(this.#failureOf(thrown))
     }
   }
 
   async #stream(parts: ReadableStream<StreamPart>, chunks: Chunks): Promise<void> {
     for await (const part of parts) {
-      if (this.#over) return
+      if (this.over) return
       if (part.type === 'error') throw new PartError(part.error)
       if (part.type !== 'finish') {
         for (const chunk of chunks.of(part)) this.#event(chunk)
@@ -106,15 +95,15 @@ export class SdkCall implements ProviderRun, Swept {
       if (reason === null) break
       if (reason === 'error') throw new SaidError()
       for (const chunk of chunks.end(reason, usageOf(part.usage))) this.#event(chunk)
-      return this.#finish({ kind: 'done' })
+      return this.finish({ kind: 'done' })
     }
     throw new NoEnd()
   }
 
   #document(text: string, usage: unknown): void {
-    if (this.#over) return
-    this.#sink.document(toBytes(text), usage)
-    this.#finish({ kind: 'done' })
+    if (this.over) return
+    this.sink.document(toBytes(text), usage)
+    this.finish({ kind: 'done' })
   }
 
   #event(chunk: string): void {
@@ -131,51 +120,41 @@ export class SdkCall implements ProviderRun, Swept {
   }
 
   #flush(): void {
-    if (this.#over || this.#batch.length === 0) return
-    this.#lastEventMono = this.#deps.clock.monoMs()
-    if (this.#firstEventMono === 0) this.#firstEventMono = this.#lastEventMono
-    else if (this.#lastEventMono - this.#firstEventMono >= TRICKLES_AFTER_MS) this.#asking!.transport.gathers = true
+    if (this.over || this.#batch.length === 0) return
+    this.lastMono = this.#deps.clock.monoMs()
+    if (this.#firstEventMono === 0) this.#firstEventMono = this.lastMono
+    else if (this.lastMono - this.#firstEventMono >= TRICKLES_AFTER_MS) this.#asking!.transport.gathers = true
     const batch = this.#batch
     this.#batch = []
-    this.#sink.events(batch)
+    this.sink.events(batch)
   }
 
-  // ---- from the worker
-
-  get sentMono(): number | null {
-    return this.#asking?.transport.sentMono ?? null
+  protected get upstream(): Transport | null {
+    return this.#asking?.transport ?? null
   }
 
-  abort(): void {
-    if (this.#over) return
-    this.#close()
-    queueMicrotask(() => this.#sink.end({ kind: 'aborted' }))
+  protected get limits(): UpstreamLimits | undefined {
+    return this.#asking?.transport.limits
   }
 
-  pause(): void {
-    this.#paused = true
-    this.#asking?.transport.pause()
-  }
-
-  resume(): void {
-    this.#paused = false
-    // The wait was ours
-    this.#lastEventMono = this.#deps.clock.monoMs()
-    this.#asking?.transport.resume()
+  protected release(): void {
+    this.#batch = []
+    this.#asking?.signal.abort()
+    this.#asking?.transport.abort()
   }
 
   sweep(nowMono: number): void {
-    const { ttftMs, interTokenMs, totalMs } = this.#call.timeouts
-    const sinceStart = nowMono - this.#startedMono
+    const { ttftMs, interTokenMs, totalMs } = this.call.timeouts
+    const sinceStart = nowMono - this.startedMono
     const isTime = sinceStart >= totalMs
     const refusedMono = this.#asking?.transport.refusedMono ?? null
-    if (!isTime && this.#paused) return
+    if (!isTime && this.paused) return
     if (isTime) this.#timeOut(`the answer took more than ${totalMs} ms`, 'elsewhere')
     else if (refusedMono !== null) {
       if (nowMono - refusedMono >= REFUSAL_GRACE_MS) this.#timeOut('its refusal did not end', true)
-    } else if (this.#lastEventMono > 0) {
-      if (nowMono - this.#lastEventMono >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`, true)
-    } else if (this.#asking?.ask.kind !== 'document' && this.#call.stream && sinceStart >= ttftMs)
+    } else if (this.lastMono > 0) {
+      if (nowMono - this.lastMono >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`, true)
+    } else if (this.#asking?.ask.kind !== 'document' && this.call.stream && sinceStart >= ttftMs)
       this.#timeOut(`nothing came for ${ttftMs} ms`, 'elsewhere')
   }
 
@@ -184,9 +163,9 @@ export class SdkCall implements ProviderRun, Swept {
     const failure = failed('provider_timeout', retry, {
       message: `The model provider did not answer in time: ${what}.`,
     })
-    if (this.#asking === null) return this.#finish(failure)
+    if (this.#asking === null) return this.finish(failure)
     this.#asking.transport.give(failure)
-    this.#deps.clock.soon(() => this.#deps.clock.soon(() => this.#finish(this.#asking!.transport.failure ?? failure)))
+    this.#deps.clock.soon(() => this.#deps.clock.soon(() => this.finish(this.#asking!.transport.failure ?? failure)))
   }
 
   // ---- the end
@@ -206,22 +185,11 @@ export class SdkCall implements ProviderRun, Swept {
     return failureOfSdk(thrown instanceof PartError ? thrown.said : thrown, secret)
   }
 
-  #finish(end: ProviderEnd): void {
-    if (this.#over) return
+  protected override finish(end: ProviderEnd): void {
+    if (this.over) return
     this.#flush()
     // The reader may have stopped it at that
-    if (this.#over) return
-    const limits = this.#asking?.transport.limits
-    this.#close()
-    this.#sink.end(end.kind === 'aborted' || limits === undefined ? end : { ...end, limits })
-  }
-
-  #close(): void {
-    this.#over = true
-    this.#batch = []
-    this.#deps.sweep.delete(this)
-    this.#asking?.signal.abort()
-    this.#asking?.transport.abort()
+    super.finish(end)
   }
 }
 

@@ -7,10 +7,11 @@ import { isObject, type JsonObject } from '../../../core/fold.ts'
 import { memberText } from '../../../core/json.ts'
 import { mediaType, TEXT_TYPES, textDocument } from '../../../core/media.ts'
 import { inTokens } from '../../../core/media-units.ts'
-import type { ProviderCall, ProviderEnd, ProviderRun, ProviderSink } from '../../../core/ports/provider.ts'
+import type { ProviderCall, ProviderSink } from '../../../core/ports/provider.ts'
 import { type Bytes, toBytes, toText } from '../../../core/record.ts'
+import type { UpstreamLimits } from '../../../core/upstream-limits.ts'
 import type { Exchange, HttpFailure, HttpHandler, HttpRequest, ResponseHead } from '../http/client.ts'
-import type { Swept } from '../http/sweep.ts'
+import { RunningCall } from '../http/running-call.ts'
 import type { CallOptions } from './call.ts'
 import { errorIn } from './error-in.ts'
 import { type Failed, failed, failedInBand, failedStatus, failedTransport } from './failures.ts'
@@ -26,12 +27,8 @@ const TEXTS: ReadonlySet<string> = new Set(['text', 'srt', 'vtt'])
 const IMAGE_EVENT = /^image_(?:generation|edit)\.(?:partial_image|completed)$/
 const PLAIN = 'text/plain; charset=utf-8'
 
-export class MediaCall implements HttpHandler, ProviderRun, Swept {
-  sweepPlace = -1
+export class MediaCall extends RunningCall implements HttpHandler {
   readonly #options: CallOptions
-  readonly #call: ProviderCall
-  readonly #sink: ProviderSink
-  readonly #startedMono: number
   #exchange: Exchange | null = null
   #head: ResponseHead | null = null
   #mode: 'error' | 'sound' | 'image' | 'text' | 'events' = 'error'
@@ -43,65 +40,43 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
   #text = ''
   #bytes = 0
   #cutter: PartCutter | null = null
-  #lastMono = 0
-  #paused = false
-  #over = false
 
   constructor(options: CallOptions, call: ProviderCall, sink: ProviderSink) {
+    super(options.clock, options.client.sweep, call, sink)
     this.#options = options
-    this.#call = call
-    this.#sink = sink
-    this.#startedMono = options.clock.monoMs()
   }
 
   send(request: HttpRequest): void {
-    this.#options.client.sweep.add(this)
+    this.begin()
     this.#exchange = this.#options.client.request(request, this)
-    if (this.#paused) this.#exchange.pause()
+    if (this.paused) this.#exchange.pause()
   }
 
-  /** It could not even be sent. Reported later in this turn, as `start` must return first. */
-  refuse(end: ProviderEnd): void {
-    queueMicrotask(() => this.#finish(end))
+  protected get upstream(): Exchange | null {
+    return this.#exchange
   }
 
-  // ---- from the worker
-
-  get sentMono(): number | null {
-    return this.#exchange?.sentMono ?? null
+  protected get limits(): UpstreamLimits | undefined {
+    return this.#head === null ? undefined : limitsOf(this.#head.headers)
   }
 
-  abort(): void {
-    if (this.#over) return
-    this.#close()
-    queueMicrotask(() => this.#sink.end({ kind: 'aborted' }))
-  }
-
-  pause(): void {
-    this.#paused = true
-    this.#exchange?.pause()
-  }
-
-  resume(): void {
-    this.#paused = false
-    // The wait was ours
-    this.#lastMono = this.#options.clock.monoMs()
-    this.#exchange?.resume()
+  protected release(): void {
+    this.#exchange?.abort()
   }
 
   sweep(nowMono: number): void {
-    const { ttftMs, interTokenMs, totalMs } = this.#call.timeouts
-    if (nowMono - this.#startedMono >= totalMs)
+    const { ttftMs, interTokenMs, totalMs } = this.call.timeouts
+    if (nowMono - this.startedMono >= totalMs)
       return this.#timeOut(`the answer took more than ${totalMs} ms`, 'elsewhere')
     // Nothing is heard of a document before it is made
-    if (this.#paused || (this.#call.kind !== 'speech' && this.#mode !== 'events')) return
+    if (this.paused || (this.call.kind !== 'speech' && this.#mode !== 'events')) return
     if (this.#bytes === 0) {
-      if (nowMono - this.#startedMono >= ttftMs) this.#timeOut(`nothing came for ${ttftMs} ms`, 'elsewhere')
-    } else if (nowMono - this.#lastMono >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`, true)
+      if (nowMono - this.startedMono >= ttftMs) this.#timeOut(`nothing came for ${ttftMs} ms`, 'elsewhere')
+    } else if (nowMono - this.lastMono >= interTokenMs) this.#timeOut(`nothing more came for ${interTokenMs} ms`, true)
   }
 
   #timeOut(what: string, retry: Failed['retry']): void {
-    this.#finish(failed('provider_timeout', retry, { message: `The model provider did not answer in time: ${what}.` }))
+    this.finish(failed('provider_timeout', retry, { message: `The model provider did not answer in time: ${what}.` }))
   }
 
   // ---- from the upstream
@@ -113,21 +88,21 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
       return this.#garbage(`it is compressed (content-encoding: ${head.coding})`, 'elsewhere')
     if (!isGood) return
     const type = head.headers.get('content-type')
-    const isEvents = this.#call.stream && /^text\/event-stream/i.test(type ?? '')
-    switch (this.#call.kind) {
+    const isEvents = this.call.stream && /^text\/event-stream/i.test(type ?? '')
+    switch (this.call.kind) {
       case 'speech': {
         const sound =
           mediaType(type) ?? (/^application\/octet-stream/i.test(type ?? '') ? 'application/octet-stream' : null)
         // Else it tells why there is none, whatever its status
         if (sound === null) return
         this.#mode = 'sound'
-        this.#sink.part?.(sound)
+        this.sink.part?.(sound)
         return
       }
       case 'image': {
         this.#mode = 'image'
-        const part = (found: string): void => this.#sink.part?.(found)
-        this.#cutter = new PartCutter({ part, bytes: (chunk) => this.#sink.bytes?.(chunk) })
+        const part = (found: string): void => this.sink.part?.(found)
+        this.#cutter = new PartCutter({ part, bytes: (chunk) => this.sink.bytes?.(chunk) })
         if (isEvents) this.#readEvents()
         return
       }
@@ -143,13 +118,13 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
   }
 
   body(text: Bytes): void {
-    if (this.#over) return
-    this.#lastMono = this.#options.clock.monoMs()
+    if (this.over) return
+    this.lastMono = this.#options.clock.monoMs()
     this.#bytes += text.length
-    if (this.#bytes > this.#options.maxAnswerBytes) return this.#finish(failed('result_too_large', false))
+    if (this.#bytes > this.#options.maxAnswerBytes) return this.finish(failed('result_too_large', false))
     switch (this.#mode) {
       case 'sound':
-        return this.#sink.bytes?.(Buffer.from(text, 'latin1'))
+        return this.sink.bytes?.(Buffer.from(text, 'latin1'))
       case 'image': {
         this.#cutter!.feed(text)
         const { fault } = this.#cutter!
@@ -158,12 +133,12 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
       }
       case 'text':
         this.#text += text
-        if (this.#text.length > MAX_CHAT_RECORD_BYTES) this.#finish(failed('result_too_large', false))
+        if (this.#text.length > MAX_CHAT_RECORD_BYTES) this.finish(failed('result_too_large', false))
         return
       case 'events':
         this.#feed(text)
-        if (this.#over) return
-        if (this.#sse!.overflow) this.#finish(failed('result_too_large', false))
+        if (this.over) return
+        if (this.#sse!.overflow) this.finish(failed('result_too_large', false))
         return
       default:
         this.#text += text
@@ -173,10 +148,10 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
   }
 
   readDone(): void {
-    if (this.#over || this.#batch.length === 0) return
+    if (this.over || this.#batch.length === 0) return
     const batch = this.#batch
     this.#batch = []
-    this.#sink.events(batch)
+    this.sink.events(batch)
   }
 
   /** Images are cut out of the events' text. */
@@ -191,12 +166,12 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
 
   #event(payload: Bytes, isError: boolean): void {
     const isImage = this.#cutter !== null
-    if (this.#over || (this.#isDone && !isImage) || payload === '[DONE]') return
+    if (this.over || (this.#isDone && !isImage) || payload === '[DONE]') return
     const event = objectIn(parseJson(toText(payload)))
     const error = event === null ? null : this.#errorIn(event)
     if (isError || error !== null) {
       this.readDone()
-      return this.#finish(failedInBand(error ?? event ?? toText(payload), this.#options.secret))
+      return this.finish(failedInBand(error ?? event ?? toText(payload), this.#options.secret))
     }
     if (isImage) return this.#imageEvent(payload, event)
     const chunks = event === null ? null : transcriptChunks(event, this.#isShown)
@@ -216,14 +191,14 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
   #endEvents(otherwise: Failed): void {
     this.#sse!.end()
     this.readDone()
-    this.#finish(this.#isDone ? { kind: 'done' } : otherwise)
+    this.finish(this.#isDone ? { kind: 'done' } : otherwise)
   }
 
   end(): void {
-    if (this.#over) return
+    if (this.over) return
     switch (this.#mode) {
       case 'sound':
-        return this.#bytes === 0 ? this.#garbage('an empty sound') : this.#finish({ kind: 'done' })
+        return this.#bytes === 0 ? this.#garbage('an empty sound') : this.finish({ kind: 'done' })
       case 'image':
         return this.#endJson(this.#cutter!.rest, (answer) => Array.isArray(answer['data']) && answer['data'].length > 0)
       case 'text':
@@ -236,10 +211,10 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
   }
 
   fail(failure: HttpFailure): void {
-    if (this.#over) return
+    if (this.over) return
     if (this.#mode === 'error' && this.#head !== null) return this.#endError()
     if (this.#mode === 'events') return this.#endEvents(failedTransport(failure))
-    this.#finish(failedTransport(failure))
+    this.finish(failedTransport(failure))
   }
 
   // ---- what it came to
@@ -247,9 +222,9 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
   #endError(): void {
     const { status } = this.#head!
     if (status < 200 || status >= 300)
-      return this.#finish(failedStatus(this.#head!, this.#text, this.#options.secret, this.#options.clock))
+      return this.finish(failedStatus(this.#head!, this.#text, this.#options.secret, this.#options.clock))
     const error = this.#errorIn(objectIn(parseJson(toText(this.#text))))
-    if (error !== null) this.#finish(failedInBand(error, this.#options.secret))
+    if (error !== null) this.finish(failedInBand(error, this.#options.secret))
     else this.#garbage('it is no sound')
   }
 
@@ -262,50 +237,34 @@ export class MediaCall implements HttpHandler, ProviderRun, Swept {
     if (answer === null) return this.#garbage('it is not JSON')
     if (isAnswer(answer)) return this.#done(text, answer)
     const error = this.#errorIn(answer)
-    if (error !== null) this.#finish(failedInBand(error, this.#options.secret))
+    if (error !== null) this.finish(failedInBand(error, this.#options.secret))
     else this.#garbage('JSON without what was asked for')
   }
 
   #endText(): void {
-    const format = memberText(this.#call.body, 'response_format')
+    const format = memberText(this.call.body, 'response_format')
     const isBare = format !== null && TEXTS.has(format.slice(1, -1))
     const answer = objectIn(parseJson(toText(this.#text)))
     if (!isBare) return this.#endJson(this.#text, (found) => typeof found['text'] === 'string')
     const error = answer === null ? null : this.#errorIn(answer)
-    if (error !== null) return this.#finish(failedInBand(error, this.#options.secret))
+    if (error !== null) return this.finish(failedInBand(error, this.#options.secret))
     if (/^\s*<(?:!doctype|html)/i.test(this.#text)) return this.#garbage('it is a web page')
     const type = this.#head!.headers.get('content-type') ?? ''
-    this.#close()
-    this.#sink.document(textDocument(TEXT_TYPES.test(type) ? type : PLAIN, toText(this.#text)), null)
-    this.#tell({ kind: 'done' })
+    this.#tellDocument(textDocument(TEXT_TYPES.test(type) ? type : PLAIN, toText(this.#text)), null)
   }
 
   #done(text: Bytes, answer: JsonObject): void {
-    this.#close()
-    this.#sink.document(toBytes(toText(text)), usageOf(answer))
-    this.#tell({ kind: 'done' })
+    this.#tellDocument(toBytes(toText(text)), usageOf(answer))
+  }
+
+  #tellDocument(document: Bytes, usage: unknown): void {
+    this.sink.document(document, usage)
+    this.finish({ kind: 'done' })
   }
 
   #garbage(what: string, retry: Failed['retry'] = true): void {
     const message = `The model provider sent something that is not an answer: ${what}.`
-    this.#finish(failed('provider_garbage', retry, { message }))
-  }
-
-  #finish(end: ProviderEnd): void {
-    if (this.#over) return
-    this.#close()
-    this.#tell(end)
-  }
-
-  #tell(end: ProviderEnd): void {
-    const limits = this.#head === null ? undefined : limitsOf(this.#head.headers)
-    this.#sink.end(limits === undefined || end.kind === 'aborted' ? end : { ...end, limits })
-  }
-
-  #close(): void {
-    this.#over = true
-    this.#options.client.sweep.delete(this)
-    this.#exchange?.abort()
+    this.finish(failed('provider_garbage', retry, { message }))
   }
 }
 
