@@ -55,6 +55,12 @@ export const FORMS: readonly FormCase[] = [
     job: { ...JOB, dialect: 'completions', shownAs: { include_usage: true } },
     read: readSseTogether,
   },
+  {
+    name: 'transcriptions',
+    form: DIALECTS.spoken.find(({ name }) => name === 'transcriptions')!.stream!,
+    job: { ...JOB, dialect: 'transcriptions' },
+    read: readSseTogether,
+  },
   { name: 'messages', form: messages.stream!, job: { ...JOB, dialect: 'messages' }, read: readSse },
   {
     name: 'messages with thinking',
