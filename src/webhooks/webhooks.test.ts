@@ -206,6 +206,20 @@ it('of two processes that look at an event at once, one sends it', async () => {
   }
 })
 
+it('an old secret signs until its time is over, three at most; each is its own', async () => {
+  const made = await make()
+  const { webhooks, clock } = made
+  const { id } = await hook(made, '/a')
+  const signing = async () => webhooks.endpoints.secretsOf((await webhooks.endpoints.get('acme', id))!)
+  const [first] = await signing()
+  const second = (await webhooks.rotate('acme', id, HOUR_MS))!.secret
+  expect(await signing()).toEqual([second, first])
+  clock.leap(HOUR_MS + 1_000)
+  expect(await signing()).toEqual([second])
+  for (let n = 0; n < 5; n++) await webhooks.rotate('acme', id, HOUR_MS)
+  expect(new Set(await signing()).size).toBe(3)
+})
+
 it('of a message that a broker delivers twice there is one event; of one that is refused, its failure', async () => {
   const made = await make()
   const { engine, webhooks, came } = made
