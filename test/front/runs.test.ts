@@ -358,6 +358,11 @@ describe.each(['embedded', 'redis'])('%s', (engine) => {
     await expect.poll(async () => (await large())['state'], { timeout: 20_000 }).toBe('idle')
   })
 
+  it.skipIf(isOut)('a run that no path could name is refused, as one that is begun', async () => {
+    for (const run of ['.', '..']) expect(await refused({ run })).toEqual([400, 'invalid_request'])
+    expect(await refused({ run: '...' }, 'quick')).toEqual([202, undefined])
+  })
+
   it.skipIf(isOut)('a parent that is not known yet is refused, not left out', async () => {
     const [status, { error }] = await call('/v1/jobs', { request: asks('quick'), parent: null })
     expect([status, error.param, error.message]).toEqual([

@@ -53,9 +53,9 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     return sweep
   }
 
-  async function run(tenant: string, bytes: number, idempotencyKey?: string): Promise<JobId> {
+  async function run(tenant: string, bytes: number, idempotencyKey?: string, more: object = {}): Promise<JobId> {
     const options = idempotencyKey === undefined ? {} : { idempotencyKey }
-    const id = await process.accepted({ tenant, body: ' '.repeat(bytes), options })
+    const id = await process.accepted({ tenant, body: ' '.repeat(bytes), options, ...more })
     await eventually(() => expect(worker().taken.map(({ job }) => job.id)).toContain(id))
     await process.work.finish(worker().taken.find(({ job }) => job.id === id)!, DONE)
     return id
@@ -266,6 +266,18 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     const bytes = Number((await commands.client.hgetall(names.bytes()))['a b'])
     const members = await commands.client.zrange(names.ends('a b'), '0', '-1')
     expect(bytes).toBe(members.reduce((sum, member) => sum + Number(member.split(':')[1]), 0))
+  })
+
+  it('the index of a run has its jobs until they go, and expires after the last one', async () => {
+    const ids = [await run('acme', 10, undefined, { run: 'r/1' }), await run('acme', 10, undefined, { run: 'r/1' })]
+    await run('acme', 10)
+    const { commands, names } = ground
+    const index = names.runJobs('acme', 'r/1')
+    expect(await commands.client.zrange(index, '0', '-1')).toEqual(ids)
+    expect(await commands.client.pttl(index)).toBeGreaterThan(30 * 24 * HOUR_MS)
+    await sweeper({ logsMs: -HOUR_MS }).sweep()
+    expect(await Promise.all(ids.map(isThere))).toEqual([false, false])
+    expect(await commands.client.exists(index)).toBe(0)
   })
 
   it('a key that names another job by now is not freed by the removal of the first', async () => {

@@ -228,6 +228,7 @@ export function readJobOptions(
     return ids.length === 0 ? undefined : [...new Set(ids as JobId[])]
   }
   const run = text('run', MAX_RUN_CHARS)
+  if (run === '.' || run === '..') throw bad('run', 'a name that a path can carry, which "." and ".." are not')
   // A client's job has no id until it is accepted: without its parent this one would be in no run
   if (members['parent'] === null) throw bad('parent', 'the id of a job, not null: a job has its id once it is accepted')
   const parent = text('parent')
