@@ -62,7 +62,7 @@ import { isRepeat, Sharing } from './sharing.ts'
 import { amountsOf, Spending } from './spending.ts'
 
 export interface CoordinatorOptions
-  extends Omit<SchedulerOptions, 'released' | 'left' | 'late' | 'narrow' | 'places' | 'served' | 'free'> {
+  extends Omit<SchedulerOptions, 'released' | 'left' | 'outgrown' | 'late' | 'narrow' | 'places' | 'served' | 'free'> {
   readonly models: readonly PlanModel[]
   /** As they are whenever it is asked. Absent: nothing is limited. */
   readonly limits?: () => LimitSettings
@@ -109,6 +109,7 @@ class PureCoordinator implements Coordinator {
       served: (notes, tokens, output, now) => service.add(notes, tokens, output, now),
       released: (notes, worker) => this.#exits.settle(notes, worker, this.#now),
       left: (notes) => spending.letGo(notes, this.#now),
+      outgrown: (notes) => spending.letGo(notes, this.#now),
       late: (notes) => spending.late(notes, this.#now),
       free: (job) => Math.min(this.#leasing.free(job.pool, this.#now), plan.deployments.free(job, this.#now)),
     })

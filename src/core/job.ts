@@ -140,6 +140,11 @@ export interface JobDraft {
   readonly parent?: JobId
   /** Jobs that have to end well before this one is leased, all of them older. Absent: it waits for none. */
   readonly after?: readonly JobId[]
+  /**
+   * How often the answer of each of `after` is put into its messages, where `promptTokens` does not count it yet.
+   * Absent: none is.
+   */
+  readonly outputs?: readonly number[]
   /** Nano-dollars a token when it was accepted; absent: nobody knows. */
   readonly price?: TokenPrice
   /** Of its model's fallbacks, when it was accepted, those that its caller may use. Absent: none. */
@@ -204,6 +209,10 @@ export interface Usage {
   readonly audioCompletionTokens?: number
   readonly estimated: boolean
 }
+
+/** Tokens of an answer where it is put into another prompt: its thought is not. */
+export const saidTokens = ({ completionTokens, reasoningTokens = 0 }: Usage): number =>
+  Math.max(0, completionTokens - reasoningTokens)
 
 /** Where the time went, ms. */
 export interface Timing {

@@ -30,7 +30,9 @@ const refuse = (response: ServerResponse): void => void response.writeHead(400).
 function answer(response: ServerResponse, text: string, member = 'content'): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   response.write(`data: ${JSON.stringify({ id: 'a', choices: [{ index: 0, delta: { [member]: text } }] })}\n\n`)
-  response.end('data: {"id":"a","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
+  const usage = { prompt_tokens: 7, completion_tokens: Math.ceil(text.length / 5) }
+  const end = { id: 'a', choices: [{ index: 0, delta: {}, finish_reason: 'stop' }], usage }
+  response.end(`data: ${JSON.stringify(end)}\n\ndata: [DONE]\n\n`)
 }
 async function letGo(): Promise<void> {
   await expect.poll(() => held.length, { timeout: 20_000 }).toBeGreaterThan(0)
@@ -276,4 +278,28 @@ it('an output stands in the messages of all dialects that have some, and nowhere
   const request = { model: 'demo', input: content }
   const [status, { error }] = await call('/v1/jobs', { endpoint: '/v1/embeddings', request, after: [first] })
   expect([status, error?.param, error?.message]).toEqual([400, 'input', expect.stringContaining('job_output')])
+})
+
+it('what is put in is part of what a job weighs: a budget has no room for it, whenever it is answered', async () => {
+  await call('/v1/runs', { id: 'small', budget: { tokens: 40_000 } })
+  const of = { run: 'small' }
+  const long = await submit('word '.repeat(10_000))
+  await ended(long)
+  const [status, { error }] = await call('/v1/jobs', {
+    ...of,
+    after: [long],
+    request: { ...asks(Array.from({ length: 5 }, () => output(long))), max_tokens: 5 },
+  })
+  expect([status, error?.code]).toEqual([429, 'run_budget_exceeded'])
+  expect(await ended(await submit([output(long)], { ...of, after: [long] }))).toMatchObject({ state: 'done' })
+  const slow = await submit('hold this', { after: [long] })
+  await expect.poll(() => held.length, { timeout: 20_000 }).toBe(1)
+  const sent = prompts.length
+  const waits = await submit(
+    Array.from({ length: 5 }, () => output(slow)),
+    { ...of, after: [slow] },
+  )
+  answer(held.pop()!, 'word '.repeat(10_000))
+  const { state, error: why } = await ended(waits)
+  expect([state, why?.code, prompts.length - sent]).toEqual(['failed', 'run_budget_exceeded', 0])
 })

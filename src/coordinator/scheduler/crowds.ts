@@ -19,7 +19,7 @@ export interface Crowding<E extends Crowding<E>> {
   }
   readonly hold: { readonly amounts: { readonly outputTokens: number } | null } | null
   readonly flow: { readonly throughput: { readonly meanOutput: number } }
-  /** Tokens that it may come to, prompt and answer; the same for as long as it waits. */
+  /** Tokens that it may come to, prompt and answer; the same for as long as it is in line. */
   bound: number
   crowd: Crowd<E> | null
   crowdBefore: E | null
@@ -114,6 +114,13 @@ export class Crowds<E extends Crowding<E>> {
     if (crowd.jobs > 0) return
     const crowds = this.#tenants.get(crowd.tenant)!
     if (crowds.length > MOST_EMPTY) crowds.splice(crowds.indexOf(crowd), 1)
+  }
+
+  /** It weighs something else now, in its place. */
+  reweigh(entry: E): void {
+    const before = entry.bound
+    entry.bound = boundOf(entry)
+    entry.crowd!.tokens += entry.bound - before
   }
 
   /** In no order; some are empty. */

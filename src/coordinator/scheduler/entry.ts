@@ -15,7 +15,7 @@ export type LiveState = JobState & ('queued' | 'delayed' | 'waiting' | 'leased')
 const NOWHERE: FailedAt = []
 
 export class Entry implements Timed, Notes, Crowding<Entry> {
-  readonly job: ScheduledJob
+  job: ScheduledJob
   /** Order of acceptance. */
   readonly seq: number
   readonly tenant: Tenant<Entry>

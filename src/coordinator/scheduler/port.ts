@@ -76,6 +76,7 @@ export type Ended =
 
 /** What the coordinator keeps with a job; the scheduler doesn't look at it. */
 export interface Notes {
+  /** As it is weighed now: with what is put into its prompt, as far as that is answered. */
   readonly job: ScheduledJob
   /** The number of its last lease. */
   readonly attempt: number
@@ -194,6 +195,8 @@ export interface SchedulerOptions extends Caps {
   readonly released?: (notes: Notes, worker: string) => void
   /** It ends while it is in line: canceled, expired, purged, withdrawn, given up. */
   readonly left?: (notes: Notes) => void
+  /** What it comes after is answered, and it weighs more than what it holds since its submit. */
+  readonly outgrown?: (notes: Notes) => void
   /** What kept it in line until it expired; null: nothing that can be told. */
   readonly late?: (notes: Notes) => SluiceError | null
 }

@@ -9,7 +9,7 @@
  * suspects.ts; how many are in which state is counted in census.ts.
  */
 import { SluiceError } from '../../core/errors.ts'
-import type { JobId, JobState, Place } from '../../core/job.ts'
+import { type JobId, type JobState, type Place, saidTokens } from '../../core/job.ts'
 import type { ScheduledJob, Tally } from '../../core/ports/coordinator.ts'
 import type { Backlog, QueueDepth, Selector } from '../../core/ports/operations.ts'
 import { FENCED, type Finished } from '../../core/ports/work.ts'
@@ -243,7 +243,7 @@ class PureScheduler implements Scheduler {
       flow.throughput.answered(lease.outputTokens, now - lease.leasedMono)
       this.#end(entry, now)
       this.#joins.endedWell(entry.job.joinKey, id, now)
-      this.#succeed(id, now)
+      this.#succeed(id, outcome.usage === undefined ? 0 : saidTokens(outcome.usage), now)
       return ended('done')
     }
     if (lease.canceling || outcome.kind === 'canceled') {
@@ -409,20 +409,35 @@ class PureScheduler implements Scheduler {
   // ------------------------------------------------------------ jobs after others
 
   #follow(entry: Entry, after: readonly JobId[], now: number): void {
-    for (const id of new Set(after)) if (this.#entries.has(id)) this.#successions.add(id, entry)
+    for (const id of new Set(after)) {
+      if (this.#entries.has(id)) this.#successions.add(id, entry)
+      else this.#putIn(entry, id, this.#successions.saidBy(id))
+    }
     // After a restart those may have ended long ago
     if (entry.waitsFor === 0) this.#extend(entry, Math.max(now, entry.job.notBeforeMono))
   }
 
   /** It is done: those that waited for it alone are in line from now on. */
-  #succeed(id: JobId, now: number): void {
-    for (const entry of this.#successions.take(id)) {
-      if (this.#entries.get(entry.job.id) !== entry || --entry.waitsFor > 0) continue
+  #succeed(id: JobId, saidTokens: number, now: number): void {
+    for (const entry of this.#successions.done(id, saidTokens)) {
+      if (this.#entries.get(entry.job.id) !== entry) continue
+      this.#putIn(entry, id, saidTokens)
+      if (--entry.waitsFor > 0) continue
       const { deadlineMono, acceptedMono } = entry.job
       entry.deadlineMono = Math.max(entry.deadlineMono, now + deadlineMono - acceptedMono)
       this.#offer(entry, false, now)
       this.#arm(entry)
     }
+  }
+
+  /** Its prompt grows by what that one has answered. */
+  #putIn(entry: Entry, before: JobId, saidTokens: number): void {
+    const { after, outputs, promptTokens } = entry.job
+    const tokens = saidTokens * (outputs?.[after!.indexOf(before)] ?? 0)
+    if (tokens === 0) return
+    entry.job = { ...entry.job, promptTokens: promptTokens + tokens }
+    this.#options.outgrown?.(entry)
+    this.#census.crowds.reweigh(entry)
   }
 
   /** It will never be done, nor will those after it, nor those after these. Not recursive: a chain may be long. */

@@ -1,5 +1,6 @@
 /** Jobs that come after others: one example a rule. */
 import { expect, it } from 'vitest'
+import type { Outcome } from '../../core/ports/work.ts'
 import { done, failed, job, setUp } from './testing/jobs.ts'
 
 const after = (id: string, ...before: string[]) => job(id, { after: before })
@@ -110,4 +111,28 @@ it('ends a chain of 20,000 without recursion, and holds nothing of it', () => {
   scheduler.cancel('0', 0)
   expect(scheduler.drain().filter(({ type }) => type === 'ended')).toHaveLength(20_000)
   expect(scheduler.depth()).toEqual({ queued: 0, delayed: 0, waiting: 0, leased: 0 })
+})
+
+it('weighs what is put into its prompt as soon as it is answered, and then holds nothing any more', () => {
+  const outgrown: string[] = []
+  const { scheduler, submit, lease } = setUp({ outgrown: (notes) => outgrown.push(notes.job.id) })
+  const weight = (id: string) => scheduler.notes(id)!.job.promptTokens
+  submit(0, job('a'), job('b'), job('c'), {
+    ...after('d', 'a', 'b', 'a', 'c'),
+    outputs: [3, 1, 0, 0],
+    maxOutputTokens: 10,
+  })
+  const [crowd] = scheduler.view().crowds
+  lease(0, 3)
+  const before = crowd!.tokens
+  scheduler.finish('a', 1, done(100, 70), 1)
+  const thought = { promptTokens: 100, completionTokens: 50, reasoningTokens: 40, estimated: false }
+  expect([weight('d'), crowd!.tokens - before]).toEqual([310, 210])
+  scheduler.finish('b', 1, { ...done(), usage: thought } as Outcome, 2)
+  scheduler.finish('c', 1, done(), 3)
+  expect([weight('d'), outgrown]).toEqual([320, ['d', 'd']])
+  expect(lease(3, 10)).toEqual(['d'])
+  // It has ended between the look of whoever submits it and now
+  submit(4, { ...after('e', 'a', 'gone'), outputs: [2, 5] })
+  expect(weight('e')).toBe(240)
 })

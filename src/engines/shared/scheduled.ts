@@ -64,6 +64,7 @@ export function scheduled(
     ...(job.needs !== undefined && { needs: job.needs }),
     ...(job.instead !== undefined && { instead: job.instead }),
     ...(job.after !== undefined && { after: job.after }),
+    ...(job.outputs !== undefined && { outputs: job.outputs }),
     ...(job.intake !== undefined && { hasWaited: true }),
     affinity: conversation !== undefined ? lane : (job.affinity ?? null),
   }

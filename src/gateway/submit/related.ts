@@ -1,7 +1,7 @@
 /** Jobs that a new one stems from, or comes after: looked at before it is submitted. */
 import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
-import { isTerminal, type Job, type JobDraft, type JobId } from '../../core/job.ts'
+import { isTerminal, type Job, type JobDraft, type JobId, saidTokens } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { JOB_OUTPUT } from '../../core/ports/work.ts'
 import { hasScope } from '../caller/access.ts'
@@ -9,21 +9,29 @@ import { type Caller, canSee } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 
 type Deps = Pick<GatewayDeps, 'jobs' | 'keys'>
-type Related = Pick<JobDraft, 'parent' | 'after' | 'run' | 'user'>
-type Place = Pick<JobDraft, 'run' | 'depth'>
+type Related = Pick<JobDraft, 'parent' | 'after' | 'run' | 'user' | 'promptTokens'>
+type Place = Pick<JobDraft, 'run' | 'depth' | 'promptTokens' | 'outputs'>
 
-export const isRelated = ({ parent, after }: Related): boolean => parent !== undefined || after !== undefined
+export const isRelated = ({ parent, after }: Pick<JobDraft, 'parent' | 'after'>): boolean =>
+  parent !== undefined || after !== undefined
 
 /**
- * The run that it belongs to, its own or its parent's, and its depth. Rejects with job_not_found for what its caller
+ * The run that it belongs to, its own or its parent's, and its depth; and what it weighs with what is put into its
+ * prompt, as far as that is answered. Rejects with job_not_found for what its caller
  * does not see, and with dependency_failed where it could never run.
  */
 export async function placeOf(deps: Deps, caller: Caller, job: Related, value: JsonRecord): Promise<Place> {
   const { parent, after = [], run, user } = job
-  const outputs = new Set<unknown>(outputsIn(value).map(({ job: id }) => id))
-  for (const id of after) {
-    const { state, kind } = await seen(deps, caller, user, id, 'after')
-    if (outputs.has(id) && kind !== 'chat')
+  const named = after.length === 0 ? NONE : outputsIn(value)
+  const outputs = after.map(() => 0)
+  let { promptTokens } = job
+  for (const [i, id] of after.entries()) {
+    if (after.indexOf(id) < i) continue
+    const { state, kind, usage } = await seen(deps, caller, user, id, 'after')
+    const times = named.filter((one) => one.job === id).length
+    if (state === 'done' && usage !== undefined) promptTokens += times * saidTokens(usage)
+    else outputs[i] = times
+    if (times > 0 && kind !== 'chat')
       throw bad('messages', `${id} answers with no text that a "job_output" could stand for: its kind is ${kind}.`)
     if (isTerminal(state) && state !== 'done')
       throw new SluiceError('dependency_failed', {
@@ -31,12 +39,13 @@ export async function placeOf(deps: Deps, caller: Caller, job: Related, value: J
         message: `${id}, which the job is to come after, has ended as ${state}.`,
       })
   }
-  if (parent === undefined) return run === undefined ? {} : { run }
+  const weight = { promptTokens, ...(outputs.some((times) => times > 0) && { outputs }) }
+  if (parent === undefined) return run === undefined ? weight : { ...weight, run }
   const from = await seen(deps, caller, user, parent, 'parent')
   if (run !== undefined && from.run !== undefined && from.run !== run)
     throw bad('run', `Its parent ${parent} belongs to another run: leave "run" out, or name the same one.`)
   const of = run ?? from.run
-  return { ...(of !== undefined && { run: of }), depth: (from.depth ?? 1) + 1 }
+  return { ...weight, ...(of !== undefined && { run: of }), depth: (from.depth ?? 1) + 1 }
 }
 
 /** What a model is told of it, its caller is told; who acts for a user tells them nothing of another. */

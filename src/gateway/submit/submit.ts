@@ -147,7 +147,9 @@ export function createSubmits(deps: SubmitDeps, auth: Auth, runs: Pick<Runs, 'ad
     const { job, weight } = draft
     const told = outcome(caller, job, result, rulings, draft)
     const { tenant, options } = job
-    if (told.kind === 'accepted') weights.accepted(told.job.id, { tenant, conversation: options.conversation }, weight)
+    // What is put into its prompt says nothing of how well texts are weighed
+    if (told.kind === 'accepted' && job.after === undefined)
+      weights.accepted(told.job.id, { tenant, conversation: options.conversation }, weight)
     return told
   }
 

@@ -31,6 +31,7 @@ export const factsOf = (job: JobFacts): { readonly [K in keyof Required<JobFacts
   run: job.run,
   parent: job.parent,
   after: job.after,
+  outputs: job.outputs,
   price: job.price,
   share: job.share,
   needs: job.needs,

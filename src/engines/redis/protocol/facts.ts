@@ -82,6 +82,7 @@ const FACTS = [
   optional('run', 'r', text),
   optional('parent', 'pa', text),
   optional('after', 'ar', list(text)),
+  optional('outputs', 'ou', list(count)),
   optional('price', 'a', price),
   optional('share', 'j', members({ key: text, refresh: maybe(flag) })),
   optional('needs', 'nd', members({ can: list(text), tags: list(text) })),
