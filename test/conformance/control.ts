@@ -411,6 +411,35 @@ export const controlCases: readonly Case[] = [
     },
   },
   {
+    name: 'retention: what a job that waits comes after is kept until that has ended',
+    async run(open) {
+      const { engine, clock } = await open({
+        retentionMs: 60_000,
+        retentionOf: (tenant) => (tenant === 'secret' ? 0 : null),
+      })
+      const worker = new TestWorker(engine)
+      const slow = await submit(engine, { options: { delayMs: 3_000_000, deadlineMs: 9_000_000 } })
+      const kept = await runJob(engine, worker)
+      const secret = await runJob(engine, worker, { tenant: 'secret' })
+      const join = await submit(engine, { after: [kept.id, secret.id, slow.id] })
+      const other = await runJob(engine, worker)
+      await eventually(async () => {
+        clock.leap(20_000)
+        expect(await engine.jobs.get(other.id)).toBeNull()
+      })
+      for (let i = 0; i < 5; i++) {
+        clock.leap(20_000)
+        await new Promise((done) => setTimeout(done, 50))
+      }
+      for (const { id } of [kept, secret]) expect(await engine.jobs.get(id)).toMatchObject({ state: 'done' })
+      expect((await engine.jobs.cancel(join.id)).kind).toBe('canceled')
+      await eventually(async () => {
+        clock.leap(20_000)
+        for (const { id } of [kept, secret]) expect(await engine.jobs.get(id)).toBeNull()
+      })
+    },
+  },
+  {
     name: 'retention 0: kept until the last follower has gone, then removed',
     async run(open) {
       const { engine, clock } = await open({ retentionOf: (tenant) => (tenant === 'secret' ? 0 : null) })

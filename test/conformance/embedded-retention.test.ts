@@ -43,9 +43,11 @@ const large = (text: string, bytes = 100_000): string =>
   JSON.stringify({ model: 'm', messages: [{ role: 'user', content: text.repeat(bytes).slice(0, bytes) }] })
 const isThere = async (engine: Engine, id: string): Promise<boolean> => (await engine.jobs.get(id)) !== null
 
-test('above its budget the oldest jobs that ended go, and none that waits', async () => {
+test('above its budget the oldest jobs that ended go, and none that waits, or that one comes after', async () => {
   const { engine, clock, worker } = await start({ bytes: MIB })
   const queued = await submit(engine, { body: large('q'), options: { delayMs: 3_000_000 } })
+  const awaited = await runJob(engine, worker, { body: large('a') })
+  await submit(engine, { after: [awaited.id], options: { delayMs: 3_000_000 } })
   const jobs: Job[] = []
   for (let i = 0; i < 30; i++) jobs.push(await runJob(engine, worker, { body: large(`${i}`) }))
   clock.leap(SWEEP_MS)
@@ -56,6 +58,7 @@ test('above its budget the oldest jobs that ended go, and none that waits', asyn
     true,
   ])
   expect((await engine.jobs.get(queued.id))?.state).toBe('delayed')
+  expect(await isThere(engine, awaited.id)).toBe(true)
 })
 
 test('conversations and jobs in line take nothing of the budget of ended jobs', async () => {

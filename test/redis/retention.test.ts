@@ -116,6 +116,15 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     expect((await there(large)).filter(Boolean).length).toBe(3)
   })
 
+  it('beyond its bytes, nothing goes that a job which waits comes after', async () => {
+    const ids = [await run('acme', 100_000), await run('acme', 100_000), await run('acme', 100_000)]
+    const options = { delayMs: HOUR_MS, deadlineMs: 2 * HOUR_MS }
+    await process.accepted({ tenant: 'acme', after: [ids[0]!], options })
+    const sweep = sweeper({ bytes: 250_000 })
+    await sweep.sweep()
+    expect(await there(ids)).toEqual([true, false, true])
+  })
+
   it('what ended a moment ago stays, whatever it takes', async () => {
     const ids = [await run('acme', 20_000), await run('acme', 20_000)]
     await sweeper({ bytes: 1_000, atLeastMs: HOUR_MS }).sweep()

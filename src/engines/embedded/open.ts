@@ -149,7 +149,7 @@ export function openEmbedded(options: EmbeddedOptions, seams: Seams = {}): Engin
       caps: options.files ?? FILE_CAPS,
     })
     const others = { conversations: sweeps, usage: usageSweeps, documents, blobs }
-    const retention = new Retention(store, parts.logs, parts.jobs, others, clock, age, options.retention)
+    const retention = new Retention(store, parts.logs, parts.jobs, live, others, clock, age, options.retention)
     const dispatch = new Dispatch(parts)
     const intake = new Intake(parts, ids, orders, dispatch, epochOf, recentlyDone(db, age, options.joinAfterEndMs))
     const queue = new EmbeddedQueue(parts, intake, dispatch, pauses)

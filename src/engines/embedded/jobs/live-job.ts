@@ -76,6 +76,8 @@ export class LiveJobs {
   readonly #jobs = new Table<JobId, LiveJob>()
   /** Those of each conversation, in their order. */
   readonly #byConversation = new Table<string, Set<LiveJob>>()
+  /** How many come after each. */
+  readonly #followers = new Table<JobId, number>()
   readonly #coordinator: Pick<Coordinator, 'state' | 'places'>
   #bodyBytes = 0
 
@@ -91,12 +93,18 @@ export class LiveJobs {
     return this.#jobs.get(id)
   }
 
+  /** Does one of them come after that job, and may ask for its answer? */
+  isAwaited(id: JobId): boolean {
+    return this.#followers.get(id) !== undefined
+  }
+
   values(): Iterable<LiveJob> {
     return this.#jobs.values()
   }
 
   add(live: LiveJob): void {
     this.#jobs.set(live.job.id, live)
+    for (const id of live.job.after ?? []) this.#followers.set(id, (this.#followers.get(id) ?? 0) + 1)
     const { conversation } = live.job.options
     if (conversation !== undefined) {
       const key = conversationKey(live.job.tenant, conversation)
@@ -109,6 +117,11 @@ export class LiveJobs {
 
   delete(live: LiveJob): void {
     this.#jobs.delete(live.job.id)
+    for (const id of live.job.after ?? []) {
+      const others = this.#followers.get(id)! - 1
+      if (others > 0) this.#followers.set(id, others)
+      else this.#followers.delete(id)
+    }
     const { conversation } = live.job.options
     if (conversation !== undefined) {
       const key = conversationKey(live.job.tenant, conversation)

@@ -1,6 +1,6 @@
 /**
  * What is kept, and for how long. A sweep visits the tenants, each from its oldest job, a few rows at a time, so that
- * no step holds the event loop. A tenant with retention 0 keeps nothing: its jobs go with their last reader.
+ * no step holds the event loop. What a job that has not ended comes after is kept until it has. A tenant with retention 0 keeps nothing: its jobs go with their last reader.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
@@ -13,6 +13,7 @@ import type { Age } from '../disk/age.ts'
 import type { Store } from '../disk/store.ts'
 import type { DocumentStore } from '../documents.ts'
 import type { Jobs } from '../jobs/jobs.ts'
+import type { LiveJobs } from '../jobs/live-job.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Logs } from '../log/log.ts'
 import type { UsageRetention } from '../usage/retention.ts'
@@ -50,6 +51,7 @@ export class Retention {
   readonly #store: Store
   readonly #logs: Logs
   readonly #jobs: Jobs
+  readonly #live: Pick<LiveJobs, 'isAwaited'>
   readonly #clock: Clock
   readonly #age: Age
   readonly #options: RetentionOptions
@@ -68,6 +70,7 @@ export class Retention {
     store: Store,
     logs: Logs,
     jobs: Jobs,
+    live: Pick<LiveJobs, 'isAwaited'>,
     others: OtherSweeps,
     clock: Clock,
     age: Age,
@@ -76,6 +79,7 @@ export class Retention {
     this.#store = store
     this.#logs = logs
     this.#jobs = jobs
+    this.#live = live
     this.#clock = clock
     this.#age = age
     this.#options = options
@@ -120,7 +124,9 @@ export class Retention {
     this.#clock.after(LEAVING_MS, () => {
       this.#leavingTimer = false
       // Only those that were there half a second ago: a reader that has just seen the end may still read
-      const gone = seen.filter((log) => log.listeners.length === 0 && this.#logs.leaving.has(log.job))
+      const gone = seen.filter(
+        ({ job, listeners }) => listeners.length === 0 && this.#logs.leaving.has(job) && !this.#live.isAwaited(job),
+      )
       if (gone.length > 0)
         void this.#remove(gone.map((log) => ({ ord: log.order, id: log.job, bytes: 0, endedAge: 0 }))).catch(() => {})
       if (this.#logs.leaving.size > gone.length) this.#seeOff()
@@ -199,7 +205,8 @@ export class Retention {
   }
 
   #mayGo({ id, endedAge }: OldRow, until: number): boolean {
-    return endedAge !== null && endedAge <= until && !this.#logs.live.has(id) && !this.#logs.leaving.has(id)
+    const isUsed = this.#logs.live.has(id) || this.#logs.leaving.has(id) || this.#live.isAwaited(id)
+    return endedAge !== null && endedAge <= until && !isUsed
   }
 
   /** Removes what its jobs used, too; they must have ended. */

@@ -76,6 +76,8 @@ export class Names {
   /** Hash: tenant → bytes of its ended jobs. */
   bytes = (): string => `${this.shard}:bytes`
   /** ZSET: ids of ended jobs of which nothing is kept, by the time at which they go unless somebody reads. */
+  /** By jobs that have not ended: what they come after. */
+  after = (): string => `${this.shard}:after`
   leaving = (): string => `${this.shard}:leaving`
   /** "<id> <hash of body and user>": the job of an idempotency key. */
   key = (tenant: string, key: string): string => `${this.shard}:k:${tenant.length}:${tenant}:${key}`

@@ -72,6 +72,7 @@ export class Commit {
   filesLater = false
   readonly #afterwards = new Set<() => void>()
   readonly #live: string[] = []
+  readonly #after: string[] = []
   readonly #followers: string[] = []
   /** By name; null: forgotten. One may be forgotten and made anew within one commit. */
   readonly #levels = new Map<string, string | null>()
@@ -111,8 +112,9 @@ export class Commit {
     for (const fn of this.#afterwards) fn()
   }
 
-  live(id: JobId, text: string): void {
+  live(id: JobId, text: string, after: readonly JobId[] = []): void {
     this.#live.push(id, text)
+    if (after.length > 0) this.#after.push(id, after.join(' '))
   }
 
   /** The first follower of its log. */
@@ -185,6 +187,7 @@ export class Commit {
       }
     }
     store('live', this.#live)
+    store('after', this.#after)
     store('fol', this.#followers)
     store(
       'run',

@@ -23,7 +23,7 @@ export async function wrongType({ connection, names, held, time, clock }: Term):
     [names.unfiled(), 'list'],
     [names.draining(), 'set'],
     [names.pauses(), 'set'],
-    ...[names.live(), names.run(), names.ttft(), names.followers(), names.bytes()].map(typed('hash')),
+    ...[names.live(), names.after(), names.run(), names.ttft(), names.followers(), names.bytes()].map(typed('hash')),
     ...[names.levels(), names.usageSums(today)].map(typed('hash')),
     ...[names.jobs(), names.bad(), names.leaving(), names.usageDays(), names.usageGroups(today)].map(typed('zset')),
     ...[...tenants].flatMap((tenant) => [names.jobs(tenant), names.bad(tenant), names.ends(tenant)].map(typed('zset'))),

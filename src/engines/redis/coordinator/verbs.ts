@@ -170,7 +170,7 @@ function take(term: Term, { from, follows, lasting = false }: Submit, item: Item
   term.room.take(bytesOf(item))
   if (facts.options.onDisconnect === 'cancel') attendance.add(id, from)
   const { draft } = journal
-  draft.live(id, writeLive(row))
+  draft.live(id, writeLive(row), row.facts.after)
   draft.seq = row.seq
   if (facts.run !== undefined) {
     const index = runKey(facts.tenant, facts.run)

@@ -17,6 +17,9 @@ const SWEEP_MS = 10_000
 /** Is Redis short of memory? */
 const LOOK_MS = 1_000
 const LEAVING_MS = 500
+const PUT_OFF_MS = 3_000
+const LISTS_AT_ONCE = 200
+const NONE: ReadonlySet<JobId> = new Set()
 const STEP_PAUSE_MS = 10
 const TENANTS_AT_ONCE = 200
 const JOBS_AT_ONCE = 100
@@ -83,7 +86,20 @@ export class Sweep {
 
   async #sweepJobs(): Promise<void> {
     await this.#parts.scripts.run('jobs-file', [])
-    await this.#sweepBytes(await this.#sweepAges())
+    const awaited = await this.#awaited()
+    await this.#sweepBytes(await this.#sweepAges(awaited), awaited)
+  }
+
+  /** What jobs that have not ended come after, and may ask the answer of: it is kept until they have. */
+  async #awaited(): Promise<ReadonlySet<JobId>> {
+    const { scripts, clock } = this.#parts
+    const awaited = new Set<JobId>()
+    for (let cursor = '0'; ; await sleep(clock, STEP_PAUSE_MS)) {
+      const [next, ...lists] = (await scripts.run('jobs-awaited', [cursor, LISTS_AT_ONCE])) as readonly string[]
+      for (const list of lists) for (const id of list.split(' ')) awaited.add(id)
+      cursor = next!
+      if (cursor === '0' || !this.#isRunning) return awaited
+    }
   }
 
   // ------------------------------------------------------------ never taken
@@ -99,7 +115,7 @@ export class Sweep {
   // ------------------------------------------------------------ age
 
   /** What each tenant's jobs take, before what is too old has gone. */
-  async #sweepAges(): Promise<Map<TenantId, number>> {
+  async #sweepAges(awaited: ReadonlySet<JobId>): Promise<Map<TenantId, number>> {
     const { commands, names } = this.#parts
     const totals = new Map<TenantId, number>()
     let cursor = '0'
@@ -110,26 +126,35 @@ export class Sweep {
         tenants.push(pairs[i])
         totals.set(pairs[i], Number(pairs[i + 1]))
       }
-      await this.#sweepTenants(tenants)
+      await this.#sweepTenants(tenants, awaited)
       cursor = next
     } while (cursor !== '0' && this.#isRunning)
     return totals
   }
 
-  async #sweepTenants(tenants: readonly TenantId[]): Promise<void> {
+  async #sweepTenants(tenants: readonly TenantId[], awaited: ReadonlySet<JobId>): Promise<void> {
     const { scripts, time } = this.#parts
     for (let from = 0; from < tenants.length; from += TENANTS_AT_ONCE) {
       const now = time.nowMs()
-      const args = tenants.slice(from, from + TENANTS_AT_ONCE).flatMap((tenant) => {
+      const stay = new Map<TenantId, number>()
+      const untilMs = new Map<TenantId, number>()
+      for (const tenant of tenants.slice(from, from + TENANTS_AT_ONCE)) {
         const keptMs = this.#retention.tenant(tenant)?.logsMs ?? this.#retention.logsMs
-        return keptMs === Infinity ? [] : [tenant, now - keptMs]
-      })
-      for (let first = ''; args.length > 0 && this.#isRunning; ) {
-        const due = (await scripts.run('jobs-due', args)) as readonly string[]
+        if (keptMs !== Infinity) untilMs.set(tenant, now - keptMs)
+      }
+      for (let first = ''; untilMs.size > 0 && this.#isRunning; ) {
+        const args = [...untilMs].flatMap(([tenant, until]) => [tenant, until, stay.get(tenant) ?? 0])
+        const found = (await scripts.run('jobs-due', args)) as readonly string[]
+        const due: string[] = []
+        for (let i = 0; i < found.length; i += 2) {
+          const [tenant, member] = [found[i]!, found[i + 1]!]
+          if (awaited.has(idOf(member))) stay.set(tenant, (stay.get(tenant) ?? 0) + 1)
+          else due.push(tenant, member)
+        }
         // The same again: it can't be removed
-        if (due.length === 0 || due[1] === first) break
-        first = due[1]
-        await this.#remove(due)
+        if (found.length === 0 || (due.length > 0 && due[1] === first)) break
+        first = due[1] ?? ''
+        if (due.length > 0) await this.#remove(due)
       }
     }
   }
@@ -140,21 +165,27 @@ export class Sweep {
    * What is above the limit, or what Redis has no room for. From the tenant that takes most, and from none that takes
    * less than its share: nobody's work evicts another's.
    */
-  async #sweepBytes(totals: Map<TenantId, number>): Promise<void> {
+  async #sweepBytes(totals: Map<TenantId, number>, awaited: ReadonlySet<JobId>): Promise<void> {
     const { commands, names, room, time } = this.#parts
     let total = 0
     for (const bytes of totals.values()) total += bytes
     let excess = Math.max(total - this.#retention.bytes, room.excessBytes)
     const share = Math.max(0, total - excess) / totals.size
     const until = time.nowMs() - this.#retention.atLeastMs
+    const stay = new Map<TenantId, number>()
     while (excess > 0 && totals.size > 0 && this.#isRunning) {
       const tenant = largest(totals)
       if (totals.get(tenant)! <= share) return
       const ends = names.ends(tenant)
-      const members = await commands.client.zrangebyscore(ends, '-inf', until, 'LIMIT', 0, JOBS_AT_ONCE)
+      const from = stay.get(tenant) ?? 0
+      const members = await commands.client.zrangebyscore(ends, '-inf', until, 'LIMIT', from, JOBS_AT_ONCE)
       const due: string[] = []
       for (const member of members) {
         if (excess <= 0) break
+        if (awaited.has(idOf(member))) {
+          stay.set(tenant, (stay.get(tenant) ?? 0) + 1)
+          continue
+        }
         const bytes = bytesOf(member)
         due.push(tenant, member)
         excess -= bytes
@@ -204,10 +235,13 @@ export class Sweep {
 
   /** Those that no gateway reads any longer: see LeavingJobs. */
   async #seeOff(): Promise<void> {
-    const { commands, names, time } = this.#parts
+    const { commands, names, scripts, time } = this.#parts
     for (let some = JOBS_AT_ONCE; some === JOBS_AT_ONCE && this.#isRunning; ) {
       const ids = await commands.client.zrangebyscore(names.leaving(), '-inf', time.nowMs(), 'LIMIT', 0, JOBS_AT_ONCE)
-      await this.#removeIds(ids)
+      const awaited = ids.length === 0 ? NONE : await this.#awaited()
+      await this.#removeIds(ids.filter((id) => !awaited.has(id)))
+      const stay = ids.filter((id) => awaited.has(id))
+      if (stay.length > 0) await scripts.run('leaving', [time.nowMs() + PUT_OFF_MS, ...stay])
       some = ids.length
     }
   }

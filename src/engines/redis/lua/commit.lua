@@ -83,7 +83,7 @@ if #ended > 0 then
       conversation_ended(job.id, job.tenant, job.conversation, job.seq, job.state, job.at_ms, job.attempt)
     end
   end
-  for _, of in ipairs({ ':live', ':run', ':ttft' }) do write_all('HDEL', S .. of, ended) end
+  for _, of in ipairs({ ':live', ':after', ':run', ':ttft' }) do write_all('HDEL', S .. of, ended) end
 end
 
 local unheard = { 'ok' }

@@ -183,6 +183,7 @@ export function sinksOf(shard: Shard, rules: WriteRules): readonly Sink[] {
     const isFresh = tally.attempts === 0 && failedAt.length === 0 && notBeforeInMs <= 0 && !canceling
     const changes = [
       ...ofJob(value, blob, row),
+      ...(row.facts.after === undefined ? [] : [hset('after', id, row.facts.after.join(' '))]),
       ...(isFresh ? [] : [hset('run', id, run)]),
       ...(tally.ttftMs === null ? [] : [hset('ttft', id, tally.ttftMs)]),
     ]
