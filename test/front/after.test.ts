@@ -303,3 +303,43 @@ it('what is put in is part of what a job weighs: a budget has no room for it, wh
   const { state, error: why } = await ended(waits)
   expect([state, why?.code, prompts.length - sent]).toEqual(['failed', 'run_budget_exceeded', 0])
 })
+
+it('what is redriven comes after the redrives of what failed, and takes their answers', async () => {
+  const again = async (id: string): Promise<unknown[]> => {
+    const [status, { id: made, error }] = await call(`/v1/jobs/${id}/redrive`, {})
+    return [status, made ?? error.message]
+  }
+  const failing = async (): Promise<void> => {
+    await expect.poll(() => held.length, { timeout: 20_000 }).toBe(1)
+    refuse(held.pop()!)
+  }
+  const [fine, broken] = [await submit('fine'), await submit('hold this')]
+  const after = [fine, broken]
+  const join = await submit([output(fine), output(broken)], { after })
+  await failing()
+  expect((await ended(join))['state']).toBe('failed')
+  expect(await again(join)).toEqual([424, expect.stringContaining(`${broken}, which this job comes after`)])
+  const [, second] = await again(broken)
+  await failing()
+  await ended(second as string)
+  expect(await again(join)).toEqual([424, expect.stringContaining(`${second}, which this job comes after`)])
+  const [, third] = await again(second as string)
+  const [status, whole] = await again(join)
+  expect(status).toBe(202)
+  await letGo()
+  expect(await ended(whole as string)).toMatchObject({ state: 'done', after: [fine, third], redrive_of: join })
+  expect(prompts.at(-1)![0]['content'].map(({ text }: Said) => text)).toEqual(['SAID fine', 'let go'])
+})
+
+it('a response that goes on from one of a run is of that run', async () => {
+  const respond = async (more: Said): Promise<string> => {
+    const [status, { id, error }] = await call('/v1/responses', { model: 'echo', input: 'x', ...more })
+    expect([status, error ?? null]).toEqual([200, null])
+    return id
+  }
+  const first = await respond({ sluice: { run: 'talk' } })
+  const second = await respond({ previous_response_id: first })
+  await respond({ previous_response_id: second, sluice: { run: 'other' } })
+  const [, { jobs }] = await call('/v1/runs/talk')
+  expect(jobs.map(({ state }: Said) => state)).toEqual(['done', 'done'])
+})

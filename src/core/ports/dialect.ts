@@ -149,10 +149,14 @@ export interface CanonicalRequest {
   readonly shownAs: Job['shownAs']
   /** Its answer is shown without what the model thought. Absent: with it. */
   readonly hidesThought?: boolean
+  /** The run of the answer that it goes on from, as it is stored; absent: it is of none. */
+  readonly run?: string
 }
 
 /** An earlier job that a request refers to, as far as it has come. */
 export interface Recalled {
+  /** As it is stored; absent: it is of none. */
+  readonly run?: string
   readonly job: Rendering
   /** The canonical request. */
   readonly request: JsonRecord

@@ -26,8 +26,9 @@ export type Begun =
   | { readonly kind: 'accepted' | 'joined'; readonly job: Job; readonly standing?: Standing }
   | { readonly kind: 'refused'; readonly error: SluiceError }
 
-/** What a job may cost, and who may answer it. */
-export type Terms = Pick<JobDraft, 'price' | 'instead'>
+/** What a job may cost, and who may answer it; and what it comes after, where that is not what it was. */
+export type Terms = Pick<JobDraft, 'price' | 'instead'> &
+  Partial<Pick<JobDraft, 'after' | 'promptTokens' | 'outputs' | 'body'>>
 
 /** Whose key, and whose share of a tenant's quotas (absent: no session's), a redriven job uses. */
 export type Redriver = Pick<JobDraft, 'keyId' | 'session'>

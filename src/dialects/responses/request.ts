@@ -131,7 +131,8 @@ function readRequest(sent: JsonRecord, context: ReadContext | undefined, sealing
   if (effort !== null) value['reasoning_effort'] = effort as string
   if ((tools.length > 0 || value['response_format']) && hasReferenceLoop(value))
     throw bad(tools.length > 0 ? 'tools' : 'text', 'A schema has a $ref that leads back to itself.')
-  return canonical(value, told)
+  const run = isText(previous) ? recalled?.get(jobOfResponse(previous)!)?.run : undefined
+  return canonical(value, { ...told, ...(run !== undefined && { run }) })
 }
 
 const canonical = (value: JsonRecord, told: Omit<CanonicalRequest, 'value' | 'body'>): CanonicalRequest => ({

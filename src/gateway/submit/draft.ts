@@ -290,7 +290,9 @@ function draft(deps: DraftDeps, caller: Caller, origin: Origin, asked: Request):
   const tells = tellsOf(asked)
   if (tells !== null) job.tells = tells
   if (metadata !== undefined) job.metadata = metadata
-  if (run !== undefined) job.run = withinRun(caller, run)
+  // What goes on from a job of a run is of that run, as its child is
+  const ofRun = run !== undefined ? withinRun(caller, run) : parent === undefined ? read.run : undefined
+  if (ofRun !== undefined) job.run = ofRun
   if (parent !== undefined) job.parent = parent
   if (after !== undefined) job.after = after
   checkOutputs(value, job)

@@ -56,6 +56,7 @@ export async function referencesIn(
       records,
       end: isTerminal(job.state) ? (job.state as Recalled['end']) : null,
       user: job.user ?? null,
+      ...(job.run !== undefined && { run: job.run }),
       conversation: job.options.conversation ?? null,
     })
   }

@@ -94,5 +94,5 @@ function outputsIn({ messages }: JsonRecord): ReadonlyArray<{ readonly at: strin
   return found
 }
 
-const isOutput = (part: unknown): part is JsonRecord => isRecord(part) && part['type'] === JOB_OUTPUT
+export const isOutput = (part: unknown): part is JsonRecord => isRecord(part) && part['type'] === JOB_OUTPUT
 const NONE: readonly never[] = []

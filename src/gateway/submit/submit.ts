@@ -16,6 +16,7 @@ import type { Auth } from '../caller/auth.ts'
 import { type Caller, canSee, shareOf as sessionShareOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import type { Entering, Runs } from '../runs/runs.ts'
+import { comingAnew } from './anew.ts'
 import type { Draft, Origin } from './draft.ts'
 import { decide, edited } from './guarded.ts'
 import { insteadOf } from './instead.ts'
@@ -267,6 +268,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth, runs: Pick<Runs, 'ad
       if (job.state !== 'failed' && job.state !== 'expired') throw notAgain()
       const request = await jobs.request(id)
       if (job.run !== undefined) await runs.check(job.tenant, job.run)
+      const anew = await comingAnew(deps, job, request)
       if (caller !== null) auth.check(caller)
       const by = caller === null ? null : redriverOf(caller)
       const { price: _then, instead: _these, ...rest } = job
@@ -284,7 +286,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth, runs: Pick<Runs, 'ad
         refusedUnpriced(deps.limits(), asked) ??
         (edit === null || request === null || isSame(edit, request) ? null : notAsStored())
       if (refused !== null) throw blocked(caller, asked, { error: refused, rulings }, null)
-      const result = await submissions.redrive(id, by, terms)
+      const result = await submissions.redrive(id, by, { ...terms, ...anew })
       if (result === null) throw notAgain()
       return taken(outcome(caller, asked, result, rulings, null))
     },
