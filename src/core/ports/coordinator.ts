@@ -92,7 +92,7 @@ export interface ScheduledJob {
   readonly instead?: readonly Instead[]
   /** Not leased before all of these have ended, and only if all are done; those that are not known have ended so. */
   readonly after?: readonly JobId[]
-  /** How often the answer of each of these is put into its prompt, which weighs that once it is known; absent: never. */
+  /** How often the answer of each is put into its prompt, which weighs that once it is known; absent: never. */
   readonly outputs?: readonly number[]
   /** It has waited in a broker, behind others: no cap of its lane refuses it. Absent: it has not. */
   readonly hasWaited?: true

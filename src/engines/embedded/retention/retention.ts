@@ -1,6 +1,7 @@
 /**
  * What is kept, and for how long. A sweep visits the tenants, each from its oldest job, a few rows at a time, so that
- * no step holds the event loop. What a job that has not ended comes after is kept until it has. A tenant with retention 0 keeps nothing: its jobs go with their last reader.
+ * no step holds the event loop. What a job that has not ended comes after is kept until it has. A tenant with retention
+ * 0 keeps nothing: its jobs go with their last reader.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
