@@ -55,6 +55,7 @@ export interface RunJob {
   readonly id: string
   readonly state: JobState
   readonly model: string
+  readonly metadata: Readonly<Record<string, string>>
   readonly parent: string | null
   readonly after: readonly string[]
   readonly depth: number

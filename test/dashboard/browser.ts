@@ -133,7 +133,11 @@ const MISFITS = `(() => {
       return textOverflow !== 'ellipsis' && one.scrollWidth > one.clientWidth + 1
     })
     .map((one) => 'cut off: ' + nameOf(one))
-  return [...(scrolls ? ['scrolls sideways: ' + document.documentElement.scrollWidth] : []), ...out, ...cut]
+  const over = [...document.querySelectorAll('table')]
+    .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right >
+      one.parentElement.getBoundingClientRect().right + 1)
+    .map((one) => 'beyond its place: ' + nameOf(one) + one.getAttribute('aria-label'))
+  return [...(scrolls ? ['scrolls sideways: ' + document.documentElement.scrollWidth] : []), ...out, ...cut, ...over]
 })()`
 
 export const misfits = (page: Page): Promise<readonly string[]> => page.evaluate(MISFITS)

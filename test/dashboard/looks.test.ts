@@ -7,6 +7,7 @@ import { type Loaded, startLoaded } from './loaded.ts'
 
 const WIDTHS = [
   [1440, 900],
+  [1280, 900],
   [768, 1024],
   [390, 844],
   [320, 640],

@@ -59,6 +59,7 @@ class RunJob(TypedDict):
     id: str
     state: str
     model: str
+    metadata: Mapping[str, str]
     parent: str | None
     after: list[str]
     depth: int

@@ -228,6 +228,7 @@ const jobOfRun = (job: Job): JsonRecord => ({
   id: job.id,
   state: job.state,
   model: job.model,
+  metadata: job.metadata ?? {},
   parent: job.parent ?? null,
   after: job.after ?? [],
   depth: job.depth ?? 1,

@@ -129,9 +129,11 @@ export function traceOfStored(job: Job, { place, error }: Pick<Beside, 'place' |
     counts: { stored: job.usage?.completionTokens ?? 0, shown: null, lost: null, shownTwice: null },
     place: placeOf(place),
     facts: [
-      ...storedFacts(job),
       ...timingFacts(firstTokenMs(job.timing), job.timing?.tpotMs ?? null),
       ...turnFacts(job.timing?.turnMs ?? null),
+      ...usedFacts(job),
+      ...storedFacts(job),
+      ...askedBy(job.keyId, job.requestId, job.trace == null ? null : traceIdOf(job.trace)),
     ],
   }
 }
@@ -316,10 +318,28 @@ function factsOf(trace: Trace, { stored, nowMs }: Pick<Beside, 'nowMs'> & { read
   facts.push({ name: 'Tokens out', value: `${tokens}${isEstimated ? ', estimated' : ''}` })
   if (nanoUsd !== null) facts.push({ name: 'Cost', value: moneyText(nanoUsd) })
   if (stored !== null) facts.push(...storedFacts(stored))
-  facts.push({ name: 'Key', value: trace.keyId })
-  if (trace.requestId !== null) facts.push({ name: 'Request', value: trace.requestId })
-  if (traceId !== null) facts.push({ name: 'Trace', value: traceId })
+  facts.push(...askedBy(trace.keyId, trace.requestId, traceId))
   return facts
+}
+
+function askedBy(keyId: string, requestId: string | null | undefined, traceId: string | null): JobFact[] {
+  const named = [
+    ['Key', keyId],
+    ['Request', requestId ?? null],
+    ['Trace', traceId],
+  ] as const
+  return named.flatMap(([name, value]) => (value === null ? [] : [{ name, value }]))
+}
+
+function usedFacts({ attempts, usage }: Job): JobFact[] {
+  const facts: JobFact[] = attempts === 0 ? [] : [{ name: 'Attempts', value: String(attempts) }]
+  if (usage === undefined) return facts
+  const { promptTokens, completionTokens, estimated } = usage
+  return [
+    ...facts,
+    { name: 'Tokens in', value: String(promptTokens) },
+    { name: 'Tokens out', value: `${completionTokens}${estimated ? ', estimated' : ''}` },
+  ]
 }
 
 /** From the request's head, as everywhere but in a job's own timing; null: there was none, as of a document. */
@@ -339,20 +359,27 @@ function timingFacts(ttftMs: number | null, tpotMs: number | null): JobFact[] {
   return facts
 }
 
-function storedFacts({ options, user, run, cached, redriveOf }: Job): JobFact[] {
+function storedFacts({ options, user, run, cached, redriveOf, parent, after = [], metadata = {} }: Job): JobFact[] {
   const { lane, conversation, pool, priority } = options
   const named: ReadonlyArray<readonly [string, string | undefined]> = [
     ['Conversation', conversation],
     ['Lane', lane],
     ['User', user],
     ['Run', run],
+    ['Parent', parent],
+    ['After', after.length === 0 ? undefined : listed(after)],
     ['Pool', pool],
     ['Priority', priority === 'normal' ? undefined : priority],
     ['Shared answer', cached],
     ['Repeats', redriveOf],
+    ...Object.entries(metadata).map(([name, value]) => [`Metadata ${name}`, value] as const),
   ]
   return named.flatMap(([name, value]) => (value === undefined ? [] : [{ name, value: value.slice(0, 200) }]))
 }
+
+const MOST_LISTED = 5
+const listed = (ids: readonly string[]): string =>
+  ids.slice(0, MOST_LISTED).join(', ') + (ids.length > MOST_LISTED ? ` and ${ids.length - MOST_LISTED} more` : '')
 
 export function msText(ms: number): string {
   if (ms < 100) return `${Math.round(ms * 10) / 10} ms`

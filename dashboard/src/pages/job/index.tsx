@@ -201,8 +201,10 @@ function Facts({ trace }: { readonly trace: JobTrace }) {
             <div key={`${name} ${of}`} class={isPart ? 'is-part' : ''}>
               <dt>{name}</dt>
               <dd>
-                <strong class={/^(?:Trace|Conversation|Lane|Key|Id|Run)$/.test(name) ? 'mono' : ''}>
-                  {name === 'Run' ? <a href={hrefOf(runPath(row.tenant, value))}>{value}</a> : value}
+                <strong
+                  class={/^(?:Trace|Conversation|Lane|Key|Id|Run|Parent|After|Repeats)$/.test(name) ? 'mono' : ''}
+                >
+                  {name === 'Run' ? <a href={hrefOf(runPath(row.tenant, value))}>{value}</a> : <Linked text={value} />}
                 </strong>
                 {of !== undefined && !isPart && <span class="muted"> {of}</span>}
               </dd>
@@ -223,6 +225,19 @@ function Facts({ trace }: { readonly trace: JobTrace }) {
         </div>
       </dl>
     </Panel>
+  )
+}
+
+/** Ids of jobs as links to them. */
+function Linked({ text }: { readonly text: string }) {
+  return text.split(/\b(job_[0-9a-z]{26})\b/).map((part, n) =>
+    n % 2 === 0 ? (
+      part
+    ) : (
+      <a key={part} href={hrefOf(`/jobs/${part}`)} title={part}>
+        {shortId(part)}
+      </a>
+    ),
   )
 }
 

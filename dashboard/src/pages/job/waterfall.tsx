@@ -93,7 +93,9 @@ export function Waterfall({ trace, nowMs }: { readonly trace: JobTrace; readonly
           {trace.stored.length > 1 && <Curves trace={trace} axis={axis} cuts={cuts} />}
           {readers.length === 0 && (
             <p class="fall-note muted small">
-              No stream of it was read. Its answer is stored, and given whole to whoever waits for it.
+              {attempts.length === 0 && row.attempts > 0
+                ? 'Who read it, and its attempts, are not known any more: that is kept in memory. Its answer is stored.'
+                : 'No stream of it was read. Its answer is stored, and given whole to whoever waits for it.'}
             </p>
           )}
         </div>

@@ -43,7 +43,12 @@ export function Deployments({ rows, rangeMs, isFailing }: DeploymentsProps) {
   const most = Math.max(1, ...rows.flatMap(({ ttftSpark }) => ttftSpark.map((value) => value ?? 0)))
   const columns: readonly Column<DeploymentRow>[] = [
     { id: 'model', title: 'Model', cell: ({ model }) => model, from: 'phone' },
-    { id: 'name', title: 'Deployment', cell: ({ deployment }) => <b>{deployment}</b> },
+    {
+      id: 'name',
+      title: 'Deployment',
+      isWide: true,
+      cell: ({ deployment }) => <b title={deployment}>{deployment}</b>,
+    },
     { id: 'state', title: 'State', cell: stateOfDeployment },
     {
       id: 'active',

@@ -5,9 +5,9 @@ import { Panel, Swatch } from '../../parts/panel.tsx'
 import { hrefOf } from '../../router.ts'
 import { Bars, Over } from '../job/waterfall.tsx'
 import { STATES, shortId } from '../jobs/rows.ts'
-import { type RunJob, runAxis, spansOf, type TreeRow, treeOf } from './tree.ts'
+import { nameOf, type RunJob, runAxis, spansOf, type TreeRow, treeOf } from './tree.ts'
 
-/** Deeper ones stand no further in. */
+/** Deeper ones stand no further in, and say how deep they are. */
 const MOST_LEVELS = 6
 const MOST_NAMED = 3
 
@@ -54,6 +54,7 @@ export function Fall({ jobs, of, nowMs }: FallProps) {
 
 function Name({ job, level }: TreeRow) {
   const { word, shape } = STATES[job.state]
+  const name = nameOf(job)
   const after = job.after.slice(0, MOST_NAMED).map(shortId).join(', ')
   const more = job.after.length > MOST_NAMED ? ` and ${job.after.length - MOST_NAMED} more` : ''
   return (
@@ -62,7 +63,13 @@ function Name({ job, level }: TreeRow) {
       <a class="mono" href={hrefOf(`/jobs/${encodeURIComponent(job.id)}`)} title={job.id}>
         {shortId(job.id)}
       </a>
+      {name !== null && (
+        <strong class="run-step" title={name}>
+          {name}
+        </strong>
+      )}
       <span class="muted">
+        {level > MOST_LEVELS && `level ${level + 1} · `}
         {job.error !== null && <span class="bad">{job.error} · </span>}
         {job.model}
         {job.attempts > 1 && ` · ${counted(job.attempts, 'attempt')}`}

@@ -113,11 +113,11 @@ function Known({ run }: { readonly run: RunView }) {
           <Count value={count(totals.steps)}>{totals.steps === 1 ? 'step' : 'steps'}</Count>
         </div>
       </div>
-      {jobs.length > 0 && <Fall jobs={jobs} of={totals.jobs} nowMs={serverNow()} />}
       <div class="columns job-columns">
         <Budget run={run} />
         <Facts run={run} />
       </div>
+      {jobs.length > 0 && <Fall jobs={jobs} of={totals.jobs} nowMs={serverNow()} />}
     </>
   )
 }

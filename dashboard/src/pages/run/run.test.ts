@@ -1,11 +1,18 @@
 import { describe, expect, it } from 'vitest'
-import { type RunJob, runAxis, runPath, spansOf, tellRun, treeOf } from './tree.ts'
+import { nameOf, type RunJob, runAxis, runPath, spansOf, tellRun, treeOf } from './tree.ts'
 
 const job = (id: string, more: Partial<RunJob> = {}): RunJob => ({
-  ...{ id, state: 'done', model: 'm', parent: null, after: [], attempts: 1 },
+  ...{ id, state: 'done', model: 'm', metadata: {}, parent: null, after: [], attempts: 1 },
   ...{ accepted_at_ms: 1_000, ended_at_ms: 1_900, queued_ms: 100, ttft_ms: 300, total_ms: 900 },
   ...{ prompt_tokens: 1, completion_tokens: 1, usd_at_most: null, error: null },
   ...more,
+})
+
+it('a job is called by its metadata', () => {
+  expect(nameOf({ metadata: { x: '1', step: 'plan' } })).toBe('plan')
+  expect(nameOf({ metadata: { step: 'write', name: 'The writer' } })).toBe('The writer')
+  expect(nameOf({ metadata: { x: 'first', y: 'second' } })).toBe('first')
+  expect(nameOf({ metadata: {} })).toBe(null)
 })
 
 describe('the tree', () => {

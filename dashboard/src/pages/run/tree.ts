@@ -10,6 +10,7 @@ export interface RunJob {
   readonly id: string
   readonly state: JobState
   readonly model: string
+  readonly metadata: Readonly<Record<string, string>>
   readonly parent: string | null
   readonly after: readonly string[]
   readonly attempts: number
@@ -60,6 +61,13 @@ export interface TreeRow {
   readonly job: RunJob
   /** 0: it stems from none of these. */
   readonly level: number
+}
+
+/** What a person calls it: by the metadata that agents give their steps, else whatever comes first there. */
+export function nameOf({ metadata }: Pick<RunJob, 'metadata'>): string | null {
+  const name = ['name', 'step', 'agent', 'role', 'task', 'title'].find((label) => metadata[label])
+  const [value] = name === undefined ? Object.values(metadata) : [metadata[name]]
+  return value || null
 }
 
 /** Each job under its parent, and those of one parent by age. `jobs`: the oldest first. */

@@ -103,6 +103,7 @@ const runJob = object({
   id: text,
   state: oneOf(...STATES),
   model: text,
+  metadata: { type: 'object', additionalProperties: text },
   parent: nullable('string'),
   after: list(text),
   depth: count,
