@@ -6,6 +6,7 @@ import { Job } from './job.ts'
 import { fetchMade } from './made.ts'
 import { mintKey } from './mint-key.ts'
 import { watchNetwork } from './page.ts'
+import { isReady, type Submission, withIds } from './related.ts'
 import { createRuns, type Runs } from './runs.ts'
 import { createSession } from './session.ts'
 import { createSocket } from './socket.ts'
@@ -42,8 +43,11 @@ export interface ConnectOptions {
 export interface Sluice {
   readonly state: State
   readonly transport: 'websocket' | 'sse'
-  /** Returns at once; the job is sent when there is a connection, and again until it is accepted. */
-  submit(request: JobRequest): Job
+  /**
+   * Returns at once; the job is sent when there is a connection, and again until it is accepted. It may name jobs that
+   * are not accepted yet: it waits for their ids.
+   */
+  submit(request: Submission): Job
   /** Any job that is ours. Without a cursor from the start. */
   attach(id: string, from?: { readonly cursor?: string | null }): Job
   /** A conversation's turns, past and present: what a chat shows. Close it when it is no longer shown. */
@@ -186,8 +190,8 @@ export function connect(options: ConnectOptions): Sluice {
     detach: (job: Job) => transport.detach(job),
     reattach: (job: Job) => transport.reattach(job),
     report: (job: Job, ttftMs: number) => transport.report(job, ttftMs),
-    fetch: <T>(job: Job, path: string, take: (response: Response) => Promise<T>) =>
-      fetchMade(session, `/v1/jobs/${job.id}${path}`, take),
+    fetch: <T>(job: Job, path: string, take: (response: Response) => Promise<T>, method?: 'POST') =>
+      fetchMade(session, `/v1/jobs/${job.id}${path}`, take, method),
   }
   const add = (job: Job): Job => {
     if (closed) job.fail(new SluiceError('closed', 'This client was closed.'))
@@ -207,8 +211,19 @@ export function connect(options: ConnectOptions): Sluice {
     get transport() {
       return transport.name
     },
-    submit: (request) =>
-      add(new Job(wire, window, { ...request, idempotency_key: request.idempotency_key ?? mintKey() }, null, null)),
+    submit(submission) {
+      const keyed = { ...submission, idempotency_key: submission.idempotency_key ?? mintKey() }
+      const job = new Job(wire, window, keyed as JobRequest, null, null)
+      if (isReady(keyed)) return add(job)
+      withIds(keyed).then(
+        (request) => {
+          job.asks(request)
+          if (!job.over) add(job)
+        },
+        (error: unknown) => job.fail(SluiceError.from(error)),
+      )
+      return job
+    },
     attach: (id, from) => add(new Job(wire, window, null, id, from?.cursor ?? null)),
     conversation: (id, options) => createConversation(sluice, id, options),
     watch(conversation, on) {

@@ -17,6 +17,7 @@ export { SluiceError } from './errors.ts'
 export type { Accepted, Answer, EndEvent, JobEvent } from './events.ts'
 export type { Message } from './fold.ts'
 export type { Job } from './job.ts'
+export type { Submission } from './related.ts'
 export type {
   CanceledRun,
   Run,

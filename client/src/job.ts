@@ -18,16 +18,15 @@ export interface Wire {
   /** Records are missing: read again from the job's cursor. */
   reattach(job: Job): void
   report(job: Job, ttftMs: number): void
-  /** A GET below the job's path. Rejects with a SluiceError. */
-  fetch<T>(job: Job, path: string, take: (response: Response) => Promise<T>): Promise<T>
+  /** A call below the job's path, which may be repeated. Rejects with a SluiceError. */
+  fetch<T>(job: Job, path: string, take: (response: Response) => Promise<T>, method?: 'POST'): Promise<T>
 }
 
 /** Events that nobody has asked for yet are kept up to this many windows; then their chunks are folded into one. */
 const UNREAD_WINDOWS = 4
 
 export class Job implements AsyncIterable<JobEvent> {
-  /** What was submitted; null for a job that was attached to. */
-  readonly request: JobRequest | null
+  #request: JobRequest | null
   readonly #wire: Wire
   readonly #window: number
   readonly #submittedAt = performance.now()
@@ -60,7 +59,7 @@ export class Job implements AsyncIterable<JobEvent> {
   constructor(wire: Wire, window: number, request: JobRequest | null, id: string | null, cursor: string | null) {
     this.#wire = wire
     this.#window = window
-    this.request = request
+    this.#request = request
     this.#id = id
     if (cursor !== null) {
       const place = placeOf(cursor)
@@ -72,6 +71,11 @@ export class Job implements AsyncIterable<JobEvent> {
       this.#place = place
     }
     if (id !== null) this.#accepted.resolve({ id, joined: true, queue: null, limits: [] })
+  }
+
+  /** What was submitted; null for a job that was attached to. */
+  get request(): JobRequest | null {
+    return this.#request
   }
 
   /** Null until it was accepted. */
@@ -148,11 +152,12 @@ export class Job implements AsyncIterable<JobEvent> {
     throw !end.error ? new SluiceError(`job_${end.state}`, `The job ended: ${end.state}.`) : SluiceError.of(end.error)
   }
 
-  /** Ends the job, wherever it is; resolves when the server has confirmed it. */
-  async cancel(): Promise<void> {
-    if (this.#over) return
+  /** Ends the job, wherever it is; resolves when the server has confirmed it. `tree`: and all that stems from it. */
+  async cancel({ tree = false }: { readonly tree?: boolean } = {}): Promise<void> {
+    if (this.#over && !tree) return
     await this.#accepted.promise
-    await this.#wire.cancel(this)
+    if (!tree) return this.#wire.cancel(this)
+    await this.#wire.fetch(this, '/cancel?tree=true', (response) => response.text(), 'POST')
   }
 
   /** The job continues without this reader, even if it is not accepted yet. Ends the iteration. */
@@ -195,6 +200,11 @@ export class Job implements AsyncIterable<JobEvent> {
   }
 
   // ---------------------------------------------------------------- from the transport
+
+  /** What is to be sent: the jobs that it names have their ids now. */
+  asks(request: JobRequest): void {
+    this.#request = request
+  }
 
   accept({ job, joined, queue, limits = [] }: Pick<AcceptedFrame, 'job' | 'joined' | 'queue' | 'limits'>): void {
     this.#id = job

@@ -13,10 +13,11 @@ export async function fetchMade<T>(
   session: Pick<Session, 'open'>,
   path: string,
   take: (response: Response) => Promise<T>,
+  method: 'GET' | 'POST' = 'GET',
 ): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
-      return await take(await session.open('GET', path, undefined, {}, AbortSignal.timeout(WITHIN_MS)))
+      return await take(await session.open(method, path, undefined, {}, AbortSignal.timeout(WITHIN_MS)))
     } catch (thrown) {
       const error = SluiceError.from(thrown)
       if (!error.retryable || tries === MOST_TRIES) throw error

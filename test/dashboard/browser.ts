@@ -134,7 +134,7 @@ const MISFITS = `(() => {
     })
     .map((one) => 'cut off: ' + nameOf(one))
   const over = [...document.querySelectorAll('table')]
-    .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right >
+    .filter((one) => one.checkVisibility() && !isHidden(one) && one.getBoundingClientRect().right >
       one.parentElement.getBoundingClientRect().right + 1)
     .map((one) => 'beyond its place: ' + nameOf(one) + one.getAttribute('aria-label'))
   return [...(scrolls ? ['scrolls sideways: ' + document.documentElement.scrollWidth] : []), ...out, ...cut, ...over]

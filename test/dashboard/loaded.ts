@@ -13,7 +13,7 @@ const MODELS = [
   {
     name: 'chat',
     provider: 'demo',
-    deployment: 'llama-3.3-70b@gpu-2.eu-west-1:8000',
+    deployment: 'llama-3.3-70b.gpu-2.eu',
     limits: { concurrent: 24 },
     demo: { ttft_ms: 160, token_ms: 17 },
     price: { input: 0.4, output: 1.6 },

@@ -64,7 +64,10 @@ describe.skipIf(NO_CHROMIUM)('the page of a run', () => {
     )
     await Promise.all(parts.map(ended))
     const long = await submit(LONG, { run, parent: parts[0] })
-    const last = await submit('Join. demo: tokens=20', { run, parent: plan, after: [parts[0], long] })
+    const last = await submit('Join. demo: tokens=20', {
+      ...{ run, parent: plan, after: [parts[0], long] },
+      metadata: { name: 'The writer' },
+    })
     return { plan, last, long }
   }
 
@@ -86,6 +89,13 @@ describe.skipIf(NO_CHROMIUM)('the page of a run', () => {
     const links = await rows.getByRole('link').evaluateAll((all) => all.map((one) => one.getAttribute('title')))
     expect(links).toHaveLength(6)
     expect([links[0], links[2], links[5]]).toEqual([plan, long, last])
+    // Its name, and what it may use before all of its jobs
+    await rows.nth(5).getByText('The writer').waitFor()
+    const tops = ['Budget', 'Jobs'].map((title) =>
+      page.getByRole('heading', { name: title, exact: true }).boundingBox(),
+    )
+    const [budget, jobs] = await Promise.all(tops)
+    expect(budget!.y).toBeLessThan(jobs!.y)
     await rows
       .nth(0)
       .getByRole('img', { name: /^tokens: / })

@@ -170,6 +170,30 @@ except NotFound as error:
       ])
     })
 
+    it('names jobs as they are, and ends a tree of them', async () => {
+      const { lines } = await run(
+        program(
+          kind,
+          `root = await sluice.submit(ask("demo: tokens=3 delay=1"), run="handles-${kind}")
+child = await sluice.submit(ask("demo: tokens=4000 delay=200"), parent=root, after=[root, root.id])
+tell([child.view["run"], child.view["parent"] == root.id, child.view["after"] == [root.id]])
+for wrong in ({"parent": None}, {"after": [None]}):
+    try:
+        await sluice.submit(ask("x"), **wrong)
+    except TypeError as error:
+        tell(str(error))
+await root.result(timeout=60)
+await root.cancel(tree=True)
+try:
+    await child.result(timeout=60)
+except JobCanceled as error:
+    tell(error.code)`,
+        ),
+      )
+      const wrong = 'parent and after take jobs and their ids, not NoneType.'
+      expect(lines).toEqual([[`handles-${kind}`, true, true], wrong, wrong, 'job_canceled'])
+    })
+
     it('resumes by itself over three cuts, doubling and losing nothing', async () => {
       network.cuts = [
         { after: 2_000, how: 'torn' },

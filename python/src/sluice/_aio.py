@@ -183,9 +183,9 @@ class AsyncJob(JobView):
         self._view = await self._sluice._run(steps.show(self._sluice._settings, self.id))
         return self
 
-    async def cancel(self) -> None:
-        """Ends it. Canceling one that has ended changes nothing."""
-        self._view = await self._sluice._run(steps.cancel(self._sluice._settings, self.id))
+    async def cancel(self, *, tree: bool = False) -> None:
+        """Ends it. Canceling one that has ended changes nothing. tree: and all jobs that stem from it."""
+        self._view = await self._sluice._run(steps.cancel(self._sluice._settings, self.id, tree))
 
 
 class AsyncConversation:

@@ -7,10 +7,17 @@ import os
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 from urllib.parse import urlsplit
 
 USER_AGENT = "sluice-python/0.1.0"
+
+
+class HasId(Protocol):
+    """A job."""
+
+    @property
+    def id(self) -> str: ...
 
 
 class JobOptions(TypedDict, total=False):
@@ -29,10 +36,10 @@ class JobOptions(TypedDict, total=False):
     policy: Literal["reject", "wait"]
     run: str
     """An agent's: all jobs of a run share its budget. See `Sluice.runs`."""
-    parent: str
-    """The id of the job that asked for it; it is in the same run."""
-    after: Sequence[str]
-    """Ids of jobs: it waits until all of them are done."""
+    parent: str | HasId
+    """The job that asked for it, or its id; it is in the same run."""
+    after: Sequence[str | HasId]
+    """Jobs, or their ids: it waits until all of them are done."""
     webhook: str
     """The id of one, which is told of its end."""
     tags: Sequence[str]
@@ -44,8 +51,20 @@ class JobOptions(TypedDict, total=False):
 
 
 def job_body(request: Mapping[str, Any], options: JobOptions) -> dict[str, Any]:
-    given = {name: value for name, value in options.items() if value is not None}
+    """Raises TypeError for a parent that is none: it would be in no run, and under no budget."""
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if "parent" in options:
+        given["parent"] = _id_of(options["parent"])
+    if options.get("after") is not None:
+        given["after"] = [_id_of(each) for each in options["after"]]
     return {"request": request, "idempotency_key": f"py-{uuid.uuid4()}", **given}
+
+
+def _id_of(job: object) -> str:
+    job_id = job if isinstance(job, str) else getattr(job, "id", None)
+    if isinstance(job_id, str):
+        return job_id
+    raise TypeError(f"parent and after take jobs and their ids, not {type(job).__name__}.")
 
 
 class Settings:

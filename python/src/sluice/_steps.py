@@ -209,8 +209,9 @@ def show(settings: Settings, job_id: str) -> Steps[dict[str, Any]]:
     return job_of((yield from call(settings, Request("GET", job_path(job_id), timeout=settings.timeout))))
 
 
-def cancel(settings: Settings, job_id: str) -> Steps[dict[str, Any]]:
-    return job_of((yield from call(settings, Request("POST", job_path(job_id, "/cancel"), timeout=settings.timeout))))
+def cancel(settings: Settings, job_id: str, tree: bool) -> Steps[dict[str, Any]]:
+    path = query(job_path(job_id, "/cancel"), tree="true" if tree else None)
+    return job_of((yield from call(settings, Request("POST", path, timeout=settings.timeout))))
 
 
 def jobs(settings: Settings, filters: Mapping[str, object]) -> Steps[list[dict[str, Any]]]:

@@ -175,9 +175,9 @@ class Job(JobView):
         self._view = self._sluice._run(steps.show(self._sluice._settings, self.id))
         return self
 
-    def cancel(self) -> None:
-        """Ends it. Canceling one that has ended changes nothing."""
-        self._view = self._sluice._run(steps.cancel(self._sluice._settings, self.id))
+    def cancel(self, *, tree: bool = False) -> None:
+        """Ends it. Canceling one that has ended changes nothing. tree: and all jobs that stem from it."""
+        self._view = self._sluice._run(steps.cancel(self._sluice._settings, self.id, tree))
 
 
 class Conversation:

@@ -124,3 +124,18 @@ it('a pause is drawn while it lasts, and to the end where nothing came after it'
   tell(10_300, { type: 'attempt-ended', ...ATTEMPT, code: null, stopped: 'canceled' })
   expect(seen(20_000).attempts[0].spans.slice(1)).toEqual([tokens, { part: 'pause', fromMs: 300, toMs: 10_300 }])
 })
+
+it('of a job whose marks are gone it tells all that is stored', () => {
+  const job = {
+    ...{ options: {}, keyId: 'key_1', requestId: 'req_1', attempts: 2, parent: 'job_p', run: 'r' },
+    after: ['a', 'b', 'c', 'd', 'e', 'f', 'g'],
+    metadata: { step: 'write' },
+    usage: { promptTokens: 10, completionTokens: 20, estimated: true },
+  }
+  const { facts } = traceOfStored(job as never, { place: null, error: null })
+  expect(facts.map(({ name, value }) => `${name}: ${value}`)).toEqual([
+    ...['Attempts: 2', 'Tokens in: 10', 'Tokens out: 20, estimated'],
+    ...['Run: r', 'Parent: job_p', 'After: a, b, c, d, e and 2 more', 'Metadata step: write'],
+    ...['Key: key_1', 'Request: req_1'],
+  ])
+})
