@@ -19,7 +19,7 @@ export function batchesOf(
   const { window, maxLines } = config.batches
   return new Batches({
     ...{ documents: engine.documents, files: engine.files, jobs: intakes.jobs, clock },
-    ...{ submit: lines.submit, result: lines.result, wallMs: engine.wallMs },
+    ...{ submit: lines.submit, result: lines.result, refusal: lines.refusal, wallMs: engine.wallMs },
     async announce({ id, tenant }, status) {
       const type: string = `batch.${status}`
       if (isWebhookEvent(type)) await announce({ tenant, key: `${id}-${status}`, type, data: { id } })

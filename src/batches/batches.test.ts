@@ -71,8 +71,8 @@ function world(): World {
   const processOf = (owner: string) =>
     new Batches({
       ...{ documents, files: { read } as unknown as Files, jobs: { cancel: never, byKey: never }, clock },
-      ...{ submit: never, result: never, announce: async () => {}, onFault: never, wallMs: clock.wallMs },
-      ...{ owner, isAlone: false, settings },
+      ...{ submit: never, refusal: never, result: never, announce: async () => {}, onFault: never },
+      ...{ owner, isAlone: false, settings, wallMs: clock.wallMs },
     })
   const [batches, others] = [processOf('o'), processOf('p')]
   return {

@@ -74,6 +74,7 @@ async function batchOf4(more: Partial<RunDeps> = {}, count = 4, between = '\n') 
       submitted.push(key)
       return { id: `job of ${key}`, n: JSON.parse(Buffer.from(body).toString()).n } as unknown as Job
     },
+    refusal: (_, error) => ({ status: error.status, body: { error: error.wire } }),
     result: async () => ({ status: 200, body: {} }),
     announce: async (_batch, status) => void told.push(status),
     onResult: (line) => results.push(line),

@@ -32,6 +32,8 @@ export interface RunDeps {
   readonly jobs: Pick<Jobs, 'cancel' | 'byKey'>
   /** The one door. Rejects with what it is refused for. */
   readonly submit: (line: LineRequest) => Promise<Job>
+  /** The answer to a line that was refused, as its route would give it. */
+  readonly refusal: (batch: Batch, error: SluiceError) => { readonly status: number; readonly body: unknown }
   /** The answer, as its route would give it; once the job has ended. */
   readonly result: (job: Job) => Promise<{ readonly status: number; readonly body: unknown }>
   /** A line has its result, which is not in its file yet. */
@@ -312,8 +314,8 @@ export class Run {
         const error = SluiceError.from(thrown)
         if (error.code === 'internal') throw thrown
         if (!this.#passes(error)) {
-          const response = { status_code: error.status, request_id: null, body: { error: error.wire } }
-          return this.#tell(line, customId, response, null)
+          const { status, body: answer } = this.#deps.refusal(batch, error)
+          return this.#tell(line, customId, { status_code: status, request_id: null, body: answer }, null)
         }
         await sleep(clock, Math.min(LAST_WAIT_MS, error.retryAfterMs ?? wait))
       }

@@ -323,6 +323,8 @@ export interface BatchDoor {
     readonly body: Uint8Array
     readonly deadlineMs: number
   }): Promise<Job>
+  /** As its route answers one that was refused. */
+  refusal(batch: Pick<Batch, 'endpoint'>, error: SluiceError): { readonly status: number; readonly body: unknown }
   /** As its route answers, once the job has ended. */
   result(job: Job): Promise<{ readonly status: number; readonly body: unknown }>
 }

@@ -37,6 +37,30 @@ const results = async (id: string | null | undefined, client = openai) =>
   id == null ? [] : linesIn(await (await client.files.content(id)).text())
 
 describe("OpenAI's SDK", () => {
+  it('has the answers of their routes where lines are refused, and goes on from earlier responses', async () => {
+    const wrong = { model: 'demo', max_tokens: 9, messages: [] }
+    const lines = [line('a', wrong, '/v1/messages'), line('b', { ...wrong, model: 'nobody' }, '/v1/messages')]
+    const refused = await over((await batch(lines, {}, openai, '/v1/messages')).id)
+    const told = await results(refused.error_file_id)
+    const direct = await Promise.all(
+      lines.map(async ({ body }) => {
+        const headers = { authorization: `Bearer ${app.key}`, 'content-type': 'application/json' }
+        const url = `http://127.0.0.1:${app.port}/v1/messages`
+        const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
+        return { status: response.status, ...((await response.json()) as object) }
+      }),
+    )
+    const byId = told.toSorted((x, y) => (x.custom_id < y.custom_id ? -1 : 1))
+    expect(byId.map(({ response }) => ({ status: response?.status_code, ...response?.body }))).toEqual(direct)
+    expect(direct[0]).toMatchObject({ type: 'error', error: { type: 'invalid_request_error' } })
+    const first = await openai.responses.create({ model: 'demo', input: 'Rivers. demo: tokens=3 delay=0' })
+    const next = { model: 'demo', input: 'And now? demo: tokens=2 delay=0', previous_response_id: first.id }
+    const ended = await over((await batch([line('c', next, '/v1/responses')], {}, openai, '/v1/responses')).id)
+    expect(ended.request_counts).toEqual({ total: 1, completed: 1, failed: 0 })
+    const [{ response }] = await results(ended.output_file_id)
+    expect(response?.body).toMatchObject({ previous_response_id: first.id })
+  })
+
   it('makes a batch of 300, and reads each answer once, as its route gives it', async () => {
     const lines = Array.from({ length: 300 }, (_, n) => line(`r-${n}`, chat(`demo: tokens=3 delay=0 ttft=1 seed=${n}`)))
     lines[7] = line('r-7', { ...chat('hello'), model: 'nobody' })

@@ -7,7 +7,8 @@ import { didYouMean } from '../../core/nearest.ts'
 import type { Caller } from '../caller/caller.ts'
 import type { BatchDoor, GatewayDeps } from '../deps.ts'
 import { parseBody } from '../http/body.ts'
-import { type Draft, jobDraft } from './draft.ts'
+import { type Draft, jobDraft, spokenAt } from './draft.ts'
+import { referencesIn } from './recall.ts'
 import type { Submits } from './submit.ts'
 
 export function createBatchDoor(deps: GatewayDeps, submits: Submits): BatchDoor {
@@ -22,6 +23,11 @@ export function createBatchDoor(deps: GatewayDeps, submits: Submits): BatchDoor 
   return {
     async submit({ batch, key, body, deadlineMs }) {
       const caller = callerOf(batch)
+      const spoken = spokenAt(deps, batch.endpoint)
+      const references =
+        spoken.form.refersTo === undefined
+          ? undefined
+          : await referencesIn(deps, caller, spoken, parseBody(Buffer.from(body), options).value, {})
       const origin = { requestId: ids.name('line', 8), startedMono: clock.monoMs(), uploadMs: 0, trace: null }
       const draft = submits.drafted(caller, origin, () => {
         const { value, bytes, members } = parseBody(Buffer.from(body), options)
@@ -32,7 +38,7 @@ export function createBatchDoor(deps: GatewayDeps, submits: Submits): BatchDoor 
           ...{ idempotency_key: key, deadline_ms: deadlineMs },
         }
         const sent = sluice === undefined ? bytes : editObject(bytes, { sluice: null }, members)
-        return untold(jobDraft(deps, caller, job, sent, null, origin))
+        return untold(jobDraft(deps, caller, job, sent, null, origin, references))
       })
       const taken = await submits.one(caller, draft)
       if (taken.owned === undefined) return taken.job
@@ -42,6 +48,10 @@ export function createBatchDoor(deps: GatewayDeps, submits: Submits): BatchDoor 
       const owned = await taken.owned(leaving.signal).finally(cancel)
       if (owned.kind === 'refused') throw owned.error
       return owned.job
+    },
+    refusal({ endpoint }, error) {
+      const body = spokenAt(deps, endpoint).dialect.error(error.wire)
+      return { status: error.status, body: JSON.parse(Buffer.from(body, 'latin1').toString('utf8')) as unknown }
     },
     async result(job) {
       const dialect = dialects.spoken.find(({ name }) => name === job.dialect)

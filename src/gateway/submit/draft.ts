@@ -163,6 +163,7 @@ export function jobDraft(
   bytes: Uint8Array,
   headers: IncomingHttpHeaders | null,
   origin: Origin,
+  references?: References,
 ): Draft {
   const { request, endpoint, traceparent, ...options } = job
   if (!isRecord(request))
@@ -199,6 +200,7 @@ export function jobDraft(
       headers: headers === null ? NO_HEADERS : headerOptions(headers),
       plain: false,
       isRetry: false,
+      ...(references !== undefined && { references }),
     },
   )
 }
