@@ -414,7 +414,10 @@ export const settings = z.strictObject({
             logs: duration()
               .nullable()
               .prefault(null)
-              .describe('How long ended jobs are kept. 0: until they have been read. Null: the value in `retention`.'),
+              .describe(
+                'How long ended jobs are kept. 0: until all that follow one at its end have read it; one that nobody ' +
+                  'follows then, for `retention.at_least`. Null: the value in `retention`.',
+              ),
           })
           .prefault({})
           .describe('Retention for this tenant.'),

@@ -224,3 +224,26 @@ async function watchLoop() {
   timer.unref()
   return { longestCpuMs: () => longest, pause: () => new Promise((done) => setTimeout(done, 5)) }
 }
+
+test('of a tenant that keeps nothing, what nobody reads at its end can be fetched for a while', async () => {
+  const retentionOf = (tenant: string): number | null => (tenant === 'secret' ? 0 : null)
+  const { engine, clock, worker } = await start({ atLeastMs: 600_000 }, {}, { retentionOf })
+  const unread = await runJob(engine, worker, { tenant: 'secret' })
+  const read = await submit(engine, { tenant: 'secret' })
+  const lease = await worker.one(read)
+  const following = engine.log.follow(read.id, () => {})
+  await engine.work.finish(lease, DONE)
+  following.stop()
+  await eventually(async () => {
+    clock.leap(1_000)
+    expect(await isThere(engine, read.id)).toBe(false)
+  })
+  clock.leap(SWEEP_MS)
+  await new Promise((done) => setTimeout(done, 100))
+  expect((await engine.jobs.get(unread.id))?.state).toBe('done')
+  clock.leap(600_000)
+  await eventually(async () => {
+    clock.leap(SWEEP_MS)
+    expect(await isThere(engine, unread.id)).toBe(false)
+  })
+})

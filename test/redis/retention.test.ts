@@ -28,7 +28,7 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
   afterAll(() => redis.remove())
   beforeEach(async () => {
     fleet = new TestFleet(redis.url)
-    host = await fleet.host({ rules: { keepMs: (tenant) => (tenant === 'nothing' ? 0 : HOUR_MS) } })
+    host = await fleet.host({ rules: { keepMs: (tenant) => (tenant === 'nothing' ? 0 : HOUR_MS), unreadMs: 60_000 } })
     process = await fleet.process()
     ground = process.ground
   })
@@ -299,27 +299,33 @@ describe.skipIf(NO_REDIS)('Redis: retention', () => {
     expect(await ground.commands.client.get(key)).toBe(other)
   })
 
-  it('of a tenant that keeps nothing, a job goes some seconds after its end, or expires', async () => {
-    const id = await run('nothing', 10)
-    expect(await isThere(id)).toBe(true)
-    const ttl = await ground.commands.client.pttl(ground.names.row(id))
-    expect(ttl).toBeGreaterThan(0)
-    expect(ttl).toBeLessThan(2 * HOUR_MS)
-    const clock = leapClock()
-    const leaping = await openGround(
-      { url: redis.url },
-      clock,
-      systemIds(),
-      () => {},
-      async () => Date.now() + 5_000,
-    )
-    opened.push(leaping.close)
-    const later = new Sweep({ ...ground, clock, time: leaping.time }, { ...KEEP, tenant: () => ({ logsMs: 0 }) })
-    later.start()
-    opened.push(() => later.stop())
-    clock.leap(600)
-    await eventually(async () => expect(await isThere(id)).toBe(false))
-    expect(await traces([id])).toEqual([])
+  it('of a tenant that keeps nothing, a job goes soon after its end, later where nobody read it', async () => {
+    const unread = await run('nothing', 10)
+    const read = await process.accepted({ tenant: 'nothing' })
+    await eventually(() => expect(worker().taken.map(({ job }) => job.id)).toContain(read))
+    await ground.commands.client.hset(ground.names.followers(), read, 'somebody')
+    await process.work.finish(worker().taken.find(({ job }) => job.id === read)!, DONE)
+    for (const id of [unread, read]) {
+      const ttl = await ground.commands.client.pttl(ground.names.row(id))
+      expect(ttl).toBeGreaterThan(0)
+      expect(ttl).toBeLessThan(2 * HOUR_MS)
+    }
+    const sweptIn = async (ms: number): Promise<void> => {
+      const clock = leapClock()
+      const now = async (): Promise<number> => Date.now() + ms
+      const leaping = await openGround({ url: redis.url }, clock, systemIds(), () => {}, now)
+      opened.push(leaping.close)
+      const later = new Sweep({ ...ground, clock, time: leaping.time }, { ...KEEP, tenant: () => ({ logsMs: 0 }) })
+      later.start()
+      opened.push(() => later.stop())
+      clock.leap(600)
+    }
+    await sweptIn(5_000)
+    await eventually(async () => expect(await isThere(read)).toBe(false))
+    expect(await isThere(unread)).toBe(true)
+    await sweptIn(70_000)
+    await eventually(async () => expect(await isThere(unread)).toBe(false))
+    expect(await traces([unread, read])).toEqual([])
   })
 })
 

@@ -170,6 +170,7 @@ async function compose(
   const limits = new ConversationLimits(ground, conversations, retention.conversations)
   const rules: Rules = {
     keepMs: (tenant) => finite(retention.tenant(tenant)?.logsMs ?? retention.logsMs),
+    unreadMs: retention.atLeastMs,
     disconnectGraceMs,
     joinAfterEndMs,
     goneMs: GONE_MS,

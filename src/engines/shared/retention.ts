@@ -6,7 +6,10 @@ export interface JobRetention {
   readonly logsMs: number
   /** Bytes that ended jobs may take; above, the oldest of the tenant that takes most go first. */
   readonly bytes: number
-  /** How long an ended job is kept whatever `bytes` says, ms: its result can be fetched, its idempotency key holds. */
+  /**
+   * How long an ended job is kept whatever `bytes` says, ms: its result can be fetched, its idempotency key holds. So
+   * long, too, is one of a tenant that keeps nothing whose end nobody read as it came.
+   */
   readonly atLeastMs: number
   /** How long usage records are kept, ms, and how many bytes of them; sums of them stay. */
   readonly usageMs: number

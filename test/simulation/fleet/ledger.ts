@@ -298,7 +298,7 @@ export class FleetLedger implements Observer {
 
   settled(): void {
     const { db } = this.#server
-    for (const name of ['live', 'run', 'fol', 'ttft']) {
+    for (const name of ['live', 'after', 'run', 'fol', 'ttft']) {
       // "-" is no job: see lua/takeover.lua
       const left = [...db.hash(`${SHARD}:${name}`).keys()].filter((key) => key !== '-')
       must(left.length === 0, `${name} still has ${left}`)

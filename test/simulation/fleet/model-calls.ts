@@ -77,7 +77,7 @@ export class Calls {
     commit.keepFrom = draw.of([null, '0-1', '9999999999999-0'])
     for (const id of JOBS) {
       if (draw.chance(0.25)) {
-        commit.live(id, `{"i":"${id}"}`)
+        commit.live(id, `{"i":"${id}"}`, draw.chance(0.3) ? ['a', 'b'] : [])
         const key = draw.chance(0.3) ? this.#names.key('t', draw.of(['k1', 'k2'])) : ''
         commit.taken.push({ id, key, value: key === '' ? '' : `${id} digest`, turn: null })
       }
@@ -96,7 +96,14 @@ export class Calls {
         }
         commit.filesLater = draw.chance(0.5)
         const join = state === 'done' ? draw.of(['', 'digest']) : ''
-        const kept = { keeps: draw.chance(0.6), key: '', join, conversation: '', attempt: 1 }
+        const kept = {
+          keeps: draw.chance(0.6),
+          unreadMs: draw.of([0, 60_000]),
+          key: '',
+          join,
+          conversation: '',
+          attempt: 1,
+        }
         commit.over.push({ ...end, ...times, ...kept, isEmpty: draw.chance(0.5) })
       }
       if (draw.chance(0.2)) {

@@ -118,12 +118,14 @@ function used(db: Database, S: string, args: Args): void {
 
 function end({ db, publish }: Reach, S: string, random: string, args: Args, later: boolean): void {
   const [id, record, text, , filed, about] = args.many(6)
-  const [, keeps, atMs, key, join, joinMs, conversation = ''] = about === 'x' ? args.many(11) : ['', '1']
+  const [, keeps, unreadMs, atMs, key, join, joinMs, conversation = ''] = about === 'x' ? args.many(12) : ['', '1']
   if (conversation !== '') throw new Error('a conversation is not simulated')
+  const staysMs = db.hash(`${S}:fol`).has(id) ? 0 : Number(unreadMs)
   const [epoch, head] = logEnd({ db, publish }, S, id, record, random)
-  const ended = { id, text, filed, isKept: keeps === '1', atMs, key: key ?? '', join: join ?? '', joinMs, epoch, head }
+  const kept = { isKept: keeps === '1', staysMs, atMs, key: key ?? '' }
+  const ended = { id, text, filed, ...kept, join: join ?? '', joinMs, epoch, head }
   jobEnded(db, S, ended, later)
-  for (const name of ['live', 'run', 'ttft']) db.hash(`${S}:${name}`).delete(id)
+  for (const name of ['live', 'after', 'run', 'ttft']) db.hash(`${S}:${name}`).delete(id)
 }
 
 /** Returns the epoch and seq of the end. */
@@ -156,6 +158,8 @@ interface Ended {
   readonly text: string
   readonly filed: string
   readonly isKept: boolean
+  /** Where it is not. */
+  readonly staysMs: number
   readonly atMs: string | undefined
   readonly key: string
   readonly join: string
@@ -165,7 +169,7 @@ interface Ended {
 }
 
 function jobEnded(db: Database, S: string, ended: Ended, later: boolean): void {
-  const { id, text, filed, isKept, atMs, key, join, joinMs, epoch, head } = ended
+  const { id, text, filed, isKept, staysMs, atMs, key, join, joinMs, epoch, head } = ended
   const live = db.hash(`${S}:live`).get(id)
   if (live === undefined) return
   const [body, log, row] = [`${S}:b:${id}`, `${S}:l:${id}`, `${S}:r:${id}`]
@@ -176,8 +180,8 @@ function jobEnded(db: Database, S: string, ended: Ended, later: boolean): void {
   else file(db, S, `${bytes} ${filed}`)
   if (join !== '') db.set(`${S}:j:${join}`, `${id} ${atMs}`, db.now + Number(joinMs))
   if (isKept) return
-  for (const name of [body, log, row, ...(key === '' ? [] : [key])]) db.expireAt(name, db.now + BACKSTOP_MS)
-  db.scores(`${S}:leaving`).set(id, Number(atMs) + LEAVING_MS)
+  for (const name of [body, log, row, ...(key === '' ? [] : [key])]) db.expireAt(name, db.now + staysMs + BACKSTOP_MS)
+  db.scores(`${S}:leaving`).set(id, Number(atMs) + Math.max(staysMs, LEAVING_MS))
 }
 
 /** Into the indexes. What waits for that is never so much here that a commit does it. */

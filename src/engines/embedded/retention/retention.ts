@@ -1,7 +1,7 @@
 /**
  * What is kept, and for how long. A sweep visits the tenants, each from its oldest job, a few rows at a time, so that
  * no step holds the event loop. What a job that has not ended comes after is kept until it has. A tenant with retention
- * 0 keeps nothing: its jobs go with their last reader.
+ * 0 keeps nothing: its jobs go with their last reader, or some minutes after an end that nobody follows.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Clock } from '../../../core/clock.ts'
@@ -114,6 +114,8 @@ export class Retention {
   /** The job's end was just reported. */
   ended(job: Pick<Job, 'id' | 'tenant'>, log: LiveLog): void {
     if (this.#keptMs(job.tenant) > 0) return
+    // Who asked for it may come for it later: the sweep removes it
+    if (log.listeners.length === 0 && this.#options.atLeastMs > 0) return
     this.#logs.leaving.set(job.id, log)
     this.#seeOff()
   }
@@ -159,7 +161,7 @@ export class Retention {
   }
 
   async #sweepTenant(tenant: TenantId): Promise<void> {
-    const until = this.#age.now() - this.#keptMs(tenant)
+    const until = this.#age.now() - (this.#keptMs(tenant) || this.#options.atLeastMs)
     // A job accepted later can't have ended earlier
     const before = this.#jobs.acceptedAfter(until)
     for (let after = -1; !this.#closed; ) {

@@ -32,6 +32,8 @@ export interface Over {
   readonly bodyBytes: number
   /** Is anything kept of it? */
   readonly keeps: boolean
+  /** Where nothing is: how long it is all the same if nobody reads its end as it comes. */
+  readonly unreadMs?: number
   readonly key: string
   /** Digest of its join key, where that is a key of its own; ''. */
   readonly join: string
@@ -221,7 +223,7 @@ export class Commit {
       args.push(id, record, text, bodyBytes, filedOf(over))
       if (keeps && key === '' && join === '' && conversation === '') args.push(isEmpty ? 'e' : '')
       else {
-        args.push('x', isEmpty ? '1' : '', keeps ? '1' : '', endedAtMs, key, join, over.joinMs)
+        args.push('x', isEmpty ? '1' : '', keeps ? '1' : '', over.unreadMs ?? 0, endedAtMs, key, join, over.joinMs)
         args.push(conversation, over.tenant, over.seq, over.state, over.attempt)
       }
     }

@@ -20,6 +20,8 @@ import type { StoredLevels } from './levels.ts'
 export interface Rules {
   /** Retention of a tenant's jobs; null: for ever. */
   readonly keepMs: (tenant: TenantId) => number | null
+  /** Where that is 0: of a job whose end nobody reads as it comes; absent: as of any. */
+  readonly unreadMs?: number
   readonly disconnectGraceMs: number
   readonly joinAfterEndMs: number
   /** A process for which nobody hears is given up after this. */

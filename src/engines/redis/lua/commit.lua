@@ -66,7 +66,7 @@ for i = 1, take() do
   at = at + 6
   job.empty = about == 'e'
   if about == 'x' then
-    job.empty, job.keeps, job.at_ms = take() == '1', take() == '1', take()
+    job.empty, job.keeps, job.unread_ms, job.at_ms = take() == '1', take() == '1', tonumber(take()), take()
     job.key, job.join, job.join_ms = filled(take()), filled(take()), take()
     job.conversation, job.tenant, job.seq, job.state, job.attempt = filled(take()), take(), take(), take(), take()
   end
@@ -75,6 +75,7 @@ end
 if #ended > 0 then
   local rows, followers = read_all(S .. ':live', ended), read_all(log_followers, ended)
   for i, job in ipairs(over) do
+    if followers[i] then job.unread_ms = 0 end
     job.epoch, job.head, job.chunks = log_end(job.id, job.record, random, followers[i] or '', job.empty)
   end
   jobs_ended(over, rows, later)

@@ -4,7 +4,7 @@
 local JOB_BYTES = 1024
 -- The sweep removes jobs. What nothing is to be kept of expires as well, should nobody be there to sweep.
 local BACKSTOP_MS = 3600000
--- How long a job of which nothing is kept waits for the next sign of a reader.
+-- How long a job of which nothing is kept waits for the next sign of a reader; `unread_ms` where it has had none.
 local LEAVING_MS = 3000
 
 -- It is taken: its idempotency key is its own, and its request stays, which expires where a gateway of the version
@@ -107,8 +107,10 @@ local function jobs_ended(jobs, live, later)
   write_pairs('MSET', rows)
   jobs_index(entries, later)
   for _, job in ipairs(leaving) do
-    for _, name in ipairs({ ':b:', ':l:', ':r:' }) do call('PEXPIRE', S .. name .. job.id, BACKSTOP_MS) end
-    if job.key then call('PEXPIRE', job.key, BACKSTOP_MS) end
-    call('ZADD', S .. ':leaving', job.at_ms + LEAVING_MS, job.id)
+    local stays_ms = job.unread_ms or 0
+    local expires_ms = stays_ms + BACKSTOP_MS
+    for _, name in ipairs({ ':b:', ':l:', ':r:' }) do call('PEXPIRE', S .. name .. job.id, expires_ms) end
+    if job.key then call('PEXPIRE', job.key, expires_ms) end
+    call('ZADD', S .. ':leaving', job.at_ms + math.max(stays_ms, LEAVING_MS), job.id)
   end
 end
