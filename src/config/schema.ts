@@ -449,7 +449,10 @@ export const settings = z.strictObject({
       keep_failed: flag().prefault(false).describe('Keep failed and canceled turns in the prompt.'),
       max_prompt_bytes: size({ min: 1024 })
         .prefault('16MiB')
-        .describe('Largest prompt built from a conversation, images included; older turns are left out.'),
+        .describe(
+          'Largest prompt built from a conversation, images included; older turns are left out. Also the most that a ' +
+            'request may be sent of the answers of other jobs (`job_output`).',
+        ),
     })
     .prefault({})
     .describe('Conversations.'),
