@@ -131,10 +131,45 @@ describe.each(['embedded', 'redis'])('%s', (engine) => {
       if (response.status !== 200) return [step, said['error'].code, said['error']]
       parent = response.headers.get('sluice-job')!
       const { message } = said['choices'][0]
-      messages.push(message, { role: 'tool', tool_call_id: message.tool_calls[0].id, content: `nothing ${step}` })
+      messages.push(message, { role: 'tool', tool_call_id: message.tool_calls[0].id, content: 'nothing' })
     }
     return [most, 'never stopped', {}]
   }
+
+  it.skipIf(isOut)('an agent in a conversation is found by its turns, though it sends results alone', async () => {
+    let said: Said[] = [{ role: 'user', content: 'Where? The same.' }]
+    for (let step = 0; ; step++) {
+      const sluice = { run: 'talks', conversation: 'c-loop' }
+      const [status, answer] = await call('/v1/chat/completions', {
+        model: 'm',
+        max_tokens: 10,
+        messages: said,
+        sluice,
+      })
+      if (step === 5) return expect([status, answer['error'].code]).toEqual([409, 'loop_detected'])
+      expect(status).toBe(200)
+      const [{ id }] = answer['choices'][0].message.tool_calls
+      said = [{ role: 'tool', tool_call_id: id, content: 'nothing' }]
+    }
+  })
+
+  it.skipIf(isOut)('agents side by side that begin alike are no loop', async () => {
+    for (let agent = 0; agent < 8; agent++) {
+      const made = { id: `plan_${agent}`, type: 'function', function: { name: 'read_plan', arguments: '{}' } }
+      const messages = [
+        { role: 'user', content: `You are researcher ${agent}. vary` },
+        { role: 'assistant', content: null, tool_calls: [made] },
+        { role: 'tool', tool_call_id: made.id, content: 'The plan.' },
+      ]
+      const [status] = await call('/v1/chat/completions', {
+        model: 'm',
+        max_tokens: 10,
+        messages,
+        sluice: { run: 'fan' },
+      })
+      expect(status).toBe(200)
+    }
+  })
 
   it.skipIf(isOut).each([
     ['tokens', { tokens: 1_560 }, 5],

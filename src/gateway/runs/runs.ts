@@ -11,9 +11,9 @@ import { limitsAt, type RunBudget } from '../../core/limits.ts'
 import type { Document, NewDocument } from '../../core/ports/documents.ts'
 import { type Caller, userOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
-import { followed, isLoop, type Step, stepsIn } from './trail.ts'
+import { isCutOff, loopIn } from './steps.ts'
 
-type Deps = Pick<GatewayDeps, 'documents' | 'jobs' | 'limits' | 'clock' | 'ids'>
+type Deps = Pick<GatewayDeps, 'documents' | 'jobs' | 'limits' | 'conversations' | 'clock' | 'ids'>
 
 const DAY_MS = 86_400_000
 const KEPT_MS = 30 * DAY_MS
@@ -38,7 +38,6 @@ export interface Run {
   readonly guarded: boolean
   readonly createdAtMs: number
   readonly canceledAtMs: number | null
-  readonly trail: readonly Step[]
   /** Its document in the list. */
   readonly entry: string
 }
@@ -50,7 +49,6 @@ const PLAIN: Asked = { budget: {}, metadata: {}, guarded: true }
 /** A job that was taken. */
 export interface Entering {
   readonly id: JobId
-  readonly value: JsonRecord
   /** It came through a broker, where nobody could look at its run before. */
   readonly isUnseen?: boolean
 }
@@ -139,7 +137,7 @@ export class Runs {
     const entry = `${String(Math.floor(now)).padStart(15, '0')}_${ids.name('r', 8)}`
     const run: Run = {
       ...{ name, keyId, user: userOf(caller), ...asked, createdAtMs: now, canceledAtMs: null },
-      ...{ trail: [], entry },
+      entry,
     }
     // First in the list: whoever looks there leaves out what is not begun
     await documents.put(entryOf(tenant, run, now), 0)
@@ -158,7 +156,7 @@ export class Runs {
    */
   async admit(
     caller: Caller,
-    job: Pick<JobDraft, 'run' | 'depth'>,
+    job: Pick<JobDraft, 'run' | 'depth' | 'options'>,
     value: JsonRecord,
     opened: Map<string, Promise<Run>>,
   ): Promise<Admission> {
@@ -174,13 +172,30 @@ export class Runs {
     if (run.canceledAtMs !== null) throw new SluiceError('run_canceled', { param: 'run' })
     const set = limitsAt(this.#deps.limits(), 'run', tenant, name)?.depth ?? MAX_DEPTH
     checkDepth(depth, Math.min(MAX_DEPTH, set, run.budget.depth ?? MAX_DEPTH))
-    if (run.guarded && isLoop(run.trail, value))
-      throw new SluiceError('loop_detected', {
-        param: 'run',
-        message: 'The jobs of this run repeat the same tool calls without getting on: end it, or try something else.',
-      })
+    if (run.guarded) await this.#checkLoop(tenant, job.options.conversation, value)
     const { depth: _depth, ...budget } = run.budget
     return Object.keys(budget).length === 0 ? {} : { budget }
+  }
+
+  async #checkLoop(tenant: string, conversation: string | undefined, value: JsonRecord): Promise<void> {
+    const { messages } = value
+    const isOfTurns = conversation !== undefined && isCutOff(value)
+    const before = isOfTurns ? await this.#said(tenant, conversation) : []
+    const found = loopIn(isOfTurns ? [...before, ...(messages as unknown[])] : messages)
+    if (found === null) return
+    const advice =
+      'End it, or try something else; a run that is meant to repeat itself begins with "loop_guard": false.'
+    throw new SluiceError('loop_detected', { param: 'run', message: `${found} ${advice}` })
+  }
+
+  /** The newest turns of a conversation, as messages in their order. */
+  async #said(tenant: string, conversation: string): Promise<readonly unknown[]> {
+    const range = { from: 'newest', limit: MOST_TURNS, maxBytes: MOST_TURN_BYTES } as const
+    const page = await this.#deps.conversations.turns(tenant, conversation, range)
+    return (page?.turns ?? []).toReversed().flatMap(({ messages, answer }) => {
+      const all = JSON.parse(messages) as unknown[]
+      return answer === null ? all : [...all, JSON.parse(answer)]
+    })
   }
 
   /** One of its jobs is to be submitted anew. Rejects with run_canceled. */
@@ -210,9 +225,8 @@ export class Runs {
   async #note(tenant: string, name: string, jobs: readonly Entering[]): Promise<void> {
     const now = this.#deps.clock.wallMs()
     const run = await this.#change(tenant, name, (run, expiresAtMs) => {
-      const trail = jobs.reduce((steps, { value }) => followed(steps, stepsIn(value)), run.trail)
       const isOld = (expiresAtMs ?? Infinity) < now + RENEWED_MS
-      return trail === run.trail && !isOld ? run : { ...run, trail }
+      return isOld ? { ...run } : run
     })
     if (run === null) return
     // It was canceled since its jobs were let in
@@ -255,6 +269,9 @@ export class Runs {
 }
 
 const PAGE = 100
+/** Of a conversation, looked at for its agent's last steps: a few more than there are such. */
+const MOST_TURNS = 16
+const MOST_TURN_BYTES = 256 * 1_024
 /** Entries: of a tenant with many users, few may be one's own. */
 const MOST_LOOKED = 2_000
 

@@ -189,12 +189,12 @@ export function createSubmits(deps: SubmitDeps, auth: Auth, runs: Pick<Runs, 'ad
   /** Those that were taken are noted in their runs. */
   function enter(drafts: readonly Draft[], results: readonly Begun[], isUnseen: boolean): void {
     const byRun = new Map<string, Entering[]>()
-    for (const [i, { job, value }] of drafts.entries()) {
+    for (const [i, { job }] of drafts.entries()) {
       const result = results[i]
       if (job.run === undefined || result.kind !== 'accepted') continue
       const entering = byRun.get(job.run) ?? []
       byRun.set(job.run, entering)
-      entering.push({ id: result.job.id, value, isUnseen })
+      entering.push({ id: result.job.id, isUnseen })
     }
     const [{ job } = { job: null }] = drafts
     for (const [run, entering] of byRun)
