@@ -2,6 +2,7 @@
 import type { Config } from '../config/schema.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Engine } from '../core/ports/engine.ts'
+import type { RunEvent } from '../core/ports/webhooks.ts'
 import type { Allowed } from '../webhooks/address.ts'
 import { readAllowed } from '../webhooks/address.ts'
 import { announcing } from '../webhooks/announcing.ts'
@@ -9,6 +10,13 @@ import { createWebhooks, type OpenWebhooks } from '../webhooks/webhooks.ts'
 import type { Settings } from './in-force.ts'
 import type { Runtime } from './runtime.ts'
 import type { Sealer } from './sealing.ts'
+
+/** What a run that is stopped is told as, by what its jobs are refused for. */
+const STOPS: Readonly<Partial<Record<string, RunEvent>>> = {
+  run_budget_exceeded: 'run.budget_exceeded',
+  loop_detected: 'run.loop_detected',
+}
+const MOST_TOLD = 10_000
 
 export interface AppWebhooks extends OpenWebhooks {
   /** The engine, whose submits are announced. */
@@ -37,8 +45,22 @@ export function openWebhooks(settings: Settings, engine: Engine, sealer: Sealer,
     rules: () => settings.config.webhooks,
     onGivenUp: (about) => log.warn(about, 'an event was not delivered, and is not tried again'),
   })
+  /** Told already by this process: an agent may go on asking. */
+  const told = new Set<string>()
+  function stopped(tenant: string | null, run: string, code: string): void {
+    const type = STOPS[code]
+    const known = `${tenant}\n${run}\n${code}`
+    if (tenant === null || type === undefined || told.has(known)) return
+    if (told.size >= MOST_TOLD) told.clear()
+    told.add(known)
+    webhooks.announceRun(tenant, run, type).catch((err: unknown) => {
+      told.delete(known) // the next refusal tells it
+      log.warn({ err, run }, 'the stop of a run was not announced')
+    })
+  }
   observe((fact) => {
     if (fact.type === 'job-ended' && fact.tenant !== null) webhooks.deliverer.ended(fact.job, fact.tenant)
+    if (fact.type === 'job-refused' && fact.run !== undefined) stopped(fact.tenant, fact.run, fact.code)
   })
   const { documents, submissions } = engine
   const announced = announcing({ inner: submissions, documents, endpoints: webhooks.endpoints, clock })

@@ -117,7 +117,7 @@ type SubmitFact =
         readonly joined: boolean
         readonly cached?: Cached
       })
-  | (Asker & Asked & { readonly type: 'job-refused'; readonly code: ErrorCode })
+  | (Asker & Asked & { readonly type: 'job-refused'; readonly code: ErrorCode; readonly run?: string | undefined })
   /** After that: a budget limits it, and nobody knows its price; `detail` is what the operator can do. */
   | (Asker & { readonly type: 'price-missing'; readonly detail: string })
   /** After that: a limit had no room for it. */

@@ -91,6 +91,10 @@ export function createWebhooks(parts: WebhookParts): OpenWebhooks {
     deliveries,
     redeliver,
     announce,
+    announceRun(tenant, run, type) {
+      const name = createHash('sha256').update(run).digest('hex').slice(0, 32)
+      return announce({ tenant, key: `run-${name}-${type.slice('run.'.length)}`, type, data: { id: run, run } })
+    },
   }
 }
 

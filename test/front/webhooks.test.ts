@@ -75,6 +75,8 @@ const deliveries = async ({ id, key }: Hook): Promise<readonly Body[]> =>
 const unwrap = (secret: string, one: { readonly body: string; readonly headers: Readonly<Record<string, string>> }) =>
   new OpenAI({ apiKey: 'x', webhookSecret: secret }).webhooks.unwrap(one.body, one.headers)
 
+const CALLED = { name: 'look', arguments: '{}' }
+
 describe('events', () => {
   it('the end of a job comes signed, thin and once; the SDK takes it, and no other signature', async () => {
     const own = await hooked()
@@ -96,6 +98,29 @@ describe('events', () => {
       .poll(async () => (await deliveries(own))[0])
       .toMatchObject({ state: 'delivered', tries: 1, status: 204 })
     expect(receiver.at(own.path)).toHaveLength(1)
+  })
+
+  it('of a run that is stopped: its budget, its loop, its cancel, each once', async () => {
+    const own = await hooked({ events: ['run.canceled', 'run.budget_exceeded', 'run.loop_detected'] })
+    await call('POST', '/v1/runs', own.key, { id: 'r-1', budget: { steps: 1 } })
+    const ask = (run: string, messages: unknown[]) =>
+      call('POST', '/v1/chat/completions', own.key, { model: 'demo', messages, sluice: { run } })
+    const short = [{ role: 'user', content: 'demo: tokens=2 delay=1 ttft=1' }]
+    const codes = []
+    for (let n = 0; n < 3; n++) codes.push((await ask('r-1', short))['error']?.code)
+    expect(codes.slice(1)).toEqual(['run_budget_exceeded', 'run_budget_exceeded'])
+    const turns = Array.from({ length: 6 }, (_, n) => [
+      { role: 'assistant', content: null, tool_calls: [{ id: `c${n}`, type: 'function', function: CALLED }] },
+      { role: 'tool', tool_call_id: `c${n}`, content: 'same' },
+    ]).flat()
+    expect((await ask('r-2', [...short, ...turns]))['error']?.code).toBe('loop_detected')
+    for (let n = 0; n < 2; n++) await call('POST', '/v1/runs/r-1/cancel', own.key)
+    const told = (await came(own.path, 3)).map(({ body }) => JSON.parse(body) as Body)
+    expect(told.map(({ type, data }) => [type, data.id]).sort()).toEqual([
+      ['run.budget_exceeded', 'r-1'],
+      ['run.canceled', 'r-1'],
+      ['run.loop_detected', 'r-2'],
+    ])
   })
 
   it('a background response is told in the words of OpenAI, cut and canceled ones, too', async () => {

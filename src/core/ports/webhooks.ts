@@ -16,8 +16,12 @@ export const WEBHOOK_EVENTS = [
   'job.failed',
   'job.canceled',
   'job.expired',
+  'run.canceled',
+  'run.budget_exceeded',
+  'run.loop_detected',
 ] as const
 export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
+export type RunEvent = Extract<WebhookEvent, `run.${string}`>
 export const isWebhookEvent = (name: unknown): name is WebhookEvent => WEBHOOK_EVENTS.includes(name as WebhookEvent)
 
 export interface Endpoint {
@@ -109,4 +113,6 @@ export interface Webhooks {
    * what it tells of is marked as told: again, it is the same event.
    */
   announce(announcement: Announcement): Promise<string | null>
+  /** The same for a run, which tells of each of these once. */
+  announceRun(tenant: TenantId, run: string, type: RunEvent): Promise<string | null>
 }

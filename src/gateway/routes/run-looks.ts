@@ -48,6 +48,7 @@ export function runLookRoutes(deps: GatewayDeps, runs: Runs): readonly Route[] {
         const { tenant } = call.params
         const { name, canceledAtMs } = await found(call)
         const { run, ...counts } = await read.end(tenant, name, EVERY)
+        await deps.webhooks.announceRun(tenant, name, 'run.canceled')
         const [before, after] = [{ canceled: canceledAtMs !== null }, { canceled: true }]
         await tellChange(deps, call, { action: 'run-canceled', target: `run ${name}`, tenant, before, after })
         return json(202, { ...viewOf(AS_STORED, run), ...counts })

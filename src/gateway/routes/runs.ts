@@ -24,7 +24,7 @@ const METADATA = labels(16)
 const COUNTS = { tokens: whole(1, MOST), steps: whole(1, MOST), depth: whole(1, MAX_DEPTH) }
 
 export function runRoutes(deps: GatewayDeps, runs: Runs, shown: Jobs): readonly Route[] {
-  const { jobs, keys, ids, options } = deps
+  const { jobs, keys, ids, options, webhooks } = deps
   const read = createRunReads(deps, runs)
   /** By the caller's name for it. */
   const nameOf = (call: KeyCall): string => withinRun(call.caller, call.params['id'])
@@ -67,7 +67,9 @@ export function runRoutes(deps: GatewayDeps, runs: Runs, shown: Jobs): readonly 
   async function cancel(call: KeyCall): Promise<Answer> {
     const { name, keyId } = await found(call)
     requireOwnRun(keys, call.caller, { keyId })
-    const { run, ...counts } = await read.end(call.caller.key.tenant, name, mayEnd(call))
+    const { tenant } = call.caller.key
+    const { run, ...counts } = await read.end(tenant, name, mayEnd(call))
+    await webhooks.announceRun(tenant, name, 'run.canceled')
     return json(202, { ...viewOf(withinRun(call.caller, ''), run), ...counts })
   }
 

@@ -123,7 +123,7 @@ export function createSubmits(deps: SubmitDeps, auth: Auth, runs: Pick<Runs, 'ad
     const parentSpan = from?.parentSpan
     if (told.kind === 'refused') {
       const { code, limit } = told.error
-      emit({ ...aboutDraft(job), type: 'job-refused', code, tookMs, parentSpan })
+      emit({ ...aboutDraft(job), type: 'job-refused', code, run: job.run, tookMs, parentSpan })
       if (code === 'model_unpriced') {
         const detail = whyUnpriced(deps.prices, job.model, deps.clock.wallMs())
         emit({ ...aboutDraft(job), type: 'price-missing', detail })
