@@ -97,10 +97,10 @@ export class Results {
     }
   }
 
-  /** Null: it was empty, and is gone. */
-  async close(): Promise<string | null> {
+  /** It is kept until then, unless it was closed before. Null: it was empty, and is gone. */
+  async close(expiresAtMs: number): Promise<string | null> {
     if (this.#bytes === 0) await this.#files.remove(this.#id)
-    else await this.#files.seal(this.#id)
+    else await this.#files.seal(this.#id, { expiresAtMs })
     return this.#bytes === 0 ? null : this.#id
   }
 }

@@ -23,9 +23,9 @@ class MemoryFiles {
     one.file = { ...one.file, bytes: one.bytes.length }
     return one.file
   }
-  async seal(id: string): Promise<StoredFile | null> {
+  async seal(id: string, facts: object = {}): Promise<StoredFile | null> {
     const one = this.all.get(id)
-    if (one !== undefined) one.file = { ...one.file, sealed: true }
+    if (one !== undefined && !one.file.sealed) one.file = { ...one.file, ...facts, sealed: true }
     return one?.file ?? null
   }
   async get(id: string): Promise<StoredFile | null> {
@@ -99,7 +99,8 @@ async function batchOf4(more: Partial<RunDeps> = {}, count = 4, between = '\n') 
   return {
     ...{ results, told, canceled, submitted, saves, files },
     batch: () => stored,
-    run: () => new Run(deps, claim),
+    run: (other: Partial<RunDeps> = {}) => new Run({ ...deps, ...other }, claim),
+    wall: (ms: number) => (wall = ms),
     late: () => (wall = CREATED + WINDOW_MS),
     cancel: () => (stored = become(stored, 'cancelling', wall)!),
     done: () => linesIn(text(stored.outputFileId)),
@@ -125,6 +126,22 @@ describe('a batch', () => {
       status: 'failed',
       errors: [{ code: 'file_not_found', param: `${which}_file_id`, line: null }],
     })
+  })
+
+  it.each(['completed', 'failed'])('keeps its files for as long as was asked for from its end on (%s)', async (end) => {
+    const one = await batchOf4({ result: async (job) => (numberOf(job) > 0 ? never : { status: 200, body: {} }) })
+    const first = one.run()
+    const working = first.run()
+    await expect.poll(() => one.done().length).toBe(1)
+    const output = () => one.files.all.get(one.batch().outputFileId!)!.file
+    // It grows as long as the batch runs
+    expect(output().expiresAtMs).toBeGreaterThan(CREATED + WINDOW_MS)
+    first.stop()
+    await working
+    const endMs = one.wall(CREATED + WINDOW_MS / 2)
+    if (end === 'failed') await one.files.remove(one.batch().inputFileId)
+    await one.run({ result: async () => ({ status: 200, body: {} }) }).run()
+    expect([one.batch().status, output().sealed, output().expiresAtMs]).toEqual([end, true, endMs + 3_600_000])
   })
 
   it('answers each line, is told, and leaves no file without lines', async () => {

@@ -65,6 +65,8 @@ const FLUSH_BYTES = 262_144
 const SAVE_MS = 1_000
 /** Lines are validated and skipped by so many in a turn. */
 const LINES_A_TURN = 200
+/** A file that still grows outlasts its batch by this: those that no batch names, after a kill, are to go, too. */
+const GROWING_MS = 30 * 86_400_000
 
 export class Run {
   readonly #deps: RunDeps
@@ -146,21 +148,31 @@ export class Run {
     await this.#save((batch) => become({ ...batch, ...more }, status, this.#deps.wallMs()) ?? batch)
   }
 
-  #fail(errors: readonly BatchError[]): Promise<void> {
-    return this.#become('failed', { errors })
+  /** What its files have stays as long as that of one that ended well. */
+  async #fail(errors: readonly BatchError[]): Promise<void> {
+    const { outputFileId, errorFileId } = this.#batch
+    for (const id of [outputFileId, errorFileId])
+      if (id !== null) await this.#deps.files.seal(id, { expiresAtMs: this.#keptUntilMs })
+    await this.#become('failed', { errors })
+  }
+
+  /** Of files of a batch that ends now. */
+  get #keptUntilMs(): number {
+    return this.#deps.wallMs() + this.#batch.outputMs
   }
 
   // ------------------------------------------------------------ validating
 
   async #validate(): Promise<void> {
     const { files, settings } = this.#deps
-    const { inputFileId, endpoint, tenant, outputMs, id } = this.#batch
+    const { inputFileId, endpoint, tenant, outputMs, expiresAtMs: endsAtMs, id } = this.#batch
     const rules = { ...settings, endpoint }
     const lines = await validated(files.read(inputFileId, 0, Infinity), rules, (line) => this.#turn(line))
     if (lines === null) return
     if (lines.errors.length > 0) return this.#fail(lines.errors)
     const make = async (kind: string): Promise<string> => {
-      const expiresAtMs = this.#deps.wallMs() + outputMs
+      // How long it is kept counts from the batch's end
+      const expiresAtMs = endsAtMs + Math.max(outputMs, GROWING_MS)
       const name = `${id}_${kind}.jsonl`
       const more = { user: null, purpose: 'batch_output', type: 'application/jsonl' }
       return (await files.create({ tenant, name, expiresAtMs, ...more })).id
@@ -387,7 +399,10 @@ export class Run {
     const isLate = this.#isLate
     if (!wasCancelled && !isLate && this.#batch.status === 'in_progress') await this.#become('finalizing', { counts })
     if (this.#isEnding) return
-    const [outputFileId, errorFileId] = [await this.#out?.close(), await this.#err?.close()]
+    const [outputFileId, errorFileId] = [
+      await this.#out?.close(this.#keptUntilMs),
+      await this.#err?.close(this.#keptUntilMs),
+    ]
     const files = { outputFileId: outputFileId ?? null, errorFileId: errorFileId ?? null }
     const isCancelled = this.#batch.status === 'cancelling'
     const end = isCancelled ? 'cancelled' : isLate && this.#batch.status !== 'finalizing' ? 'expired' : 'completed'

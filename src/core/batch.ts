@@ -38,7 +38,7 @@ export interface Batch {
   readonly metadata: Readonly<Record<string, string>> | null
   /** Whose workers run its lines; null: those of their models' pools. */
   readonly pool: string | null
-  /** How long its files are kept after they were made, ms. */
+  /** How long its files are kept after its end, ms. */
   readonly outputMs: number
   readonly status: BatchStatus
   readonly createdAtMs: number
