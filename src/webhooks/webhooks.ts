@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto'
 import { SluiceError } from '../core/errors.ts'
 import type { TenantId } from '../core/job.ts'
-import type { Document } from '../core/ports/documents.ts'
 import type { Announcement, Delivery, DeliveryPage, DeliveryRange, Webhooks } from '../core/ports/webhooks.ts'
 import { Deliverer, type DelivererParts } from './deliverer.ts'
 import { type EndpointParts, Endpoints } from './endpoints.ts'
-import { deliveryOf, documentOf, type EventBody, KIND, readEvent, untried } from './event.ts'
+import { documentOf, type EventBody, KIND, readEvent, untried } from './event.ts'
+import { deliveriesOf, listed } from './listing.ts'
 
 export type WebhookParts = EndpointParts & Omit<DelivererParts, 'endpoints'>
 
@@ -15,9 +15,6 @@ export interface OpenWebhooks extends Webhooks {
   readonly deliverer: Deliverer
 }
 
-/** Events that a list looks at for one page of an endpoint's. */
-const MOST_LOOKED_AT = 2_000
-const PAGE = 200
 const KEY = /^[A-Za-z0-9_-]{1,100}$/
 const MOST_TRIES = 10
 
@@ -41,21 +38,7 @@ export function createWebhooks(parts: WebhookParts): OpenWebhooks {
 
   async function deliveries(tenant: TenantId, endpoint: string, range: DeliveryRange): Promise<DeliveryPage | null> {
     if ((await endpoints.get(tenant, endpoint)) === null) return null
-    const { limit, state, type } = range
-    const found: Delivery[] = []
-    let next = range.before
-    for (let looked = 0; looked < MOST_LOOKED_AT; looked += PAGE) {
-      const page = await documents.list(KIND, { tenant, limit: PAGE, ...(next !== null && { before: next }) })
-      for (const document of page) {
-        next = document.id
-        const one = deliveriesOf(document).find((each) => each.endpoint === endpoint)
-        if (one === undefined || (state ?? one.state) !== one.state || (type ?? one.type) !== one.type) continue
-        found.push(one)
-        if (found.length === limit) return { deliveries: found, next }
-      }
-      if (page.length < PAGE) return { deliveries: found, next: null }
-    }
-    return { deliveries: found, next }
+    return listed({ documents, pause: () => new Promise((next) => clock.soon(next)) }, tenant, endpoint, range)
   }
 
   async function redeliver(tenant: TenantId, id: string, endpoint: string | null): Promise<readonly Delivery[] | null> {
@@ -96,9 +79,4 @@ export function createWebhooks(parts: WebhookParts): OpenWebhooks {
       return announce({ tenant, key: `run-${name}-${type.slice('run.'.length)}`, type, data: { id: run, run } })
     },
   }
-}
-
-function deliveriesOf(document: Document): readonly Delivery[] {
-  const event = readEvent(document)
-  return event?.to.flatMap((tried) => deliveryOf(document.id, event, tried) ?? []) ?? []
 }

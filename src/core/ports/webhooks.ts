@@ -60,7 +60,7 @@ export interface Delivery {
 }
 
 export interface DeliveryRange {
-  /** Those of events beyond this one; null: from the newest on. */
+  /** `next` of a page, or an event's id: those of older events; null: from the newest on. */
   readonly before: string | null
   readonly limit: number
   readonly state?: Delivery['state']
