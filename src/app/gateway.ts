@@ -60,7 +60,7 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'r
 export function startGateway(settings: Settings, parts: GatewayParts, runtime: Runtime): Gateway {
   const { engine, catalogue, vocabulary, adminKey, isSeeded, health, stats, metrics, reload, live, observed } = parts
   const { clock, ids, emit, observe, log } = runtime
-  const { http, queue, sessions, websocket, workers, dataDir, durability } = settings.config
+  const { http, queue, sessions, runs, websocket, workers, dataDir, durability } = settings.config
   const created = Math.floor(clock.wallMs() / 1000)
   // Bound to the admin key: tokens outlive a restart, and are void when the operator changes it
   const ownSecret = createHmac('sha256', adminKey).update('session tokens').digest()
@@ -139,6 +139,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     options: {
       ...http,
       ...queue,
+      ...runs,
       openMetrics: settings.config.telemetry.openMetrics,
       adminKeyDigest: digestOf(adminKey),
       sessions: { ...sessions, secret },

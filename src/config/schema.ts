@@ -185,6 +185,9 @@ export const settings = z.strictObject({
       max_requests: count({ min: 1 })
         .prefault(200)
         .describe('Requests of one user in progress at once, including open streams.'),
+      max_runs: count({ min: 1, max: 1_000_000 })
+        .prefault(1_000)
+        .describe('Runs of one user that are kept, over all of its sessions: for 30 days after their last job.'),
       max_sockets: count({ min: 1 }).prefault(50).describe('Open WebSockets of one user.'),
       max_unfinished_bytes: size({ min: 1024 })
         .prefault('16MiB')
@@ -203,6 +206,17 @@ export const settings = z.strictObject({
     })
     .prefault({})
     .describe('Files (`/v1/files`): uploads, and what batches answer.'),
+
+  runs: z
+    .strictObject({
+      max_tenant_runs: count({ min: 1, max: 10_000_000 })
+        .prefault(100_000)
+        .describe(
+          "Runs of a tenant that are kept: for 30 days after their last job. On Redis they are in Redis's memory.",
+        ),
+    })
+    .prefault({})
+    .describe('Runs of agents (`/v1/runs`).'),
 
   batches: z
     .strictObject({

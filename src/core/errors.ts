@@ -146,6 +146,12 @@ export const ERRORS = {
     "The run's budget has no room for this job: give the run a larger one, or begin another.",
     { type: 'insufficient_quota', retryable: false, close: 4400 },
   ),
+  too_many_runs: row(
+    429,
+    'There are too many runs (runs.max_tenant_runs, sessions.max_runs): go on in one that is there; each is ' +
+      'forgotten 30 days after its last job.',
+    { type: 'insufficient_quota', retryable: false, close: 4400 },
+  ),
   run_canceled: row(409, 'The run was canceled: begin another one.', { close: 4400 }),
   run_not_found: row(404, 'There is no such run.'),
   run_exists: row(

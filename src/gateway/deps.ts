@@ -193,6 +193,8 @@ export interface GatewayOptions {
   /** /metrics needs no key. */
   readonly openMetrics: boolean
   readonly sessions: SessionOptions & SessionQuotas
+  /** Of a tenant, in all. */
+  readonly maxTenantRuns: number
   /** Names the fleet; null: there is only this process. */
   readonly fleet: () => string | null
   readonly socket: SocketOptions
@@ -221,6 +223,8 @@ export interface SessionQuotas {
   /** Of its incomplete bodies and messages. */
   readonly maxUnfinishedBytes: number
   readonly maxDelayMs: number
+  /** That are kept. */
+  readonly maxRuns: number
 }
 
 export interface SocketOptions {

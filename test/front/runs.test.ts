@@ -10,6 +10,8 @@ import { ADMIN_KEY, startTestApp, type TestApp } from './app.ts'
 
 type Said = Record<string, any>
 
+const PAGE_RUNS = 6
+
 let calls = 0
 const held = new Set<ServerResponse>()
 
@@ -71,12 +73,14 @@ describe.each(['embedded', 'redis'])('%s', (engine) => {
       {},
       {
         models: [{ name: 'm', provider: 'openai-compatible', base_url: base, price }],
+        sessions: { max_runs: PAGE_RUNS },
         workers: { concurrency: 40, drain_ms: 2_000 },
         limits: { each_tenant: { dollars_per_day: 100_000 } },
         tenants: [
           { name: 'other' },
           { name: 'lists-a' },
           { name: 'lists-b' },
+          { name: 'capped' },
           { name: 'flat', limits: { each_run: { depth: 2 } } },
         ],
         ...(redis !== undefined && { engine: { redis: { url: redis.url } }, durability: 'process' }),
@@ -267,6 +271,23 @@ describe.each(['embedded', 'redis'])('%s', (engine) => {
       ['done', undefined],
       ...Array(4).fill(['failed', 'run_budget_exceeded']),
     ])
+  })
+
+  it.skipIf(isOut)('of a page are few and small', async () => {
+    const { key } = await app.addKey('capped')
+    const [, { ticket }] = await call('/v1/tickets', { user: 'ann' }, key)
+    const session = (await call('/v1/sessions', { ticket }, ''))[1]['token']
+    const begun = async (body: Said, by = session): Promise<unknown[]> => {
+      const [status, { error }] = await call('/v1/runs', body, by)
+      return [status, error?.code ?? null]
+    }
+    const metadata = { a: 'x'.repeat(500), b: 'x'.repeat(500), c: 'x'.repeat(500) }
+    expect(await begun({ metadata })).toEqual([400, 'invalid_request'])
+    for (let n = 0; n < PAGE_RUNS; n++) expect(await begun({ id: `r${n}` })).toEqual([201, null])
+    expect(await begun({ id: 'more' })).toEqual([429, 'too_many_runs'])
+    expect(await refused({ run: 'more' }, 'quick', session)).toEqual([429, 'too_many_runs'])
+    await submit({ run: 'r0' }, 'quick', session)
+    expect(await begun({ id: 'more', metadata }, key)).toEqual([201, null])
   })
 
   it.skipIf(isOut)('is listed newest first, is its own tenant’s, and a page sees but its own user’s', async () => {

@@ -8,6 +8,7 @@ import type { JsonRecord } from '../json.ts'
 
 export const DOCUMENT_KINDS = [
   ...(['file', 'batch', 'webhook_endpoint', 'webhook_delivery', 'run', 'run_entry', 'conversation', 'made'] as const),
+  'run_count',
 ] as const
 export type DocumentKind = (typeof DOCUMENT_KINDS)[number]
 

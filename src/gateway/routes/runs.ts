@@ -4,7 +4,7 @@ import { bad, checkNames, labels, whole } from '../../core/fields.ts'
 import type { Job } from '../../core/job.ts'
 import { isRecord, type JsonRecord } from '../../core/json.ts'
 import { mayManage, requireOwnRun } from '../caller/access.ts'
-import { withinRun } from '../caller/caller.ts'
+import { type Caller, withinRun } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
 import { type Answer, json } from '../http/answer.ts'
 import { hasBody, readJson } from '../http/body.ts'
@@ -21,6 +21,8 @@ const MOST_DOLLARS = 9_000_000
 const MOST = 1e12
 
 const METADATA = labels(16)
+/** Characters of names and values, of one that a page begins. */
+const MAX_PAGE_METADATA = 1_024
 const COUNTS = { tokens: whole(1, MOST), steps: whole(1, MOST), depth: whole(1, MAX_DEPTH) }
 
 export function runRoutes(deps: GatewayDeps, runs: Runs, shown: Jobs): readonly Route[] {
@@ -44,7 +46,7 @@ export function runRoutes(deps: GatewayDeps, runs: Runs, shown: Jobs): readonly 
         'id',
         `"id" must be a string of 1 to ${MAX_RUN_CHARS} letters, digits, "_", ".", ":" or "-", and not "." or "..".`,
       )
-    const { run, isNew } = await runs.create(call.caller, withinRun(call.caller, id), askedOf(value))
+    const { run, isNew } = await runs.create(call.caller, withinRun(call.caller, id), askedOf(value, call.caller))
     return json(isNew ? 201 : 200, viewOf(withinRun(call.caller, ''), run))
   }
 
@@ -127,12 +129,16 @@ export function runRoutes(deps: GatewayDeps, runs: Runs, shown: Jobs): readonly 
 
 const isEnding = (kind: string): boolean => kind === 'canceled' || kind === 'canceling'
 
-function askedOf(value: JsonRecord): Asked {
+function askedOf(value: JsonRecord, { session }: Caller): Asked {
   const { budget = null, metadata = null, loop_guard: guarded = true } = value
   if (metadata !== null && !METADATA.ok(metadata)) throw bad('metadata', `"metadata" must be ${METADATA.what}.`)
+  if (session !== null && charsOf((metadata ?? {}) as Asked['metadata']) > MAX_PAGE_METADATA)
+    throw bad('metadata', `"metadata" of a session's run must be at most ${MAX_PAGE_METADATA} characters in all.`)
   if (typeof guarded !== 'boolean') throw bad('loop_guard', '"loop_guard" must be true or false.')
   return { budget: budgetOf(budget), metadata: (metadata ?? {}) as Asked['metadata'], guarded }
 }
+
+const charsOf = (metadata: Asked['metadata']): number => Object.entries(metadata).flat().join('').length
 
 function budgetOf(budget: unknown): OwnBudget {
   if (budget === null) return {}

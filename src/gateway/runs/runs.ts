@@ -9,11 +9,12 @@ import type { JobDraft, JobId } from '../../core/job.ts'
 import type { JsonRecord } from '../../core/json.ts'
 import { limitsAt, type RunBudget } from '../../core/limits.ts'
 import type { Document, NewDocument } from '../../core/ports/documents.ts'
-import { type Caller, userOf } from '../caller/caller.ts'
+import { type Caller, shareOf, userOf } from '../caller/caller.ts'
 import type { GatewayDeps } from '../deps.ts'
+import { RunCounts } from './counts.ts'
 import { isCutOff, loopIn } from './steps.ts'
 
-type Deps = Pick<GatewayDeps, 'documents' | 'jobs' | 'limits' | 'conversations' | 'clock' | 'ids'>
+type Deps = Pick<GatewayDeps, 'documents' | 'jobs' | 'limits' | 'conversations' | 'clock' | 'ids' | 'options'>
 
 const DAY_MS = 86_400_000
 const KEPT_MS = 30 * DAY_MS
@@ -33,6 +34,8 @@ export interface Run {
   readonly name: string
   readonly keyId: string
   readonly user: string | null
+  /** Whose runs it is counted with, beside its tenant's; absent: no session's. */
+  readonly share?: string
   readonly budget: OwnBudget
   readonly metadata: Readonly<Record<string, string>>
   readonly guarded: boolean
@@ -76,11 +79,13 @@ interface RunList {
 
 export class Runs {
   readonly #deps: Deps
+  readonly #counts: RunCounts
   /** What is being noted of jobs that were taken, by run. */
   readonly #noting = new Map<string, Promise<void>>()
 
   constructor(deps: Deps) {
     this.#deps = deps
+    this.#counts = new RunCounts(deps.documents, deps.clock)
   }
 
   // ------------------------------------------------------------ for those who look
@@ -120,7 +125,7 @@ export class Runs {
 
   // ------------------------------------------------------------ a run begins
 
-  /** Rejects with run_exists where it is there with another budget or other metadata. */
+  /** Rejects with run_exists where it is there with another budget or other metadata, and with too_many_runs. */
   async create(caller: Caller, name: string, asked: Asked): Promise<{ run: Run; isNew: boolean }> {
     const made = await this.#open(caller, name, asked)
     if (made.isNew || isSame(made.run, asked)) return made
@@ -135,17 +140,34 @@ export class Runs {
     const now = clock.wallMs()
     // Sorts by its age
     const entry = `${String(Math.floor(now)).padStart(15, '0')}_${ids.name('r', 8)}`
+    const share = shareOf(caller)
     const run: Run = {
+      ...(share !== null && { share }),
       ...{ name, keyId, user: userOf(caller), ...asked, createdAtMs: now, canceledAtMs: null },
       entry,
     }
+    await this.#take(tenant, run, now + KEPT_MS)
     // First in the list: whoever looks there leaves out what is not begun
     await documents.put(entryOf(tenant, run, now), 0)
     if ((await documents.put(documentOf(tenant, run, now), 0)) !== null) return { run, isNew: true }
     await documents.remove('run_entry', entry, 1)
+    for (const owner of ownersOf(run)) await this.#counts.giveBack(tenant, owner, now + KEPT_MS)
     const other = await this.get(tenant, name)
     if (other === null) throw new SluiceError('overloaded')
     return { run: other, isNew: false }
+  }
+
+  async #take(tenant: string, run: Run, expiresAtMs: number): Promise<void> {
+    const { maxTenantRuns, sessions } = this.#deps.options
+    const taken: Array<string | null> = []
+    for (const owner of ownersOf(run)) {
+      const most = owner === null ? maxTenantRuns : sessions.maxRuns
+      if (await this.#counts.take(tenant, owner, expiresAtMs, most)) taken.push(owner)
+      else {
+        for (const other of taken) await this.#counts.giveBack(tenant, other, expiresAtMs)
+        throw new SluiceError('too_many_runs', { param: 'run' })
+      }
+    }
   }
 
   // ------------------------------------------------------------ its jobs
@@ -255,16 +277,18 @@ export class Runs {
       if (next === run) return run
       const now = clock.wallMs()
       if ((await documents.put(documentOf(tenant, next, now), document.version)) === null) continue
-      if ((document.expiresAtMs ?? Infinity) < now + RENEWED_MS) await this.#renew(tenant, next, now)
+      const { expiresAtMs } = document
+      if (expiresAtMs !== null && expiresAtMs < now + RENEWED_MS) await this.#renew(tenant, next, expiresAtMs, now)
       return next
     }
     throw new SluiceError('overloaded')
   }
 
-  async #renew(tenant: string, run: Run, now: number): Promise<void> {
+  async #renew(tenant: string, run: Run, expiredMs: number, now: number): Promise<void> {
     const { documents } = this.#deps
     const entry = await documents.get('run_entry', run.entry)
     await documents.put(entryOf(tenant, run, now), entry?.version ?? 0)
+    for (const owner of ownersOf(run)) await this.#counts.move(tenant, owner, expiredMs, now + KEPT_MS)
   }
 }
 
@@ -286,6 +310,9 @@ function checkDepth(depth: number, most: number): void {
 const isSame = (run: Run, { budget, metadata, guarded }: Asked): boolean =>
   run.guarded === guarded && text(run.budget) === text(budget) && text(run.metadata) === text(metadata)
 const text = (of: object): string => JSON.stringify(Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1)))
+
+/** Its user's count is looked at first, then its tenant's. */
+const ownersOf = ({ share }: Run): ReadonlyArray<string | null> => (share === undefined ? [null] : [share, null])
 
 /** Names are clients' own; an id has but a few characters. */
 const idOf = (tenant: string, name: string): string => `run_${hash('sha256', `${tenant}\n${name}`, 'hex')}`
