@@ -21,7 +21,7 @@ const SCOPES: Readonly<Record<LevelKind, HeadroomRefusal['scope']>> = {
 export function blockOf(short: Shortfall, account: string, holds: boolean, now: number): HeadroomRefusal {
   // Nothing gives a run back what it has used
   if (short.waitMs === null)
-    return short.window === 'run' ? { scope: 'never', ends: overRun(short, 0) } : { scope: 'never' }
+    return short.window === 'run' ? { scope: 'never', ends: overRun(short) } : { scope: 'never' }
   const scope = SCOPES[short.level]
   if (holds && scope !== 'model') return { scope: 'job', blocked: { account: placesOf(account), untilMono: Infinity } }
   if (scope === 'model') return { scope: short.unit === 'running' ? 'model' : 'weight' }

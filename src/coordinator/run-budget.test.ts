@@ -149,15 +149,25 @@ it.each([
   },
 )
 
-it('a plain call that lacks only what other calls hold is told to come again', () => {
+it('a plain call that lacks only what other calls of its run hold waits for them', () => {
   const of = new Stage({ tokens: 220 }, [], 4)
   of.submit('1')
   of.submit('2')
   of.lease()
-  expect(of.submit('3', { policy: 'reject' })).toBe('rate_limit_exceeded')
-  of.finish('1')
-  of.finish('2')
-  expect(of.submit('4', { policy: 'reject' })).toBe('run_budget_exceeded')
+  for (const id of ['3', '4']) expect(of.submit(id, { policy: 'reject' })).toBe('accepted')
+  expect(of.lease()).toEqual([])
+  // It came to less than it had held
+  of.it.finish('1', 1, done(2, 1), 0)
+  of.take(0)
+  expect(of.lease()).toEqual([])
+  of.it.finish('2', 1, done(2, 1), 0)
+  of.take(0)
+  expect(of.lease()).toEqual(['3'])
+  of.it.finish('3', 1, done(110, 10), 0)
+  of.take(0)
+  expect(of.lease()).toEqual([])
+  expect(of.ends().at(-1)).toEqual(['4', 'failed', 'run_budget_exceeded'])
+  expect(of.submit('5', { policy: 'reject' })).toBe('run_budget_exceeded')
 })
 
 it('a job is one step, however often it is tried; one that is refused before it costs anything is none', () => {

@@ -98,8 +98,10 @@ export class Spending {
     const holds = job.policy === 'reject' && isFirst && job.notBeforeMono <= now
     const held = holds ? this.#limits.reserve(asked, false, now) : this.#limits.lacks(asked, false, now)
     if (held === null || 'amounts' in held) return held
-    // It waits, unless there will be no room for it in time, or only more money helps
-    return job.policy === 'wait' && !isHopeless(held, job, now) ? null : refusalOf(held, job.model, this.#jitter())
+    // What other steps of its own run hold is waited for by whoever asks: they fan out, and would be refused by it
+    const waits = job.policy === 'wait' || held.window === 'run'
+    // Unless there will be no room for it in time, or only more money helps
+    return waits && !isHopeless(held, job, now) ? null : refusalOf(held, job.model, this.#jitter())
   }
 
   /** What it held before a restart. */

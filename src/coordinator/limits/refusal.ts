@@ -12,7 +12,7 @@ const MOST_SPREAD_MS = 5_000
 /** `model`: as its client asked. `jitter`: uniform in [0, 1). */
 export function refusalOf(limit: Shortfall, model: string, jitter: number): SluiceError {
   const { unit, waitMs, weight } = limit
-  if (limit.window === 'run') return overRun(limit, jitter)
+  if (limit.window === 'run') return overRun(limit)
   if (unit === 'nano_dollars') return new SluiceError('insufficient_quota', { limit, message: overBudget(limit) })
   if (unit === 'spend_velocity') return tooFast(limit, jitter)
   if (unit === 'running' && waitMs === null)
@@ -66,24 +66,16 @@ export const lateOf = (limit: Shortfall): SluiceError =>
 
 const WORDS: Readonly<Partial<Record<Unit, string>>> = { tokens: 'tokens', requests: 'steps', nano_dollars: 'dollars' }
 
-export function overRun(limit: Shortfall, jitter: number): SluiceError {
-  const { unit, name, left, weight, waitMs } = limit
-  const what = `The budget of ${WORDS[unit]} of run ${name}, ${amount(limit, limit.limit)} in all,`
-  const needs = `${amount(limit, Math.max(0, left))} left, Requested ${amount(limit, weight)}.`
-  // What the run's other jobs hold may come back
-  if (waitMs !== null)
-    return new SluiceError('rate_limit_exceeded', {
-      limit,
-      retryAfterMs: later(LEAST_RETRY_MS, jitter),
-      message: `${what} is held by its jobs that run: ${needs} Please try again when one of them has ended.`,
-    })
+export function overRun(limit: Shortfall): SluiceError {
+  const { unit, name, left, weight } = limit
   const smaller = unit === 'requests' ? '' : ' A smaller max_tokens, or a shorter prompt, makes its next job smaller.'
   return new SluiceError('run_budget_exceeded', {
     limit,
-    message: `${what} has no room for this job: ${needs}${left > 0 ? smaller : ''}`,
+    message:
+      `The budget of ${WORDS[unit]} of run ${name}, ${amount(limit, limit.limit)} in all, has no room for this job: ` +
+      `${amount(limit, Math.max(0, left))} left, Requested ${amount(limit, weight)}.${left > 0 ? smaller : ''}`,
   })
 }
-const LEAST_RETRY_MS = 1_000
 
 function overBudget(budget: Shortfall): string {
   const { window, limit, left, weight, shared } = budget

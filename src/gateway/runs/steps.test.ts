@@ -36,6 +36,7 @@ describe('an agent that goes in circles is stopped', () => {
     ['one id for all', () => step([{ args: { city: 'Paris' }, id: 'call_0' }])],
     ['no ids', () => step([{ args: { city: 'Paris' } }])],
     ['arguments in any order', (n: number) => step([{ args: n % 2 ? { a: 1, b: 2 } : { b: 2, a: 1 } }])],
+    ['a word of its own after each', () => [...step([{}]), { role: 'user', content: 'Continue.' }]],
     ['two calls at once', () => step([{ args: { a: 1 } }, { args: { b: 1 } }])],
   ])('with %s: at the fifth', (_, of) => expect(stoppedAt(20, of)).toBe(5))
 
@@ -58,7 +59,10 @@ describe('one that gets on is not', () => {
     ['other arguments and one id for all', (n: number) => step([{ args: { page: n }, id: 'call_0' }])],
     ['three calls in turn', (n: number) => step([{ args: { city: n % 3 } }])],
     ['other results, page by page', (n: number) => step([{ tool: 'next_page' }], () => `page ${n}`)],
-    ['a user who asks for it again', () => [user, ...step([{ tool: 'weather' }])]],
+    [
+      'a user who asks for it again',
+      () => [user, ...step([{ tool: 'weather' }]), { role: 'assistant', content: 'Rain.' }],
+    ],
   ])('with %s', (_, of) => expect(stoppedAt(30, of)).toBeNull())
 
   it('nor six dice at once, nor one that repeated itself before', () => {

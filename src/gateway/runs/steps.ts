@@ -15,15 +15,22 @@ interface Step {
   readonly tools: readonly string[]
 }
 
-/** Since a user's last message, which begins anew; oldest first, as many as are looked at. */
+/** Since a user's last message that began anew; oldest first, as many as are looked at. */
 function stepsIn(messages: readonly unknown[]): readonly Step[] {
   const steps: Step[] = []
   let results: unknown[] = []
+  let spoke = false
   for (let i = messages.length - 1; i >= 0 && steps.length < WINDOW; i--) {
     const message = messages[i]
     if (!isRecord(message)) continue
     const { role, content, tool_calls: calls } = message
-    if (role === 'user') break
+    if (role === 'user') {
+      spoke = true
+      continue
+    }
+    // After results it is the agent's own word: a reminder, a "Continue."
+    if (spoke && role !== 'tool') break
+    spoke = false
     if (role === 'tool') results.push(content)
     if (!Array.isArray(calls) || calls.length === 0) continue
     const made = calls.flatMap((call) => (isRecord(call) ? [readToolCall(call)] : [])).filter((call) => call !== null)
