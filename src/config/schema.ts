@@ -327,7 +327,10 @@ export const settings = z.strictObject({
     .strictObject({
       ttft_ms: duration({ min: 1 })
         .prefault('1500ms')
-        .describe("From a request's head to the first text of its answer, but for the wait for its own turn."),
+        .describe(
+          "From a request's head to the first text of its answer, but for the wait for its own turn. " +
+            'Lines of batches have no such goal.',
+        ),
       tpot_ms: duration({ min: 1 }).prefault('50ms').describe('For each token after the first.'),
       good: share()
         .prefault('99%')

@@ -90,5 +90,9 @@ export const batchOf = ({ id, tenant, body }: Document): Batch => ({
   ...{ id, tenant },
 })
 
+/** What the ids of lines' requests begin with, and no client's may: lines are told apart by it. */
+export const LINE_REQUEST = 'line'
+export const isOfLine = (requestId: string | null): boolean => requestId?.startsWith(`${LINE_REQUEST}_`) === true
+
 /** The key under which a line's job is known, whoever submits it. */
 export const lineKey = (batch: string, line: number): string => `${batch}/${line}`

@@ -7,6 +7,11 @@ const PARTS = { admission: 1, queue: 400, retries: 0, routing: 1, connect: 0, up
 const PARTS_LATE = { ...PARTS, upstream: 9_000 }
 const TIMING: Timing = { queuedMs: 400, ttftMs: 901, tpotMs: 20, totalMs: 2_000, attempts: 1 }
 
+test('of a batch no first token is late; its tokens may be', () => {
+  expect(isGood('done', { ...TIMING, queuedMs: 60_000, ttftMs: 60_500 }, GOALS, true)).toBe(true)
+  expect(isGood('done', { ...TIMING, tpotMs: 50.1 }, GOALS, true)).toBe(false)
+})
+
 test.each<readonly [string, JobState, Timing | undefined, boolean | null]>([
   ['an answer within both', 'done', TIMING, true],
   ['exactly at both', 'done', { ...TIMING, ttftMs: 1_000, tpotMs: 50 }, true],

@@ -21,13 +21,14 @@ export const ttftOfParts = (parts: TtftParts): number =>
 
 /**
  * Did a job that ended like this give a good answer? Null: nobody judges, as its client canceled it. What is not known
- * of one that is done (an embedding has no tokens; a document comes all at once) misses no goal.
+ * of one that is done (an embedding has no tokens; a document comes all at once) misses no goal. `isLine`: of a batch,
+ * whose lines wait for as long as others need; no first token of theirs is late.
  */
-export function isGood(state: JobState, timing: Timing | undefined, goals: Goals): boolean | null {
+export function isGood(state: JobState, timing: Timing | undefined, goals: Goals, isLine = false): boolean | null {
   if (state === 'canceled') return null
   if (state !== 'done') return false
   const { ttftMs, parts, turnMs = 0 } = timing ?? {}
   // Of a document there are parts, until it was there, and no first token
   const tookMs = ttftMs === undefined ? 0 : parts === undefined ? ttftMs - turnMs : ttftOfParts(parts)
-  return tookMs <= goals.ttftMs && (timing?.tpotMs ?? 0) <= goals.tpotMs
+  return (isLine || tookMs <= goals.ttftMs) && (timing?.tpotMs ?? 0) <= goals.tpotMs
 }

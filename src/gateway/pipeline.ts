@@ -3,6 +3,7 @@
  * returns the answer. When it has ended, a fact is emitted.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { isOfLine } from '../core/batch.ts'
 import type { Clock } from '../core/clock.ts'
 import { type ErrorCode, SluiceError } from '../core/errors.ts'
 import type { Emit } from '../core/facts.ts'
@@ -130,5 +131,6 @@ function tellEnd(exchange: Exchange, emit: Emit): void {
 /** The client's own id, if it is well-formed; otherwise one of ours. */
 function requestIdOf({ headers }: IncomingMessage, ids: Ids): string {
   const given = headers['x-request-id']
-  return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) ? given : ids.name('req', 12)
+  const isWell = typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) && !isOfLine(given)
+  return isWell ? given : ids.name('req', 12)
 }

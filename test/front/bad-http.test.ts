@@ -75,6 +75,11 @@ describe('HTTP', () => {
     expect([answer.status, answer.headers['x-request-id']]).toEqual([401, 'trace-7.a'])
   })
 
+  it("that of a batch's line is nobody's to give: goals don't judge it as others", async () => {
+    const answer = await send(app.port, 'GET /livez HTTP/1.1\r\nhost: a\r\nx-request-id: line_00ff\r\n\r\n')
+    expect(answer.headers['x-request-id']).toMatch(/^req_/)
+  })
+
   it('13 a flood of chunk extensions', async () => {
     await refused(
       send(

@@ -1,5 +1,5 @@
 /** Lines of batches, through the door that every request passes: as jobs of the key that made the batch. */
-import type { Batch } from '../../core/batch.ts'
+import { type Batch, LINE_REQUEST } from '../../core/batch.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { bad } from '../../core/fields.ts'
 import { editObject, isRecord, type JsonRecord } from '../../core/json.ts'
@@ -28,7 +28,7 @@ export function createBatchDoor(deps: GatewayDeps, submits: Submits): BatchDoor 
         spoken.form.refersTo === undefined
           ? undefined
           : await referencesIn(deps, caller, spoken, parseBody(Buffer.from(body), options).value, {})
-      const origin = { requestId: ids.name('line', 8), startedMono: clock.monoMs(), uploadMs: 0, trace: null }
+      const origin = { requestId: ids.name(LINE_REQUEST, 8), startedMono: clock.monoMs(), uploadMs: 0, trace: null }
       const draft = submits.drafted(caller, origin, () => {
         const { value, bytes, members } = parseBody(Buffer.from(body), options)
         const { sluice, ...request } = value

@@ -83,6 +83,18 @@ it('takes the time of an answer that came in one piece for no time to a first to
   expect(history.deployments.read('d', 0, 10_000).ttftP95Ms).toBeLessThan(25)
 })
 
+it("a batch's lines have no first token that is late, in a fleet either", () => {
+  const history = new History(0, { isOneOfMany: true })
+  const tell = (requestId: string, parts: object): void =>
+    history.observe({
+      ...{ ...ATTEMPT, attempt: 1, requestId, type: 'first-token-received', ttftMs: 0 },
+      parts: { ...PARTS, upstream: 20, ...parts },
+    } as Fact)
+  tell('line_00ff', { queue: 60_000 })
+  tell('req_00ff', {})
+  expect(chartOf(spanOf(history, '15m', 10_000), null).ttftP95.at(-1)).toBeLessThan(100)
+})
+
 it('tells of how many first tokens a mean is, though none of their answers has ended', () => {
   const history = new History(1_000_000)
   for (const upstream of [100, 300])

@@ -2,6 +2,7 @@
  * What happened lately, for the dashboard's charts: one pass over each fact, into five rings of buckets. It begins with
  * the process, takes 3 MB, and half of one a deployment, once all is full, and computes nothing until it is read.
  */
+import { isOfLine } from '../../core/batch.ts'
 import type { Fact } from '../../core/facts.ts'
 import { ttftOfParts } from '../../core/goals.ts'
 import type { JobId } from '../../core/job.ts'
@@ -86,7 +87,8 @@ export class History {
         return this.#firstToken(fact.atMs, fact.parts)
       case 'first-token-received':
         if (fact.isWhole) return
-        if (this.#isOneOfMany) this.#firstToken(fact.atMs, fact.parts)
+        // Lines of batches wait for as long as others need
+        if (this.#isOneOfMany && !isOfLine(fact.requestId)) this.#firstToken(fact.atMs, fact.parts)
         return this.deployments.ttft(fact.deployment, fact.atMs, fact.parts.connect + fact.parts.upstream)
       case 'attempt-progressed':
         if (fact.deployment !== FROM_CACHE) this.#progressed(fact.job, fact.tokens, fact.atMs)

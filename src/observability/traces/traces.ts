@@ -3,6 +3,7 @@
  * they are made only while somebody looks, and for an hour after. The last 256 facts are kept always, as they are, so
  * that who comes after an incident sees the marks of the last jobs; of others what is stored with them is known.
  */
+import { isOfLine } from '../../core/batch.ts'
 import type { Fact } from '../../core/facts.ts'
 import { type Goals, ttftOfParts } from '../../core/goals.ts'
 import { isTerminal, type JobId, type JobState } from '../../core/job.ts'
@@ -213,7 +214,8 @@ export class Traces implements TraceBook {
   }
 
   /** Does its first token come later than its goal, or has it? */
-  isLate({ parts, ttftMs, turnMs, model, state, acceptedAtMs }: Trace, nowMs: number): boolean {
+  isLate({ parts, ttftMs, turnMs, model, state, acceptedAtMs, requestId }: Trace, nowMs: number): boolean {
+    if (isOfLine(requestId)) return false
     const sinceMs = ttftMs ?? (isTerminal(state) ? 0 : nowMs - acceptedAtMs)
     const took = parts !== null ? ttftOfParts(parts) : sinceMs - (turnMs ?? 0)
     return took > this.#goals(model).ttftMs

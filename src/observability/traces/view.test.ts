@@ -81,6 +81,7 @@ it('the wait for its own turn is drawn and told apart from the queue, and is no 
   const trace = traces.get('job_1')!
   expect(traceOf(trace, { ...BESIDE, nowMs: 4_150 }).row.ttft).toEqual({ queue: 100, routing: 50 })
   expect([4_150, 6_000].map((nowMs) => traces.isLate(trace, nowMs))).toEqual([false, true])
+  expect(traces.isLate(Object.assign(Object.create(trace), { requestId: 'line_00ff' }), 6_000)).toBe(false)
   tell(4_300, { type: 'first-token-received', ...ATTEMPT, ttftMs: 4_300, parts })
   const { spans, facts, row } = traceOf(trace, { ...BESIDE, nowMs: 4_300 })
   expect(spans).toEqual([
