@@ -6,6 +6,7 @@ import type { RunEvent } from '../core/ports/webhooks.ts'
 import type { Allowed } from '../webhooks/address.ts'
 import { readAllowed } from '../webhooks/address.ts'
 import { announcing } from '../webhooks/announcing.ts'
+import { fewLines } from '../webhooks/given-up.ts'
 import { createWebhooks, type OpenWebhooks } from '../webhooks/webhooks.ts'
 import type { Settings } from './in-force.ts'
 import type { Runtime } from './runtime.ts'
@@ -43,7 +44,10 @@ export function openWebhooks(settings: Settings, engine: Engine, sealer: Sealer,
     allowed: read,
     most: () => settings.config.webhooks.maxPerTenant,
     rules: () => settings.config.webhooks,
-    onGivenUp: (about) => log.warn(about, 'an event was not delivered, and is not tried again'),
+    onGivenUp: fewLines(clock, (about) => {
+      const what = about.more === undefined ? 'an event was' : `${about.more} more events were`
+      log.warn(about, `${what} not delivered, and not tried again`)
+    }),
   })
   /** Told already by this process: an agent may go on asking. */
   const told = new Set<string>()

@@ -1,4 +1,5 @@
 /** One try to deliver an event at one endpoint, and what becomes of it there. */
+
 import type { Clock } from '../core/clock.ts'
 import type { Ids } from '../core/ids.ts'
 import type { TenantId } from '../core/job.ts'
@@ -6,6 +7,7 @@ import { type Counter, counter, counters, type Family, type Histogram, histogram
 import { type Allowed, readTarget } from './address.ts'
 import type { Endpoints, Known } from './endpoints.ts'
 import { type Happening, payloadOf, type Tried } from './event.ts'
+import type { GivenUp } from './given-up.ts'
 import type { Resolve } from './names.ts'
 import { type Posted, post } from './post.ts'
 import { signed } from './signature.ts'
@@ -18,7 +20,7 @@ export interface TryingParts {
   readonly allowed: () => readonly Allowed[]
   readonly rules: () => { readonly timeoutMs: number; readonly keepMs: number }
   /** An endpoint that was told to go away, or an event that is not tried any more. */
-  readonly onGivenUp: (about: { readonly event: string; readonly webhook: string; readonly reason: string }) => void
+  readonly onGivenUp: (about: GivenUp) => void
   readonly resolve?: Resolve
 }
 
