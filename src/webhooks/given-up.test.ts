@@ -3,8 +3,12 @@ import { fewLines, type GivenUp } from './given-up.ts'
 
 it('of many events of a removed webhook there is a line, and one a minute with the number of the others', () => {
   const timers: Array<() => void> = []
+  const after = (_ms: number, then: () => void): (() => void) => {
+    timers.push(then)
+    return () => {}
+  }
   const lines: Array<GivenUp & { readonly more?: number }> = []
-  const give = fewLines({ after: (_, then) => (timers.push(then), () => {}) }, (line) => lines.push(line))
+  const give = fewLines({ after }, (line) => lines.push(line))
   const of = (n: number, webhook = 'wh_1'): GivenUp => ({
     event: `evt_${n}`,
     webhook,
