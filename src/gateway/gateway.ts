@@ -26,6 +26,7 @@ import { pageRoutes } from './routes/dashboard.ts'
 import { createRoutes } from './routes/index.ts'
 import { bothOf, isOfPage } from './routes/page-api.ts'
 import { finishRevocations } from './routes/stopping.ts'
+import { RunEnds } from './runs/ends.ts'
 import { Runs } from './runs/runs.ts'
 import { Hub } from './socket/hub.ts'
 import { laneProtocols } from './socket/lanes.ts'
@@ -77,6 +78,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const phase = new Phase(options.isOneOfMany)
   const answers = createAnswers(deps)
   const runs = new Runs(deps)
+  const runEnds = new RunEnds(deps, runs)
   const submits = createSubmits(deps, auth, runs)
   const jobs = createJobs(deps, submits)
   const hub = new Hub(deps, { auth, sessions, submits, admitted, inflow, owed, phase }, [
@@ -139,6 +141,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     },
     ready() {
       if (!phase.open()) return
+      runEnds.begin()
       finishRevocations(deps).catch((error: unknown) => deps.onFault(error, 'start'))
     },
     // The dashboard's playground speaks the API on its own origin, by a session
@@ -162,6 +165,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       closed ??= (async () => {
         this.drain()
         phase.close()
+        runEnds.stop()
         deps.presence.close()
         answers.releaseAll()
         watching.endAll()

@@ -4,7 +4,7 @@ import type { GatewayDeps } from '../deps.ts'
 import { json } from '../http/answer.ts'
 import type { Call } from '../http/call.ts'
 import type { Route } from '../http/route.ts'
-import { createRunReads, EVERY, viewOf } from '../runs/reads.ts'
+import { createRunReads, viewOf } from '../runs/reads.ts'
 import type { Run, Runs } from '../runs/runs.ts'
 import { tellChange } from './changes.ts'
 
@@ -47,7 +47,7 @@ export function runLookRoutes(deps: GatewayDeps, runs: Runs): readonly Route[] {
       async run(call) {
         const { tenant } = call.params
         const { name, canceledAtMs } = await found(call)
-        const { run, ...counts } = await read.end(tenant, name, EVERY)
+        const { run, ...counts } = await read.end(tenant, name, null)
         await deps.webhooks.announceRun(tenant, name, 'run.canceled')
         const [before, after] = [{ canceled: canceledAtMs !== null }, { canceled: true }]
         await tellChange(deps, call, { action: 'run-canceled', target: `run ${name}`, tenant, before, after })

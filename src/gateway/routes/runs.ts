@@ -21,6 +21,8 @@ const MOST_DOLLARS = 9_000_000
 const MOST = 1e12
 
 const METADATA = labels(16)
+/** Who may manage its jobs may manage all. */
+const NO_KEY = ''
 /** Characters of names and values, of one that a page begins. */
 const MAX_PAGE_METADATA = 1_024
 const COUNTS = { tokens: whole(1, MOST), steps: whole(1, MOST), depth: whole(1, MAX_DEPTH) }
@@ -69,8 +71,9 @@ export function runRoutes(deps: GatewayDeps, runs: Runs, shown: Jobs): readonly 
   async function cancel(call: KeyCall): Promise<Answer> {
     const { name, keyId } = await found(call)
     requireOwnRun(keys, call.caller, { keyId })
-    const { tenant } = call.caller.key
-    const { run, ...counts } = await read.end(tenant, name, mayEnd(call))
+    const { tenant, id } = call.caller.key
+    const by = mayManage(keys, call.caller, { keyId: NO_KEY }) ? null : id
+    const { run, ...counts } = await read.end(tenant, name, by)
     await webhooks.announceRun(tenant, name, 'run.canceled')
     return json(202, { ...viewOf(withinRun(call.caller, ''), run), ...counts })
   }

@@ -29,15 +29,14 @@ export interface RunReads {
   /** Newest first, as they are listed: what is freed lets none of them start. Those that may not be are left. */
   cancelAll(live: readonly Job[], may: May): Promise<Canceled>
   /**
-   * It is closed first: what comes meanwhile is refused, or ended once it was taken, whoever sent it. Rejects with
-   * run_not_found.
+   * It is closed first: what comes meanwhile is refused, or ended once it was taken, whoever sent it. `by`: the key
+   * whose jobs are ended; null: all. Rejects with run_not_found.
    */
-  end(tenant: string, name: string, may: May): Promise<Canceled & { readonly run: Run }>
+  end(tenant: string, name: string, by: string | null): Promise<Canceled & { readonly run: Run }>
 }
 
 /** May this job be ended? */
 type May = (job: Job) => boolean
-export const EVERY: May = () => true
 
 /** Numbers of jobs: those that were told to end, and those that go on. */
 interface Canceled {
@@ -122,10 +121,13 @@ export function createRunReads({ jobs, operations }: Deps, runs: Runs): RunReads
       await Promise.all(own.map(({ id }) => jobs.cancel(id)))
       return { canceled: own.length, left: live.length - own.length }
     },
-    async end(tenant, name, may) {
-      const run = await runs.cancel(tenant, name)
+    async end(tenant, name, by) {
+      const run = await runs.cancel(tenant, name, by)
       if (run === null) throw new SluiceError('run_not_found')
-      return { run, ...(await this.cancelAll(await this.live({ tenant, run: name }), may)) }
+      const may: May = ({ keyId }) => by === null || keyId === by
+      const counts = await this.cancelAll(await this.live({ tenant, run: name }), may)
+      await runs.ended(tenant, name, by)
+      return { run, ...counts }
     },
   }
 }

@@ -29,7 +29,7 @@ async function noted(asked: Asked, meanwhile: (runs: Runs) => Promise<unknown>):
 }
 
 it('a job that was taken while its run was canceled is ended, however it came', async () => {
-  expect(await noted(ASKED, (runs) => runs.cancel('acme', 'r'))).toEqual(['job_1', 'job_2'])
+  expect(await noted(ASKED, (runs) => runs.cancel('acme', 'r', null))).toEqual(['job_1', 'job_2'])
 })
 
 it('of a run with a budget, one that nobody could give the budget is ended, and no other', async () => {
@@ -38,5 +38,5 @@ it('of a run with a budget, one that nobody could give the budget is ended, and 
 })
 
 it('of another run none is', async () => {
-  expect(await noted(ASKED, (runs) => runs.cancel('other', 'r'))).toEqual([])
+  expect(await noted(ASKED, (runs) => runs.cancel('other', 'r', null))).toEqual([])
 })

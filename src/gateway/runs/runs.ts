@@ -41,6 +41,8 @@ export interface Run {
   readonly guarded: boolean
   readonly createdAtMs: number
   readonly canceledAtMs: number | null
+  /** Its jobs are still to be ended: those of this key, or, with null, all. Absent: that was done. */
+  readonly ending?: { readonly by: string | null }
   /** Its document in the list. */
   readonly entry: string
 }
@@ -257,10 +259,27 @@ export class Runs {
     for (const { id, isUnseen = false } of jobs) if (isOut || (isUnseen && isLimited)) await this.#deps.jobs.cancel(id)
   }
 
-  /** From now on its jobs are refused. Null: there is no such run. */
-  async cancel(tenant: string, name: string): Promise<Run | null> {
+  /** From now on its jobs are refused, and those of `by` are to be ended. Null: there is no such run. */
+  async cancel(tenant: string, name: string, by: string | null): Promise<Run | null> {
     const now = this.#deps.clock.wallMs()
-    return this.#change(tenant, name, (run) => (run.canceledAtMs === null ? { ...run, canceledAtMs: now } : run))
+    return this.#change(tenant, name, (run) => {
+      const ending = run.ending?.by === null ? run.ending : { by }
+      return { ...run, canceledAtMs: run.canceledAtMs ?? now, ending }
+    })
+  }
+
+  /** The jobs of `by` were told to end. */
+  async ended(tenant: string, name: string, by: string | null): Promise<void> {
+    await this.#change(tenant, name, (run) => {
+      const { ending, ...rest } = run
+      return ending === undefined || ending.by !== by ? run : rest
+    })
+  }
+
+  /** Those whose jobs are to be ended, by whoever finds them: who began it may be gone. */
+  async ending(limit: number): Promise<readonly RunOf[]> {
+    const due = await this.#deps.documents.due('run', limit)
+    return due.map((document) => ({ tenant: document.tenant, run: runOf(document)! }))
   }
 
   async #change(
@@ -319,7 +338,7 @@ const idOf = (tenant: string, name: string): string => `run_${hash('sha256', `${
 
 const documentOf = (tenant: string, run: Run, now: number): NewDocument => ({
   ...{ kind: 'run', id: idOf(tenant, run.name), tenant, body: run as unknown as JsonRecord },
-  ...{ dueAtMs: null, expiresAtMs: now + KEPT_MS },
+  ...{ dueAtMs: run.ending === undefined ? null : run.canceledAtMs, expiresAtMs: now + KEPT_MS },
 })
 
 const entryOf = (tenant: string, { name, entry }: Run, now: number): NewDocument => ({

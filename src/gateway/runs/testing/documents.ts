@@ -15,7 +15,7 @@ export function inMemory(): Documents {
     },
     remove: async (kind, id) => all.delete(key(kind, id)),
     list: async () => [],
-    due: async () => [],
+    due: async (kind) => [...all.values()].filter((one) => one.kind === kind && one.dueAtMs !== null),
     waiting: async () => 0,
   }
 }
