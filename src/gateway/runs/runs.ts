@@ -322,7 +322,7 @@ function checkDepth(depth: number, most: number): void {
   if (depth > most)
     throw new SluiceError('run_budget_exceeded', {
       param: 'parent',
-      message: `The job would be the ${depth}th of its chain of parents, and this run allows a depth of ${most}.`,
+      message: `With this job its chain of parents would be ${depth} jobs long, and this run allows ${most}.`,
     })
 }
 
