@@ -36,7 +36,9 @@ import { armCrash } from './core/crashpoint.ts'
 import type { Goals } from './core/goals.ts'
 import type { JobId } from './core/job.ts'
 import type { Role } from './core/live.ts'
+import type { Dialects } from './core/ports/dialect.ts'
 import type { Engine } from './core/ports/engine.ts'
+import { dialectsBy } from './dialects/index.ts'
 import { watchLoop } from './observability/loop.ts'
 import { depthOf, ownProcess } from './observability/numbers.ts'
 import { UNKNOWN } from './observability/recorded/recorded.ts'
@@ -74,6 +76,8 @@ export interface StartOptions extends ReloadOptions {
   readonly signal?: AbortSignal
   /** Of several processes that share the ports. */
   readonly siblings?: Siblings
+  /** Absent: those of the list. */
+  readonly dialects?: Dialects
 }
 
 /** For jobs to be handed back, and for the store to close: the whole stop takes less than 4 s after the drain. */
@@ -170,7 +174,7 @@ export async function startApp(config: Config, options: StartOptions): Promise<A
     adminKey: ownKey,
     following,
     ownKeys,
-    sealing: sealingForClients(sealer),
+    dialects: options.dialects ?? dialectsBy(sealingForClients(sealer)),
     isSeeded,
     live,
     observed: live.observed,

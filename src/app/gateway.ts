@@ -5,14 +5,13 @@ import { createAdmission } from '../admission/admission.ts'
 import type { Vocabulary } from '../admission/estimate/vocabulary.ts'
 import { Weights } from '../admission/estimate/weights.ts'
 import type { Config } from '../config/schema.ts'
-import type { Sealing } from '../core/ports/dialect.ts'
+import type { Dialects } from '../core/ports/dialect.ts'
 import type { Engine } from '../core/ports/engine.ts'
 import type { Live } from '../core/ports/live.ts'
 import type { Observed } from '../core/ports/observed.ts'
 import type { Webhooks } from '../core/ports/webhooks.ts'
 import type { BeginSpan } from '../core/trace.ts'
 import { createDelivery } from '../delivery/delivery.ts'
-import { dialectsBy } from '../dialects/index.ts'
 import { digestOf } from '../gateway/caller/api-key.ts'
 import { fleetName } from '../gateway/caller/sign-in.ts'
 import type { Gateway, GatewayDeps, OwnKeys } from '../gateway/deps.ts'
@@ -48,7 +47,7 @@ export interface GatewayParts extends Pick<GatewayDeps, 'stats' | 'metrics' | 'r
   readonly vocabulary: Vocabulary
   readonly adminKey: string
   readonly ownKeys: OwnKeys
-  readonly sealing: Sealing
+  readonly dialects: Dialects
   readonly following: Pick<Follower, 'settled'>
   readonly live: Live
   readonly observed: Observed
@@ -130,7 +129,7 @@ export function startGateway(settings: Settings, parts: GatewayParts, runtime: R
     textPolicy: () => textOf(settings.config),
     pageFolder: PAGE_FOLDER,
     delivery,
-    dialects: dialectsBy(parts.sealing),
+    dialects: parts.dialects,
     clock,
     ids,
     emit,

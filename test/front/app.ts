@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startApp } from '../../src/app.ts'
+import { type StartOptions, startApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 
@@ -28,6 +28,7 @@ export async function startTestApp(
   http: Readonly<Record<string, unknown>> = {},
   more: Readonly<Record<string, unknown>> = {},
   env: Readonly<Record<string, string>> = {},
+  options: Pick<StartOptions, 'dialects'> = {},
 ): Promise<TestApp> {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-front-'))
   const file = join(dir, 'sluice.yaml')
@@ -62,6 +63,7 @@ export async function startTestApp(
   const app = await startApp(configOf(more), {
     log: { writes: () => true, debug: write, info: write, warn: write, error: write },
     configAgain: () => configOf(inForce),
+    ...options,
   })
   const admin = (path: string, body: object = {}): Promise<Response> =>
     fetch(`${app.adminUrl}${path}`, {

@@ -12,7 +12,7 @@ import { startTestApp, type TestApp } from './app.ts'
 let app: TestApp
 beforeAll(async () => {
   ;(DIALECTS.spoken as Dialect[]).push(numberedDialect as Dialect)
-  app = await startTestApp()
+  app = await startTestApp({}, {}, {}, { dialects: DIALECTS })
 })
 afterAll(() => app.stop())
 

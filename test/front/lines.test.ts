@@ -9,7 +9,7 @@ const TYPE = 'text/plain; charset=utf-8'
 let app: TestApp
 beforeAll(async () => {
   ;(DIALECTS.spoken as Dialect[]).push(linesDialect as Dialect)
-  app = await startTestApp({ heartbeat_ms: 100 })
+  app = await startTestApp({ heartbeat_ms: 100 }, {}, {}, { dialects: DIALECTS })
 })
 afterAll(() => app?.stop())
 
