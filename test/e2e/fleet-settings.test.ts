@@ -62,8 +62,10 @@ describe.skipIf(NO_REDIS)('Redis: a reload on one machine of two', () => {
     })
     expect(waiting).toHaveLength(2)
     for (const id of waiting) await call(a.url!, `/v1/jobs/${id}/cancel`, { body: {} })
-    // Retention of a tenant: nothing is kept
-    const { id } = (await (await submit({})).json()) as { id: string }
+    // Retention of a tenant: what was read is not kept
+    const slow = { ...request, messages: [{ role: 'user', content: 'Hi. demo: tokens=20 delay=50' }] }
+    const { id } = (await (await submit({ request: slow })).json()) as { id: string }
+    await (await call(a.url!, `/v1/jobs/${id}/events`)).text()
     await eventually(async () => expect((await call(a.url!, `/v1/jobs/${id}`)).status).toBe(404))
 
     const differs = /are not those of this process/

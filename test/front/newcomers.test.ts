@@ -76,8 +76,8 @@ describe('a body that is too large', () => {
 
 describe("Anthropic's API", () => {
   it.each([
-    ['POST', '/v1/messages/batches', 404, 'not_found_error', '/v1/jobs'],
-    ['GET', '/v1/messages/batches/b1/results', 404, 'not_found_error', '/v1/jobs'],
+    ['POST', '/v1/messages/batches', 404, 'not_found_error', '/v1/batches'],
+    ['GET', '/v1/messages/batches/b1/results', 404, 'not_found_error', '/v1/batches'],
     ['GET', '/v1/messages', 405, 'invalid_request_error', 'POST'],
     ['POST', '/messages/nothing', 404, 'not_found_error', 'count_tokens'],
   ])('%s %s is refused as it refuses', async (method, path, status, type, text) => {

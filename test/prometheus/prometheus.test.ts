@@ -100,11 +100,32 @@ describe.skipIf(PROMETHEUS === null)('a real Prometheus', () => {
           await new Promise((done) => setTimeout(done, 500))
         }
         await post('no-such-model', 'Hi.')
+        await failing(url, key)
         await post('busy', 'Hi. demo: fail=429 retry_after=60', { sluice: { deadline_ms: 1_000 } })
         await slow
       }),
     )
     await until('sum(increase(sluice_ended_jobs_total[1m]))', (ended) => ended > 0)
+  }
+
+  /** A batch whose line is refused, and a webhook whose receiver is nowhere. */
+  async function failing(url: string, key: string): Promise<void> {
+    const call = async (path: string, body: object | FormData): Promise<{ readonly id: string }> => {
+      const isForm = body instanceof FormData
+      const headers = { authorization: `Bearer ${key}`, ...(!isForm && { 'content-type': 'application/json' }) }
+      const answer = await fetch(url + path, { method: 'POST', headers, body: isForm ? body : JSON.stringify(body) })
+      expect(answer.ok).toBe(true)
+      return (await answer.json()) as { readonly id: string }
+    }
+    await call('/v1/webhooks', { url: 'https://receiver.invalid/' })
+    const form = new FormData()
+    const endpoint = '/v1/chat/completions'
+    const line = { custom_id: '1', method: 'POST', url: endpoint, body: { model: 'no-such-model', messages: [] } }
+    form.set('purpose', 'batch')
+    form.set('file', new Blob([JSON.stringify(line)]), 'lines.jsonl')
+    const { id } = await call('/v1/files', form)
+    await call('/v1/batches', { input_file_id: id, endpoint, completion_window: '24h' })
+    await call('/v1/jobs', { request: { model: 'chat', messages: [{ role: 'user', content: 'Hi. demo: fail=400' }] } })
   }
 
   it('counts over both nodes what their clients did', async () => {

@@ -49,8 +49,11 @@ export class TenantEraser {
 
   async #erase(tenant: TenantId): Promise<void> {
     await this.#bar(tenant)
+    let renewed: Promise<void> = Promise.resolve()
     // Where it fails, the next one is sent in time
-    const stopBars = this.#ground.clock.every(RENEW_MS, () => void this.#bar(tenant).catch(() => {}))
+    const stopBars = this.#ground.clock.every(RENEW_MS, () => {
+      renewed = this.#bar(tenant).catch(() => {})
+    })
     try {
       await this.#parts.keys(tenant)
       while (await this.#cancelAll(tenant)) await this.#removeAll(tenant)
@@ -60,6 +63,8 @@ export class TenantEraser {
       await this.#ground.bus.ask({ type: 'forget', tenant })
     } finally {
       stopBars()
+      // One that is asked for again, as its answer was lost, would come after the end
+      await renewed
       await this.#bar(tenant, 0).catch(() => {}) // it ends by itself
     }
   }
