@@ -61,8 +61,9 @@ const { text, usage } = await sluice.submit({ request }).answer()
 console.log(`the client follows over ${sluice.transport}: ${usage.completion_tokens} tokens, "${text}"`)
 sluice.close()
 const { createChatTransport } = await import('@sluice/client/ai-sdk')
+const { createChatConnection } = await import('@sluice/client/tanstack-ai')
 const hooks = new URL(import.meta.resolve('@sluice/client/react'))
-if (typeof createChatTransport !== 'function' || !existsSync(hooks)) throw new Error('an entry is missing')
+if (typeof createChatTransport !== 'function' || typeof createChatConnection !== 'function' || !existsSync(hooks)) throw new Error('an entry is missing')
 END
 node follow.mjs
 cat >follow.ts <<'END'
@@ -72,14 +73,16 @@ for await (const event of connect({ url: '', key: '' }).submit({ request: { mode
 export const last: number | null = seen[0]?.type === 'end' ? seen[0].seen.ttftMs : null
 export const refused = (error: unknown): boolean => error instanceof SluiceError && !error.retryable
 END
-"$repo/node_modules/.bin/tsc" --noEmit --strict --target es2024 --module nodenext --types '' --lib esnext follow.ts
+"$repo/node_modules/.bin/tsc" --noEmit --strict --target es2024 --module nodenext --typeRoots "$repo/node_modules/@types" --types node --lib esnext follow.ts
 cat >page.ts <<'END'
 import { connect } from '@sluice/client'
 import { loadMessages } from '@sluice/client/ai-sdk'
 import { useSluiceConversation } from '@sluice/client/react'
+import { createChatConnection } from '@sluice/client/tanstack-ai'
 const sluice = connect({ url: '', ticket: async () => '' })
 export const said: string[] = (await loadMessages(sluice, 'c1')).map(({ id }) => id)
 export const Thread = (): number => useSluiceConversation(sluice, 'c1', { model: 'demo' }).turns.length
+export const connection = createChatConnection(sluice, { request: { model: 'demo' } })
 END
 "$repo/node_modules/.bin/tsc" --noEmit --strict --target es2024 --module nodenext --types '' --lib esnext,dom page.ts
 echo 'its types are whole'
