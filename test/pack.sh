@@ -63,7 +63,8 @@ sluice.close()
 const { createChatTransport } = await import('@sluice/client/ai-sdk')
 const { createChatConnection } = await import('@sluice/client/tanstack-ai')
 const hooks = new URL(import.meta.resolve('@sluice/client/react'))
-if (typeof createChatTransport !== 'function' || typeof createChatConnection !== 'function' || !existsSync(hooks)) throw new Error('an entry is missing')
+const made = [createChatTransport, createChatConnection].every((one) => typeof one === 'function')
+if (!made || !existsSync(hooks)) throw new Error('an entry is missing')
 END
 node follow.mjs
 cat >follow.ts <<'END'
@@ -73,7 +74,9 @@ for await (const event of connect({ url: '', key: '' }).submit({ request: { mode
 export const last: number | null = seen[0]?.type === 'end' ? seen[0].seen.ttftMs : null
 export const refused = (error: unknown): boolean => error instanceof SluiceError && !error.retryable
 END
-"$repo/node_modules/.bin/tsc" --noEmit --strict --target es2024 --module nodenext --typeRoots "$repo/node_modules/@types" --types node --lib esnext follow.ts
+check=("$repo/node_modules/.bin/tsc" --noEmit --strict --target es2024 --module nodenext)
+# Of a platform: Node's, or the DOM's
+"${check[@]}" --typeRoots "$repo/node_modules/@types" --types node --lib esnext follow.ts
 cat >page.ts <<'END'
 import { connect } from '@sluice/client'
 import { loadMessages } from '@sluice/client/ai-sdk'
@@ -84,7 +87,7 @@ export const said: string[] = (await loadMessages(sluice, 'c1')).map(({ id }) =>
 export const Thread = (): number => useSluiceConversation(sluice, 'c1', { model: 'demo' }).turns.length
 export const connection = createChatConnection(sluice, { request: { model: 'demo' } })
 END
-"$repo/node_modules/.bin/tsc" --noEmit --strict --target es2024 --module nodenext --types '' --lib esnext,dom page.ts
+"${check[@]}" --types '' --lib esnext,dom page.ts
 echo 'its types are whole'
 npx --no-install sluice keys list
 npx --no-install sluice jobs list
