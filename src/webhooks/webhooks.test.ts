@@ -330,7 +330,8 @@ it('a tenant whose receivers hang, many of them, holds up no other tenant, and h
   await webhooks.add('bob', { url: `${made.url}/alive`, name: '', events: WEBHOOK_EVENTS, enabled: true })
   const events = await announced(made, 'bob', 5)
   await eventually(() => expect(idsAt(made, '/alive')).toEqual(new Set(events)))
-  expect(numbersOf(webhooks.deliverer.numbers)['webhooks_sending']).toBeLessThanOrEqual(16)
+  // But for the last of bob's
+  await eventually(() => expect(numbersOf(webhooks.deliverer.numbers)['webhooks_sending']).toBeLessThanOrEqual(16))
 })
 
 it('what waits for receivers that hang is written less and less', async () => {

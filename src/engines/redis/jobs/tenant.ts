@@ -25,6 +25,8 @@ export class TenantEraser {
   readonly #jobs: RedisJobs
   readonly #parts: TenantParts
   readonly #erasing = new Map<TenantId, Promise<void>>()
+  /** Those that are to stay barred, each with what was asked for last. */
+  readonly #barred = new Map<TenantId, Promise<void>>()
 
   constructor(ground: Ground, jobs: RedisJobs, parts: TenantParts) {
     this.#ground = ground
@@ -32,7 +34,7 @@ export class TenantEraser {
     this.#parts = parts
     // It does not know what its predecessor was told
     ground.bus.onControl(({ type }) => {
-      if (type === 'coordinator') for (const tenant of this.#erasing.keys()) this.#bar(tenant).catch(() => {})
+      if (type === 'coordinator') for (const tenant of this.#barred.keys()) this.#renew(tenant)
     })
   }
 
@@ -49,11 +51,8 @@ export class TenantEraser {
 
   async #erase(tenant: TenantId): Promise<void> {
     await this.#bar(tenant)
-    let renewed: Promise<void> = Promise.resolve()
-    // Where it fails, the next one is sent in time
-    const stopBars = this.#ground.clock.every(RENEW_MS, () => {
-      renewed = this.#bar(tenant).catch(() => {})
-    })
+    this.#barred.set(tenant, Promise.resolve())
+    const stopBars = this.#ground.clock.every(RENEW_MS, () => this.#renew(tenant))
     try {
       await this.#parts.keys(tenant)
       while (await this.#cancelAll(tenant)) await this.#removeAll(tenant)
@@ -63,10 +62,22 @@ export class TenantEraser {
       await this.#ground.bus.ask({ type: 'forget', tenant })
     } finally {
       stopBars()
-      // One that is asked for again, as its answer was lost, would come after the end
-      await renewed
+      const last = this.#barred.get(tenant)
+      this.#barred.delete(tenant)
+      // One that is still on its way would come after the end, and hold for its whole time
+      await last
       await this.#bar(tenant, 0).catch(() => {}) // it ends by itself
     }
+  }
+
+  /** One after the other. Where it fails, the next one is sent in time. */
+  #renew(tenant: TenantId): void {
+    const before = this.#barred.get(tenant)
+    if (before !== undefined)
+      this.#barred.set(
+        tenant,
+        before.then(() => this.#bar(tenant).catch(() => {})),
+      )
   }
 
   async #bar(tenant: TenantId, ms: number = BAR_MS): Promise<void> {
