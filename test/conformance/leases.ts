@@ -201,6 +201,8 @@ export const leaseCases: readonly Case[] = [
       await writer.flushed()
       opened.clock.leap(20_000)
       const reopened = await opened.reopen('kill')
+      // It is in line again: what passes before that is its attempt's
+      await eventually(async () => expect((await reopened.engine.jobs.get(job.id))?.state).toBe('queued'))
       reopened.clock.leap(3_000)
       const again = await new TestWorker(reopened.engine).one(job)
       expect(again).toMatchObject({ attempt: 2, ttftMs: 5_100, log: { head: 1 } })
