@@ -19,8 +19,11 @@ const WARM_UP = 12_000
  * Mostly about 480; 150 before answers told where their time went. A closure that led from a kept connection's last
  * request to its job made it 9,500, a Map of jobs 160 more, the last 2,048 facts 2,300, several 800 to 1,400.
  */
-/** Since hedging a job leaves 4 KB until the next major collection, where it left 300 bytes: see the end of 0026. */
-const MAX_BYTES = 10_000
+/**
+ * Since hedging a job leaves 4 to 7 KB until the next major collection, where it left 300 bytes: see the end of 0026.
+ * 7.7 alone and 10.2 beside all other tests since an attempt is in parts and what it uses is counted for its run.
+ */
+const MAX_BYTES = 12_000
 /** Bounded at 32 MB; it may double before that is noticed (src/cli/young-generation.ts). */
 const MAX_YOUNG_BYTES = 64 << 20
 const AT_ONCE = 32
