@@ -84,6 +84,10 @@ export function createChatConnection(sluice: Sluice, options: ChatConnectionOpti
           else yield* tell(id, run, chunk)
     } finally {
       signal?.removeEventListener('abort', leave)
+      if (job.over) {
+        joined.delete(run.runId)
+        if (reading.get(run.threadId)?.job === job) reading.delete(run.threadId)
+      }
       leave()
     }
   }

@@ -338,7 +338,8 @@ const idOf = (tenant: string, name: string): string => `run_${hash('sha256', `${
 
 const documentOf = (tenant: string, run: Run, now: number): NewDocument => ({
   ...{ kind: 'run', id: idOf(tenant, run.name), tenant, body: run as unknown as JsonRecord },
-  ...{ dueAtMs: run.ending === undefined ? null : run.canceledAtMs, expiresAtMs: now + KEPT_MS },
+  // At once, whatever the clock shows at the next start
+  ...{ dueAtMs: run.ending === undefined ? null : 0, expiresAtMs: now + KEPT_MS },
 })
 
 const entryOf = (tenant: string, { name, entry }: Run, now: number): NewDocument => ({
